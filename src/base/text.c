@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "base/text.h"
+
+#define NAME_MAX_COMPARED 64
+
+static char lower(char c)
+{
+	return (char)(c >= 'A' && c <= 'Z' ? c + ('a' - 'A') : c);
+}
+
+static size_t min3(size_t a, size_t b, size_t c)
+{
+	return MS_MIN(MS_MIN(a, b), c);
+}
+
+// Optimal string alignment distance; three rows suffice because a swap looks back two.
+static size_t edit_distance(struct slice a, struct slice b)
+{
+	size_t rows[3][NAME_MAX_COMPARED + 1];
+	for (size_t j = 0; j <= b.n; j++)
+		rows[0][j] = j;
+	for (size_t i = 1; i <= a.n; i++) {
+		size_t *row = rows[i % 3], *up = rows[(i + 2) % 3], *up2 = rows[(i + 1) % 3];
+		row[0] = i;
+		for (size_t j = 1; j <= b.n; j++) {
+			char x = lower(a.p[i - 1]), y = lower(b.p[j - 1]);
+			row[j] = min3(up[j] + 1, row[j - 1] + 1, up[j - 1] + (x != y));
+			if (i > 1 && j > 1 && x == lower(b.p[j - 2]) && lower(a.p[i - 2]) == y)
+				row[j] = MS_MIN(row[j], up2[j - 2] + 1);
+		}
+	}
+	return rows[a.n % 3][b.n];
+}
+
+size_t ms_text_nearest(struct slice name, const struct slice *candidates, size_t count)
+{
+	if (name.n == 0 || name.n > NAME_MAX_COMPARED)
+		return SIZE_MAX;
+	size_t best = SIZE_MAX;
+	size_t best_distance = MS_MAX(name.n / 3, (size_t)1) + 1; // farther than a third of the letters is no slip
+	for (size_t i = 0; i < count; i++) {
+		if (candidates[i].n == 0 || candidates[i].n > NAME_MAX_COMPARED)
+			continue;
+		size_t distance = edit_distance(name, candidates[i]);
+		if (distance < best_distance) {
+			best_distance = distance;
+			best = i;
+		}
+	}
+	return best;
+}
+
+// Days since 1970-01-01 to a civil date, proleptic Gregorian calendar (H. Hinnant, "chrono-compatible
+// low-level date algorithms").
+static void civil_from_days(int64_t days, int64_t *ret_year, unsigned *ret_month, unsigned *ret_day)
+{
+	days += 719468;
+	int64_t era = (days >= 0 ? days : days - 146096) / 146097;
+	unsigned day_of_era = (unsigned)(days - era * 146097);
+	unsigned year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36524 - day_of_era / 146096) / 365;
+	unsigned day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+	unsigned shifted_month = (5 * day_of_year + 2) / 153;
+	*ret_day = day_of_year - (153 * shifted_month + 2) / 5 + 1;
+	*ret_month = shifted_month < 10 ? shifted_month + 3 : shifted_month - 9;
+	*ret_year = (int64_t)year_of_era + era * 400 + (*ret_month <= 2);
+}
+
+size_t ms_text_rfc3339(int64_t unix_ns, char dst[MS_RFC3339_SIZE])
+{
+	int64_t ms = unix_ns / 1000000 - (unix_ns % 1000000 < 0);
+	int64_t days = ms / 86400000 - (ms % 86400000 < 0);
+	unsigned left = (unsigned)(ms - days * 86400000);
+	int64_t year;
+	unsigned month, day;
+	civil_from_days(days, &year, &month, &day);
+	// snprintf is too slow for the hot path, which stamps every answer.
+	unsigned fields[] = {(unsigned)year,   month,      day, left / 3600000, left / 60000 % 60,
+			     left / 1000 % 60, left % 1000};
+	static const unsigned char widths[] = {4, 2, 2, 2, 2, 2, 3};
+	static const char ends[] = "--T::.Z";
+	char *p = dst;
+	for (size_t i = 0; i < MS_ARRAY_LEN(fields); i++) {
+		for (size_t w = widths[i]; w-- > 0; fields[i] /= 10)
+			p[w] = (char)('0' + fields[i] % 10);
+		p += widths[i];
+		*p++ = ends[i];
+	}
+	*p = '\0';
+	return (size_t)(p - dst);
+}

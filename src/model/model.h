@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: Apache-2.0
+// Models: loaded from the public file formats of their libraries, checked as hostile input, immutable
+// afterwards, and evaluated exactly as the library that made them would.
+//
+// Formats and their sources: LightGBM text (LightGBM src/boosting/gbdt_model_text.cpp, src/io/tree.cpp),
+// XGBoost JSON and UBJSON (xgboost doc/model.schema up to 3.1, src/tree/tree_model.cc), CatBoost JSON
+// (catboost libs/model/model_export/json_model_helpers.cpp), and a small JSON of our own for linear models
+// (README.md).
+//
+// Threads: a model is immutable and may be used by any number of threads at once. No call here blocks,
+// locks, or (loading aside) allocates.
+#ifndef MS_MODEL_MODEL_H
+#define MS_MODEL_MODEL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/base.h"
+
+enum model_format {
+	MODEL_FORMAT_AUTO, // recognised by content
+	MODEL_FORMAT_LIGHTGBM_TEXT,
+	MODEL_FORMAT_XGBOOST_JSON,
+	MODEL_FORMAT_XGBOOST_UBJSON,
+	MODEL_FORMAT_CATBOOST_JSON,
+	MODEL_FORMAT_LINEAR_JSON,
+	MODEL_FORMAT_COUNT
+};
+// "lightgbm-text", "xgboost-json", "xgboost-ubjson", "catboost-json", "linear-json"; "auto".
+const char *ms_model_format_name(enum model_format format);
+MS_MUST_USE bool ms_model_format_parse(struct slice name, enum model_format *ret_format);
+
+enum model_task { MODEL_REGRESSION, MODEL_BINARY, MODEL_MULTICLASS, MODEL_RANKING };
+const char *ms_model_task_name(enum model_task task); // "regression", "binary", "multiclass", "ranking"
+
+struct model_feature {
+	struct slice name; // never empty: "Column_0", "f0", … where the file has none
+	bool categorical;
+	bool has_strings; // categories are strings that the file lists; else categories are codes or numbers
+	bool any_string;  // any string is a valid category (CatBoost hashes them)
+	const struct slice *categories; // the strings (or numbers as text) that the file lists, by code; may be NULL
+	size_t category_count;
+};
+
+// What a prediction can return. Widths: ms_model_output_width().
+enum model_output {
+	MODEL_OUTPUT_DEFAULT,     // what the library's predict() returns for this objective
+	MODEL_OUTPUT_RAW,         // margins, before any transform
+	MODEL_OUTPUT_PROBABILITY, // one column per class (binary: 2); classifiers only
+	MODEL_OUTPUT_LABEL,       // class index; classifiers only
+	MODEL_OUTPUT_LEAF,        // leaf index per tree as the library numbers them; forests only
+	MODEL_OUTPUT_COUNT
+};
+const char *ms_model_output_name(enum model_output output); // "default", "raw", …
+MS_MUST_USE bool ms_model_output_parse(struct slice name, enum model_output *ret_output);
+
+struct model_info {
+	enum model_format format;
+	enum model_task task;
+	struct slice objective;       // as the file says: "binary", "reg:squarederror", …
+	struct slice library_version; // as far as the file says, or empty
+	const struct model_feature *features;
+	size_t feature_count;        // columns of a row
+	bool named_features;         // the names come from the file
+	size_t class_count;          // classifiers: at least 2; else 0
+	size_t raw_count;            // margins per row
+	size_t tree_count;           // 0 for linear models
+	size_t node_count;           // splits and leaves
+	size_t memory_bytes;         // what the model holds
+	bool single_precision;       // outputs are float32 values: write them with ms_number_format_f32
+	bool input_single_precision; // rows are rounded to float32 first, as the library does
+	uint32_t estimated_row_ns;   // rough cost of one row on one core
+};
+
+struct model_limits {
+	size_t max_bytes;  // of the file
+	size_t max_memory; // of the loaded model
+	size_t max_trees;
+	size_t max_features;
+	size_t max_classes;
+};
+extern const struct model_limits
+	MS_MODEL_DEFAULT_LIMITS; // 2 GiB, 8 GiB, 1,000,000 trees, 1,000,000 features, 10,000 classes
+
+struct model;
+
+// Loads from bytes, which may go away afterwards. Messages say what is wrong with the file and where (line,
+// tree, node). Never crashes, loops or takes memory out of proportion to the file, whatever the bytes are.
+MS_MUST_USE enum ms_err ms_model_load(struct slice bytes, enum model_format format, const struct model_limits *limits,
+				      struct errinfo *info, struct model **ret_model);
+struct model *ms_model_ref(struct model *model);
+void ms_model_unref(struct model *model); // accepts NULL; the last one frees
+
+const struct model_info *ms_model_info(const struct model *model);
+// Index of the feature of that name (hash lookup), or SIZE_MAX.
+size_t ms_model_feature_index(const struct model *model, struct slice name);
+
+// Turns what a user gives for a categorical feature into the number that rows hold. Strings: as the library
+// maps them; where the library treats an unseen category as missing the result is NaN, where it refuses,
+// MS_ERR_PREDICT_TYPE. Numbers: a code, or one of the listed numeric categories.
+MS_MUST_USE enum ms_err ms_model_encode_string(const struct model *model, size_t feature, struct slice text,
+					       struct errinfo *info, double *ret_value);
+MS_MUST_USE enum ms_err ms_model_encode_number(const struct model *model, size_t feature, double number,
+					       struct errinfo *info, double *ret_value);
+
+// Values per row of that output; 0 when the model has no such output (then predict may not be called for it).
+size_t ms_model_output_width(const struct model *model, enum model_output output);
+// Bytes of scratch memory that a predict call needs, whatever its number of rows (16-byte aligned).
+size_t ms_model_scratch_size(const struct model *model);
+// rows: row-major, feature_count values a row, NaN = missing. out: row-major, width values a row. Does not fail.
+// Bit-identical to the library for RAW (design section 9).
+void ms_model_predict(const struct model *model, enum model_output output, const double *rows, size_t row_count,
+		      void *scratch, double *out);
+
+#endif

@@ -1,0 +1,195 @@
+// SPDX-License-Identifier: Apache-2.0
+// HTTP for the roles: route tables, exchanges, and the server that listens (TCP, TLS, Unix sockets).
+//
+// Threads: an exchange belongs to one connection and one loop for life. A handler runs on the loop thread
+// and must not block. It may answer at once, or later from the same loop (after a pool job came home by
+// mailbox). The exchange stays valid until ms_http_send() / ms_http_stream_end() / ms_http_fail() was called for it, even if the
+// client has gone meanwhile; answering a client that is gone does nothing.
+#ifndef MS_NET_NET_H
+#define MS_NET_NET_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/base.h"
+#include "observe/observe.h"
+#include "rt/rt.h"
+
+// --- Requests ----------------------------------------------------------------------------------------
+
+enum http_method { HTTP_GET, HTTP_HEAD, HTTP_POST, HTTP_PUT, HTTP_PATCH, HTTP_DELETE, HTTP_OPTIONS, HTTP_METHOD_COUNT };
+const char *ms_http_method_name(enum http_method method);
+
+struct http_header {
+	struct slice name;  // as received; compare without case
+	struct slice value; // without surrounding blanks
+};
+
+#define MS_HTTP_MAX_PARAMS 8
+
+struct route;
+
+// All slices live until the answer was sent.
+struct http_request {
+	enum http_method method; // HEAD arrives at GET routes as HTTP_HEAD; the body of the answer is not sent
+	struct slice target;     // as received
+	struct slice path;       // percent-decoded, dot segments refused
+	struct slice query;      // raw, without '?'
+	const struct http_header *headers;
+	size_t header_count;
+	struct slice body;                       // whole, de-chunked and inflated; empty for streamed uploads
+	struct slice params[MS_HTTP_MAX_PARAMS]; // values of {names} in the route's pattern, percent-decoded, in order
+	struct slice id;            // X-Request-ID: the client's if well-formed (1–128 of [A-Za-z0-9._-]), else made
+	struct trace_context trace; // always valid: the client's trace with a new span, or a new trace
+	const struct route *route;
+	struct slice peer; // "127.0.0.1" or "unix"
+	bool tls;
+	int64_t start_mono_ns; // when the request's first byte was read
+};
+
+struct exchange {
+	struct http_request req;
+	struct arena *arena; // of this request: reset after the answer was sent
+	struct loop *loop;
+	struct buf *body; // the answer's body is built here; kept by the connection from request to request
+	void *role_data;  // free for the handler's use between its callbacks
+};
+
+// First header of that name, without case; p == NULL when absent.
+struct slice ms_http_header(const struct http_request *req, const char *name);
+// Value of a query parameter, percent-decoded into the arena ('+' is a space); false when absent or badly encoded.
+bool ms_http_query(struct exchange *x, const char *name, struct slice *ret_value);
+
+// --- Answers -----------------------------------------------------------------------------------------
+// Every answer carries X-Request-ID and Date. The server adds Content-Length, Connection, Vary and
+// Content-Encoding itself (gzip or zstd by Accept-Encoding when the type compresses and the body is at
+// least 1 KiB) and HEAD semantics.
+
+// Adds a header; name is static text, the value is copied. CR, LF or NUL in the value is a bug of ours.
+void ms_http_set_header(struct exchange *x, const char *name, struct slice value);
+// Sends x->body. content_type is static text or NULL for no body.
+void ms_http_send(struct exchange *x, int status, const char *content_type);
+// x->body as application/json.
+void ms_http_send_json(struct exchange *x, int status);
+// The error document of design section 6; `info` gives code, message and details (field, row, line, offset where set).
+void ms_http_fail(struct exchange *x, const struct errinfo *info);
+void ms_http_fail_code(struct exchange *x, enum ms_err code, const char *fmt, ...) MS_PRINTF(3, 4);
+// The Open Inference Protocol wants the same document; it has an "error" string, as ours does.
+
+// A body of unknown length, sent in chunks. After start: write any number of times, then end. on_drain is
+// called on the loop when less than 64 KiB waits to be sent; write returns how many bytes wait. When the
+// client is gone ms_http_gone() is true and writes are dropped; end must still be called.
+typedef void http_drain_fn(struct exchange *x, void *arg);
+void ms_http_stream_start(struct exchange *x, int status, const char *content_type, http_drain_fn *on_drain, void *arg);
+size_t ms_http_stream_write(struct exchange *x, struct slice bytes);
+void ms_http_stream_end(struct exchange *x);
+bool ms_http_gone(const struct exchange *x);
+
+// --- Routes ------------------------------------------------------------------------------------------
+
+typedef void http_handler_fn(struct exchange *x, void *role);
+
+// How a parameter or body is described in the OpenAPI document, which is made from these tables.
+struct route_param {
+	const char *name;
+	const char *type; // "string", "integer", "boolean"
+	const char *description;
+	bool required;
+};
+
+enum route_flags {
+	ROUTE_HIDDEN = 1 << 0,         // not in the OpenAPI document
+	ROUTE_UPLOAD = 1 << 1,         // body limit is limits.upload_bytes instead of limits.body_bytes
+	ROUTE_WHILE_DRAINING = 1 << 2, // answered while draining without closing (health)
+	ROUTE_QUIET = 1 << 3,          // never in the access log at info (health, metrics)
+};
+
+struct route {
+	enum http_method method;
+	const char *pattern; // "/api/v1/models/{model}"; a name matches one segment, "{name...}" at the end the rest
+	http_handler_fn *handle;
+	unsigned flags;
+	const char *operation_id;        // "predict"
+	const char *tag;                 // group in the document
+	const char *summary;             // one line
+	const char *description;         // Markdown or NULL
+	const struct route_param *query; // NULL-name terminated, or NULL
+	const char *request_type;        // content type of the body, or NULL
+	const char *request_schema;      // JSON Schema text, or NULL
+	const char *request_example;     // JSON text, or NULL
+	const char *response_type;       // NULL = application/json
+	const char *response_schema;     // JSON Schema text, or NULL
+};
+
+struct route_set {
+	const struct route *routes;
+	size_t count;
+	void *role; // handed to the handlers
+};
+
+// --- Server ------------------------------------------------------------------------------------------
+
+struct http_limits {
+	size_t uri_bytes;      // 414; default 8 KiB
+	size_t header_bytes;   // 431, all headers together; default 32 KiB
+	unsigned header_count; // 431; default 100
+	size_t body_bytes;     // 413; default 16 MiB
+	size_t upload_bytes;   // 413 for ROUTE_UPLOAD; default 1 GiB
+	size_t inflated_ratio; // a compressed body may inflate to at most this multiple (and the body limit); default 100
+	unsigned connections;       // per process; further ones get 503 and are closed; default 20000
+	unsigned header_timeout_ms; // from the first byte to the end of the headers: 408; default 10000
+	unsigned body_timeout_ms;   // without a new byte of the body: 408; default 30000
+	unsigned idle_timeout_ms;   // between requests: closed; default 75000
+	unsigned write_timeout_ms;  // without progress of a pending answer: closed; default 30000
+	unsigned drain_timeout_ms;  // SIGTERM: then the rest is cut; default 30000
+};
+extern const struct http_limits MS_HTTP_DEFAULT_LIMITS;
+
+struct http_tls_options {
+	const char *cert_file;   // PEM chain
+	const char *key_file;    // PEM key
+	const char *min_version; // "1.2" or "1.3"
+};
+
+// "127.0.0.1:8080", "[::1]:8080", ":8080" (all addresses, both families), "unix:/run/mainstay.sock"; "https://…" prefix for TLS.
+struct http_listen {
+	const char *address;
+	const struct http_tls_options *tls; // NULL: plain
+};
+
+struct http_server;
+struct http_server_options {
+	struct rt *rt;
+	struct log *log;
+	struct metrics *metrics;
+	const struct route_set *route_sets;
+	size_t route_set_count;
+	const struct http_listen *listens;
+	size_t listen_count;
+	struct http_limits limits;
+	enum { ACCESS_LOG_ERRORS, ACCESS_LOG_ALL, ACCESS_LOG_OFF } access_log; // errors: status 500 and above
+	const char *server_header;                                             // "Server" value, or NULL for none
+};
+
+// Binds every address on every loop (SO_REUSEPORT), checks the route tables. Two routes that match the
+// same requests are a bug of ours and an assertion.
+MS_MUST_USE enum ms_err ms_http_server_new(const struct http_server_options *options, struct errinfo *info,
+					   struct http_server **ret_server);
+// Starts accepting; before ms_rt_run or on loop 0.
+void ms_http_server_start(struct http_server *server);
+// The port bound for listen `index` (useful with port 0), or 0 for Unix sockets.
+unsigned ms_http_server_port(const struct http_server *server, size_t index);
+// From loop 0. Stops accepting once `grace_ms` has passed (load balancers see readiness go false meanwhile),
+// answers what was received, closes idle connections, then calls done on loop 0.
+typedef void http_drained_fn(void *arg);
+void ms_http_server_drain(struct http_server *server, unsigned grace_ms, http_drained_fn *done, void *arg);
+bool ms_http_server_draining(const struct http_server *server); // any thread
+// Reads certificate and key again; on failure the old ones stay. From loop 0; new connections use the new ones.
+MS_MUST_USE enum ms_err ms_http_server_reload_tls(struct http_server *server, struct errinfo *info);
+// After ms_rt_run returned.
+void ms_http_server_free(struct http_server *server);
+// All routes, for the OpenAPI document; the order of the tables.
+const struct route *ms_http_server_route(const struct http_server *server, size_t index); // NULL past the end
+
+#endif

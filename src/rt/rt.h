@@ -1,0 +1,186 @@
+// SPDX-License-Identifier: Apache-2.0
+// The runtime: event loops on libuv, mailboxes, timers, signals, bounded thread pools, and the only doors
+// to the clock, to randomness and to files.
+//
+// Threads: a loop and everything that belongs to it is used by its own thread alone. The only calls that
+// another thread may make on a loop are ms_loop_post() and ms_rt_stop().
+// Nothing on a loop thread blocks: blocking work goes to a pool and comes back by mailbox.
+#ifndef MS_RT_RT_H
+#define MS_RT_RT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/base.h"
+
+struct uv_loop_s;
+
+// --- Clock -------------------------------------------------------------------------------------------
+
+// Nanoseconds of the monotonic clock; only differences mean something.
+int64_t ms_clock_mono_ns(void);
+// Nanoseconds since the Unix epoch; may jump.
+int64_t ms_clock_wall_ns(void);
+
+// --- Randomness --------------------------------------------------------------------------------------
+
+// From the kernel; never fails (a failure of getrandom ends the process).
+void ms_random_bytes(void *dst, size_t n);
+struct hash_seed ms_random_hash_seed(void);
+
+// --- Loops -------------------------------------------------------------------------------------------
+
+struct rt;   // all loops of the process
+struct loop; // one event loop, bound to one thread
+
+struct rt_options {
+	unsigned loops; // 1 to 256; 0 = one per core this process may use
+	bool pin;       // bind each loop thread to one core
+};
+
+MS_MUST_USE enum ms_err ms_rt_new(const struct rt_options *options, struct errinfo *info, struct rt **ret_rt);
+// All loops have stopped. Accepts NULL.
+void ms_rt_free(struct rt *rt);
+unsigned ms_rt_loop_count(const struct rt *rt);
+struct loop *ms_rt_loop(struct rt *rt, unsigned index);
+// Runs loop 0 on the calling thread and the others on threads of their own, until ms_rt_stop(). A loop
+// thread blocks all signals except those watched, so that they arrive at loop 0.
+MS_MUST_USE enum ms_err ms_rt_run(struct rt *rt, struct errinfo *info);
+// From any thread: every loop ends after its present turn.
+void ms_rt_stop(struct rt *rt);
+
+unsigned ms_loop_index(const struct loop *loop);
+// For net, whose sockets are libuv handles. Own thread only.
+struct uv_loop_s *ms_loop_uv(struct loop *loop);
+// Monotonic time of the present turn, cached. Own thread only.
+int64_t ms_loop_now_ns(const struct loop *loop);
+// Wall time of the present turn, cached: read once per turn. Own thread only.
+int64_t ms_loop_wall_ns(struct loop *loop);
+// The loop's own generator, seeded from the kernel; not for secrets. Own thread only.
+struct rand *ms_loop_rand(struct loop *loop);
+
+// A message to a loop. It lives inside the sender's object, so posting needs no memory and cannot fail.
+struct mail;
+typedef void mail_fn(struct mail *mail);
+struct mail {
+	struct mail *next; // of the mailbox
+	mail_fn *deliver;  // called once on the loop's thread
+};
+// From any thread. The mail stays untouched until deliver() is called; deliver() may post or free it.
+// Never called inside the call that posts.
+void ms_loop_post(struct loop *loop, struct mail *mail, mail_fn *deliver);
+
+// --- Timers ------------------------------------------------------------------------------------------
+
+// Millisecond timers. Allocated by the caller through ms_timer_new, because libuv closes handles later.
+struct timer;
+typedef void timer_fn(struct timer *timer, void *arg);
+MS_MUST_USE enum ms_err ms_timer_new(struct loop *loop, timer_fn *fn, void *arg, struct timer **ret_timer);
+// Starts or restarts. repeat_ms = 0: once.
+void ms_timer_start(struct timer *timer, uint64_t after_ms, uint64_t repeat_ms);
+void ms_timer_stop(struct timer *timer);
+// Stops; fn is not called again. Accepts NULL.
+void ms_timer_free(struct timer *timer);
+
+// --- Signals -----------------------------------------------------------------------------------------
+
+typedef void signal_fn(int signum, void *arg);
+// Calls fn on the loop's thread for each arrival. At most 8 watches a loop; freed with the loop.
+MS_MUST_USE enum ms_err ms_signal_watch(struct loop *loop, int signum, signal_fn *fn, void *arg);
+
+// --- Pools -------------------------------------------------------------------------------------------
+
+// A bounded pool of threads for work that may block or is long. Jobs run in the order of submission.
+struct pool;
+struct job;
+typedef void job_fn(struct job *job);
+struct job {
+	struct mail mail;  // brings the job home
+	struct job *next;  // of the pool's queue
+	job_fn *work;      // on a pool thread
+	job_fn *done;      // on `home`'s thread afterwards; on the pool thread when home is NULL
+	struct loop *home; // the loop that submitted, or NULL
+	int64_t queued_ns; // set by the pool
+};
+struct pool_options {
+	const char *name; // of the threads and metrics; static text
+	unsigned threads; // 1 to 256
+	unsigned depth;   // jobs that may wait, 1 to 1,000,000
+};
+struct pool_stats {
+	unsigned waiting;
+	unsigned running;
+	uint64_t completed;
+	uint64_t rejected;
+	int64_t waited_ns; // sum over completed jobs
+};
+MS_MUST_USE enum ms_err ms_pool_new(const struct pool_options *options, struct errinfo *info, struct pool **ret_pool);
+// Runs what is queued, then ends the threads. Accepts NULL. Not from a pool thread.
+void ms_pool_free(struct pool *pool);
+// From any thread. MS_ERR_BUSY when `depth` jobs wait already: nothing was queued. The job lives in the
+// caller's object until done() was called.
+MS_MUST_USE enum ms_err ms_pool_submit(struct pool *pool, struct job *job, struct loop *home, job_fn *work,
+				       job_fn *done);
+struct pool_stats ms_pool_stats(struct pool *pool);
+
+// --- Files (blocking: pool threads and the command line only) ----------------------------------------
+// Paths are NUL-terminated. Failures are MS_ERR_FILE_MISSING, MS_ERR_FILE_EXISTS, MS_ERR_NO_SPACE,
+// MS_ERR_PERMISSION, MS_ERR_LIMIT or MS_ERR_IO. The message names what failed and the system's reason.
+
+// Whole regular file into malloc memory with a NUL behind it (not counted), at most `max` bytes; the caller frees ret_bytes->p.
+MS_MUST_USE enum ms_err ms_file_read(const char *path, size_t max, struct errinfo *info, struct slice *ret_bytes);
+// All of a descriptor such as standard input, likewise.
+MS_MUST_USE enum ms_err ms_fd_read_all(int fd, size_t max, struct errinfo *info, struct slice *ret_bytes);
+// Maps a whole regular file read-only; release with ms_file_unmap. An empty file gives {NULL, 0}.
+MS_MUST_USE enum ms_err ms_file_map(const char *path, size_t max, struct errinfo *info, struct slice *ret_bytes);
+void ms_file_unmap(struct slice bytes);
+// Writes a temporary file beside `path`, syncs it, renames it over `path`, syncs the folder: after a crash
+// the old or the new content is there, never a part. `mode` as in open(2).
+MS_MUST_USE enum ms_err ms_file_write_atomic(const char *path, struct slice bytes, unsigned mode, struct errinfo *info);
+// Creates and writes a new file and syncs it; MS_ERR_FILE_EXISTS when the name is taken.
+MS_MUST_USE enum ms_err ms_file_write_new(const char *path, struct slice bytes, unsigned mode, struct errinfo *info);
+// Renames a file or folder and syncs both parents. `replace` false: MS_ERR_FILE_EXISTS when `to` exists (renameat2 NOREPLACE).
+MS_MUST_USE enum ms_err ms_file_rename(const char *from, const char *to, bool replace, struct errinfo *info);
+MS_MUST_USE enum ms_err ms_file_remove(const char *path, struct errinfo *info);
+
+struct file_stat {
+	bool is_dir;
+	bool is_file;
+	uint64_t size;
+	int64_t mtime_ns; // since the Unix epoch
+	uint64_t inode;
+};
+MS_MUST_USE enum ms_err ms_file_stat(const char *path, struct errinfo *info, struct file_stat *ret_stat);
+
+// Creates the folder and its parents; an existing folder is fine.
+MS_MUST_USE enum ms_err ms_dir_create(const char *path, struct errinfo *info);
+// Names in the folder without "." and "..", sorted by bytes, in the arena; at most `max` names.
+MS_MUST_USE enum ms_err ms_dir_list(const char *path, size_t max, struct arena *arena, struct errinfo *info,
+				    struct slice **ret_names, size_t *ret_count);
+// Removes the folder and all below it; does not follow links. A missing folder is fine.
+MS_MUST_USE enum ms_err ms_dir_remove(const char *path, struct errinfo *info);
+MS_MUST_USE enum ms_err ms_dir_sync(const char *path, struct errinfo *info);
+
+// An advisory lock between processes (flock) on a file that is created when missing. MS_ERR_CONFLICT when
+// another process holds it and wait is false. Release with ms_file_unlock.
+MS_MUST_USE enum ms_err ms_file_lock(const char *path, bool wait, struct errinfo *info, int *ret_fd);
+void ms_file_unlock(int fd);
+
+// --- Process -----------------------------------------------------------------------------------------
+
+struct process_stats {
+	uint64_t resident_bytes;
+	uint64_t virtual_bytes;
+	double cpu_seconds; // user and system
+	uint64_t open_fds;
+	uint64_t max_fds;
+	int64_t start_unix_ns; // when this process started
+	unsigned threads;
+};
+// Reads /proc/self; zeros where the system does not say. Takes microseconds; allowed on a loop thread.
+void ms_process_stats(struct process_stats *ret_stats);
+// Cores that this process may use (affinity mask and cgroup quota), at least 1.
+unsigned ms_process_cores(void);
+
+#endif
