@@ -1,0 +1,103 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Asks a training library for its answers on given rows, always from the model file itself, on one thread."""
+
+import base64
+import json
+from pathlib import Path
+
+import numpy as np
+
+import goldenfile
+import hostile
+import walk
+
+# XGBoost refuses a matrix that holds an infinity after its cast to float.
+XGBOOST_SPECIALS = hostile.TINY + hostile.HUGE
+
+
+def model_text(path, form):
+    """The model as text that walk.py reads; UBJSON is turned into JSON by XGBoost itself."""
+    path = Path(path)
+    if form == "xgboost-ubjson":
+        import xgboost
+
+        booster = xgboost.Booster()
+        booster.load_model(bytearray(base64.b64decode(path.read_text())))
+        return booster.save_raw("json").decode()
+    return path.read_text(encoding="utf-8")
+
+
+def lightgbm(path, features):
+    """raw, pred and leaf of a LightGBM model file."""
+    import lightgbm
+
+    booster = lightgbm.Booster(model_file=str(path))
+    rows = np.array(features, dtype=np.float64)
+    ask = dict(num_threads=1)
+    leaf = goldenfile.as_matrix(booster.predict(rows, pred_leaf=True, **ask), len(rows))
+    return {
+        "library": f"lightgbm {lightgbm.__version__}",
+        "raw": booster.predict(rows, raw_score=True, **ask),
+        "pred": booster.predict(rows, **ask),
+        "leaf": leaf if leaf.shape[1] else None,
+    }
+
+
+def xgboost(path, features, form="xgboost-json", names=None, types=None, frame=None):
+    """raw, pred and leaf of an XGBoost model file; frame replaces features for models that recode categories."""
+    import xgboost
+
+    booster = xgboost.Booster({"nthread": 1})
+    if form == "xgboost-ubjson":
+        booster.load_model(bytearray(base64.b64decode(Path(path).read_text())))
+    else:
+        booster.load_model(str(path))
+    if frame is not None:
+        data = xgboost.DMatrix(frame, nthread=1, enable_categorical=True)
+    else:
+        rows = np.array(features, dtype=np.float64)
+        ask = dict(feature_names=names, feature_types=types, nthread=1, enable_categorical=bool(types and "c" in types))
+        data = xgboost.DMatrix(rows, **ask)
+        same_after_cast(booster, data, xgboost.DMatrix(rows.astype(np.float32), **ask))
+    linear = json.loads(booster.save_config())["learner"]["gradient_booster"]["name"] == "gblinear"
+    # training=False: the trees that DART would drop at random are all there.
+    return {
+        "library": f"xgboost {xgboost.__version__}",
+        "raw": booster.predict(data, output_margin=True),
+        "pred": booster.predict(data),
+        "leaf": None if linear else booster.predict(data, pred_leaf=True),
+    }
+
+
+def same_after_cast(booster, wide, narrow):
+    """XGBoost must make the cast to float itself, and the same one."""
+    a, b = booster.predict(wide, output_margin=True), booster.predict(narrow, output_margin=True)
+    if not np.array_equal(a.view(np.uint32), b.view(np.uint32)):
+        raise RuntimeError("XGBoost answers differently for float64 rows and for rows cast to float32")
+
+
+def catboost(model, features, kind, cats=(), names=None):
+    """raw, pred and leaf of a CatBoost model held in memory; kind is the prediction type of pred."""
+    import catboost
+    import pandas
+
+    names = names or [str(i) for i in range(len(features[0]))]
+    frame = pandas.DataFrame({name: [row[i] for row in features] for i, name in enumerate(names)})
+    pool = catboost.Pool(frame, cat_features=list(cats), thread_count=1)
+    return {
+        "library": f"catboost {catboost.__version__}",
+        "raw": model.predict(pool, prediction_type="RawFormulaVal", thread_count=1),
+        "pred": model.predict(pool, prediction_type=kind, thread_count=1),
+        "leaf": model.calc_leaf_indexes(pool, thread_count=1),
+    }
+
+
+def verify(golden, text, tolerance=0.0):
+    """Walks every row by hand; the recorded raw scores must come out, to the last bit unless a tolerance is given."""
+    model = walk.load(text, golden.format)
+    raw = goldenfile.as_matrix(golden.raw, len(golden.features))
+    for i, row in enumerate(golden.features):
+        own = np.asarray(model.raw(row), dtype=raw.dtype)
+        same = np.allclose(own, raw[i], rtol=tolerance, atol=tolerance) if tolerance else own.tobytes() == raw[i].tobytes()
+        if not same:
+            raise RuntimeError(f"row {i}: recorded {raw[i].tolist()}, the model file says {own.tolist()}")
