@@ -25,7 +25,6 @@ class LightGBM:
         head, *blocks = text.split("\nTree=")
         fields = dict(line.partition("=")[::2] for line in head.splitlines())
         self.outputs = int(fields.get("num_tree_per_iteration", fields["num_class"]))
-        self.average = "average_output" in fields
         self.trees = [self.tree(block.split("\n\n")[0]) for block in blocks]
 
     @staticmethod
@@ -98,13 +97,11 @@ class LightGBM:
                     for f, c in terms:
                         value += c * row[f]
             sums[i % self.outputs] += value
-        if self.average:
-            sums = [s / (len(self.trees) // self.outputs) for s in sums]
-        return sums
+        return sums  # also of a random forest (average_output): LightGBM's raw score is the sum, its prediction the average
 
 
 class XGBoost:
-    LOGIT = ("binary:logistic", "reg:logistic", "binary:logitraw!")
+    LOGIT = ("binary:logistic", "reg:logistic")
     LOG = ("count:poisson", "reg:gamma", "reg:tweedie", "survival:cox", "survival:aft")
 
     def __init__(self, text):
