@@ -5,6 +5,8 @@ Two uses: the thresholds and categories of a model, on which the hostile rows ar
 recorded raw score, so that a golden file can not record something that the model file does not say.
 """
 
+import ctypes
+import ctypes.util
 import json
 import math
 
@@ -13,6 +15,13 @@ import numpy as np
 F = np.float32
 LIGHTGBM_ZERO = float(F(1e-35))
 CHILD_IS_CATEGORY = 1
+
+
+def logf(value):
+    """The logarithm in float of the C library, as XGBoost calls it."""
+    function = ctypes.CDLL(ctypes.util.find_library("m")).logf
+    function.restype, function.argtypes = ctypes.c_float, [ctypes.c_float]
+    return F(function(float(value)))
 
 
 def load(text, form):
@@ -127,8 +136,8 @@ class XGBoost:
     @classmethod
     def margin(cls, objective, score):
         if objective in cls.LOGIT:
-            return -np.log(F(1) / score - F(1))
-        return np.log(score) if objective in cls.LOG else score
+            return -logf(F(1) / score - F(1))
+        return logf(score) if objective in cls.LOG else score
 
     def inner(self):
         for tree in self.trees:
