@@ -122,9 +122,12 @@ class XGBoost:
         self.base = [self.margin(learner["objective"]["name"], v) for v in base] * (self.outputs if len(base) == 1 else 1)
         self.linear = None
         if booster["name"] == "gblinear":
+            # XGBoost 3.2 adds the first base score to every output of a linear model, whatever the others are.
+            self.base = self.base[:1] * self.outputs
             self.linear, self.trees = [F(v) for v in booster["model"]["weights"]], []
             return
         gbtree = booster.get("gbtree", booster)
+        self.codes = self.category_codes(gbtree["model"].get("cats") or {})
         self.trees, self.groups = gbtree["model"]["trees"], gbtree["model"]["tree_info"]
         self.weights = [F(w) for w in booster.get("weight_drop", [1.0] * len(self.trees))]
         for tree in self.trees:
@@ -132,6 +135,19 @@ class XGBoost:
             tree["sets"] = {node: set(tree["categories"][at : at + size]) for node, at, size in starts}
             tree["split_conditions"] = [F(v) for v in tree["split_conditions"]]
             tree["width"] = int(tree["tree_param"]["size_leaf_vector"])
+
+    @staticmethod
+    def category_codes(cats):
+        """Feature -> category value -> code, of a model that was trained on a frame."""
+        found = {}
+        for feature, enc in enumerate(cats.get("enc") or []):
+            values = enc.get("values") or []
+            if "offsets" in enc:
+                names = bytes(v & 0xFF for v in values)
+                values = [names[a:b].decode() for a, b in zip(enc["offsets"], enc["offsets"][1:])]
+            if values:
+                found[feature] = {value: code for code, value in enumerate(values)}
+        return found
 
     @classmethod
     def margin(cls, objective, score):
@@ -175,6 +191,8 @@ class XGBoost:
         return node
 
     def raw(self, row):
+        if self.linear is None:
+            row = [self.codes[f][x] if f in self.codes and x == x else x for f, x in enumerate(row)]
         with np.errstate(over="ignore"):
             row = np.asarray(row, dtype=np.float64).astype(F)
         if self.linear is not None:

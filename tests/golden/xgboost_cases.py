@@ -94,7 +94,6 @@ CASES = [
     Case("vector-leaf", "three targets, vector leaves", {"objective": "reg:squarederror", **VECTOR}, target="triple", table=MISSING, versions=SINCE2),
     Case("vector-leaf-multiclass", "softmax with vector leaves", {"objective": "multi:softprob", "num_class": 4, **VECTOR}, target="four", versions=SINCE2),
     Case("vector-leaf-forest", "vector leaves, num_parallel_tree 3", {"objective": "reg:squarederror", **VECTOR, "num_parallel_tree": 3, "subsample": 0.7}, target="pair", rounds=3, versions=SINCE2),
-    Case("vector-leaf-categorical", "vector leaves and categories", {"objective": "reg:squarederror", **VECTOR, **SETS}, target="pair", table=CATS, rounds=6, versions=SINCE2),
     Case("exact", "tree_method exact: thresholds between values", {"objective": "reg:squarederror", "tree_method": "exact"}, table=MISSING),
     Case("approx", "tree_method approx", {"objective": "reg:squarederror", "tree_method": "approx"}, table=MISSING),
     Case("pruned", "gamma: pruned nodes stay in the arrays", {"objective": "reg:squarederror", "tree_method": "exact", "gamma": 6, "max_depth": 5}, table=MISSING),
@@ -115,25 +114,31 @@ CASES = [
     Case("ubjson-categorical", "categories, sets, UBJSON", {"objective": "reg:squarederror", **SETS}, table={**CATS, **MISSING}, form=UBJSON),
     Case("ubjson-strings", "string categories, UBJSON", {"objective": "reg:squarederror", **SETS}, table=CATS, frame="strings", form=UBJSON, versions=SINCE3),
     Case("ubjson-vector-leaf", "vector leaves, UBJSON", {"objective": "reg:squarederror", **VECTOR}, target="triple", form=UBJSON, versions=SINCE2),
-    Case("expectileerror", "reg:expectileerror, three alphas", {"objective": "reg:expectileerror", "expectile_alpha": [0.2, 0.5, 0.8]}, versions=SINCE3),
 ]
 
 
-def string_category(code):
-    return f"value {int(code)}" if code else 'zero "quoted", ü'
+def by_value(case, table):
+    """The rows with categories by value: strings, or integers spread out."""
+    # ASCII only: XGBoost 3.2 measures a name in characters but stores bytes, so others are cut off in the file.
+    strings = lambda code: f"value {int(code)}" if code else 'zero "quoted", \\x'
+    spell = strings if case.frame == "strings" else lambda code: 7.0 * code + 100
+    return [[spell(v) if c in table.categorical else v for c, v in enumerate(row)] for row in table.x.tolist()]
 
 
-def frame_of(rows, table, kind):
-    """A pandas frame of rows whose categorical columns hold strings or spread-out integers, categories in reverse order."""
+def frame_of(rows, table, known):
+    """A pandas frame of rows by value; its categories are the known ones in reverse order."""
     import pandas
 
-    spell = string_category if kind == "strings" else lambda code: 7 * int(code) + 100
     frame = pandas.DataFrame(rows, columns=[f"c{i}" for i in range(len(rows[0]))])
     for c in table.categorical:
-        order = sorted({spell(v) for v in table.x[:, c]}, reverse=True)
-        values = [None if v is None or v != v else v if isinstance(v, str) else spell(v) for v in frame[f"c{c}"]]
+        order = [v if isinstance(v, str) else int(v) for v in reversed(known[c])]
+        values = [None if v != v else v if isinstance(v, str) else int(v) for v in frame[f"c{c}"]]
         frame[f"c{c}"] = pandas.Categorical(values, categories=order)
     return frame
+
+
+def known_values(rows, table):
+    return {c: sorted({row[c] for row in rows}) for c in table.categorical}
 
 
 def label(matrix, case, y):
@@ -162,7 +167,8 @@ def train(case, table, y):
         ask["missing"] = case.missing
     rows = table.x
     if case.frame:
-        rows = frame_of(table.x.tolist(), table, case.frame)
+        values = by_value(case, table)
+        rows = frame_of(values, table, known_values(values, table))
     else:
         ask |= {"feature_names": case.names, "feature_types": column_types(case, table)}
     more = {}
@@ -219,9 +225,13 @@ def make(case, folder):
     types = column_types(case, table)
     specials = hostile.TINY + hostile.HUGE + hostile.OVERFLOWING + hostile.INFINITE
     if case.frame:
-        features = frame_rows(case, table, model)
-        frame = frame_of(features, table, case.frame)
-        answers = record.xgboost(path, features, case.form, frame=frame)
+        rows = by_value(case, table)
+        known = known_values(rows, table)
+        tries = {c: values + [float("nan")] for c, values in known.items()}
+        features = hostile.rows(rows, model.thresholds(), tries, float32=True, specials=record.XGBOOST_SPECIALS, all_nan=False)
+        # The categories come in another order than in training: the library must recode them by value.
+        order = {c: values[:1] + values[:0:-1] for c, values in known.items()}
+        answers = record.xgboost(path, features, case.form, frame=frame_of(features, table, order))
     else:
         ask = {"feature_names": case.names, "feature_types": types, "enable_categorical": bool(table.categorical)}
         features = hostile.rows(table.x, model.thresholds(), category_codes(model, table), float32=True, specials=specials)
@@ -230,14 +240,6 @@ def make(case, folder):
     golden = goldenfile.Golden(model=path.name, format=case.form, note=case.note, features=features, **answers)
     record.verify(golden, text)
     goldenfile.write(folder / "golden.txt", golden)
-
-
-def frame_rows(case, table, model):
-    """Rows with categories by value: strings as they are, integers as numbers."""
-    spell = string_category if case.frame == "strings" else lambda code: 7.0 * code + 100
-    rows = [[spell(v) if c in table.categorical else v for c, v in enumerate(row)] for row in table.x.tolist()]
-    known = {c: [spell(v) for v in sorted(set(table.x[:, c].tolist()))] + [float("nan")] for c in table.categorical}
-    return hostile.rows(rows, model.thresholds(), known, float32=True, specials=record.XGBOOST_SPECIALS, all_nan=False)
 
 
 def cases():
