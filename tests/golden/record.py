@@ -2,6 +2,7 @@
 """Asks a training library for its answers on given rows, always from the model file itself, on one thread."""
 
 import base64
+import importlib
 import json
 from pathlib import Path
 
@@ -13,6 +14,10 @@ import walk
 
 # XGBoost refuses a matrix that holds an infinity after its cast to float.
 XGBOOST_SPECIALS = hostile.TINY + hostile.HUGE
+
+
+def version(library):
+    return f"{library} {importlib.import_module(library).__version__}"
 
 
 def model_text(path, form):
@@ -36,7 +41,7 @@ def lightgbm(path, features):
     ask = dict(num_threads=1)
     leaf = goldenfile.as_matrix(booster.predict(rows, pred_leaf=True, **ask), len(rows))
     return {
-        "library": f"lightgbm {lightgbm.__version__}",
+        "library": version("lightgbm"),
         "raw": booster.predict(rows, raw_score=True, **ask),
         "pred": booster.predict(rows, **ask),
         "leaf": leaf if leaf.shape[1] else None,
@@ -62,7 +67,7 @@ def xgboost(path, features, form="xgboost-json", names=None, types=None, frame=N
     linear = json.loads(booster.save_config())["learner"]["gradient_booster"]["name"] == "gblinear"
     # training=False: the trees that DART would drop at random are all there.
     return {
-        "library": f"xgboost {xgboost.__version__}",
+        "library": version("xgboost"),
         "raw": booster.predict(data, output_margin=True),
         "pred": booster.predict(data),
         "leaf": None if linear else booster.predict(data, pred_leaf=True),
@@ -85,7 +90,7 @@ def catboost(model, features, kind, cats=(), names=None):
     frame = pandas.DataFrame({name: [row[i] for row in features] for i, name in enumerate(names)})
     pool = catboost.Pool(frame, cat_features=list(cats), thread_count=1)
     return {
-        "library": f"catboost {catboost.__version__}",
+        "library": version("catboost"),
         "raw": model.predict(pool, prediction_type="RawFormulaVal", thread_count=1),
         "pred": model.predict(pool, prediction_type=kind, thread_count=1),
         "leaf": model.calc_leaf_indexes(pool, thread_count=1),
