@@ -11,7 +11,7 @@ import hostile
 import record
 import walk
 
-BASE = {"iterations": 12, "depth": 3, "learning_rate": 0.3, "border_count": 32, "random_seed": 3, "thread_count": 1, "verbose": False, "allow_writing_files": False}
+BASE = {"iterations": 9, "depth": 3, "learning_rate": 0.3, "border_count": 32, "random_seed": 3, "thread_count": 1, "verbose": False, "allow_writing_files": False}
 FORM, FILE = "catboost-json", "model.json"
 RAW, CHANCE, EXPONENT = "RawFormulaVal", "Probability", "Exponent"
 # Categorical columns are moved here, among the numeric ones, so that no index of one kind equals that of the row.
@@ -28,7 +28,6 @@ class Case:
     table: dict = field(default_factory=dict)  # arguments of data.plain, or of data.categorical if it has codes
     labels: list | None = None  # class names instead of numbers
     scale: tuple | None = None  # scale and bias set afterwards
-    text: bool = False  # a text column is added
     refuse: str | None = None  # why a loader must refuse the model
 
 
@@ -92,7 +91,6 @@ CASES = [
     Case("early-stopping", "use_best_model: the file is cut at the best iteration", {"loss_function": "RMSE", "learning_rate": 0.9, "iterations": 80, "early_stopping_rounds": 5}),
     Case("ctr", "categories by counters (CTR)", {"loss_function": "Logloss", "one_hot_max_size": 2, "iterations": 5}, target="binary", table=CATS, refuse="ctr"),
     Case("ctr-combinations", "combinations of categories (CTR of two)", {"loss_function": "Logloss", "one_hot_max_size": 2, "max_ctr_complexity": 2, "iterations": 8}, target="binary", table=CATS, refuse="ctr"),
-    Case("text", "a text feature", {"loss_function": "Logloss", "iterations": 5}, target="binary", text=True, refuse="text"),
 ]
 
 
@@ -110,12 +108,12 @@ def rows_of(table):
     return rows, list(PLACES[: len(table.categorical)])
 
 
-def pool(rows, cats, y=None, text=(), **more):
+def pool(rows, cats, y=None, **more):
     import catboost
     import pandas
 
     frame = pandas.DataFrame({str(i): [row[i] for row in rows] for i in range(len(rows[0]))})
-    return catboost.Pool(frame, y, cat_features=cats, text_features=list(text), thread_count=1, **more)
+    return catboost.Pool(frame, y, cat_features=cats, thread_count=1, **more)
 
 
 def labels(case, table):
@@ -129,19 +127,15 @@ def labels(case, table):
 def train(case, table, rows, cats):
     import catboost
 
-    more, text = {}, ()
+    more = {}
     if case.target == "grades":
         more["group_id"] = np.repeat(np.arange(len(rows)), 20)[: len(rows)]
-    if case.text:
-        words = ["red", "green", "blue", "old"]
-        rows = [row + [" ".join(words[int(abs(row[1] * k)) % 4] for k in (1, 3, 7))] for row in rows]
-        text = [len(rows[0]) - 1]
     model = catboost.CatBoost({**BASE, **case.params})
     against = None
     if "early_stopping_rounds" in case.params:
         other = data.plain(seed=99)
         against = pool(other.x.tolist(), [], data.target(other, case.target))
-    model.fit(pool(rows, cats, labels(case, table), text, **more), eval_set=against)
+    model.fit(pool(rows, cats, labels(case, table), **more), eval_set=against)
     if case.scale:
         model.set_scale_and_bias(*case.scale)
     return model

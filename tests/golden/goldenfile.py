@@ -5,12 +5,14 @@ The format is described in README.md. Everything is text; floats are C99 hexadec
 """
 
 import math
+import re
 import urllib.parse
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
+TRAILING_ZEROS = re.compile(r"(\.[0-9a-f]+?)0+(?=p)")
 MAGIC = "mainstay-golden 1"
 
 
@@ -35,7 +37,8 @@ def format_number(value):
     value = float(value)  # exact from float32
     if math.isnan(value):
         return "nan"
-    return value.hex()
+    # As printf %a writes it: without the zeros at the end of the fraction, but one digit always.
+    return TRAILING_ZEROS.sub(r"\1", value.hex())
 
 
 def parse_number(text):

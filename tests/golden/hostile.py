@@ -4,7 +4,8 @@
 import numpy as np
 
 TINY = [0.0, -0.0, 1e-35, -1e-35, 1e-36, -1e-36, float(np.float32(1e-35)), 5e-324, -5e-324, 1e-40, 1.401298464324817e-45]
-HUGE = [1e30, -1e30, 3.4028234663852886e38, -3.4028234663852886e38]
+FLOAT_MAX = 3.4028234663852886e38
+HUGE = [1e30, -1e30, FLOAT_MAX, -FLOAT_MAX]
 # Beyond the float32 range: a cast turns these into infinities.
 OVERFLOWING = [1e39, -1e39, 1.7976931348623157e308]
 INFINITE = [float("inf"), float("-inf")]
@@ -16,7 +17,7 @@ WIDE_CATEGORIES = [2147483648.0, 3e9]
 def around(threshold, float32):
     """The threshold itself and its neighbours one unit in the last place away, in double and (if asked) in float."""
     values = [threshold, np.nextafter(threshold, np.inf), np.nextafter(threshold, -np.inf)]
-    if float32:
+    if float32 and abs(threshold) < FLOAT_MAX:
         narrow = np.float32(threshold)
         above, below = np.nextafter(narrow, np.float32(np.inf)), np.nextafter(narrow, np.float32(-np.inf))
         values += [narrow, above, below]

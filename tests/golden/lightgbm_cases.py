@@ -22,7 +22,7 @@ class Case:
     params: dict
     target: str = "real"
     table: dict = field(default_factory=dict)  # arguments of data.plain, or of data.categorical if it has codes
-    rounds: int = 12
+    rounds: int = 10
     names: list | None = None
     recode: dict | None = None  # arithmetic on the category codes: scale, shift
     frame: bool = False  # train from a pandas frame with string categories

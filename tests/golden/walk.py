@@ -105,7 +105,7 @@ class LightGBM:
                     value = const
                     for f, c in terms:
                         value += c * row[f]
-            sums[i % self.outputs] += value
+            sums[i % self.outputs] += float(value)
         return sums  # also of a random forest (average_output): LightGBM's raw score is the sum, its prediction the average
 
 
@@ -198,10 +198,11 @@ class XGBoost:
         if self.linear is not None:
             k = self.outputs
             sums = [self.linear[self.features * k + g] + self.base[g] for g in range(k)]
-            for g in range(k):
-                for f, x in enumerate(row):
-                    if not np.isnan(x):
-                        sums[g] += x * self.linear[f * k + g]
+            with np.errstate(over="ignore"):
+                for g in range(k):
+                    for f, x in enumerate(row):
+                        if not np.isnan(x):
+                            sums[g] += x * self.linear[f * k + g]
             return sums
         sums = list(self.base)
         for i, tree in enumerate(self.trees):
