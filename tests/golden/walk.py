@@ -9,6 +9,7 @@ import ctypes
 import ctypes.util
 import json
 import math
+import struct
 
 import numpy as np
 
@@ -22,6 +23,54 @@ def logf(value):
     function = ctypes.CDLL(ctypes.util.find_library("m")).logf
     function.restype, function.argtypes = ctypes.c_float, [ctypes.c_float]
     return F(function(float(value)))
+
+
+def decode_ubjson(data):
+    """The value of a UBJSON document, with what XGBoost writes of it: typed and counted arrays, 64-bit lengths."""
+    at = 0
+    kinds = {"i": ">b", "U": ">B", "I": ">h", "l": ">i", "L": ">q", "d": ">f", "D": ">d"}
+
+    def take(count):
+        nonlocal at
+        at += count
+        return data[at - count : at]
+
+    def number(kind):
+        return struct.unpack(kinds[kind], take(struct.calcsize(kinds[kind])))[0]
+
+    def string():
+        return take(number(take(1).decode())).decode()
+
+    def peek(mark):
+        nonlocal at
+        found = data[at : at + 1] == mark
+        at += found
+        return found
+
+    def array():
+        kind = take(1).decode() if peek(b"$") else None
+        if peek(b"#"):
+            count = number(take(1).decode())
+            return [number(kind) if kind else value() for _ in range(count)]
+        items = []
+        while not peek(b"]"):
+            items.append(value())
+        return items
+
+    def members():
+        found = {}
+        while not peek(b"}"):
+            key = string()
+            found[key] = value()
+        return found
+
+    def value():
+        mark = take(1).decode()
+        if mark in kinds:
+            return number(mark)
+        return {"{": members, "[": array, "S": string, "T": lambda: True, "F": lambda: False, "Z": lambda: None}[mark]()
+
+    return value()
 
 
 def load(text, form):
