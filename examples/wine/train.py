@@ -34,7 +34,7 @@ def main():
     model = catboost.CatBoostClassifier(**PARAMETERS)
     model.fit(catboost.Pool(data.data[~held_out], data.target[~held_out], feature_names=columns, thread_count=1))
     path = example.model_path(NAME, FILE)
-    model.save_model(path, format="json")
+    example.record.save_catboost(model, path)
 
     # Asked of the trained model itself: CatBoost's reader of its own JSON rounds some leaf values wrongly.
     def chances(rows):

@@ -147,7 +147,7 @@ def make(case, folder):
     rows, cats = rows_of(table)
     model = train(case, table, rows, cats)
     # A pool with categories is needed to write the counters; the others do without.
-    model.save_model(str(folder / FILE), format="json", pool=pool(rows, cats) if cats else None)
+    record.save_catboost(model, folder / FILE, pool=pool(rows, cats) if cats else None)
     golden = goldenfile.Golden(library=record.version("catboost"), model=FILE, format=FORM, note=case.note, features=[], refuse=case.refuse)
     if not case.refuse:
         text = record.model_text(folder / FILE, FORM)

@@ -17,6 +17,8 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))
 
+import numpy as np  # noqa: E402
+
 import goldenfile  # noqa: E402
 import record  # noqa: E402
 
@@ -61,8 +63,8 @@ def check(path):
         return True
     features = [row[0] for row in rows]
     kind = "f" if header["format"].startswith("xgboost") else "d"
-    raw = record.np.array([row[1] for row in rows], dtype=kind)
-    golden = goldenfile.Golden(header["library"], header["model"], header["format"], header["note"], features, raw)
+    raw, pred = (np.array([row[block] for row in rows], dtype=kind) for block in (1, 2))
+    golden = goldenfile.Golden(header["library"], header["model"], header["format"], header["note"], features, raw, pred)
     try:
         record.verify(golden, record.model_text(path.with_name(header["model"]), header["format"]))
     except RuntimeError as problem:
