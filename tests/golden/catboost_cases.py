@@ -28,6 +28,7 @@ class Case:
     table: dict = field(default_factory=dict)  # arguments of data.plain, or of data.categorical if it has codes
     labels: list | None = None  # class names instead of numbers
     scale: tuple | None = None  # scale and bias set afterwards
+    digits: bool = False  # category strings are the codes
     refuse: str | None = None  # why a loader must refuse the model
 
 
@@ -78,6 +79,7 @@ CASES = [
     Case("one-hot", "string categories, all one-hot", {"loss_function": "RMSE", **ONE_HOT}, table={**CATS, **MISSING}),
     Case("one-hot-100", "100 string categories, all one-hot", {"loss_function": "Logloss", **ONE_HOT, "depth": 5, "iterations": 10}, target="binary", kind=CHANCE, table={"codes": 100}),
     Case("one-hot-multiclass", "string categories, four classes", {"loss_function": "MultiClass", **ONE_HOT}, target="four", kind=CHANCE, table=CATS),
+    Case("one-hot-digits", "categories whose strings are integers", {"loss_function": "RMSE", **ONE_HOT}, table=CATS, digits=True),
     Case("scale-bias", "scale 0.1 and bias -3.7 set after training", {"loss_function": "RMSE"}, scale=(0.1, -3.7)),
     Case("class-weights", "class weights", {"loss_function": "Logloss", "class_weights": [1, 3.5]}, target="binary", kind=CHANCE),
     Case("string-labels", "class names that are strings", {"loss_function": "MultiClass"}, target="four", kind=CHANCE, labels=["low", "b c", "högh", "42"]),
@@ -94,15 +96,17 @@ CASES = [
 ]
 
 
-def string_category(code):
+def string_category(code, digits):
+    if digits:
+        return str(int(code))
     return f"value {int(code)}" if code else 'zero "quoted", ü %|'
 
 
-def rows_of(table):
+def rows_of(table, digits=False):
     """Rows as the library gets them: categories as strings, moved to PLACES; and the columns where they are."""
     rows = table.x.tolist()
     for row in rows:
-        moved = [string_category(row.pop()) for _ in table.categorical]
+        moved = [string_category(row.pop(), digits) for _ in table.categorical]
         for place, value in zip(PLACES, reversed(moved)):
             row.insert(place, value)
     return rows, list(PLACES[: len(table.categorical)])
@@ -144,14 +148,14 @@ def train(case, table, rows, cats):
 def make(case, folder):
     """Trains one case and writes its model and golden file."""
     table = (data.categorical if "codes" in case.table else data.plain)(**case.table)
-    rows, cats = rows_of(table)
+    rows, cats = rows_of(table, case.digits)
     model = train(case, table, rows, cats)
     # A pool with categories is needed to write the counters; the others do without.
     record.save_catboost(model, folder / FILE, pool=pool(rows, cats) if cats else None)
     golden = goldenfile.Golden(library=record.version("catboost"), model=FILE, format=FORM, note=case.note, features=[], refuse=case.refuse)
     if not case.refuse:
         text = record.model_text(folder / FILE, FORM)
-        codes = {c: sorted({row[c] for row in rows}) + ["", "unseen", "nan", "None", "value 1 ", "VALUE 1", "1", "☃"] for c in cats}
+        codes = {c: sorted({row[c] for row in rows}) + ["", "unseen", "nan", "None", "value 1 ", "VALUE 1", "1", "-1", "01", "1.0", "☃"] for c in cats}
         specials = hostile.TINY + hostile.HUGE + hostile.OVERFLOWING + hostile.INFINITE
         golden.features = hostile.rows(rows, walk.load(text, FORM).thresholds(), codes, float32=True, specials=specials)
         answers = record.catboost(model, golden.features, case.kind, cats)

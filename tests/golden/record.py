@@ -58,17 +58,21 @@ def xgboost(path, features, form="xgboost-json", names=None, types=None, frame=N
         data = xgboost.DMatrix(frame, nthread=1, enable_categorical=True)
     else:
         rows = np.array(features, dtype=np.float64)
-        ask = dict(feature_names=names, feature_types=types, nthread=1, enable_categorical=bool(types and "c" in types))
+        ask = dict(feature_names=names, feature_types=types, nthread=1, **with_categories(types and "c" in types))
         data = xgboost.DMatrix(rows, **ask)
         same_after_cast(booster, data, xgboost.DMatrix(rows.astype(np.float32), **ask))
     linear = json.loads(booster.save_config())["learner"]["gradient_booster"]["name"] == "gblinear"
-    # training=False: the trees that DART would drop at random are all there.
     return {
         "library": version("xgboost"),
         "raw": booster.predict(data, output_margin=True),
         "pred": booster.predict(data),
         "leaf": None if linear else booster.predict(data, pred_leaf=True),
     }
+
+
+def with_categories(any_categories):
+    """The argument that allows categories, where there are any: the oldest versions do not know it."""
+    return {"enable_categorical": True} if any_categories else {}
 
 
 def same_after_cast(booster, wide, narrow):

@@ -109,5 +109,5 @@ def worst(form, text, raw, pred):
     """The largest distance of a recorded prediction from the formula."""
     convert = {"lightgbm": lightgbm, "xgboost": xgboost, "catboost": catboost}[form.split("-")[0]]
     kind = F if form.startswith("xgboost") else np.float64
-    with np.errstate(over="ignore"):
+    with np.errstate(all="ignore"):
         return max(distance(a, b, kind) for r, p in zip(raw, pred) for a, b in zip(convert(text, r), p, strict=True))

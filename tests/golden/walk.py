@@ -180,7 +180,8 @@ class XGBoost:
         self.trees, self.groups = gbtree["model"]["trees"], gbtree["model"]["tree_info"]
         self.weights = [F(w) for w in booster.get("weight_drop", [1.0] * len(self.trees))]
         for tree in self.trees:
-            starts = zip(tree["categories_nodes"], tree["categories_segments"], tree["categories_sizes"])
+            # Version 1.2 has no categories.
+            starts = zip(*(tree.get(f"categories_{part}", []) for part in ("nodes", "segments", "sizes")))
             tree["sets"] = {node: set(tree["categories"][at : at + size]) for node, at, size in starts}
             tree["split_conditions"] = [F(v) for v in tree["split_conditions"]]
             tree["width"] = int(tree["tree_param"]["size_leaf_vector"])

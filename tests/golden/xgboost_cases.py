@@ -120,6 +120,9 @@ CASES = [
 SHORT = {"squarederror", "logistic", "softprob", "gamma", "quantileerror", "multi-target", "vector-leaf", "vector-leaf-multiclass"}
 SHORT |= {"dart", "gblinear-multiclass", "boosted-forest", "categorical-sets", "base-score-poisson", "ubjson", "ubjson-vector-leaf"}
 
+# Before categories existed: the trees have fewer arrays.
+FIRST = {"squarederror", "logistic", "softprob", "poisson", "dart", "gblinear-multiclass", "pruned"}
+
 
 def by_value(case, table):
     """The rows with categories by value: strings, or integers spread out."""
@@ -166,7 +169,7 @@ def train(case, table, y):
     import xgboost
 
     params = {k: v for k, v in {**BASE, **case.params}.items() if v is not None}
-    ask = {"nthread": 1, "enable_categorical": bool(table.categorical)}
+    ask = {"nthread": 1, **record.with_categories(table.categorical)}
     if case.missing is not None:
         ask["missing"] = case.missing
     rows = table.x
@@ -237,7 +240,7 @@ def make(case, folder):
         order = {c: values[:1] + values[:0:-1] for c, values in known.items()}
         answers = record.xgboost(path, features, case.form, frame=frame_of(features, table, order))
     else:
-        ask = {"feature_names": case.names, "feature_types": types, "enable_categorical": bool(table.categorical)}
+        ask = {"feature_names": case.names, "feature_types": types, **record.with_categories(table.categorical)}
         features = hostile.rows(table.x, model.thresholds(), category_codes(model, table), float32=True, specials=specials)
         features = accepted(features, lambda rows: xgboost.DMatrix(record.np.array(rows), **ask))
         answers = record.xgboost(path, features, case.form, case.names, types)
@@ -247,11 +250,14 @@ def make(case, folder):
 
 
 def cases():
-    """The cases that the installed version can make, named after its major version; 3.0 still wrote the base score as in 2."""
+    """The cases that the installed version can make, named after its major version; some versions between make a few."""
     import xgboost
 
     major, minor = (int(part) for part in xgboost.__version__.split(".")[:2])
-    middle = (major, minor) < (3, 1) and major > 1
-    prefix = "xgboost3.0" if major == 3 and middle else f"xgboost{major}"
-    chosen = [case for case in CASES if major in case.versions and (not middle or case.name in SHORT)]
+    prefix, names = f"xgboost{major}", None
+    if (major, minor) < (1, 3):
+        prefix, names = f"xgboost{major}.{minor}", FIRST
+    elif (2, 0) <= (major, minor) < (3, 1):
+        prefix, names = "xgboost3.0" if major == 3 else "xgboost2", SHORT
+    chosen = [case for case in CASES if major in case.versions and (names is None or case.name in names)]
     return {f"{prefix}-{case.name}": case for case in chosen}
