@@ -35,7 +35,7 @@ def spread(values, count):
     return [values[i] for i in dict.fromkeys(picks)]
 
 
-def rows(real, thresholds, categories=None, *, float32=False, specials=None, keep=24, budget=64, all_nan=True):
+def rows(real, thresholds, categories=None, *, float32=False, specials=None, keep=24, budget=48, all_nan=True):
     """Real rows followed by hostile ones.
 
     real        rows the model was trained on or could have seen (list of lists or array)
