@@ -11,8 +11,8 @@
 
 struct text_input {
 	char *copy;
-	char *environment[MAX_LINES + 1];
-	char *flags[MAX_LINES + 1];
+	const char *environment[MAX_LINES + 1];
+	const char *flags[MAX_LINES + 1];
 	int flag_count;
 	struct slice yaml;
 };

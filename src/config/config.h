@@ -62,10 +62,10 @@ typedef void config_problem_fn(const struct config_problem *problem, void *arg);
 // What the caller read. yaml.p == NULL: no file.
 struct config_input {
 	struct slice yaml;
-	const char *yaml_name;    // for messages: "mainstay.yaml"
-	char *const *environment; // as environ(7), or NULL
-	int argc;                 // flags only, after the verb: --port 8080, --port=8080
-	char *const *argv;
+	const char *yaml_name;          // for messages: "mainstay.yaml"
+	const char *const *environment; // as environ(7), or NULL
+	int argc;                       // flags only, after the verb: --port 8080, --port=8080
+	const char *const *argv;
 	// Reads a mounted secret for NAME_FILE; the caller implements it through rt. May be NULL.
 	enum ms_err (*read_file)(const char *path, struct arena *arena, struct errinfo *info, struct slice *ret_text);
 	// May be NULL: loading ends at the first problem. Else it is called for each problem, at most

@@ -44,10 +44,10 @@ static enum ms_err read_file(const char *path, struct arena *arena, struct errin
 	return MS_OK;
 }
 
-static char *no_environment[] = {NULL};
+static const char *const no_environment[] = {NULL};
 
 // Loads from all three; NULL (and a failed check) when it is refused.
-static struct config *load(const char *yaml, char *const *environment, int argc, char *const *argv)
+static struct config *load(const char *yaml, const char *const *environment, int argc, const char *const *argv)
 {
 	struct errinfo info;
 	ms_errinfo_init(&info);
@@ -65,8 +65,9 @@ static struct config *load(const char *yaml, char *const *environment, int argc,
 		CHECK_STR(info.message, "");
 	return config;
 }
-#define LOAD_FLAGS(...) load(NULL, NULL, (int)MS_ARRAY_LEN(((char *[]){__VA_ARGS__})), (char *[]){__VA_ARGS__})
-#define LOAD_ENV(...) load(NULL, (char *[]){__VA_ARGS__, NULL}, 0, NULL)
+#define LOAD_FLAGS(...) \
+	load(NULL, NULL, (int)MS_ARRAY_LEN(((const char *[]){__VA_ARGS__})), (const char *[]){__VA_ARGS__})
+#define LOAD_ENV(...) load(NULL, (const char *[]){__VA_ARGS__, NULL}, 0, NULL)
 
 static const struct values *values_of(const struct config *config)
 {
@@ -236,13 +237,13 @@ TEST(amounts_have_units)
 
 TEST(layers_win_in_order)
 {
-	char *environment[] = {"PORT=2", NULL};
+	const char *environment[] = {"PORT=2", NULL};
 	struct config *config = load("a.b.number: 1\nname: file\n", environment, 0, NULL);
 	CHECK_INT(values_of(config)->number, 2);
 	check_source(config, "a.b.number", "environment PORT");
 	check_source(config, "name", "m.yaml:2");
 	ms_config_free(config);
-	config = load("a.b.number: 1\n", environment, 2, (char *[]){"--number", "3"});
+	config = load("a.b.number: 1\n", environment, 2, (const char *[]){"--number", "3"});
 	CHECK_INT(values_of(config)->number, 3);
 	check_source(config, "a.b.number", "flag --number");
 	ms_config_free(config);
@@ -360,7 +361,7 @@ TEST(dump_is_a_settings_file_with_the_same_meaning)
 	ms_config_free(again);
 	ms_buf_clear(&out);
 	ms_config_dump_json(config, &out);
-	again = load(NULL, NULL, 1, (char *[]){"--name=other"});
+	again = load(NULL, NULL, 1, (const char *[]){"--name=other"});
 	CHECK(ms_config_differs(config, again, 0));
 	ms_buf_append_char(&out, '\0');
 	CHECK_HAS(out.p, "\"a.b.number\": {\"value\": 99, \"default\": 7, \"source\": \"m.yaml:2\"}");
@@ -384,8 +385,8 @@ TEST(file_names_of_any_bytes_do_not_break_the_dump)
 
 static void load_everything(void)
 {
-	char *environment[] = {"PORT=2", "TOKEN_FILE=/run/secrets/token", "MAINSTAY_THINGS=a,b,c", NULL};
-	char *flags[] = {"--thing", "x,y", "--quick", "--number=1"};
+	const char *environment[] = {"PORT=2", "TOKEN_FILE=/run/secrets/token", "MAINSTAY_THINGS=a,b,c", NULL};
+	const char *flags[] = {"--thing", "x,y", "--quick", "--number=1"};
 	const struct config_input input = {
 		.yaml = MS_SLICE_LIT("name: n\na: {b.number: 3}\nthings: [a, b]\n"),
 		.yaml_name = "m.yaml",

@@ -5,10 +5,10 @@
 #include "config/internal.h"
 
 // The value of a variable; false when it is not there.
-static bool variable(char *const *environment, const char *name, struct slice *ret_value)
+static bool variable(const char *const *environment, const char *name, struct slice *ret_value)
 {
 	size_t n = strlen(name);
-	for (char *const *e = environment; *e != NULL; e++) {
+	for (const char *const *e = environment; *e != NULL; e++) {
 		if (strncmp(*e, name, n) == 0 && (*e)[n] == '=') {
 			*ret_value = ms_slice_cstr(*e + n + 1);
 			return true;
@@ -104,7 +104,7 @@ static bool read_variable(struct loader *l, size_t row, const char *name)
 static void refuse_unknown(struct loader *l)
 {
 	const struct setting_table *table = l->config->table;
-	for (char *const *e = l->input->environment; *e != NULL && !l->stop; e++) {
+	for (const char *const *e = l->input->environment; *e != NULL && !l->stop; e++) {
 		struct slice entry = ms_slice_cstr(*e);
 		struct slice name = ms_slice_sub(entry, 0, ms_slice_find(entry, '='));
 		struct slice value = ms_slice_sub(entry, name.n + 1, SIZE_MAX);

@@ -42,15 +42,15 @@ static void check_yaml(const char *yaml, int64_t line, const char *message)
 	check_refused(&input, full, line);
 }
 
-static void check_flag(char *flag, const char *message)
+static void check_flag(const char *flag, const char *message)
 {
 	const struct config_input input = {.argc = 1, .argv = &flag};
 	check_refused(&input, message, 0);
 }
 
-static void check_env(char *a, char *b, const char *message)
+static void check_env(const char *a, const char *b, const char *message)
 {
-	char *environment[] = {a, b, NULL};
+	const char *environment[] = {a, b, NULL};
 	const struct config_input input = {.environment = environment};
 	check_refused(&input, message, 0);
 }
@@ -229,7 +229,7 @@ TEST(values_have_limits)
 	ms_errinfo_init(&info);
 	struct config *config;
 	CHECK_INT(ms_config_load(&input, &info, &config), MS_ERR_CONFIG);
-	CHECK_HAS(info.message, "m.yaml:1: data_dir: the value has 70");
+	CHECK_HAS(info.message, "m.yaml:1: data_dir: the value has 69991 bytes");
 	CHECK_HAS(info.message, "the limit is 65536");
 	ms_buf_clear(&text);
 	ms_buf_append_cstr(&text, "roles: [");
@@ -253,8 +253,8 @@ TEST(all_problems_are_told)
 {
 	static struct noted noted;
 	noted = (struct noted){0};
-	char *environment[] = {"MAINSTAY_LOG_LEVLE=info", "PORT=http", NULL};
-	char *flags[] = {"--prot", "--threads"};
+	const char *environment[] = {"MAINSTAY_LOG_LEVLE=info", "PORT=http", NULL};
+	const char *flags[] = {"--prot", "--threads"};
 	const struct config_input input = {
 		.yaml = MS_SLICE_LIT("threads: x\nzebra: {a: [1]}\nhttp:\n  port: 99999\n  listen: [a, [b], on]\n"
 				     "  tls: &t {cert: a}\nlog.level: loud\ndata_dir: fine\n"),
@@ -336,10 +336,10 @@ TEST(flags_are_refused_with_the_nearest)
 		   "--port: \"\" is not a whole number within 64 bits; expected a whole number from 0 to 65535");
 	check_flag("8080", "unexpected argument \"8080\"; settings are given as --name=value");
 	check_flag("-p", "unexpected argument \"-p\"; settings are given as --name=value");
-	char *behind[] = {"--port=1", "--", "--threads=1"};
+	const char *behind[] = {"--port=1", "--", "--threads=1"};
 	const struct config_input input = {.argc = 3, .argv = behind};
 	check_refused(&input, "unexpected argument \"--threads=1\"; settings are given as --name=value", 0);
-	char *swallowed[] = {"--port", "--threads=1"};
+	const char *swallowed[] = {"--port", "--threads=1"};
 	const struct config_input missing = {.argc = 2, .argv = swallowed};
 	check_refused(&missing, "--port needs a value: expected a whole number from 0 to 65535", 0);
 }
@@ -357,13 +357,13 @@ TEST(messages_hide_secrets)
 	static const struct setting_table one = {&row, 1, sizeof(const char *)};
 	static const struct {
 		const char *yaml;
-		char *variable, *flag;
+		const char *variable, *flag;
 	} inputs[] = {
 		{"key: 271828\n", NULL, NULL},  {"key: [271828]\n", NULL, NULL}, {"key: \"271828\\0\"\n", NULL, NULL},
 		{NULL, "KEY=271828\xff", NULL}, {NULL, NULL, "--key=271828"},
 	};
 	for (size_t i = 0; i < MS_ARRAY_LEN(inputs); i++) {
-		char *environment[] = {inputs[i].variable, NULL}, *flags[] = {inputs[i].flag};
+		const char *environment[] = {inputs[i].variable, NULL}, *flags[] = {inputs[i].flag};
 		const struct config_input input = {.yaml = ms_slice_cstr(inputs[i].yaml),
 						   .environment = environment,
 						   .argc = inputs[i].flag != NULL,
@@ -403,7 +403,7 @@ static void load_hostile(void)
 {
 	static struct noted noted;
 	noted = (struct noted){0};
-	char *environment[] = {"PORT=x", NULL};
+	const char *environment[] = {"PORT=x", NULL};
 	const struct config_input input = {
 		.yaml = MS_SLICE_LIT("threads: x\nroles: [a, [b]]\nhttp: {tls: {cert: ~}}\n"),
 		.yaml_name = "m.yaml",

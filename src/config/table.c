@@ -82,7 +82,8 @@ bool ms_setting_env_name(const struct setting_def *def, size_t n, char dst[CONFI
 	struct slice rest = ms_slice_cstr(def->env), alias;
 	while (rest.n > 0 && ms_slice_next(&rest, ',', &alias)) {
 		env_name(MS_CONFIG_ENV_PREFIX, alias, dst);
-		if (strcmp(dst, first) != 0 && at++ == n)
+		if (!ms_slice_starts_with(alias, MS_SLICE_LIT(MS_CONFIG_ENV_PREFIX)) && strcmp(dst, first) != 0 &&
+		    at++ == n)
 			return true;
 		env_name("", alias, dst);
 		if (at++ == n)

@@ -490,7 +490,7 @@ const char *ms_setting_plain_type(struct slice text)
 {
 	if (text.n == 0 || one_of(text, "~ null"))
 		return "nothing";
-	if (one_of(text, "true false yes no on off y n"))
+	if (one_of(text, "true false yes no on off"))
 		return "a boolean";
 	return is_number(text) ? "a number" : NULL;
 }

@@ -159,9 +159,20 @@ static bool skip_node(struct reader *r, const yaml_event_t *start)
 
 // --- Settings --------------------------------------------------------------------------------------
 
-// A scalar's YAML type must fit the kind of the setting; true when it does.
-static bool check_type(struct reader *r, size_t row, const char *place, const yaml_event_t *event)
+#define PLACE_MAX (CONFIG_KEY_MAX + 160)
+
+// "mainstay.yaml:12: http.port"
+static void write_place(const struct reader *r, size_t row, const yaml_event_t *event, char dst[PLACE_MAX])
 {
+	snprintf(dst, PLACE_MAX, "%.120s:%lld: %s", r->name, (long long)line_of(event),
+		 r->l->config->table->rows[row].key);
+}
+
+// A scalar's YAML type must fit the kind of the setting; true when it does.
+static bool check_type(struct reader *r, size_t row, const yaml_event_t *event)
+{
+	char place[PLACE_MAX];
+	write_place(r, row, event, place);
 	const struct setting_def *def = &r->l->config->table->rows[row];
 	struct slice text = scalar_text(event), key = ms_slice_cstr(def->key);
 	const char *type = is_plain(event) ? ms_setting_plain_type(text) : NULL;
@@ -205,11 +216,13 @@ static bool read_items(struct reader *r, size_t row, int64_t line, const char *p
 			good = false;
 			go_on = skip_node(r, &event);
 		} else if (!end && event.type != YAML_SCALAR_EVENT) {
+			char item_place[PLACE_MAX];
+			write_place(r, row, &event, item_place);
 			ms_loader_problem(r->l, ms_slice_cstr(r->l->config->table->rows[row].key), line_of(&event),
-					  "%s: found %s in the list; expected text", place, node_name(&event));
+					  "%s: found %s in the list; expected text", item_place, node_name(&event));
 			good = false;
 			go_on = skip_node(r, &event);
-		} else if (!end && !check_type(r, row, place, &event)) {
+		} else if (!end && !check_type(r, row, &event)) {
 			good = false;
 		} else if (!end && count < MS_ARRAY_LEN(items)) {
 			items[count] = ms_arena_copy(&r->l->config->arena, scalar_text(&event));
@@ -241,8 +254,8 @@ static bool read_setting(struct reader *r, size_t row, int64_t key_line, const y
 		return skip_node(r, event);
 	}
 	l->lines[row] = key_line;
-	char place[CONFIG_KEY_MAX + 160];
-	snprintf(place, sizeof(place), "%.120s:%lld: %s", r->name, (long long)line_of(event), def->key);
+	char place[PLACE_MAX];
+	write_place(r, row, event, place);
 	const char *source = ms_arena_printf(&l->config->arena, "%s:%lld", r->name, (long long)key_line);
 	if (source == NULL) {
 		ms_loader_no_memory(l);
@@ -257,7 +270,7 @@ static bool read_setting(struct reader *r, size_t row, int64_t key_line, const y
 				  expected);
 		return skip_node(r, event);
 	}
-	if (check_type(r, row, place, event))
+	if (check_type(r, row, event))
 		ms_loader_set_text(l, row, scalar_text(event), line_of(event), place, source);
 	return true;
 }
@@ -452,6 +465,8 @@ void ms_config_read_yaml(struct loader *l)
 		ms_loader_no_memory(l);
 		return;
 	}
+	if (ms_slice_starts_with(text, MS_SLICE_LIT("\xef\xbb\xbf"))) // the mark that some editors put in front
+		text = ms_slice_sub(text, 3, SIZE_MAX);
 	yaml_parser_set_encoding(&r.parser, YAML_UTF8_ENCODING);
 	yaml_parser_set_input_string(&r.parser, (const unsigned char *)text.p, text.n);
 	read_stream(&r);
