@@ -1,0 +1,13 @@
+// SPDX-License-Identifier: Apache-2.0
+// Private to registry: building and sharing snapshots.
+#ifndef MS_REGISTRY_SNAPSHOT_H
+#define MS_REGISTRY_SNAPSHOT_H
+
+#include "registry/registry.h"
+
+// Empty, one reference. NULL when out of memory.
+struct snapshot *ms_snapshot_new(void);
+struct snapshot *ms_snapshot_ref(struct snapshot *snapshot);
+void ms_snapshot_unref(struct snapshot *snapshot); // accepts NULL
+
+#endif
