@@ -49,9 +49,9 @@ struct log_field {
 
 // message: a short sentence, constant per place. Values of keys that name secrets (password, token,
 // authorization, cookie, secret, key material) are replaced by "[redacted]"; so are credentials in URLs.
-#define ms_log(log, level, message, ...)                                                                         \
+#define ms_log(sink, level, message, ...)                                                                         \
 	do {                                                                                                     \
-		struct log *ms_log_ = (log);                                                                     \
+		struct log *ms_log_ = (sink);                                                                     \
 		if (ms_log_enabled(ms_log_, (level))) {                                                          \
 			const struct log_field ms_fields_[] = {{0}, ##__VA_ARGS__};                              \
 			ms_log_write(ms_log_, (level), (message), ms_fields_ + 1, MS_ARRAY_LEN(ms_fields_) - 1); \

@@ -36,7 +36,7 @@ void ms_store_sweep(const char *dir)
 			bool ours = ms_slice_starts_with(names[i], MS_SLICE_LIT(INCOMING)) ||
 				    ms_slice_starts_with(names[i], MS_SLICE_LIT(REMOVED));
 			if (ours && ms_store_path(NULL, path, "%s/%s", dir, names[i].p) == MS_OK)
-				(void)ms_dir_remove(path, NULL); // what stays is swept the next time
+				MS_IGNORE(ms_dir_remove(path, NULL)); // what stays is swept the next time
 		}
 	}
 	ms_arena_fini(&arena);
@@ -171,7 +171,7 @@ static enum ms_err push_locked(const char *dir, const struct store_push *push, s
 	if (err == MS_OK)
 		err = ms_file_rename(aside, place, false, info);
 	if (err != MS_OK)
-		(void)ms_dir_remove(aside, NULL); // a rest is swept by the next change
+		MS_IGNORE(ms_dir_remove(aside, NULL)); // a rest is swept by the next change
 	ms_served_unref(served);
 	return err;
 }
@@ -229,7 +229,7 @@ static enum ms_err remove_locked(const char *dir, struct slice model, struct sli
 	random_suffix(suffix);
 	MS_TRY(ms_store_path(info, aside, "%s/" REMOVED "%s", dir, suffix));
 	MS_TRY(ms_file_rename(place, aside, false, info));
-	(void)ms_dir_remove(aside, NULL); // gone for every reader since the rename; a rest is swept later
+	MS_IGNORE(ms_dir_remove(aside, NULL)); // gone for every reader since the rename; a rest is swept later
 	return MS_OK;
 }
 

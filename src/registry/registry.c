@@ -98,9 +98,10 @@ struct scan {
 	struct registry *registry;
 	struct snapshot *old; // what is served now
 	struct snapshot *next;
-	struct slice retry; // broken versions of this model are tried again
-	bool announce;      // only say what would be loaded, load nothing
-	bool loading;       // something would be loaded
+	struct slice retry;      // broken versions of this model are tried again
+	bool announce;           // only say what would be loaded, load nothing
+	bool loading;            // something would be loaded
+	const char *single_file; // the model at hand is this file, not one of the store
 };
 
 static const struct live_version *old_version(const struct scan *scan, struct slice model, struct slice version)
@@ -127,6 +128,8 @@ static bool is_wanted(const struct scan *scan, const struct store_model *model, 
 {
 	const struct registry_options *options = &scan->registry->options;
 	struct slice version = model->versions[index].version;
+	if (scan->single_file != NULL)
+		return true;
 	for (size_t i = 0; i < model->alias_count; i++) {
 		if (ms_slice_eq(model->aliases[i].version, version))
 			return true;
@@ -219,6 +222,7 @@ static void take_version(struct scan *scan, struct slice model, const struct sto
 	const struct version_files files = {.model = model,
 					    .version = stored->version,
 					    .signature = stored->signature,
+					    .single_file = scan->single_file,
 					    .loops = ms_rt_loop_count(scan->registry->options.rt),
 					    .limits = &scan->registry->options.limits};
 	load_version(scan, &files, old, live);
@@ -256,6 +260,7 @@ static bool take_model(struct scan *scan, const struct store_model *model, struc
 {
 	if (!copy_model(scan, model, live))
 		return false;
+	live->single_file = scan->single_file != NULL;
 	live->unloaded = *find_name(&scan->registry->unloaded, model->name) != NULL;
 	for (size_t i = 0; i < live->version_count; i++) {
 		struct live_version *version = &live->versions[i];
@@ -277,50 +282,6 @@ static bool take_model(struct scan *scan, const struct store_model *model, struc
 		       MS_LOG_STR("mainstay.model.name", model->name),
 		       MS_LOG_CSTR("error.message", model->alias_error));
 	return true;
-}
-
-// The file of models.path, as a model with one version.
-static void take_single(struct scan *scan, struct live_model *live)
-{
-	const struct registry_options *options = &scan->registry->options;
-	struct live_version *version = live->versions;
-	uint64_t signature = 0;
-	struct errinfo info;
-	struct served_model *served = NULL;
-	ms_errinfo_init(&info);
-	const struct live_version *old = old_version(scan, live->name, version->version);
-	enum ms_err err = ms_store_single_signature(options->single_file, &info, &signature);
-	version->signature = signature;
-	live->single_file = true;
-	if (old != NULL && old->signature == signature && old->state != VERSION_LOADING && scan->retry.n == 0) {
-		version->served = old->served != NULL ? ms_served_ref(old->served) : NULL;
-		version->reason = old->reason.n > 0 ? ms_arena_copy(&scan->next->arena, old->reason) : MS_SLICE_EMPTY;
-		version->state = old->state;
-	} else if (scan->announce) {
-		scan->loading = true;
-		version->served = old != NULL && old->served != NULL ? ms_served_ref(old->served) : NULL;
-		version->state = version->served != NULL ? VERSION_READY : VERSION_LOADING;
-		version->reason = version->served != NULL ? MS_SLICE_EMPTY : MS_SLICE_LIT("it is being loaded");
-	} else {
-		if (err == MS_OK)
-			err = ms_store_load_single(options->single_file, signature, ms_rt_loop_count(options->rt),
-						   &options->limits, &info, &served);
-		if (err == MS_OK)
-			add_series(scan->registry, served);
-		else {
-			version->reason = keep_text(scan, info.message);
-			served = old != NULL && old->served != NULL ? ms_served_ref(old->served) : NULL;
-			ms_log(options->log, LOG_ERROR, "model cannot be loaded",
-			       MS_LOG_STR("mainstay.model.name", live->name),
-			       MS_LOG_CSTR("error.message", info.message), MS_LOG_CSTR("error.code", ms_err_name(err)));
-		}
-		version->served = served;
-		version->state = served != NULL ? VERSION_READY : VERSION_UNAVAILABLE;
-	}
-	live->current = version->served;
-	scan->next->ready_count += version->served != NULL;
-	scan->next->broken_count +=
-		version->state == VERSION_UNAVAILABLE || (version->served != NULL && version->reason.n > 0);
 }
 
 static int by_name(const void *a, const void *b)
@@ -346,13 +307,13 @@ static bool scan_models(struct scan *scan, const struct store_model *models, siz
 			return false;
 	}
 	if (single != NULL) {
+		// A missing file has no signature; loading it says why.
 		struct store_version version = {.version = MS_SLICE_LIT("1")};
+		MS_IGNORE(ms_store_single_signature(single, NULL, &version.signature));
 		const struct store_model model = {.name = single_name, .versions = &version, .version_count = 1};
-		struct live_model *live = &next->models[next->model_count++];
-		if (!copy_model(scan, &model, live))
+		scan->single_file = single;
+		if (!take_model(scan, &model, &next->models[next->model_count++]))
 			return false;
-		live->versions->reason = MS_SLICE_EMPTY;
-		take_single(scan, live);
 		qsort(next->models, next->model_count, sizeof(*next->models), by_name);
 	}
 	return true;

@@ -21,19 +21,17 @@ struct served_source {
 MS_MUST_USE enum ms_err ms_served_new(const struct served_source *source, struct errinfo *info,
 				      struct served_model **ret_served);
 
-// Reads one version folder of the store and makes it. Blocking.
+// Reads one version folder of the store, or a single file, and makes it. Blocking.
 struct version_files {
 	struct slice model;
 	struct slice version;
+	const char *single_file; // or NULL
 	uint64_t signature;
 	unsigned loops;
 	const struct model_limits *limits;
 };
 MS_MUST_USE enum ms_err ms_store_load_version(const char *dir, const struct version_files *files, struct errinfo *info,
 					      struct served_model **ret_served);
-MS_MUST_USE enum ms_err ms_store_load_single(const char *path, uint64_t signature, unsigned loops,
-					     const struct model_limits *limits, struct errinfo *info,
-					     struct served_model **ret_served);
 // Name that a single file is served under, and a number that changes with the file.
 struct slice ms_store_single_name(const char *path);
 MS_MUST_USE enum ms_err ms_store_single_signature(const char *path, struct errinfo *info, uint64_t *ret_signature);

@@ -213,19 +213,6 @@ static enum ms_err read_and_make(const char *version_dir, const struct version_f
 	return err;
 }
 
-enum ms_err ms_store_load_version(const char *dir, const struct version_files *files, struct errinfo *info,
-				  struct served_model **ret_served)
-{
-	char version_dir[MS_STORE_PATH_MAX];
-	struct arena arena;
-	MS_TRY(ms_store_path(info, version_dir, "%s/%.*s/%.*s", dir, MS_SLICE_ARG(files->model),
-			     MS_SLICE_ARG(files->version)));
-	ms_arena_init(&arena, 4096, (size_t)1 << 24);
-	enum ms_err err = read_and_make(version_dir, files, &arena, info, ret_served);
-	ms_arena_fini(&arena);
-	return err;
-}
-
 struct slice ms_store_single_name(const char *path)
 {
 	struct slice name = ms_slice_cstr(path);
@@ -243,29 +230,47 @@ enum ms_err ms_store_single_signature(const char *path, struct errinfo *info, ui
 	return MS_OK;
 }
 
-enum ms_err ms_store_load_single(const char *path, uint64_t signature, unsigned loops,
-				 const struct model_limits *limits, struct errinfo *info,
-				 struct served_model **ret_served)
+static enum ms_err load_single(const struct version_files *files, struct errinfo *info,
+			       struct served_model **ret_served)
 {
-	struct slice bytes, name = ms_store_single_name(path);
-	MS_TRY(ms_store_check_model_name(name, info));
-	MS_TRY(ms_file_read(path, limits->max_bytes, info, &bytes));
-	const struct served_source source = {.name = name,
-					     .version = MS_SLICE_LIT("1"),
-					     .file_name = name,
+	struct slice bytes;
+	MS_TRY(ms_store_check_model_name(files->model, info));
+	MS_TRY(ms_file_read(files->single_file, files->limits->max_bytes, info, &bytes));
+	const struct served_source source = {.name = files->model,
+					     .version = files->version,
+					     .file_name = files->model,
 					     .bytes = bytes,
-					     .signature = signature,
-					     .loops = loops,
-					     .limits = limits};
+					     .signature = files->signature,
+					     .loops = files->loops,
+					     .limits = files->limits};
 	enum ms_err err = ms_served_new(&source, info, ret_served);
 	free((void *)(uintptr_t)bytes.p);
+	return err;
+}
+
+enum ms_err ms_store_load_version(const char *dir, const struct version_files *files, struct errinfo *info,
+				  struct served_model **ret_served)
+{
+	char version_dir[MS_STORE_PATH_MAX];
+	struct arena arena;
+	if (files->single_file != NULL)
+		return load_single(files, info, ret_served);
+	MS_TRY(ms_store_path(info, version_dir, "%s/%.*s/%.*s", dir, MS_SLICE_ARG(files->model),
+			     MS_SLICE_ARG(files->version)));
+	ms_arena_init(&arena, 4096, (size_t)1 << 24);
+	enum ms_err err = read_and_make(version_dir, files, &arena, info, ret_served);
+	ms_arena_fini(&arena);
 	return err;
 }
 
 enum ms_err ms_store_load_file(const char *path, const struct model_limits *limits, struct errinfo *info,
 			       struct served_model **ret_served)
 {
-	return ms_store_load_single(path, 0, 0, limits, info, ret_served);
+	const struct version_files files = {.model = ms_store_single_name(path),
+					    .version = MS_SLICE_LIT("1"),
+					    .single_file = path,
+					    .limits = limits};
+	return load_single(&files, info, ret_served);
 }
 
 enum ms_err ms_store_load(const char *dir, struct slice model, struct slice version_or_alias,
