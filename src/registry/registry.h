@@ -107,6 +107,7 @@ struct served_model {
 	struct model *model;
 	const struct served_input *inputs; // names of metadata.json where the model file has none
 	size_t input_count;
+	bool plain;                 // no input is categorical: rows are numbers and nulls only
 	const struct slice *labels; // of the classes, or NULL
 	size_t label_count;
 	struct slice metadata; // JSON object text, as stored and completed
@@ -209,6 +210,8 @@ bool ms_registry_ready(const struct registry *registry);
 const struct model_limits *ms_registry_limits(const struct registry *registry);
 
 // The picture for this loop: valid until the handler returns; take a reference of what is kept longer.
+struct snapshot *ms_snapshot_ref(const struct snapshot *snapshot);
+void ms_snapshot_unref(struct snapshot *snapshot); // accepts NULL
 const struct snapshot *ms_registry_snapshot(struct registry *registry, const struct loop *loop);
 const struct live_model *ms_snapshot_model(const struct snapshot *snapshot, struct slice name); // or NULL
 // version_or_alias empty: the current one. Errors say what there is instead.

@@ -90,6 +90,7 @@ static enum ms_err name_inputs(struct served_model *served, const struct json_va
 		return ms_fail(info, MS_ERR_NO_MEMORY, "out of memory for %zu inputs", mi->feature_count);
 	served->inputs = inputs;
 	served->input_count = mi->feature_count;
+	served->plain = true;
 	for (size_t i = 0; i < mi->feature_count; i++) {
 		const struct model_feature *f = &mi->features[i];
 		struct slice name = f->name;
@@ -99,6 +100,7 @@ static enum ms_err name_inputs(struct served_model *served, const struct json_va
 		inputs[i] = (struct served_input){.name = ms_arena_copy(&served->arena, name),
 						  .categorical = f->categorical,
 						  .strings = f->has_strings || f->any_string};
+		served->plain = served->plain && !f->categorical;
 		if (inputs[i].name.p == NULL || !ms_map_put(&served->input_index, inputs[i].name, &inputs[i], &old))
 			return ms_fail(info, MS_ERR_NO_MEMORY, "out of memory for %zu inputs", mi->feature_count);
 		if (old != NULL)

@@ -17,8 +17,10 @@ struct snapshot *ms_snapshot_new(void)
 	return snapshot;
 }
 
-struct snapshot *ms_snapshot_ref(struct snapshot *snapshot)
+struct snapshot *ms_snapshot_ref(const struct snapshot *shared)
 {
+	// Only the count changes; the picture itself stays constant.
+	struct snapshot *snapshot = (struct snapshot *)(uintptr_t)shared;
 	atomic_fetch_add_explicit(&snapshot->refs, 1, memory_order_relaxed);
 	return snapshot;
 }

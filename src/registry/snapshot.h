@@ -7,7 +7,5 @@
 
 // Empty, one reference. NULL when out of memory.
 struct snapshot *ms_snapshot_new(void);
-struct snapshot *ms_snapshot_ref(struct snapshot *snapshot);
-void ms_snapshot_unref(struct snapshot *snapshot); // accepts NULL
 
 #endif
