@@ -52,15 +52,7 @@ static enum ms_err find_model(const struct snapshot *snapshot, struct errinfo *i
 	return ms_snapshot_find(snapshot, item->model, item->version, info, &item->served);
 }
 
-static enum ms_err read_features(struct json_reader *r, size_t max_rows, struct arena *arena, struct errinfo *info,
-				 struct predict_item *item)
-{
-	return ms_features_read(r, item->served, max_rows, arena, info, &item->matrix);
-}
-
-// Usually the model comes first and the features are read in the same pass; a version behind the features
-// would make that pass useless, so it is only taken when the model was named and features close the object
-// or another order is met by reading their text again.
+// The text of the features is kept until the model is known, whichever member comes first.
 static enum ms_err read_member(struct json_reader *r, const struct slice *key, struct errinfo *info,
 			       struct predict_item *item)
 {
@@ -124,7 +116,7 @@ enum ms_err ms_predict_read(struct json_reader *r, const struct snapshot *snapsh
 	struct json_limits limits = MS_JSON_DEFAULT_LIMITS;
 	limits.max_bytes = SIZE_MAX; // the body was bounded already
 	ms_json_reader_init(&features, item->features, &limits, arena, info);
-	MS_TRY(read_features(&features, max_rows, arena, info, item));
+	MS_TRY(ms_features_read(&features, item->served, max_rows, arena, info, &item->matrix));
 	return ms_json_finish(&features);
 }
 
