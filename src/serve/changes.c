@@ -42,19 +42,22 @@ static void finish(struct registry_change *change)
 	ms_json_str(&w, pushed ? ms_slice_cstr(s->new_version) : s->version);
 	ms_json_end_object(&w);
 	if (pushed)
-		ms_http_set_header(x, "Location", ms_slice_cstr(ms_arena_printf(x->arena, "/api/v1/models/%.*s/versions/%s",
-										  MS_SLICE_ARG(s->model), s->new_version)));
+		ms_http_set_header(x, "Location",
+				   ms_slice_cstr(ms_arena_printf(x->arena, "/api/v1/models/%.*s/versions/%s",
+								 MS_SLICE_ARG(s->model), s->new_version)));
 	ms_http_send_json(x, pushed ? 201 : 200);
 }
 
 // A model that models.path serves is not of the store: changing it there would change nothing that is served.
 static bool is_read_only(struct change_state *s)
 {
-	const struct live_model *model = ms_snapshot_model(ms_registry_snapshot(s->serve->options.registry, s->x->loop), s->model);
+	const struct live_model *model =
+		ms_snapshot_model(ms_registry_snapshot(s->serve->options.registry, s->x->loop), s->model);
 	if (model == NULL || !model->single_file)
 		return false;
 	ms_http_fail_code(s->x, MS_ERR_MODEL_READ_ONLY,
-			  "model '%.*s' is the single file of the setting models.path and cannot be changed here", MS_SLICE_ARG(s->model));
+			  "model '%.*s' is the single file of the setting models.path and cannot be changed here",
+			  MS_SLICE_ARG(s->model));
 	return true;
 }
 
@@ -101,10 +104,13 @@ static enum ms_err read_multipart(struct multipart *m, struct store_push *push, 
 			push->metadata = part.content;
 		else {
 			ms_errinfo_set_field(info, part.name);
-			return ms_fail(info, MS_ERR_INVALID, "unknown part '%.*s'; there are: model, metadata", MS_SLICE_ARG(part.name));
+			return ms_fail(info, MS_ERR_INVALID, "unknown part '%.*s'; there are: model, metadata",
+				       MS_SLICE_ARG(part.name));
 		}
 	}
-	return push->bytes.n > 0 ? MS_OK : ms_fail(info, MS_ERR_INVALID, "the part 'model' with the model file is missing or empty");
+	return push->bytes.n > 0
+		       ? MS_OK
+		       : ms_fail(info, MS_ERR_INVALID, "the part 'model' with the model file is missing or empty");
 }
 
 static enum ms_err read_push(struct exchange *x, struct store_push *push, struct errinfo *info)
@@ -114,14 +120,17 @@ static enum ms_err read_push(struct exchange *x, struct store_push *push, struct
 	if (ms_http_query(x, "format", &format) && !ms_model_format_parse(format, &push->format)) {
 		ms_errinfo_set_field(info, MS_SLICE_LIT("format"));
 		return ms_fail(info, MS_ERR_INVALID,
-			       "format '%.*s' is not known; there are: auto, lightgbm-text, xgboost-json, xgboost-ubjson, catboost-json, linear-json",
+			       "format '%.*s' is not known; there are: auto, lightgbm-text, xgboost-json, "
+			       "xgboost-ubjson, catboost-json, linear-json",
 			       MS_SLICE_ARG(format));
 	}
 	if (ms_multipart_init(&m, type, x->req.body))
 		return read_multipart(&m, push, info);
 	push->bytes = x->req.body;
 	if (push->bytes.n == 0)
-		return ms_fail(info, MS_ERR_INVALID, "the body must be the model file, or multipart/form-data with the parts 'model' and 'metadata'");
+		return ms_fail(info, MS_ERR_INVALID,
+			       "the body must be the model file, or multipart/form-data with the parts 'model' and "
+			       "'metadata'");
 	return MS_OK;
 }
 
@@ -186,7 +195,8 @@ void ms_serve_alias_set(struct exchange *x, void *role)
 		return;
 	if (!ms_json_as_str(ms_json_get(body, "version"), &s->version) || s->version.n == 0) {
 		ms_errinfo_set_field(&s->info, MS_SLICE_LIT("version"));
-		MS_IGNORE(ms_fail(&s->info, MS_ERR_INVALID, "the body must be {\"version\": \"…\"}, the version that the alias names"));
+		MS_IGNORE(ms_fail(&s->info, MS_ERR_INVALID,
+				  "the body must be {\"version\": \"…\"}, the version that the alias names"));
 		ms_http_fail(x, &s->info);
 		return;
 	}

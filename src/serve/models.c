@@ -91,8 +91,10 @@ static bool read_page(struct exchange *x, uint64_t *ret_limit, struct slice *ret
 {
 	struct slice text;
 	*ret_limit = LIST_DEFAULT;
-	if (ms_http_query(x, "limit", &text) && (!ms_slice_to_u64(text, ret_limit) || *ret_limit < 1 || *ret_limit > LIST_MAX)) {
-		ms_http_fail_code(x, MS_ERR_INVALID, "'limit' must be a number from 1 to %d, not '%.*s'", LIST_MAX, MS_SLICE_ARG(text));
+	if (ms_http_query(x, "limit", &text) &&
+	    (!ms_slice_to_u64(text, ret_limit) || *ret_limit < 1 || *ret_limit > LIST_MAX)) {
+		ms_http_fail_code(x, MS_ERR_INVALID, "'limit' must be a number from 1 to %d, not '%.*s'", LIST_MAX,
+				  MS_SLICE_ARG(text));
 		return false;
 	}
 	*ret_cursor = MS_SLICE_EMPTY;
@@ -198,6 +200,6 @@ void ms_serve_version_show(struct exchange *x, void *role)
 		ms_http_send_json(x, 200);
 		return;
 	}
-	ms_http_fail_code(x, MS_ERR_MODEL_VERSION_UNKNOWN, "model '%.*s' has no version or alias '%.*s'", MS_SLICE_ARG(model->name),
-			  MS_SLICE_ARG(x->req.params[1]));
+	ms_http_fail_code(x, MS_ERR_MODEL_VERSION_UNKNOWN, "model '%.*s' has no version or alias '%.*s'",
+			  MS_SLICE_ARG(model->name), MS_SLICE_ARG(x->req.params[1]));
 }

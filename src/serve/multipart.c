@@ -9,7 +9,8 @@ static struct slice parameter(struct slice value, const char *name)
 	struct slice rest = value, part, key;
 	while (ms_slice_next(&rest, ';', &part)) {
 		part = ms_slice_trim(part);
-		if (!ms_slice_next(&part, '=', &key) || !ms_slice_eq_nocase(ms_slice_trim(key), ms_slice_cstr(name)) || part.p == NULL)
+		if (!ms_slice_next(&part, '=', &key) || !ms_slice_eq_nocase(ms_slice_trim(key), ms_slice_cstr(name)) ||
+		    part.p == NULL)
 			continue;
 		part = ms_slice_trim(part);
 		if (part.n >= 2 && part.p[0] == '"' && part.p[part.n - 1] == '"')
@@ -23,7 +24,8 @@ bool ms_multipart_init(struct multipart *m, struct slice content_type, struct sl
 {
 	struct slice rest = content_type, type;
 	*m = (struct multipart){.rest = body};
-	if (!ms_slice_next(&rest, ';', &type) || !ms_slice_eq_nocase(ms_slice_trim(type), MS_SLICE_LIT("multipart/form-data")))
+	if (!ms_slice_next(&rest, ';', &type) ||
+	    !ms_slice_eq_nocase(ms_slice_trim(type), MS_SLICE_LIT("multipart/form-data")))
 		return false;
 	m->boundary = parameter(content_type, "boundary");
 	return m->boundary.n > 0 && m->boundary.n <= BOUNDARY_MAX;
@@ -54,7 +56,8 @@ static enum ms_err read_headers(struct slice *rest, struct errinfo *info, struct
 		*rest = ms_slice_sub(*rest, end + 2, rest->n);
 		if (line.n == 0)
 			break;
-		if (ms_slice_next(&line, ':', &name) && ms_slice_eq_nocase(name, MS_SLICE_LIT("Content-Disposition")) && line.p != NULL) {
+		if (ms_slice_next(&line, ':', &name) && ms_slice_eq_nocase(name, MS_SLICE_LIT("Content-Disposition")) &&
+		    line.p != NULL) {
 			part->name = parameter(line, "name");
 			part->file_name = parameter(line, "filename");
 		}
@@ -63,7 +66,8 @@ static enum ms_err read_headers(struct slice *rest, struct errinfo *info, struct
 }
 
 // The delimiter is "--boundary" at the start of the body and "\r\n--boundary" behind a part.
-enum ms_err ms_multipart_next(struct multipart *m, struct errinfo *info, struct multipart_part *ret_part, bool *ret_more)
+enum ms_err ms_multipart_next(struct multipart *m, struct errinfo *info, struct multipart_part *ret_part,
+			      bool *ret_more)
 {
 	char delimiter[BOUNDARY_MAX + 5] = "\r\n--";
 	struct multipart_part part = {0};
@@ -82,7 +86,8 @@ enum ms_err ms_multipart_next(struct multipart *m, struct errinfo *info, struct 
 	MS_TRY(read_headers(&m->rest, info, &part));
 	size_t end = find(m->rest, mark);
 	if (end == SIZE_MAX)
-		return ms_fail(info, MS_ERR_INVALID, "multipart body: part '%.*s' does not end with the boundary", MS_SLICE_ARG(part.name));
+		return ms_fail(info, MS_ERR_INVALID, "multipart body: part '%.*s' does not end with the boundary",
+			       MS_SLICE_ARG(part.name));
 	part.content = ms_slice_sub(m->rest, 0, end);
 	m->rest = ms_slice_sub(m->rest, end + mark.n, m->rest.n);
 	*ret_part = part;

@@ -25,7 +25,9 @@ struct serve_options {
 	size_t max_rows;       // of one request
 	unsigned pool_threads; // at least 1
 	unsigned pool_depth;
-	int64_t start_unix_ns; // of the process, for uptime
+	int64_t start_unix_ns;       // of the process, for uptime
+	bool (*is_ready)(void *arg); // of the whole process: started, loaded, not draining; any thread
+	void *is_ready_arg;
 };
 MS_MUST_USE enum ms_err ms_serve_new(const struct serve_options *options, struct errinfo *info,
 				     struct serve **ret_serve);

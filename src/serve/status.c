@@ -17,7 +17,8 @@ void ms_serve_status(struct exchange *x, void *role)
 				continue;
 			model_bytes += ms_model_info(served->model)->memory_bytes;
 			for (size_t i = 0; i < served->stats_count; i++) {
-				predictions += atomic_load_explicit(&served->stats[i].success_count, memory_order_relaxed);
+				predictions +=
+					atomic_load_explicit(&served->stats[i].success_count, memory_order_relaxed);
 				rows += atomic_load_explicit(&served->stats[i].rows, memory_order_relaxed);
 			}
 		}
