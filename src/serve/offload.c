@@ -61,9 +61,10 @@ void ms_offload_away(struct offload *o)
 
 void ms_serve_count_error(struct serve *serve, const struct exchange *x, enum ms_err code)
 {
-	uint32_t shard = x != NULL ? ms_loop_index(x->loop) : MS_METRICS_SHARED_SHARD;
-	if (serve->errors[code] != NULL)
-		ms_counter_add(serve->errors[code], shard, 1);
+	struct slice name = ms_slice_cstr(ms_err_name(code));
+	struct metric_series *series = serve->errors != NULL ? ms_metrics_series(serve->errors, &name) : NULL;
+	if (series != NULL)
+		ms_counter_add(series, x != NULL ? ms_loop_index(x->loop) : MS_METRICS_SHARED_SHARD, 1);
 }
 
 void ms_offload_fail(struct offload *o)

@@ -12,7 +12,7 @@
 struct serve {
 	struct serve_options options;
 	struct pool *pool;
-	struct metric_series **errors; // model_errors_total by enum ms_err
+	struct metric_family *errors; // model_errors_total; a series by code, made when it first occurs
 };
 
 // --- Work that may leave the loop thread ---------------------------------------------------------------
