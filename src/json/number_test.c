@@ -273,7 +273,7 @@ static bool check_middle(long double middle)
 TEST(number_halfway)
 {
 	struct rand *rand = ms_test_rand();
-	for (int i = 0; i < 20000; i++) {
+	for (int i = 0; i < 8000; i++) {
 		uint64_t bits = ms_rand_u64(rand) & 0x7fffffffffffffff;
 		if (i % 4 == 0)
 			bits &= 0x000fffffffffffff; // subnormal
@@ -431,7 +431,7 @@ static bool check_shortest(double value, bool is_f32)
 TEST(number_shortest)
 {
 	struct rand *rand = ms_test_rand();
-	for (int i = 0; i < 100000; i++) {
+	for (int i = 0; i < 60000; i++) {
 		double value = f64_from_bits(ms_rand_u64(rand));
 		if (isfinite(value) && !check_shortest(value, false))
 			return;
