@@ -3,7 +3,8 @@
 // to the clock, to randomness and to files.
 //
 // Threads: a loop and everything that belongs to it is used by its own thread alone. The only calls that
-// another thread may make on a loop are ms_loop_post() and ms_rt_stop().
+// another thread may make on a loop are ms_loop_post() and ms_rt_stop(). Before ms_rt_run() and after it
+// returned, all loops belong to the thread that calls it: that is when to set up and take down.
 // Nothing on a loop thread blocks: blocking work goes to a pool and comes back by mailbox.
 #ifndef MS_RT_RT_H
 #define MS_RT_RT_H
@@ -39,22 +40,29 @@ struct rt_options {
 	bool pin;       // bind each loop thread to one core
 };
 
+// Makes the loops; none runs yet. The process ignores SIGPIPE from here on: a peer that is gone is an error
+// of the write.
+// MS_ERR_INVALID, MS_ERR_LIMIT (descriptors), MS_ERR_NO_MEMORY.
 MS_MUST_USE enum ms_err ms_rt_new(const struct rt_options *options, struct errinfo *info, struct rt **ret_rt);
-// All loops have stopped. Accepts NULL.
+// All loops have stopped. Delivers the mail that still waits, on the calling thread, until none is left (so
+// free the pools first: their last jobs come home here), then closes the loops. Timers and sockets must be
+// closed by now. Accepts NULL.
 void ms_rt_free(struct rt *rt);
 unsigned ms_rt_loop_count(const struct rt *rt);
 struct loop *ms_rt_loop(struct rt *rt, unsigned index);
-// Runs loop 0 on the calling thread and the others on threads of their own, until ms_rt_stop(). A loop
-// thread blocks all signals except those watched, so that they arrive at loop 0.
+// Runs loop 0 on the calling thread and the others on threads of their own, until ms_rt_stop(). At most once
+// for an rt. The threads made here, by pools and by ms_thread_new block all signals but those of faults, so
+// that signals arrive at the calling thread. With `pin`, make the pools before: a thread inherits the
+// core of its maker. MS_ERR_LIMIT when a thread cannot be made: the loops have stopped.
 MS_MUST_USE enum ms_err ms_rt_run(struct rt *rt, struct errinfo *info);
-// From any thread: every loop ends after its present turn.
+// From any thread: every loop ends after its present turn. Before ms_rt_run: that returns at once.
 void ms_rt_stop(struct rt *rt);
 
 unsigned ms_loop_index(const struct loop *loop);
 // For net, whose sockets are libuv handles. Own thread only.
 struct uv_loop_s *ms_loop_uv(struct loop *loop);
-// Monotonic time of the present turn, cached. Own thread only.
-int64_t ms_loop_now_ns(const struct loop *loop);
+// Monotonic time of the present turn, cached: read once per turn. Own thread only.
+int64_t ms_loop_now_ns(struct loop *loop);
 // Wall time of the present turn, cached: read once per turn. Own thread only.
 int64_t ms_loop_wall_ns(struct loop *loop);
 // The loop's own generator, seeded from the kernel; not for secrets. Own thread only.
@@ -68,12 +76,13 @@ struct mail {
 	mail_fn *deliver;  // called once on the loop's thread
 };
 // From any thread. The mail stays untouched until deliver() is called; deliver() may post or free it.
-// Never called inside the call that posts.
+// Never called inside the call that posts. Mails of one thread are delivered in the order of posting.
 void ms_loop_post(struct loop *loop, struct mail *mail, mail_fn *deliver);
 
 // --- Timers ------------------------------------------------------------------------------------------
 
-// Millisecond timers. Allocated by the caller through ms_timer_new, because libuv closes handles later.
+// Millisecond timers, counted from the time of the present turn. Own thread only. Allocated by ms_timer_new, because
+// libuv closes handles later.
 struct timer;
 typedef void timer_fn(struct timer *timer, void *arg);
 MS_MUST_USE enum ms_err ms_timer_new(struct loop *loop, timer_fn *fn, void *arg, struct timer **ret_timer);
@@ -86,7 +95,8 @@ void ms_timer_free(struct timer *timer);
 // --- Signals -----------------------------------------------------------------------------------------
 
 typedef void signal_fn(int signum, void *arg);
-// Calls fn on the loop's thread for each arrival. At most 8 watches a loop; freed with the loop.
+// Calls fn on the loop's thread for each arrival (the kernel merges arrivals that are close). At most 8
+// watches a loop (MS_ERR_LIMIT), freed with the loop. MS_ERR_INVALID: the signal cannot be watched. Own thread only.
 MS_MUST_USE enum ms_err ms_signal_watch(struct loop *loop, int signum, signal_fn *fn, void *arg);
 
 // --- Pools -------------------------------------------------------------------------------------------
@@ -106,42 +116,62 @@ struct job {
 struct pool_options {
 	const char *name; // of the threads and metrics; static text
 	unsigned threads; // 1 to 256
-	unsigned depth;   // jobs that may wait, 1 to 1,000,000
+	unsigned depth;   // jobs that may wait while all threads work, 1 to 1,000,000
 };
 struct pool_stats {
 	unsigned waiting;
 	unsigned running;
 	uint64_t completed;
 	uint64_t rejected;
-	int64_t waited_ns; // sum over completed jobs
+	int64_t waited_ns; // in the queue, sum over completed jobs
 };
+// MS_ERR_INVALID, MS_ERR_LIMIT (threads), MS_ERR_NO_MEMORY.
 MS_MUST_USE enum ms_err ms_pool_new(const struct pool_options *options, struct errinfo *info, struct pool **ret_pool);
 // Runs what is queued, then ends the threads. Accepts NULL. Not from a pool thread.
 void ms_pool_free(struct pool *pool);
-// From any thread. MS_ERR_BUSY when `depth` jobs wait already: nothing was queued. The job lives in the
-// caller's object until done() was called.
+// From any thread. MS_ERR_BUSY when all threads work and `depth` jobs wait already, MS_ERR_DRAINING while the pool ends:
+// nothing was queued. The job lives in the caller's object until done() was called; done() may free or submit it again.
 MS_MUST_USE enum ms_err ms_pool_submit(struct pool *pool, struct job *job, struct loop *home, job_fn *work,
 				       job_fn *done);
+// From any thread.
 struct pool_stats ms_pool_stats(struct pool *pool);
+
+// A thread of its own, for what is neither loop nor pool (the writer of the log). `name` has at most 15 bytes.
+struct thread;
+typedef void thread_fn(void *arg);
+MS_MUST_USE enum ms_err ms_thread_new(const char *name, thread_fn *fn, void *arg, struct errinfo *info,
+				      struct thread **ret_thread);
+// Waits until fn has returned. Accepts NULL. Not from the thread itself.
+void ms_thread_join(struct thread *thread);
 
 // --- Files (blocking: pool threads and the command line only) ----------------------------------------
 // Paths are NUL-terminated. Failures are MS_ERR_FILE_MISSING, MS_ERR_FILE_EXISTS, MS_ERR_NO_SPACE,
-// MS_ERR_PERMISSION, MS_ERR_LIMIT or MS_ERR_IO. The message names what failed and the system's reason.
+// MS_ERR_PERMISSION, MS_ERR_LIMIT (too large, too many, name too long), MS_ERR_NO_MEMORY or MS_ERR_IO. The message names
+// what failed, the last part of the path and the system's reason; never the path.
 
-// Whole regular file into malloc memory with a NUL behind it (not counted), at most `max` bytes; the caller frees ret_bytes->p.
+// Names of temporary files begin with this; a crash may leave one behind, which any later start may remove.
+#define MS_FILE_TEMP_PREFIX ".tmp-"
+
+// Whole regular file into malloc memory with a NUL behind it (not counted), at most `max` bytes; the caller frees
+// ret_bytes->p.
 MS_MUST_USE enum ms_err ms_file_read(const char *path, size_t max, struct errinfo *info, struct slice *ret_bytes);
 // All of a descriptor such as standard input, likewise.
 MS_MUST_USE enum ms_err ms_fd_read_all(int fd, size_t max, struct errinfo *info, struct slice *ret_bytes);
-// Maps a whole regular file read-only; release with ms_file_unmap. An empty file gives {NULL, 0}.
+// Maps a whole regular file read-only; release with ms_file_unmap. An empty file gives {NULL, 0}. Only for files that
+// nobody shortens (reading past a new end is SIGBUS): our own, replaced by rename.
 MS_MUST_USE enum ms_err ms_file_map(const char *path, size_t max, struct errinfo *info, struct slice *ret_bytes);
 void ms_file_unmap(struct slice bytes);
 // Writes a temporary file beside `path`, syncs it, renames it over `path`, syncs the folder: after a crash
-// the old or the new content is there, never a part. `mode` as in open(2).
+// the old or the new content is there, never a part. `mode` as in open(2). A link at `path` is replaced, not followed.
+// When it fails before the rename, the old content is there; when only the last sync fails (MS_ERR_IO), the new
+// content is there but may be lost in a crash.
 MS_MUST_USE enum ms_err ms_file_write_atomic(const char *path, struct slice bytes, unsigned mode, struct errinfo *info);
-// Creates and writes a new file and syncs it; MS_ERR_FILE_EXISTS when the name is taken.
+// The same for a new file: MS_ERR_FILE_EXISTS when the name is taken, of which the present content stays.
 MS_MUST_USE enum ms_err ms_file_write_new(const char *path, struct slice bytes, unsigned mode, struct errinfo *info);
-// Renames a file or folder and syncs both parents. `replace` false: MS_ERR_FILE_EXISTS when `to` exists (renameat2 NOREPLACE).
+// Renames a file or folder and syncs both parents. `replace` false: MS_ERR_FILE_EXISTS when `to` exists (renameat2
+// with RENAME_NOREPLACE).
 MS_MUST_USE enum ms_err ms_file_rename(const char *from, const char *to, bool replace, struct errinfo *info);
+// Not a folder. Lasting after ms_dir_sync of the parent.
 MS_MUST_USE enum ms_err ms_file_remove(const char *path, struct errinfo *info);
 
 struct file_stat {
@@ -151,19 +181,24 @@ struct file_stat {
 	int64_t mtime_ns; // since the Unix epoch
 	uint64_t inode;
 };
+// Follows links.
 MS_MUST_USE enum ms_err ms_file_stat(const char *path, struct errinfo *info, struct file_stat *ret_stat);
 
-// Creates the folder and its parents; an existing folder is fine.
+// Creates the folder and its parents (mode 0750) and syncs what it changed; an existing folder is fine.
+// MS_ERR_FILE_EXISTS when something else has the name.
 MS_MUST_USE enum ms_err ms_dir_create(const char *path, struct errinfo *info);
-// Names in the folder without "." and "..", sorted by bytes, in the arena; at most `max` names.
+// Names in the folder without "." and "..", sorted by bytes, in the arena; MS_ERR_LIMIT when there
+// are more than `max`.
 MS_MUST_USE enum ms_err ms_dir_list(const char *path, size_t max, struct arena *arena, struct errinfo *info,
 				    struct slice **ret_names, size_t *ret_count);
-// Removes the folder and all below it; does not follow links. A missing folder is fine.
+// Removes the folder and all below it, at most 100 folders deep (MS_ERR_LIMIT); does not follow links: a link below is
+// removed itself, a link as `path` is refused. A missing folder is fine.
 MS_MUST_USE enum ms_err ms_dir_remove(const char *path, struct errinfo *info);
 MS_MUST_USE enum ms_err ms_dir_sync(const char *path, struct errinfo *info);
 
-// An advisory lock between processes (flock) on a file that is created when missing. MS_ERR_CONFLICT when
-// another process holds it and wait is false. Release with ms_file_unlock.
+// An advisory lock between processes (flock) on a file that is created when missing (mode 0640). MS_ERR_CONFLICT when
+// another holder (a process, or a second lock in this one) has it and wait is false. Release with ms_file_unlock; the
+// end of the process releases it too. The file stays.
 MS_MUST_USE enum ms_err ms_file_lock(const char *path, bool wait, struct errinfo *info, int *ret_fd);
 void ms_file_unlock(int fd);
 
@@ -175,12 +210,13 @@ struct process_stats {
 	double cpu_seconds; // user and system
 	uint64_t open_fds;
 	uint64_t max_fds;
-	int64_t start_unix_ns; // when this process started
+	int64_t start_unix_ns; // when this process started, to about 10 ms; moves when the wall clock is set
 	unsigned threads;
 };
-// Reads /proc/self; zeros where the system does not say. Takes microseconds; allowed on a loop thread.
+// Reads /proc/self; zeros where the system does not say. Takes some ten microseconds; allowed on a loop thread.
 void ms_process_stats(struct process_stats *ret_stats);
-// Cores that this process may use (affinity mask and cgroup quota), at least 1.
+// Cores that this process may use, at least 1: the affinity mask of the calling thread, and the quota of its cgroup
+// (version 2 or 1) and of those above, rounded up.
 unsigned ms_process_cores(void);
 
 #endif
