@@ -73,12 +73,10 @@ struct http1_parser {
 	size_t at;            // next byte to look at
 	size_t mark;          // start of the token being read
 	size_t name_end;      // of the header being read
-	size_t value_end;     // end of the value without trailing blanks
+	size_t value_start;   // of the header being read
 	size_t headers_start; // first byte after the request line
 	size_t header_cap;    // room in head.headers
 	unsigned state;
-	unsigned seen; // bit 1 << enum http1_known
-	bool method_known;
 };
 
 // The arena gets the table of headers (at most header_count * sizeof(struct http_header), doubled while it
@@ -117,7 +115,7 @@ struct chunked {
 	uint64_t offset;    // input bytes consumed, for messages
 	unsigned state;
 	unsigned digits;
-	unsigned line; // bytes of the present line of trailer
+	unsigned line; // bytes of the present line of extension or trailer
 };
 
 void ms_chunked_init(struct chunked *c, uint64_t max_total);
