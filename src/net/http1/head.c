@@ -230,19 +230,28 @@ static enum ms_err read_content_length(struct http1_head *head, const char *base
 	return MS_OK;
 }
 
-// Calls with each element of a comma-separated header over all its lines; empty elements are skipped.
+// Calls with each element of a comma-separated header; empty elements are skipped.
 typedef bool element_fn(struct slice element, void *arg); // false: stop
+static bool each_element_of(struct slice value, element_fn *fn, void *arg)
+{
+	struct slice part;
+	while (ms_slice_next(&value, ',', &part)) {
+		part = ms_slice_trim(part);
+		if (part.n > 0 && !fn(part, arg))
+			return false;
+	}
+	return true;
+}
+
+// The same over all lines of the header.
 static bool each_element(const struct http1_head *head, enum http1_known known, element_fn *fn, void *arg)
 {
+	if (!is_repeated(head, known))
+		return each_element_of(head->known[known], fn, arg);
 	for (size_t i = 0; i < head->header_count; i++) {
-		if (ms_http1_known_header(head->headers[i].name) != known)
-			continue;
-		struct slice rest = head->headers[i].value, part;
-		while (ms_slice_next(&rest, ',', &part)) {
-			part = ms_slice_trim(part);
-			if (part.n > 0 && !fn(part, arg))
-				return false;
-		}
+		if (ms_http1_known_header(head->headers[i].name) == known &&
+		    !each_element_of(head->headers[i].value, fn, arg))
+			return false;
 	}
 	return true;
 }
@@ -274,8 +283,7 @@ static bool read_connection_option(struct slice option, void *arg)
 static enum ms_err read_connection(struct http1_head *head, const char *base, struct errinfo *info)
 {
 	struct connection_options o = {0};
-	if (head->known[HTTP1_CONNECTION].p != NULL)
-		(void)each_element(head, HTTP1_CONNECTION, read_connection_option, &o);
+	(void)each_element(head, HTTP1_CONNECTION, read_connection_option, &o);
 	if (o.bad.p != NULL)
 		return FAIL_AT(info, offset_in(base, o.bad), MS_ERR_HTTP_SYNTAX,
 			       "'%.*s' in the Connection header is no option", MS_SLICE_ARG(o.bad));

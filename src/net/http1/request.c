@@ -244,23 +244,25 @@ static inline bool is_blank(char c)
 	return c == ' ' || c == '\t';
 }
 
-// The header whose parts are marked ends before the CR at p->at - 1.
-static inline void add_header(struct http1_parser *p)
+// The header whose parts are marked; its CR is at `end`.
+static inline void add_header(struct http1_parser *p, size_t end)
 {
 	struct http1_head *head = &p->head;
-	size_t end = p->at - 1;
 	while (end > p->value_start && is_blank(p->base[end - 1]))
 		end--;
-	struct http_header *h = &head->headers[head->header_count++];
-	h->name = ms_slice(p->base + p->mark, p->name_end - p->mark);
-	h->value = ms_slice(p->base + p->value_start, end - p->value_start);
-	enum http1_known known = ms_http1_known_header(h->name);
+	struct slice name = ms_slice(p->base + p->mark, p->name_end - p->mark);
+	struct slice value = ms_slice(p->base + p->value_start, end - p->value_start);
+	head->headers[head->header_count++] = (struct http_header){name, value};
+	enum http1_known known = ms_http1_known_header(name);
 	if (known == HTTP1_KNOWN_COUNT)
 		return;
-	if (head->known[known].p != NULL)
+	if (head->known[known].p != NULL) {
 		head->repeated |= UINT32_C(1) << known;
-	else
-		head->known[known] = h->value;
+		return;
+	}
+	// Part by part: a wide load of the two halves just stored would miss store forwarding.
+	head->known[known].p = value.p;
+	head->known[known].n = value.n;
 }
 
 static MS_COLD enum ms_err fail_line_start(const struct http1_parser *p, struct errinfo *info)
@@ -307,72 +309,80 @@ static MS_COLD enum ms_err fail_lone_cr(const struct http1_parser *p, struct err
 	return FAIL_AT(info, p->at, MS_ERR_HTTP_SYNTAX, "a CR without LF at offset %zu: lines end in CR LF", p->at - 1);
 }
 
+// Leaves the cut at `at`; the caller returns what this returns.
+static inline enum ms_err pause_at(struct http1_parser *p, size_t at, enum state state)
+{
+	p->at = at;
+	p->state = state;
+	return MS_OK;
+}
+
+typedef enum ms_err fail_fn(const struct http1_parser *p, struct errinfo *info);
+static MS_COLD enum ms_err fail_here(struct http1_parser *p, size_t at, fail_fn *fail, struct errinfo *info)
+{
+	p->at = at;
+	return fail(p, info);
+}
+
 // One pass over as many header lines as are there. Each state falls into the next; `end` is the end of the
 // input or of what the limit lets us see.
 static enum ms_err cut_lines(struct http1_parser *p, size_t end, struct errinfo *info)
 {
 	const char *b = p->base;
+	size_t at = p->at;
 	switch ((enum state)p->state) {
 	case STATE_LINE:
 	next_line:
-		p->state = STATE_LINE;
-		if (p->at == end)
-			return MS_OK;
-		if (b[p->at] == '\r') {
-			p->at++;
+		if (at == end)
+			return pause_at(p, at, STATE_LINE);
+		if (b[at] == '\r') {
+			at++;
 			goto end_of_head;
 		}
-		if (is_blank(b[p->at]) || p->head.header_count == p->limits.header_count)
-			return fail_line_start(p, info);
+		if (is_blank(b[at]) || p->head.header_count == p->limits.header_count)
+			return fail_here(p, at, fail_line_start, info);
 		if (MS_UNLIKELY(p->head.header_count == p->header_cap))
 			MS_TRY(grow_headers(p, info));
-		p->mark = p->at;
-		p->state = STATE_NAME;
+		p->mark = at;
 		__attribute__((fallthrough));
 	case STATE_NAME:
-		p->at = scan_token(b, p->at, end);
-		if (p->at == end)
-			return MS_OK;
-		if (b[p->at] != ':' || p->at == p->mark)
-			return fail_name(p, info);
-		p->name_end = p->at++;
-		p->state = STATE_BLANKS;
+		at = scan_token(b, at, end);
+		if (at == end)
+			return pause_at(p, at, STATE_NAME);
+		if (b[at] != ':' || at == p->mark)
+			return fail_here(p, at, fail_name, info);
+		p->name_end = at++;
 		__attribute__((fallthrough));
 	case STATE_BLANKS:
-		while (p->at < end && is_blank(b[p->at]))
-			p->at++;
-		if (p->at == end)
-			return MS_OK;
-		p->value_start = p->at;
-		p->state = STATE_VALUE;
+		while (at < end && is_blank(b[at]))
+			at++;
+		if (at == end)
+			return pause_at(p, at, STATE_BLANKS);
+		p->value_start = at;
 		__attribute__((fallthrough));
 	case STATE_VALUE:
-		p->at = scan_value(b, p->at, end);
-		if (p->at == end)
-			return MS_OK;
-		if (b[p->at] != '\r')
-			return fail_value(p, info);
-		p->at++;
-		p->state = STATE_VALUE_LF;
+		at = scan_value(b, at, end);
+		if (at == end)
+			return pause_at(p, at, STATE_VALUE);
+		if (b[at] != '\r')
+			return fail_here(p, at, fail_value, info);
+		at++;
 		__attribute__((fallthrough));
 	case STATE_VALUE_LF:
-		if (p->at == end)
-			return MS_OK;
-		if (b[p->at] != '\n')
-			return fail_lone_cr(p, info);
-		add_header(p);
-		p->at++;
+		if (at == end)
+			return pause_at(p, at, STATE_VALUE_LF);
+		if (b[at] != '\n')
+			return fail_here(p, at, fail_lone_cr, info);
+		add_header(p, at - 1);
+		at++;
 		goto next_line;
 	case STATE_END_LF:
 	end_of_head:
-		p->state = STATE_END_LF;
-		if (p->at == end)
-			return MS_OK;
-		if (b[p->at] != '\n')
-			return fail_lone_cr(p, info);
-		p->at++;
-		p->state = STATE_DONE;
-		return MS_OK;
+		if (at == end)
+			return pause_at(p, at, STATE_END_LF);
+		if (b[at] != '\n')
+			return fail_here(p, at, fail_lone_cr, info);
+		return pause_at(p, at + 1, STATE_DONE);
 	case STATE_START:
 	case STATE_START_LF:
 	case STATE_METHOD:
