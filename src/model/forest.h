@@ -137,6 +137,9 @@ MS_MUST_USE enum ms_err ms_forest_finish(struct forest_builder *b, const struct 
 
 // --- The finished form: read by the walk, and by any other engine --------------------------------------
 
+// LightGBM's kZeroThreshold: numbers this near to zero are zero to it.
+#define FOREST_ZERO_THRESHOLD 1e-35f
+
 // Where a column's value comes from. Columns are grouped by form, so that preparing a row is a few plain loops.
 enum forest_form {
 	FOREST_PLAIN,
@@ -194,6 +197,7 @@ struct forest_tree {
 	uint32_t group;
 	uint64_t first_leaf; // oblivious: place of the first leaf's values in `values`
 	bool has_sets;
+	bool is_linear; // its leaves hold a place in `linear`
 };
 
 struct forest_test {
@@ -202,7 +206,7 @@ struct forest_test {
 	bool invert; // the bit is set when the test fails
 };
 
-enum forest_leaf { FOREST_LEAF_VALUE, FOREST_LEAF_INDEX, FOREST_LEAF_LINEAR };
+enum forest_leaf { FOREST_LEAF_VALUE, FOREST_LEAF_INDEX };
 
 struct forest {
 	struct forest_params params; // start and bias point into the forest's memory
@@ -210,7 +214,8 @@ struct forest {
 	size_t node_count; // splits and leaves of all trees
 	bool oblivious;
 	bool wide;             // nodes_f64 is in use, else nodes_f32 (both NULL when oblivious)
-	enum forest_leaf leaf; // what a leaf node holds; FOREST_LEAF_INDEX when oblivious
+	bool has_linear;       // some tree is linear
+	enum forest_leaf leaf; // what a leaf of a tree that is not linear holds; FOREST_LEAF_INDEX when oblivious
 	bool identity_end;     // neither divisor nor scale nor bias change anything
 
 	const struct forest_tree *trees; // in file order, which is the order of the sums
@@ -233,8 +238,11 @@ struct forest {
 	const struct forest_set *sets;
 	const uint32_t *set_words;
 
-	// The order in which trees are walked: blocks of FOREST_BLOCK trees in file order, sorted by depth inside.
-	const uint32_t *walk_order;
+	// The order in which trees are walked: blocks of FOREST_BLOCK trees in file order; inside, the trees without
+	// set nodes first, by depth.
+	const uint32_t *walk_order; // place of the tree in its block
+	const uint32_t *walk_roots; // its root
+	const uint32_t *walk_plain; // per block: how many trees have no set nodes
 };
 #define FOREST_BLOCK 512
 
