@@ -192,9 +192,9 @@ int main(void)
 	MS_ASSERT(rows != NULL && out != NULL);
 	struct rand r = {7};
 	for (size_t i = 0; i < (size_t)ROWS * FEATURES; i++)
-		rows[i] = i % FEATURES >= FEATURES - 4 ? (double)ms_rand_below(&r, 40) :
-			  ms_rand_below(&r, 50) == 0   ? NAN :
-							 20 * ms_rand_double(&r);
+		rows[i] = i % FEATURES >= FEATURES - 4 ? (double)ms_rand_below(&r, 40)
+			  : ms_rand_below(&r, 50) == 0 ? NAN
+						       : 20 * ms_rand_double(&r);
 	printf("%-36s %10s %10s %12s\n", "µs per row", "1 row", "1024 rows", "estimate");
 	for (size_t i = 0; i < MS_ARRAY_LEN(SHAPES); i++)
 		run(&SHAPES[i], rows, out);

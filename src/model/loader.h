@@ -12,9 +12,9 @@
 // How text and numbers become the value that a row holds for a categorical feature.
 enum category_kind {
 	CATEGORY_CODES,   // numbers are codes already; strings are refused
-	CATEGORY_STRINGS, // listed strings; a number is refused unless it is one of the listed as text
+	CATEGORY_STRINGS, // listed strings; numbers are codes
 	CATEGORY_NUMBERS, // listed numbers: value → code
-	CATEGORY_FUNCTION // `encode` of the description decides
+	CATEGORY_FUNCTION // `encode` of the description decides; whole numbers are their decimal text
 };
 struct category_encoding {
 	enum category_kind kind;
@@ -52,6 +52,8 @@ struct model_description {
 	bool has_probability;         // MODEL_OUTPUT_PROBABILITY; always by `probability`
 	struct transform probability; // binary with one raw score: its one column is the class 1
 	enum label_rule label_rule;
+
+	const struct slice *labels; // class_count names, or NULL when the file has none
 
 	const struct category_encoding *encodings; // per feature, or NULL: all CATEGORY_CODES
 	category_encode_fn *encode;                // CATEGORY_FUNCTION
