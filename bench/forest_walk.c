@@ -159,7 +159,6 @@ static void run(const struct shape *s, const double *rows, double *out)
 		.group_count = 1,
 		.input_single = s->single,
 		.sum_single = s->single,
-		.divisor = 1,
 		.scale = 1,
 	};
 	struct errinfo info;

@@ -53,9 +53,8 @@ struct forest_params {
 	bool sum_single;    // leaf values are f32 and are summed in f32; else f64
 	enum forest_category_rule category_rule;
 	const double *start; // group_count values that the sums start from; NULL: zeros
-	// At the end, in this order; 1 and NULL leave the sums alone.
-	double divisor;     // sum / divisor
-	double scale;       // scale * sum + bias[group]
+	// At the end: scale * sum + bias[group]; 1 and NULL (or zeros) leave the sums alone.
+	double scale;
 	const double *bias; // group_count values
 };
 
@@ -216,7 +215,7 @@ struct forest {
 	bool wide;             // nodes_f64 is in use, else nodes_f32 (both NULL when oblivious)
 	bool has_linear;       // some tree is linear
 	enum forest_leaf leaf; // what a leaf of a tree that is not linear holds; FOREST_LEAF_INDEX when oblivious
-	bool identity_end;     // neither divisor nor scale nor bias change anything
+	bool identity_end;     // neither scale nor bias change anything
 
 	const struct forest_tree *trees; // in file order, which is the order of the sums
 	const struct node_f32 *nodes_f32;

@@ -630,7 +630,7 @@ static enum ms_err finish_params(struct forest_builder *b, struct forest *f)
 	if (start == NULL || bias == NULL)
 		return no_memory(b);
 	f->params = b->params;
-	f->identity_end = b->params.divisor == 1 && b->params.scale == 1;
+	f->identity_end = b->params.scale == 1;
 	for (size_t i = 0; i < k; i++) {
 		start[i] = b->params.start != NULL ? b->params.start[i] : 0;
 		bias[i] = b->params.bias != NULL ? b->params.bias[i] : 0;

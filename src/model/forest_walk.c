@@ -270,13 +270,7 @@ static void end_sums(const struct forest *f, const void *sums, double *out)
 	const struct forest_params *p = &f->params;
 	for (size_t k = 0; k < p->group_count; k++) {
 		double sum = p->sum_single ? (double)((const float *)sums)[k] : ((const double *)sums)[k];
-		if (!f->identity_end) {
-			if (p->divisor != 1)
-				sum /= p->divisor;
-			if (p->scale != 1 || p->bias[k] != 0)
-				sum = p->scale * sum + p->bias[k];
-		}
-		out[k] = sum;
+		out[k] = f->identity_end ? sum : p->scale * sum + p->bias[k];
 	}
 }
 

@@ -464,7 +464,8 @@ void ms_model_predict(const struct model *model, enum model_output output, const
 	size_t width = ms_model_output_width(model, output), step = chunk_rows(model);
 	double *raw = scratch;
 	MS_ASSERT(width > 0 || output == MODEL_OUTPUT_LEAF);
-	if (output == MODEL_OUTPUT_RAW || (output == MODEL_OUTPUT_DEFAULT && d->transform.kind == TRANSFORM_IDENTITY)) {
+	bool identity = d->transform.kind == TRANSFORM_IDENTITY && d->transform.divisor == 0;
+	if (output == MODEL_OUTPUT_RAW || (output == MODEL_OUTPUT_DEFAULT && identity)) {
 		raw_scores(model, rows, row_count, scratch, out);
 		return;
 	}

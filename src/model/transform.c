@@ -106,6 +106,15 @@ size_t ms_transform_width(const struct transform *t, size_t raw_count)
 
 void ms_transform_apply(const struct transform *t, const double *raw, size_t raw_count, double *out)
 {
+	if (t->divisor != 0) {
+		struct transform rest = *t;
+		rest.divisor = 0;
+		MS_ASSERT(ms_transform_width(t, raw_count) == raw_count);
+		for (size_t i = 0; i < raw_count; i++)
+			out[i] = raw[i] / t->divisor;
+		ms_transform_apply(&rest, out, raw_count, out);
+		return;
+	}
 	switch (t->kind) {
 	case TRANSFORM_SOFTMAX:
 		softmax(t, raw, raw_count, out);

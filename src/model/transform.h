@@ -25,8 +25,9 @@ enum transform_kind {
 
 struct transform {
 	enum transform_kind kind;
-	bool single;  // in f32, by XGBoost's formulas; else f64
-	double scale; // TRANSFORM_SIGMOID; 1 elsewhere
+	bool single;    // in f32, by XGBoost's formulas; else f64
+	double scale;   // TRANSFORM_SIGMOID; not used elsewhere
+	double divisor; // first, each raw score is divided by it (LightGBM's average_output); 0: it is not
 };
 
 // Columns that the transform makes of raw_count scores.
