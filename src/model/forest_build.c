@@ -67,7 +67,7 @@ static enum ms_err no_memory(struct forest_builder *b)
 // Room for `count` more items, which the caller fills; NULL when memory is out.
 static void *vec_add(struct forest_builder *b, struct vec *v, size_t count)
 {
-	if (count > v->cap - v->n) {
+	if (count > v->cap - v->n || v->p == NULL) {
 		size_t cap, size;
 		if (MS_ADD_OVERFLOWS(v->n, count, &cap) || MS_ADD_OVERFLOWS(cap, MS_MAX(cap / 2, 64), &cap) ||
 		    MS_MUL_OVERFLOWS(cap, v->item_size, &size))

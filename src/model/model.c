@@ -361,7 +361,7 @@ enum ms_err ms_model_encode_number(const struct model *model, size_t feature, do
 		*ret_value = d->encode(d->encode_context, feature, ms_slice(text, (size_t)n));
 		return MS_OK;
 	}
-	if (kind != CATEGORY_NUMBERS || isnan(number)) {
+	if (kind != CATEGORY_NUMBERS) {
 		*ret_value = number;
 		return MS_OK;
 	}
