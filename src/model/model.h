@@ -64,6 +64,7 @@ struct model_info {
 	size_t feature_count;        // columns of a row
 	bool named_features;         // the names come from the file
 	size_t class_count;          // classifiers: at least 2; else 0
+	const struct slice *labels;  // class_count names, or NULL when the file has none
 	size_t raw_count;            // margins per row
 	size_t tree_count;           // 0 for linear models
 	size_t node_count;           // splits and leaves
