@@ -80,9 +80,9 @@ static uint64_t count_fds(void)
 	return count > 3 ? count - 3 : 0; // ".", ".." and the folder itself
 }
 
-static double seconds(struct timeval t)
+static int64_t micros(struct timeval t)
 {
-	return (double)t.tv_sec + (double)t.tv_usec * 1e-6;
+	return (int64_t)t.tv_sec * 1000000 + t.tv_usec;
 }
 
 void ms_process_stats(struct process_stats *ret_stats)
@@ -91,7 +91,7 @@ void ms_process_stats(struct process_stats *ret_stats)
 	read_stat(&stats);
 	struct rusage usage;
 	if (getrusage(RUSAGE_SELF, &usage) == 0)
-		stats.cpu_seconds = seconds(usage.ru_utime) + seconds(usage.ru_stime);
+		stats.cpu_seconds = (double)(micros(usage.ru_utime) + micros(usage.ru_stime)) / 1e6;
 	struct rlimit limit;
 	if (getrlimit(RLIMIT_NOFILE, &limit) == 0)
 		stats.max_fds = limit.rlim_cur;
