@@ -25,7 +25,7 @@ class Case:
     params: dict
     target: str = "real"
     kind: str = RAW  # the prediction type of pred
-    table: dict = field(default_factory=dict)  # arguments of data.plain, or of data.categorical if it has codes
+    table: dict = field(default_factory=dict)  # arguments of data.make
     labels: list | None = None  # class names instead of numbers
     scale: tuple | None = None  # scale and bias set afterwards
     digits: bool = False  # category strings are the codes
@@ -85,9 +85,9 @@ CASES = [
     Case("string-labels", "class names that are strings", {"loss_function": "MultiClass"}, target="four", kind=CHANCE, labels=["low", "b c", "högh", "42"]),
     Case("ordered", "boosting_type Ordered", {"loss_function": "RMSE", "boosting_type": "Ordered"}),
     Case("plain", "boosting_type Plain, Newton leaves", {"loss_function": "Logloss", "boosting_type": "Plain", "leaf_estimation_method": "Newton", "leaf_estimation_iterations": 3}, target="binary", kind=CHANCE),
-    Case("depth-1", "depth 1", {"loss_function": "RMSE", "depth": 1, "iterations": 40}),
-    Case("depth-9", "depth 9: indices beyond eight bits", {"loss_function": "RMSE", "depth": 9, "iterations": 3}, table={"rows": 1500}),
-    Case("borders-600", "border_count 600: more than 255 borders on a feature", {"loss_function": "RMSE", "border_count": 600, "depth": 6, "iterations": 8}, table={"rows": 1500}),
+    Case("depth-1", "depth 1, 70 trees", {"loss_function": "RMSE", "depth": 1, "iterations": 70}),
+    Case("depth-9", "depth 9: indices beyond eight bits", {"loss_function": "RMSE", "depth": 9, "iterations": 2}, table={"rows": 1500}),
+    Case("borders-600", "border_count 600", {"loss_function": "RMSE", "border_count": 600, "depth": 6, "iterations": 8}, table={"rows": 1500}),
     Case("ignored-features", "two features ignored: they have no borders", {"loss_function": "RMSE", "ignored_features": [1, 4]}),
     Case("model-shrink", "model_shrink_rate", {"loss_function": "RMSE", "model_shrink_rate": 0.1}),
     Case("early-stopping", "use_best_model: the file is cut at the best iteration", {"loss_function": "RMSE", "learning_rate": 0.9, "iterations": 80, "early_stopping_rounds": 5}),
@@ -147,7 +147,7 @@ def train(case, table, rows, cats):
 
 def make(case, folder):
     """Trains one case and writes its model and golden file."""
-    table = (data.categorical if "codes" in case.table else data.plain)(**case.table)
+    table = data.make(**case.table)
     rows, cats = rows_of(table, case.digits)
     model = train(case, table, rows, cats)
     # A pool with categories is needed to write the counters; the others do without.

@@ -41,6 +41,20 @@ def plain(missing=False, rows=ROWS, seed=7):
     return Table(x, signal, noise, [])
 
 
+def wide(columns=300, rows=800, seed=5):
+    """Many columns of small integers, each of which matters a little."""
+    rng = np.random.default_rng(seed)
+    x = rng.integers(0, 4, size=(rows, columns)).astype(np.float64)
+    return Table(x, (x * rng.normal(size=columns)).sum(axis=1), rng.normal(scale=0.2, size=rows), [])
+
+
+def make(codes=0, columns=0, **options):
+    """The table that a case asks for: with categories, with many columns, or the plain one."""
+    if codes:
+        return categorical(codes, **options)
+    return wide(columns) if columns else plain(**options)
+
+
 def categorical(codes=12, missing=False, rows=700, seed=11):
     """The plain table, a column of so many codes and a column of three; the effect of a code has no order."""
     table = plain(missing, rows, seed)
@@ -60,6 +74,8 @@ def target(table, kind):
     z = (y - y.mean()) / y.std()
     if kind == "real":
         return y
+    if kind == "wave":  # all in the first column, and many splits of it
+        return np.sin(25 * table.x[:, 0]) + 0.1 * table.noise
     if kind == "positive":
         return np.exp(z)
     if kind == "unit":

@@ -35,7 +35,7 @@ def spread(values, count):
     return [values[i] for i in dict.fromkeys(picks)]
 
 
-def rows(real, thresholds, categories=None, *, float32=False, specials=None, keep=28, budget=72, all_nan=True):
+def rows(real, thresholds, categories=None, *, float32=False, specials=None, keep=24, budget=48, all_nan=True):
     """Real rows followed by hostile ones.
 
     real        rows the model was trained on or could have seen (list of lists or array)
@@ -45,6 +45,8 @@ def rows(real, thresholds, categories=None, *, float32=False, specials=None, kee
     """
     categories = categories or {}
     specials = TINY + HUGE + INFINITE if specials is None else specials
+    if len(real[0]) > 100:
+        keep, budget, specials = keep // 6, budget // 4, specials and specials[::4]  # a wide row is long
     real = [list(row) for row in real]
     out = [list(row) for row in real[:keep]]
     bases = real[: max(7, min(len(real), 23))]
@@ -60,9 +62,14 @@ def rows(real, thresholds, categories=None, *, float32=False, specials=None, kee
 
     numeric = [f for f in range(width) if f not in categories]
     used = [f for f in numeric if thresholds.get(f)]
-    per_feature = max(1, budget // max(1, len(used)) // (8 if float32 else 3))
-    for f in used:
-        for threshold in spread([t for t in thresholds[f] if np.isfinite(t)], per_feature):
+    # Features with few thresholds leave their share to those with many.
+    places = budget // (8 if float32 else 3)
+    chosen = sorted(spread(used, max(6, places)), key=lambda f: len(set(thresholds[f])))
+    for i, f in enumerate(chosen):
+        finite = [t for t in thresholds[f] if np.isfinite(t)]
+        share = spread(finite, max(1, places // (len(chosen) - i)))
+        places -= len(share)
+        for threshold in share:
             for value in around(threshold, float32):
                 place(f, value)
     for f in (used or numeric)[:6]:

@@ -23,7 +23,7 @@ class Case:
     note: str
     params: dict
     target: str = "real"
-    table: dict = field(default_factory=dict)  # arguments of data.plain, or of data.categorical if it has codes
+    table: dict = field(default_factory=dict)  # arguments of data.make
     rounds: int = 10
     names: list | None = None
     adjust: dict = field(default_factory=dict)  # changes to the data, see training_data
@@ -84,14 +84,15 @@ CASES = [
     Case("categorical-multiclass", "categories and softmax", {"objective": "multiclass", "num_class": 4, "min_data_per_group": 5, "cat_smooth": 1}, target="four", table=CATS, rounds=5),
     Case("pandas-categories", "pandas_categorical: strings, here as the codes LightGBM sees", {"objective": "regression", "min_data_per_group": 5, "cat_smooth": 1}, table={**CATS, **MISSING}, frame=True),
     Case("deep", "255 leaves, unbalanced, depth beyond 20", {"objective": "regression", "num_leaves": 255, "min_data_in_leaf": 1, "learning_rate": 0.5}, table={"rows": 1500}, rounds=2),
-    Case("stumps", "two leaves a tree", {"objective": "binary", "num_leaves": 2}, target="binary", rounds=40),
+    Case("stumps", "two leaves a tree, 130 trees", {"objective": "binary", "num_leaves": 2}, target="binary", rounds=130),
     Case("max-depth", "max_depth 3", {"objective": "regression", "max_depth": 3, "num_leaves": 8}, table=MISSING),
     Case("constant", "no split is possible: one constant tree", {"objective": "regression", "min_data_in_leaf": 10000}),
     Case("constant-multiclass", "constant trees, four classes", {"objective": "multiclass", "num_class": 4, "min_data_in_leaf": 10000}, target="four"),
     Case("constant-average", "boosting rf with constant trees", {"objective": "regression", "boosting": "rf", "bagging_freq": 1, "bagging_fraction": 0.6, "min_data_in_leaf": 10000}),
     Case("monotone", "monotone constraints", {"objective": "regression", "monotone_constraints": [1, 1, -1, 0, 0, 0], "monotone_constraints_method": "advanced"}, table=MISSING),
     Case("extra-trees", "extra_trees, feature_fraction_bynode", {"objective": "regression", "extra_trees": True, "feature_fraction_bynode": 0.6}, table=MISSING),
-    Case("max-bin", "max_bin 1000: more than 255 cuts on a feature", {"objective": "regression", "max_bin": 1000, "min_data_in_bin": 1, "min_data_in_leaf": 1, "num_leaves": 31}, table={"rows": 1500}, rounds=24),
+    Case("max-bin", "max_bin 1000: more than 255 cuts on a feature", {"objective": "regression", "max_bin": 1000, "min_data_in_bin": 1, "min_data_in_leaf": 1, "num_leaves": 31}, target="wave", table={"rows": 1500}, rounds=19),
+    Case("wide", "400 features, most of them used", {"objective": "binary", "num_leaves": 31, "feature_fraction": 0.3, "min_data_in_leaf": 2}, target="binary", table={"columns": 400}, rounds=17),
     Case("few-bins", "max_bin 8: trees share thresholds", {"objective": "regression", "max_bin": 8}, table=MISSING, rounds=20),
     Case("names", "feature names with spaces, equal signs and UTF-8", {"objective": "regression"}, names=["a b", "k=v", "höhe", "温度", "Tree=0", "x.y/z%"]),
     Case("early-stopping", "early stopping; saved up to best_iteration", {"objective": "regression", "learning_rate": 0.5}, rounds=60, valid=True),
@@ -106,7 +107,7 @@ CASES = [
 
 def training_data(case):
     """The table as the library gets it, and its target."""
-    table = (data.categorical if "codes" in case.table else data.plain)(**case.table)
+    table = data.make(**case.table)
     adjust = case.adjust
     y = data.target(table, case.target) * adjust.get("target_scale", 1)
     table.x[:, 0] *= adjust.get("first_scale", 1)

@@ -5,7 +5,7 @@
   make.py                 every case of every library that can be imported
   make.py --only NAME     the cases whose folder name starts with NAME
   make.py --list          the names
-  make.py --check         no training: walk the committed models by hand and compare (needs numpy alone)
+  make.py --check         no training: walk the committed models and those of the examples by hand and compare (needs numpy alone)
 """
 
 import argparse
@@ -56,17 +56,27 @@ def make(name, module, case):
     return True
 
 
+def model_of(path, file):
+    """The model that a golden file is about: beside it, or in the model store of the examples."""
+    beside = path.with_name(file)
+    return beside if beside.exists() else path.parents[1] / "models" / path.parent.name / "v1.0.0" / file
+
+
 def check(path):
     """Compares a committed golden file with a walk through its model."""
     header, rows = goldenfile.read(path)
     if "refuse" in header:
         return True
     features = [row[0] for row in rows]
-    kind = "f" if header["format"].startswith("xgboost") else "d"
-    raw, pred = (np.array([row[block] for row in rows], dtype=kind) for block in (1, 2))
+    kind = np.float32 if header["format"].startswith("xgboost") else np.float64
+    wide = [np.array([row[block] for row in rows]) for block in (1, 2)]
+    raw, pred = (values.astype(kind) for values in wide)
+    if not all(np.array_equal(a, b, equal_nan=True) for a, b in zip(wide, (raw, pred))):
+        print(f"{path.parent.name}: a recorded value is not a float")
+        return False
     golden = goldenfile.Golden(header["library"], header["model"], header["format"], header["note"], features, raw, pred)
     try:
-        record.verify(golden, record.model_text(path.with_name(header["model"]), header["format"]))
+        record.verify(golden, record.model_text(model_of(path, header["model"]), header["format"]))
     except RuntimeError as problem:
         print(f"{path.parent.name}: {problem}")
         return False
@@ -80,7 +90,8 @@ def main():
     parser.add_argument("--check", action="store_true")
     options = parser.parse_args()
     if options.check:
-        paths = [p for p in sorted(HERE.glob("*/golden.txt")) if p.parent.name.startswith(options.only)]
+        paths = sorted(HERE.glob("*/golden.txt")) + sorted(HERE.parents[1].glob("examples/*/golden.txt"))
+        paths = [path for path in paths if path.parent.name.startswith(options.only)]
         results = [check(path) for path in paths]
     else:
         chosen = {name: pair for name, pair in available().items() if name.startswith(options.only)}

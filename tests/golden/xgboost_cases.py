@@ -20,7 +20,7 @@ class Case:
     note: str
     params: dict
     target: str = "real"
-    table: dict = field(default_factory=dict)  # arguments of data.plain, or of data.categorical if it has codes
+    table: dict = field(default_factory=dict)  # arguments of data.make
     rounds: int = 8
     form: str = JSON
     names: list | None = None
@@ -100,9 +100,10 @@ CASES = [
     Case("pruned", "gamma: pruned nodes stay in the arrays", {"objective": "reg:squarederror", "tree_method": "exact", "gamma": 6, "max_depth": 5}, table=MISSING),
     Case("lossguide", "lossguide, max_depth 0, 24 leaves", {"objective": "reg:squarederror", "grow_policy": "lossguide", "max_depth": 0, "max_leaves": 24, "min_child_weight": 0}, rounds=6),
     Case("depth-12", "max_depth 12", {"objective": "reg:squarederror", "max_depth": 12, "min_child_weight": 0}, rounds=2),
-    Case("stumps", "max_depth 1, 40 rounds", {"objective": "binary:logistic", "max_depth": 1}, target="binary", rounds=40),
+    Case("stumps", "max_depth 1, 100 rounds", {"objective": "binary:logistic", "max_depth": 1}, target="binary", rounds=100),
     Case("constant", "no split is possible: single-leaf trees", {"objective": "reg:squarederror", "gamma": 1e9}, rounds=3),
-    Case("max-bin", "max_bin 1000: more than 255 cuts on a feature", {"objective": "reg:squarederror", "max_bin": 1000, "max_depth": 7, "min_child_weight": 0}, table={"rows": 1500}, rounds=8),
+    Case("max-bin", "max_bin 1000: more than 255 cuts on a feature", {"objective": "reg:squarederror", "max_bin": 1000, "max_depth": 7, "min_child_weight": 0}, target="wave", table={"rows": 1500}, rounds=9),
+    Case("wide", "400 features, most of them used", {"objective": "binary:logistic", "max_depth": 6, "colsample_bytree": 0.4, "min_child_weight": 0}, target="binary", table={"columns": 400}, rounds=11, versions=SINCE3),
     Case("names", "feature names and types", {"objective": "reg:squarederror"}, names=["a b", "k=v", "höhe", "温度", 'x"y\\z', "x.y/z%"], types=["q", "float", "int", "q", "q", "q"]),
     Case("early-stopping", "best_iteration in the attributes; Booster.predict uses all rounds", {"objective": "reg:squarederror", "eta": 0.9, "max_depth": 4}, rounds=60, valid=True),
     Case("slice", "rounds 2 to 6 of 8, four classes", {"objective": "multi:softprob", "num_class": 4}, target="four", keep=(2, 6)),
@@ -225,7 +226,7 @@ def make(case, folder):
     """Trains one case and writes its model and golden file."""
     import xgboost
 
-    table = (data.categorical if "codes" in case.table else data.plain)(**case.table)
+    table = data.make(**case.table)
     booster = train(case, table, data.target(table, case.target))
     path = save(booster, case, folder)
     text = record.model_text(path, case.form)
