@@ -188,10 +188,8 @@ bool ms_doc_require(struct doc *d, const struct doc_object *o, uint64_t mask)
 	return false;
 }
 
-// Makes room for one more item, and for `hint` items when that is more.
-static bool make_room(struct doc *d, struct doc_array *array, size_t hint, size_t item_size)
+static bool reserve(struct doc *d, struct doc_array *array, size_t wanted, size_t item_size)
 {
-	size_t wanted = MS_MAX(hint, array->count + 1);
 	if (wanted <= array->capacity)
 		return true;
 	wanted = MS_MAX(wanted, MS_MAX(array->capacity * 2, (size_t)16));
@@ -208,6 +206,11 @@ static bool make_room(struct doc *d, struct doc_array *array, size_t hint, size_
 	return true;
 }
 
+bool ms_doc_reserve_f64(struct doc *d, struct doc_array *array, size_t capacity)
+{
+	return reserve(d, array, capacity, sizeof(double));
+}
+
 // Reads one item to `slot`.
 typedef bool read_item_fn(struct doc *d, void *slot);
 
@@ -219,7 +222,7 @@ static bool read_array(struct doc *d, struct doc_array *array, size_t item_size,
 	// A counted UBJSON array gets its room at once; the reader has checked the count against the bytes.
 	size_t hint = d->is_ubjson ? ms_ubj_count_hint(&d->ubj) : 0;
 	while (ms_doc_next_item(d)) {
-		if (!make_room(d, array, hint, item_size) ||
+		if (!reserve(d, array, MS_MAX(hint, array->count + 1), item_size) ||
 		    !read_item(d, (char *)array->items + array->count * item_size))
 			return false;
 		array->count++;

@@ -100,5 +100,7 @@ struct doc_array {
 bool ms_doc_read_f32_array(struct doc *d, struct doc_array *array);
 bool ms_doc_read_f64_array(struct doc *d, struct doc_array *array);
 bool ms_doc_read_i64_array(struct doc *d, struct doc_array *array);
+// Room for `capacity` items of an array of that type; the contents and the count stay.
+bool ms_doc_reserve_f64(struct doc *d, struct doc_array *array, size_t capacity);
 
 #endif

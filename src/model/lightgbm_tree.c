@@ -350,9 +350,10 @@ static enum ms_err read_terms(struct block *b, size_t count, struct slice *featu
 	MS_TRY(reserve_reals(b, &b->t->coefficients, count));
 	for (size_t i = 0; i < count; i++) {
 		int64_t feature;
+		struct slice at = *features;
 		if (!ms_lightgbm_scan_int(features, &feature) || feature < 0 ||
 		    (uint64_t)feature >= b->t->feature_count)
-			return item_fail(b, KEY_LEAF_FEATURES, *features, i, count);
+			return item_fail(b, KEY_LEAF_FEATURES, at, i, count);
 		if (!scan_real(coefficients, &b->t->coefficients.p[i]))
 			return item_fail(b, KEY_LEAF_COEFF, *coefficients, i, count);
 		b->t->features.p[i] = (uint32_t)feature;
@@ -374,8 +375,9 @@ static enum ms_err read_linear(struct block *b, struct tree_node *leaves, size_t
 		int64_t terms;
 		if (!scan_real(&rest[0], &constant))
 			return item_fail(b, KEY_LEAF_CONST, rest[0], i, count);
+		struct slice at = rest[1];
 		if (!ms_lightgbm_scan_int(&rest[1], &terms) || terms < 0)
-			return item_fail(b, KEY_NUM_FEATURES, rest[1], i, count);
+			return item_fail(b, KEY_NUM_FEATURES, at, i, count);
 		MS_TRY(read_terms(b, (size_t)terms, &rest[2], &rest[3]));
 		double fallback = leaves[i].value;
 		MS_TRY(ms_forest_add_linear(b->t->forest, constant, fallback, b->t->features.p, b->t->coefficients.p,

@@ -367,6 +367,10 @@ enum ms_err ms_model_encode_number(const struct model *model, size_t feature, do
 	}
 	double key = category_key(number);
 	const void *found = ms_map_get(&model->categories[feature], ms_slice(&key, sizeof(key)));
+	if (found == NULL && isnan(number)) { // missing, where NaN is no category itself
+		*ret_value = number;
+		return MS_OK;
+	}
 	if (found == NULL) {
 		char shown[40];
 		snprintf(shown, sizeof(shown), "%.17g", number);

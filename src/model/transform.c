@@ -93,6 +93,7 @@ static double map_one(const struct transform *t, double x)
 	case TRANSFORM_ARGMAX:
 	case TRANSFORM_SORT:
 	case TRANSFORM_SOFTPLUS_SUM:
+	case TRANSFORM_UNCERTAINTY:
 	case TRANSFORM_KIND_COUNT:
 		break;
 	}
@@ -128,6 +129,11 @@ void ms_transform_apply(const struct transform *t, const double *raw, size_t raw
 	case TRANSFORM_SORT:
 		memmove(out, raw, raw_count * sizeof(*out));
 		sort_ascending(out, raw_count);
+		return;
+	case TRANSFORM_UNCERTAINTY:
+		MS_ASSERT(raw_count == 2);
+		out[0] = raw[0];
+		out[1] = exp(2 * raw[1]);
 		return;
 	case TRANSFORM_IDENTITY:
 	case TRANSFORM_SIGMOID:

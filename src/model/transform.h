@@ -20,6 +20,7 @@ enum transform_kind {
 	TRANSFORM_ARGMAX,        // one column: index of the largest, the first of equals
 	TRANSFORM_SORT,          // ascending (quantiles that must not cross)
 	TRANSFORM_SOFTPLUS_SUM,  // x0, then each the one before + softplus(x) + 1e-6 (XGBoost reg:expectileerror)
+	TRANSFORM_UNCERTAINTY,   // two columns: x0, exp(2 x1) (CatBoost RMSEWithUncertainty: mean and variance)
 	TRANSFORM_KIND_COUNT
 };
 

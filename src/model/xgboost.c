@@ -512,14 +512,15 @@ static void describe_outputs(const struct xgb_model *m, const struct objective *
 	desc->transform = (struct transform){.kind = transform, .single = true, .scale = 1};
 	desc->task = objective->task;
 	desc->raw_count = m->output_count;
-	if (objective->task == MODEL_BINARY && m->output_count > 1) {
-		desc->task = MODEL_REGRESSION; // labels that do not exclude each other: a probability each
+	bool binary = objective->task == MODEL_BINARY;
+	if (!binary && objective->task != MODEL_MULTICLASS)
 		return;
-	}
-	desc->class_count = objective->task == MODEL_BINARY       ? 2
-			    : objective->task == MODEL_MULTICLASS ? m->output_count
-								  : 0;
+	desc->class_count = MS_MAX(m->output_count, (size_t)2);
 	desc->label_rule = objective->label_rule;
+	if (binary && m->output_count > 1) { // labels that do not exclude each other: none of them is the answer
+		desc->task = MODEL_MULTICLASS;
+		desc->label_rule = LABEL_NONE;
+	}
 	desc->has_probability = objective->probability != TRANSFORM_IDENTITY;
 	desc->probability = (struct transform){.kind = objective->probability, .single = true, .scale = 1};
 }
