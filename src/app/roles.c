@@ -3,10 +3,9 @@
 
 #include <stdio.h>
 
-static const struct role roles[] = {
-	{.name = "ml", .summary = "model store, predictions, Open Inference Protocol"},
-	{.name = "console", .summary = "OpenAPI document and its page"},
-};
+// In the order of start.
+extern const struct role ms_role_ml, ms_role_console;
+static const struct role *const roles[] = {&ms_role_ml, &ms_role_console};
 _Static_assert(MS_ARRAY_LEN(roles) <= MS_ROLES_MAX, "roles are bits of a uint32_t");
 
 size_t ms_role_count(void)
@@ -17,7 +16,7 @@ size_t ms_role_count(void)
 const struct role *ms_role(size_t index)
 {
 	MS_ASSERT(index < MS_ARRAY_LEN(roles));
-	return &roles[index];
+	return roles[index];
 }
 
 static enum ms_err unknown(struct slice name, struct errinfo *info)
@@ -26,8 +25,8 @@ static enum ms_err unknown(struct slice name, struct errinfo *info)
 	char list[512] = "all";
 	size_t at = strlen(list);
 	for (size_t i = 0; i < MS_ARRAY_LEN(roles); i++) {
-		names[i + 1] = ms_slice_cstr(roles[i].name);
-		at += (size_t)snprintf(list + at, sizeof(list) - at, ", %s", roles[i].name);
+		names[i + 1] = ms_slice_cstr(roles[i]->name);
+		at += (size_t)snprintf(list + at, sizeof(list) - at, ", %s", roles[i]->name);
 		MS_ASSERT(at < sizeof(list));
 	}
 	size_t hit = ms_text_nearest(name, names, MS_ARRAY_LEN(roles) + 1);
@@ -47,7 +46,7 @@ enum ms_err ms_roles_parse(struct string_list names, struct errinfo *info, uint3
 		struct slice name = ms_slice_cstr(names.items[i]);
 		uint32_t found = ms_slice_eq_cstr(name, "all") ? all : 0;
 		for (size_t k = 0; k < MS_ARRAY_LEN(roles); k++)
-			found |= ms_slice_eq_cstr(name, roles[k].name) ? 1U << k : 0;
+			found |= ms_slice_eq_cstr(name, roles[k]->name) ? 1U << k : 0;
 		if (found == 0)
 			return unknown(name, info);
 		set |= found;

@@ -19,8 +19,10 @@ struct role {
 	enum ms_err (*start)(struct app *app, struct errinfo *info);
 	// Begins to finish: take no new work. Must not block. May be NULL.
 	void (*drain)(struct app *app);
-	// Releases everything; nothing of the role runs afterwards. May be NULL.
+	// The loops have ended: ends threads and timers. Mail to the loops may still come. May be NULL.
 	void (*stop)(struct app *app);
+	// The loops are gone: frees everything. Also called when start failed. May be NULL.
+	void (*release)(struct app *app);
 };
 
 #define MS_ROLES_MAX 32

@@ -32,12 +32,15 @@ struct console_options {
 	bool (*is_ready)(void *arg); // started, loaded, not draining; any thread
 	void *is_ready_arg;
 	const struct health_check *checks; // besides memory
-	size_t check_count;
+	const size_t *check_count; // roles add checks after the console was made
 };
 MS_MUST_USE enum ms_err ms_console_new(const struct console_options *options, struct errinfo *info,
 				       struct console **ret_console);
 void ms_console_free(struct console *console); // accepts NULL
+// Health and metrics, which every process answers.
 struct route_set ms_console_routes(struct console *console);
+// The OpenAPI document and its page: the console role.
+struct route_set ms_console_docs_routes(struct console *console);
 // The server whose routes the OpenAPI document describes; before it starts.
 MS_MUST_USE enum ms_err ms_console_attach(struct console *console, const struct http_server *server,
 					  struct errinfo *info);

@@ -65,7 +65,7 @@ static void health(struct exchange *x, void *role)
 	ms_json_writer_init(&w, &checks);
 	ms_json_begin_object(&w);
 	all = worse(all, write_memory(console, &w));
-	for (size_t i = 0; i < console->options.check_count; i++) {
+	for (size_t i = 0; i < *console->options.check_count; i++) {
 		const struct health_check *check = &console->options.checks[i];
 		struct health_report report = {.health = HEALTH_OK};
 		check->fn(check->arg, x->loop, &report);
@@ -158,20 +158,6 @@ static const struct route routes[] = {
 	 .operation_id = "metrics",
 	 .summary = "Metrics for Prometheus, text 0.0.4 or OpenMetrics 1.0 by Accept",
 	 .response_type = "text/plain"},
-	{.method = HTTP_GET,
-	 .pattern = "/openapi.json",
-	 .handle = ms_console_openapi,
-	 .tag = "documentation",
-	 .operation_id = "openapi",
-	 .summary = "This document",
-	 .response_schema = OBJECT},
-	{.method = HTTP_GET,
-	 .pattern = "/docs",
-	 .handle = ms_console_docs,
-	 .tag = "documentation",
-	 .operation_id = "docs",
-	 .summary = "This document as a page",
-	 .response_type = "text/html"},
 };
 
 struct route_set ms_console_routes(struct console *console)

@@ -188,14 +188,14 @@ void ms_console_write_openapi(const struct http_server *server, struct buf *out)
 	ms_json_end_object(&w);
 }
 
-void ms_console_openapi(struct exchange *x, void *role)
+static void openapi(struct exchange *x, void *role)
 {
 	const struct console *console = role;
 	ms_buf_append_slice(x->body, ms_buf_slice(&console->openapi));
 	ms_http_send_json(x, 200);
 }
 
-void ms_console_docs(struct exchange *x, void *role)
+static void docs(struct exchange *x, void *role)
 {
 	(void)role;
 	ms_buf_append(x->body, ms_console_docs_page, ms_console_docs_page_size);
@@ -206,6 +206,28 @@ void ms_console_docs(struct exchange *x, void *role)
 			     "'self'; "
 			     "img-src 'self' data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"));
 	ms_http_send(x, 200, "text/html; charset=utf-8");
+}
+
+static const struct route docs_routes[] = {
+	{.method = HTTP_GET,
+	 .pattern = "/openapi.json",
+	 .handle = openapi,
+	 .tag = "documentation",
+	 .operation_id = "openapi",
+	 .summary = "This document",
+	 .response_schema = "{\"type\":\"object\"}"},
+	{.method = HTTP_GET,
+	 .pattern = "/docs",
+	 .handle = docs,
+	 .tag = "documentation",
+	 .operation_id = "docs",
+	 .summary = "This document as a page",
+	 .response_type = "text/html"},
+};
+
+struct route_set ms_console_docs_routes(struct console *console)
+{
+	return (struct route_set){.routes = docs_routes, .count = MS_ARRAY_LEN(docs_routes), .role = console};
 }
 
 enum ms_err ms_console_new(const struct console_options *options, struct errinfo *info, struct console **ret_console)

@@ -9,8 +9,6 @@ struct console {
 	struct buf openapi; // made once: the routes do not change
 };
 
-void ms_console_openapi(struct exchange *x, void *role);
-void ms_console_docs(struct exchange *x, void *role);
 // The document for all routes of the server that are not hidden.
 void ms_console_write_openapi(const struct http_server *server, struct buf *out);
 

@@ -40,7 +40,9 @@ struct name_set {
 
 struct registry {
 	struct registry_options options;
+	char *dir; // owned; options.dir points to it
 	struct pool *loader; // one thread: changes are serial
+	unsigned loop_count;
 	struct timer *timer;
 	struct registry_change poll; // static change of the timer
 	bool poll_pending;           // loop 0
@@ -458,15 +460,19 @@ static void poll_done(struct registry_change *change)
 	change->registry->poll_pending = false;
 }
 
-static void poll_now(struct timer *timer, void *arg)
+void ms_registry_look(struct registry *registry)
 {
-	struct registry *registry = arg;
-	(void)timer;
 	if (registry->poll_pending)
 		return;
 	registry->poll = (struct registry_change){.done = poll_done};
 	registry->poll_pending =
 		ms_registry_change(registry, &registry->poll, ms_rt_loop(registry->options.rt, 0)) == MS_OK;
+}
+
+static void poll_now(struct timer *timer, void *arg)
+{
+	(void)timer;
+	ms_registry_look(arg);
 }
 
 // --- Life --------------------------------------------------------------------------------------------
@@ -508,6 +514,8 @@ enum ms_err ms_registry_new(const struct registry_options *options, struct errin
 	if (registry == NULL)
 		return ms_fail(info, MS_ERR_NO_MEMORY, "out of memory for the model registry");
 	registry->options = *options;
+	registry->loop_count = loops;
+	registry->options.dir = registry->dir = strdup(options->dir);
 	registry->latest = ms_snapshot_new();
 	enum ms_err err = registry->latest == NULL
 				  ? ms_fail(info, MS_ERR_NO_MEMORY, "out of memory for the model registry")
@@ -533,30 +541,29 @@ enum ms_err ms_registry_start(struct registry *registry, struct errinfo *info)
 		MS_TRY(ms_timer_new(home, poll_now, registry, &registry->timer));
 		ms_timer_start(registry->timer, registry->options.poll_ms, registry->options.poll_ms);
 	}
-	registry->poll = (struct registry_change){.done = poll_done};
-	MS_TRY(ms_registry_change(registry, &registry->poll, home));
-	registry->poll_pending = true;
-	(void)info;
-	return MS_OK;
+	ms_registry_look(registry);
+	return registry->poll_pending ? MS_OK : ms_fail(info, MS_ERR_NO_MEMORY, "out of memory for the first load of the models");
 }
 
 void ms_registry_stop(struct registry *registry)
 {
 	ms_timer_free(registry->timer);
+	ms_pool_free(registry->loader);
 	registry->timer = NULL;
+	registry->loader = NULL;
 }
 
 void ms_registry_free(struct registry *registry)
 {
 	if (registry == NULL)
 		return;
-	unsigned loops = ms_rt_loop_count(registry->options.rt);
 	ms_pool_free(registry->loader);
-	for (unsigned i = 0; i < loops; i++)
+	for (unsigned i = 0; i < registry->loop_count; i++)
 		ms_snapshot_unref(registry->slots[i].snapshot);
 	ms_snapshot_unref(registry->latest);
 	while (registry->unloaded.first != NULL)
 		remove_name(&registry->unloaded, ms_slice_cstr(registry->unloaded.first->name));
+	free(registry->dir);
 	free(registry);
 }
 

@@ -201,11 +201,13 @@ MS_MUST_USE enum ms_err ms_registry_new(const struct registry_options *options, 
 					struct registry **ret_registry);
 // Starts the first load and the polling; on loop 0 or before it runs.
 MS_MUST_USE enum ms_err ms_registry_start(struct registry *registry, struct errinfo *info);
-// Stops polling; on loop 0, before the loops end.
+// Ends polling and the loader; after the loops have ended, before ms_rt_free, which delivers its last mail.
 void ms_registry_stop(struct registry *registry);
-// After the loops have ended. Accepts NULL.
+// After ms_rt_free. Accepts NULL.
 void ms_registry_free(struct registry *registry);
 // The first load is over. Any thread.
+// Looks at the store now, as polling would. On loop 0.
+void ms_registry_look(struct registry *registry);
 bool ms_registry_ready(const struct registry *registry);
 const struct model_limits *ms_registry_limits(const struct registry *registry);
 

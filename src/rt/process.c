@@ -181,3 +181,18 @@ unsigned ms_process_cores(void)
 	unsigned least = MS_MIN((unsigned)cores, ms_cgroup_cores(groups, "/sys/fs/cgroup"));
 	return MS_MAX(least, 1U);
 }
+
+// --- Memory ------------------------------------------------------------------------------------------
+
+uint64_t ms_process_memory_limit(void)
+{
+	// As a container sees its own group: version 2, then version 1, which writes "no limit" as a huge number.
+	static const char *const files[] = {"/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"};
+	for (size_t i = 0; i < MS_ARRAY_LEN(files); i++) {
+		char text[64];
+		uint64_t limit;
+		if (ms_slice_to_u64(without_newline(read_small(files[i], text, sizeof(text))), &limit) && limit < UINT64_MAX / 4)
+			return limit;
+	}
+	return 0;
+}

@@ -173,6 +173,12 @@ enum ms_err ms_serve_new(const struct serve_options *options, struct errinfo *in
 	return MS_OK;
 }
 
+void ms_serve_stop(struct serve *serve)
+{
+	ms_pool_free(serve->pool);
+	serve->pool = NULL;
+}
+
 void ms_serve_free(struct serve *serve)
 {
 	if (serve == NULL)

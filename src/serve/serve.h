@@ -31,7 +31,9 @@ struct serve_options {
 };
 MS_MUST_USE enum ms_err ms_serve_new(const struct serve_options *options, struct errinfo *info,
 				     struct serve **ret_serve);
-void ms_serve_free(struct serve *serve); // after the loops have ended; accepts NULL
+// Ends the pool; after the loops have ended, before ms_rt_free.
+void ms_serve_stop(struct serve *serve);
+void ms_serve_free(struct serve *serve); // after ms_rt_free; accepts NULL
 // The routes of the role; static tables.
 struct route_set ms_serve_routes(struct serve *serve);
 
