@@ -309,8 +309,8 @@ static enum cli_exit unknown_verb(struct cli *cli, const char *noun, const char 
 	if (name[0] == '-')
 		return ms_cli_usage(cli, "%s needs a verb before %.128s: %s", noun, name, list);
 	const char *prefix = ms_arena_printf(&cli->arena, "%s ", noun);
-	return ms_cli_usage(cli, "unknown command \"%s %.128s\"%s; the verbs are %s", noun, name,
-			    hint(cli, name, prefix != NULL ? prefix : "", names, count), list);
+	return ms_cli_usage(cli, "unknown command \"%s %.128s\"; the verbs are %s%s", noun, name, list,
+			    hint(cli, name, prefix != NULL ? prefix : "", names, count));
 }
 
 // mainstay help [NOUN [VERB]]
