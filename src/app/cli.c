@@ -55,7 +55,10 @@ enum cli_exit ms_cli_print(struct cli *cli, const struct buf *text)
 {
 	if (!ms_buf_ok(text))
 		return ms_cli_failf(cli, "out of memory");
-	fwrite(text->p, 1, text->n, cli->out); // whether it arrived is checked once, at the end
+	// Output that did not arrive is told at the end; only the reason would be lost until then.
+	errno = 0;
+	if (fwrite(text->p, 1, text->n, cli->out) != text->n && cli->write_error == 0)
+		cli->write_error = errno;
 	return CLI_OK;
 }
 
@@ -309,8 +312,8 @@ static enum cli_exit unknown_verb(struct cli *cli, const char *noun, const char 
 	if (name[0] == '-')
 		return ms_cli_usage(cli, "%s needs a verb before %.128s: %s", noun, name, list);
 	const char *prefix = ms_arena_printf(&cli->arena, "%s ", noun);
-	return ms_cli_usage(cli, "unknown command \"%s %.128s\"%s; the verbs are %s", noun, name,
-			    hint(cli, name, prefix != NULL ? prefix : "", names, count), list);
+	return ms_cli_usage(cli, "unknown command \"%s %.128s\"; the verbs are %s%s", noun, name, list,
+			    hint(cli, name, prefix != NULL ? prefix : "", names, count));
 }
 
 // mainstay help [NOUN [VERB]]
@@ -392,9 +395,11 @@ enum cli_exit ms_cli_main(const struct cli_table *table, int argc, const char *c
 	// argv[0] is absent when the caller of exec says so.
 	enum cli_exit status = dispatch(cli, argc > 0 ? argc - 1 : 0, argc > 0 ? argv + 1 : argv);
 	errno = 0;
-	if ((fflush(out) != 0 || ferror(out) != 0) && status == CLI_OK)
+	if ((fflush(out) != 0 || ferror(out) != 0) && status == CLI_OK) {
+		int error = cli->write_error != 0 ? cli->write_error : errno;
 		status =
-			ms_cli_failf(cli, "cannot write the output: %s", errno != 0 ? strerror(errno) : "write failed");
+			ms_cli_failf(cli, "cannot write the output: %s", error != 0 ? strerror(error) : "write failed");
+	}
 	ms_arena_fini(&cli->arena);
 	free(cli);
 	return status;

@@ -69,6 +69,7 @@ struct cli {
 	size_t argument_count;
 	const char *values[CLI_OPTIONS_MAX]; // by option; NULL: not given; "" for a switch that is given
 	struct settings_origin origin;       // environment, --config, settings given as flags
+	int write_error;                     // errno of the first failed write, or 0
 	struct arena arena;                  // for the command's use, 64 MiB at most
 };
 

@@ -21,14 +21,20 @@ const struct role *ms_role(size_t index)
 
 static enum ms_err unknown(struct slice name, struct errinfo *info)
 {
-	struct slice names[MS_ROLES_MAX + 1] = {MS_SLICE_LIT("all")};
+	struct slice names[MS_ROLES_MAX + 1];
 	char list[512] = "all";
 	size_t at = strlen(list);
 	for (size_t i = 0; i < MS_ARRAY_LEN(roles); i++) {
+<<<<<<< HEAD
 		names[i + 1] = ms_slice_cstr(roles[i]->name);
 		at += (size_t)snprintf(list + at, sizeof(list) - at, ", %s", roles[i]->name);
+=======
+		names[i] = ms_slice_cstr(roles[i].name);
+		at += (size_t)snprintf(list + at, sizeof(list) - at, ", %s", roles[i].name);
+>>>>>>> config
 		MS_ASSERT(at < sizeof(list));
 	}
+	names[MS_ARRAY_LEN(roles)] = MS_SLICE_LIT("all"); // last: a name is the likelier guess
 	size_t hit = ms_text_nearest(name, names, MS_ARRAY_LEN(roles) + 1);
 	ms_errinfo_set_field(info, MS_SLICE_LIT("roles"));
 	if (hit != SIZE_MAX)

@@ -135,9 +135,11 @@ enum ms_err ms_settings_listen(const struct settings *settings, struct arena *ar
 	const struct string_list listen = settings->http_listen;
 	const char **out = MS_ARENA_ARRAY(arena, const char *, listen.count);
 	bool any_tls = false, has_cert = settings->http_tls_cert[0] != '\0';
+	ms_errinfo_set_field(info, MS_SLICE_LIT("http.listen"));
+	if (listen.count == 0)
+		return ms_fail(info, MS_ERR_CONFIG, "http.listen: the list is empty; expected at least one address");
 	if (out == NULL)
 		return ms_fail(info, MS_ERR_NO_MEMORY, "out of memory");
-	ms_errinfo_set_field(info, MS_SLICE_LIT("http.listen"));
 	for (size_t i = 0; i < listen.count; i++) {
 		struct address a = {0};
 		MS_TRY(parse_address(listen.items[i], info, &a));
@@ -160,8 +162,6 @@ enum ms_err ms_settings_listen(const struct settings *settings, struct arena *ar
 										   : "");
 		}
 	}
-	if (listen.count == 0)
-		return ms_fail(info, MS_ERR_CONFIG, "http.listen: the list is empty; expected at least one address");
 	if (has_cert && !any_tls)
 		return ms_fail(info, MS_ERR_CONFIG,
 			       "http.listen: no address starts with https:// although http.tls.cert is set, so nothing "
@@ -205,18 +205,28 @@ static enum ms_err check_data_dir(const struct settings *s, struct errinfo *info
 	return MS_OK;
 }
 
-// A setting's source tells which layer is to blame.
-static struct config_problem problem_of(const struct config *config, const struct errinfo *info)
+// Puts the source of the setting at fault in front of the message: "mainstay.yaml:4: roles: …". Returns its layer.
+static enum config_layer add_source(const struct config *config, struct errinfo *info)
 {
-	struct config_problem problem = {
-		.layer = CONFIG_FILE, .key = info->field, .line = -1, .message = info->message};
 	for (size_t i = 0; i < ms_config_count(); i++) {
 		struct setting_view view;
 		ms_config_view(config, i, &view);
-		if (strcmp(view.key, info->field) == 0 && strncmp(view.source, "flag ", 5) == 0)
-			problem.layer = CONFIG_FLAGS;
+		if (strcmp(view.key, info->field) != 0 || strcmp(view.source, "default") == 0)
+			continue;
+		char message[MS_ERRINFO_MESSAGE_SIZE];
+		memcpy(message, info->message, sizeof(message));
+		(void)ms_fail(info, info->code, "%.160s: %.340s", view.source, message); // for its text only
+		if (strncmp(view.source, "flag ", 5) == 0)
+			return CONFIG_FLAGS;
+		if (strncmp(view.source, "environment ", 12) == 0)
+			return CONFIG_ENVIRONMENT;
+		uint64_t line;
+		const char *colon = strrchr(view.source, ':');
+		if (colon != NULL && ms_slice_to_u64(ms_slice_cstr(colon + 1), &line))
+			info->line = (int64_t)line;
+		return CONFIG_FILE;
 	}
-	return problem;
+	return CONFIG_DEFAULTS;
 }
 
 static enum ms_err check_all(const struct config *config, config_problem_fn *on_problem, void *arg,
@@ -231,12 +241,12 @@ static enum ms_err check_all(const struct config *config, config_problem_fn *on_
 		enum ms_err err = checks[i](ms_config_settings(config), &own);
 		if (err == MS_OK)
 			continue;
+		enum config_layer layer = add_source(config, &own);
 		if (first == MS_OK && info != NULL)
 			*info = own;
 		first = first == MS_OK ? err : first;
-		struct config_problem problem = problem_of(config, &own);
 		if (on_problem != NULL && err == MS_ERR_CONFIG)
-			on_problem(&problem, arg);
+			on_problem(&(struct config_problem){layer, own.field, own.line, own.message}, arg);
 	}
 	return first;
 }
