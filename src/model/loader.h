@@ -44,6 +44,8 @@ struct model_description {
 	size_t raw_count;
 	bool single_precision;
 	bool input_single_precision;
+	bool has_best_iteration;
+	uint64_t best_iteration;
 
 	const struct forest *forest; // exactly one of the two
 	const struct linear_model *linear;

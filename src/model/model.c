@@ -190,6 +190,8 @@ static void fill_info(struct model *m, enum model_format format)
 		.tree_count = d->forest != NULL ? d->forest->tree_count : 0,
 		.node_count = d->forest != NULL ? d->forest->node_count : 0,
 		.memory_bytes = sizeof(*m) + m->memory.used + maps_bytes(m),
+		.has_best_iteration = d->has_best_iteration,
+		.best_iteration = d->best_iteration,
 		.single_precision = d->single_precision,
 		.input_single_precision = d->input_single_precision,
 		.estimated_row_ns = d->forest != NULL ? ms_forest_row_ns(d->forest) : (uint32_t)fmin(linear_ns, 4e9),

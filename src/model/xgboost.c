@@ -11,8 +11,9 @@
 
 // --- Objectives --------------------------------------------------------------------------------------
 
-// base_score is a prediction; what the sums start from is its margin.
-enum margin_link { LINK_IDENTITY, LINK_LOGIT, LINK_LOG };
+// base_score is a prediction; what the sums start from is its margin. LINK_STEPS: the inverse of
+// TRANSFORM_SOFTPLUS_SUM, over all outputs.
+enum margin_link { LINK_IDENTITY, LINK_LOGIT, LINK_LOG, LINK_STEPS };
 
 struct objective {
 	const char *name;
@@ -31,7 +32,8 @@ static const struct objective objectives[] = {
 	{"reg:pseudohubererror", LINK_IDENTITY, TRANSFORM_IDENTITY, MODEL_REGRESSION, LABEL_NONE, TRANSFORM_IDENTITY},
 	{"reg:absoluteerror", LINK_IDENTITY, TRANSFORM_IDENTITY, MODEL_REGRESSION, LABEL_NONE, TRANSFORM_IDENTITY},
 	{"reg:quantileerror", LINK_IDENTITY, TRANSFORM_IDENTITY, MODEL_REGRESSION, LABEL_NONE, TRANSFORM_IDENTITY},
-	{"reg:expectileerror", LINK_IDENTITY, TRANSFORM_SOFTPLUS_SUM, MODEL_REGRESSION, LABEL_NONE, TRANSFORM_IDENTITY},
+	{"reg:expectileerror", LINK_STEPS, TRANSFORM_SOFTPLUS_SUM, MODEL_REGRESSION, LABEL_NONE, TRANSFORM_IDENTITY},
+	{"reg:normal", LINK_IDENTITY, TRANSFORM_IDENTITY, MODEL_REGRESSION, LABEL_NONE, TRANSFORM_IDENTITY},
 	{"reg:logistic", LINK_LOGIT, TRANSFORM_SIGMOID, MODEL_REGRESSION, LABEL_NONE, TRANSFORM_IDENTITY},
 	{"reg:gamma", LINK_LOG, TRANSFORM_EXP, MODEL_REGRESSION, LABEL_NONE, TRANSFORM_IDENTITY},
 	{"reg:tweedie", LINK_LOG, TRANSFORM_EXP, MODEL_REGRESSION, LABEL_NONE, TRANSFORM_IDENTITY},
@@ -75,7 +77,7 @@ static float margin_of(const struct xgb_model *m, enum margin_link link, float s
 {
 	if (link == LINK_LOG)
 		return logf(score);
-	if (link == LINK_IDENTITY)
+	if (link == LINK_IDENTITY || link == LINK_STEPS)
 		return score;
 	if (since(m, 3, 1)) { // older ones take a score as it is
 		if (score < 1e-6f)
@@ -84,6 +86,19 @@ static float margin_of(const struct xgb_model *m, enum margin_link link, float s
 			score = 1.0f - 1e-6f;
 	}
 	return -logf(1.0f / score - 1.0f);
+}
+
+// From expectiles to the first of them and the inverse softplus of each step, kept from being zero
+// (src/objective/expectile_obj.cc, ProbToMargin).
+static void steps_of(float *margins, size_t count)
+{
+	static const float least = 1e-6f;
+	for (size_t i = count - 1; i > 0; i--) {
+		float step = margins[i] - margins[i - 1] - least;
+		if (!(step > least))
+			step = least;
+		margins[i] = step + logf(-expm1f(-step));
+	}
 }
 
 static enum ms_err fail_base_score(const struct xgb_model *m, const char *what)
@@ -117,6 +132,8 @@ static enum ms_err read_base_score(struct xgb_model *m, enum margin_link link)
 		return fail_base_score(m, "one number is expected, or one for each output");
 	for (size_t i = count; i < m->output_count; i++)
 		margins[i] = margins[0];
+	if (link == LINK_STEPS)
+		steps_of(margins, m->output_count);
 	m->base_margins = margins;
 	return MS_OK;
 }
@@ -150,10 +167,8 @@ static bool read_attributes(struct xgb_model *m)
 		struct slice text;
 		if (!ms_doc_read_string(d, &text))
 			return false;
-		int64_t value;
 		// An attribute is any text that a user may have set: what is no number says nothing.
-		if (ms_slice_to_i64(text, &value) && value >= 0)
-			m->best_iteration = value;
+		m->has_best_iteration = ms_slice_to_u64(text, &m->best_iteration);
 	}
 	return ms_doc_err(d) == MS_OK;
 }
@@ -576,6 +591,8 @@ static enum ms_err load(struct xgb_model *m, struct model_description *ret_descr
 	const struct objective *objective = NULL;
 	struct model_description desc = {.single_precision = true, .input_single_precision = true};
 	MS_TRY(ms_doc_close(&m->doc, read_file(m)));
+	desc.has_best_iteration = m->has_best_iteration;
+	desc.best_iteration = m->best_iteration;
 	MS_TRY(check_booster(m));
 	MS_TRY(check_features(m));
 	MS_TRY(find_objective(m, &objective));
@@ -594,14 +611,14 @@ static enum ms_err load(struct xgb_model *m, struct model_description *ret_descr
 
 enum ms_err ms_xgboost_json_load(struct loader_context *ctx, struct model_description *ret_description)
 {
-	struct xgb_model m = {.ctx = ctx, .best_iteration = -1};
+	struct xgb_model m = {.ctx = ctx};
 	ms_doc_init_json(&m.doc, ctx->bytes, JSON_DEPTH, true, ctx->scratch, ctx->info);
 	return load(&m, ret_description);
 }
 
 enum ms_err ms_xgboost_ubjson_load(struct loader_context *ctx, struct model_description *ret_description)
 {
-	struct xgb_model m = {.ctx = ctx, .best_iteration = -1};
+	struct xgb_model m = {.ctx = ctx};
 	ms_doc_init_ubjson(&m.doc, ctx->bytes, ctx->scratch, ctx->info);
 	return load(&m, ret_description);
 }

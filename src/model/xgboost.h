@@ -32,7 +32,8 @@ struct xgb_model {
 	size_t feature_count;
 	const float *base_margins; // output_count values
 	struct slice base_score;
-	int64_t best_iteration; // or -1
+	bool has_best_iteration;
+	uint64_t best_iteration;
 
 	struct slice *names; // feature_count, or none
 	size_t name_count;
