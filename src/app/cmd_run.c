@@ -61,7 +61,8 @@ static void on_terminate(int signum, void *arg)
 	struct run *run = arg;
 	if (atomic_exchange(&run->app.draining, true))
 		return; // a second signal changes nothing; drain_timeout bounds the wait
-	ms_log(run->app.log, LOG_INFO, "shutting down", MS_LOG_CSTR("mainstay.signal", signum == SIGTERM ? "SIGTERM" : "SIGINT"));
+	ms_log(run->app.log, LOG_INFO, "shutting down",
+	       MS_LOG_CSTR("mainstay.signal", signum == SIGTERM ? "SIGTERM" : "SIGINT"));
 	for (size_t i = 0; i < ms_role_count(); i++) {
 		if ((run->started >> i & 1) != 0 && ms_role(i)->drain != NULL)
 			ms_role(i)->drain(&run->app);
@@ -86,7 +87,8 @@ static void warn_of_restart(struct run *run, const struct config *fresh)
 		ms_config_view(run->config, i, &old);
 		ms_config_view(fresh, i, &new);
 		if (!old.reloadable && strcmp(old.value, new.value) != 0)
-			ms_log(run->app.log, LOG_WARN, "this setting takes effect at the next start", MS_LOG_CSTR("mainstay.setting", old.key));
+			ms_log(run->app.log, LOG_WARN, "this setting takes effect at the next start",
+			       MS_LOG_CSTR("mainstay.setting", old.key));
 	}
 }
 
@@ -98,7 +100,8 @@ static void apply_again(struct job *job)
 	reload->running = false;
 	ms_errinfo_init(&info);
 	if (reload->config == NULL) {
-		ms_log(run->app.log, LOG_ERROR, "settings are wrong; the present ones stay", MS_LOG_CSTR("error.message", reload->info.message));
+		ms_log(run->app.log, LOG_ERROR, "settings are wrong; the present ones stay",
+		       MS_LOG_CSTR("error.message", reload->info.message));
 		return;
 	}
 	warn_of_restart(run, reload->config);
@@ -117,8 +120,8 @@ static void on_reload(int signum, void *arg)
 	(void)signum;
 	if (run->reload.running)
 		return;
-	run->reload.running =
-		ms_pool_submit(run->pool, &run->reload.job, ms_rt_loop(run->app.rt, 0), read_again, apply_again) == MS_OK;
+	run->reload.running = ms_pool_submit(run->pool, &run->reload.job, ms_rt_loop(run->app.rt, 0), read_again,
+					     apply_again) == MS_OK;
 	if (run->app.registry != NULL)
 		ms_registry_look(run->app.registry);
 }
@@ -176,7 +179,8 @@ static enum ms_err start_roles(struct run *run, struct errinfo *info)
 		.log = app->log,
 		.metrics = app->metrics,
 		.start_unix_ns = app->start_unix_ns,
-		.memory_limit = app->settings->memory_limit > 0 ? app->settings->memory_limit : ms_process_memory_limit(),
+		.memory_limit =
+			app->settings->memory_limit > 0 ? app->settings->memory_limit : ms_process_memory_limit(),
 		.is_ready = ms_app_is_ready,
 		.is_ready_arg = app,
 		.checks = app->checks,

@@ -6,9 +6,11 @@
 enum ms_err ms_models_dir(const struct settings *settings, struct errinfo *info, char ret_dir[MS_MODELS_DIR_MAX])
 {
 	bool given = settings->models_dir[0] != '\0';
-	int n = snprintf(ret_dir, MS_MODELS_DIR_MAX, "%s%s", given ? settings->models_dir : settings->data_dir, given ? "" : "/models");
+	int n = snprintf(ret_dir, MS_MODELS_DIR_MAX, "%s%s", given ? settings->models_dir : settings->data_dir,
+			 given ? "" : "/models");
 	if (n < 0 || n >= MS_MODELS_DIR_MAX)
-		return ms_fail(info, MS_ERR_LIMIT, "%s is longer than %d bytes", given ? "models.dir" : "data_dir", MS_MODELS_DIR_MAX - 8);
+		return ms_fail(info, MS_ERR_LIMIT, "%s is longer than %d bytes", given ? "models.dir" : "data_dir",
+			       MS_MODELS_DIR_MAX - 8);
 	return MS_OK;
 }
 

@@ -9,7 +9,8 @@
 #define MS_MODELS_DIR_MAX 4096
 
 // models.dir, or <data_dir>/models.
-MS_MUST_USE enum ms_err ms_models_dir(const struct settings *settings, struct errinfo *info, char ret_dir[MS_MODELS_DIR_MAX]);
+MS_MUST_USE enum ms_err ms_models_dir(const struct settings *settings, struct errinfo *info,
+				      char ret_dir[MS_MODELS_DIR_MAX]);
 struct model_limits ms_models_limits(const struct settings *settings);
 
 #endif

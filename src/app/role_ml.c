@@ -9,8 +9,9 @@ static void check_models(void *arg, const struct loop *loop, struct health_repor
 	const struct snapshot *snapshot = ms_registry_snapshot(registry, loop);
 	if (snapshot->broken_count > 0) {
 		ret_report->health = HEALTH_DEGRADED;
-		snprintf(ret_report->message, sizeof(ret_report->message), "%zu ready, %zu cannot be loaded: see GET /api/v1/models",
-			 snapshot->ready_count, snapshot->broken_count);
+		snprintf(ret_report->message, sizeof(ret_report->message),
+			 "%zu ready, %zu cannot be loaded: see GET /api/v1/models", snapshot->ready_count,
+			 snapshot->broken_count);
 	} else
 		snprintf(ret_report->message, sizeof(ret_report->message), "%zu ready%s", snapshot->ready_count,
 			 ms_registry_ready(registry) ? "" : ", the first load is going on");

@@ -25,13 +25,8 @@ static enum ms_err unknown(struct slice name, struct errinfo *info)
 	char list[512] = "all";
 	size_t at = strlen(list);
 	for (size_t i = 0; i < MS_ARRAY_LEN(roles); i++) {
-<<<<<<< HEAD
-		names[i + 1] = ms_slice_cstr(roles[i]->name);
+		names[i] = ms_slice_cstr(roles[i]->name);
 		at += (size_t)snprintf(list + at, sizeof(list) - at, ", %s", roles[i]->name);
-=======
-		names[i] = ms_slice_cstr(roles[i].name);
-		at += (size_t)snprintf(list + at, sizeof(list) - at, ", %s", roles[i].name);
->>>>>>> config
 		MS_ASSERT(at < sizeof(list));
 	}
 	names[MS_ARRAY_LEN(roles)] = MS_SLICE_LIT("all"); // last: a name is the likelier guess

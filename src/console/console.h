@@ -32,7 +32,7 @@ struct console_options {
 	bool (*is_ready)(void *arg); // started, loaded, not draining; any thread
 	void *is_ready_arg;
 	const struct health_check *checks; // besides memory
-	const size_t *check_count; // roles add checks after the console was made
+	const size_t *check_count;         // roles add checks after the console was made
 };
 MS_MUST_USE enum ms_err ms_console_new(const struct console_options *options, struct errinfo *info,
 				       struct console **ret_console);

@@ -40,7 +40,7 @@ struct name_set {
 
 struct registry {
 	struct registry_options options;
-	char *dir; // owned; options.dir points to it
+	char *dir;           // owned; options.dir points to it
 	struct pool *loader; // one thread: changes are serial
 	unsigned loop_count;
 	struct timer *timer;
@@ -542,7 +542,9 @@ enum ms_err ms_registry_start(struct registry *registry, struct errinfo *info)
 		ms_timer_start(registry->timer, registry->options.poll_ms, registry->options.poll_ms);
 	}
 	ms_registry_look(registry);
-	return registry->poll_pending ? MS_OK : ms_fail(info, MS_ERR_NO_MEMORY, "out of memory for the first load of the models");
+	return registry->poll_pending
+		       ? MS_OK
+		       : ms_fail(info, MS_ERR_NO_MEMORY, "out of memory for the first load of the models");
 }
 
 void ms_registry_stop(struct registry *registry)

@@ -202,7 +202,7 @@ static enum ms_err mark_seen(struct reading *t, uint8_t *seen, size_t column, si
 // The members of one record; the object was entered and, when `key` is given, its first key was read.
 static enum ms_err read_record_members(struct reading *t, double *row, uint8_t *seen, const struct slice *first_key)
 {
-	size_t number = t->m.rows - 1, expected = 0, column;
+	size_t number = t->m.rows - 1, expected = 0, column = 0;
 	struct slice key = first_key != NULL ? *first_key : MS_SLICE_EMPTY;
 	memset(seen, 0, t->m.columns);
 	for (size_t i = 0; i < t->m.columns; i++)
@@ -260,7 +260,7 @@ static enum ms_err read_column(struct reading *t, size_t column, bool first)
 static enum ms_err read_object(struct reading *t)
 {
 	struct slice key;
-	size_t column, expected = 0;
+	size_t column = 0, expected = 0;
 	bool first = true;
 	uint8_t *seen = new_seen(t);
 	if (seen == NULL)
