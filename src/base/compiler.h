@@ -12,6 +12,13 @@
 #define MS_LIKELY(x) __builtin_expect(!!(x), 1)
 #define MS_UNLIKELY(x) __builtin_expect(!!(x), 0)
 
+// Drops a must-use status on purpose; the reason stands beside it. (A cast to void does not silence GCC.)
+#define MS_IGNORE(call)     \
+	do {                \
+		if (call) { \
+		}           \
+	} while (0)
+
 #define MS_ARRAY_LEN(a) (sizeof(a) / sizeof((a)[0]))
 #define MS_CONTAINER_OF(ptr, type, member) ((type *)(void *)((char *)(ptr)-offsetof(type, member)))
 #define MS_MIN(a, b) ((a) < (b) ? (a) : (b))

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "base/text.h"
 
+#include "base/utf8.h"
+
 #define NAME_MAX_COMPARED 64
 
 static char lower(char c)
@@ -87,4 +89,65 @@ size_t ms_text_rfc3339(int64_t unix_ns, char dst[MS_RFC3339_SIZE])
 	}
 	*p = '\0';
 	return (size_t)(p - dst);
+}
+
+// The escape of one character, or 0 when it stands for itself. `n`: bytes of the character, 0 when it is not UTF-8.
+static size_t escape_of(const unsigned char *c, size_t n, char dst[MS_JSON_ESCAPE_MAX])
+{
+	static const char shorts[0x20] = {['\b'] = 'b', ['\t'] = 't', ['\n'] = 'n', ['\f'] = 'f', ['\r'] = 'r'};
+	static const char hex[] = "0123456789abcdef";
+	if (n == 0) {
+		memcpy(dst, "\xef\xbf\xbd", 3);
+		return 3;
+	}
+	unsigned value = c[0];
+	if (n == 2 && c[0] == 0xc2 && c[1] < 0xa0)
+		value = c[1];
+	else if (n > 1 || (value >= 0x20 && value != '"' && value != '\\' && value != 0x7f))
+		return 0;
+	dst[0] = '\\';
+	if (value == '"' || value == '\\' || (value < 0x20 && shorts[value] != 0)) {
+		dst[1] = value < 0x20 ? shorts[value] : (char)value;
+		return 2;
+	}
+	memcpy(dst + 1, "u00", 3);
+	dst[4] = hex[value >> 4];
+	dst[5] = hex[value & 15];
+	return 6;
+}
+
+// Bytes of the UTF-8 character at the start of `s`, or 0.
+static size_t character_length(struct slice s)
+{
+	unsigned char c = (unsigned char)s.p[0];
+	size_t n = c < 0x80 ? 1 : c < 0xe0 ? 2 : c < 0xf0 ? 3 : 4;
+	return n <= s.n && ms_utf8_valid_prefix((struct slice){s.p, n}) == n ? n : 0;
+}
+
+size_t ms_text_json_escape(struct slice text, char *dst, size_t size, size_t *ret_taken)
+{
+	size_t taken = 0, n = 0;
+	while (taken < text.n) {
+		unsigned char c = (unsigned char)text.p[taken];
+		if (c >= 0x20 && c < 0x7f && c != '"' && c != '\\') {
+			if (n == size)
+				break;
+			dst[n++] = (char)c;
+			taken++;
+			continue;
+		}
+		char escape[MS_JSON_ESCAPE_MAX];
+		size_t length = character_length(ms_slice_sub(text, taken, 4));
+		size_t out = escape_of((const unsigned char *)text.p + taken, length, escape);
+		const char *from = out > 0 ? escape : text.p + taken;
+		if (out == 0)
+			out = length;
+		if (out > size - n)
+			break;
+		memcpy(dst + n, from, out);
+		n += out;
+		taken += MS_MAX(length, (size_t)1);
+	}
+	*ret_taken = taken;
+	return n;
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Text helpers that several modules need: the nearest name for "did you mean", times as text.
+// Text helpers that several modules need: the nearest name for "did you mean", times as text, JSON strings.
 #ifndef MS_BASE_TEXT_H
 #define MS_BASE_TEXT_H
 
@@ -15,5 +15,12 @@ size_t ms_text_nearest(struct slice name, const struct slice *candidates, size_t
 #define MS_RFC3339_SIZE 32
 // "2026-11-20T08:30:00.123Z" for nanoseconds since the Unix epoch, in UTC (RFC 3339); returns the length.
 size_t ms_text_rfc3339(int64_t unix_ns, char dst[MS_RFC3339_SIZE]);
+
+// The inside of a JSON string (RFC 8259 section 7) for `text`: writes at most `size` bytes to `dst`, whole escapes and
+// whole characters only, and returns how many; `ret_taken` gets how many bytes of `text` they stand for. A byte
+// that is not UTF-8 becomes U+FFFD. Beside what JSON demands, DEL and the controls U+0080 to U+009F are escaped, because
+// they steer terminals.
+#define MS_JSON_ESCAPE_MAX 6 // bytes that one byte of text can become
+size_t ms_text_json_escape(struct slice text, char *dst, size_t size, size_t *ret_taken);
 
 #endif

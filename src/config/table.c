@@ -146,12 +146,14 @@ void ms_setting_hint_key(const struct setting_table *table, struct slice key, ch
 	struct nearest n = {.name = key};
 	for (size_t i = 0; i < table->count; i++) {
 		struct slice candidate = ms_slice_cstr(table->rows[i].key);
-		if (ms_slice_eq(last_part(candidate), key)) {
-			write_hint(dst, "", candidate);
-			return;
-		}
 		offer(&n, candidate);
 		offer(&n, ms_slice_sub(candidate, 0, ms_slice_find(candidate, '.'))); // a section
+	}
+	// Else the section is wrong or missing, and the rest is right: "port", "tls.cert".
+	for (size_t i = 0; i < table->count && n.best.n == 0; i++) {
+		struct slice candidate = ms_slice_cstr(table->rows[i].key);
+		if (ms_slice_eq(last_part(candidate), last_part(key)))
+			n.best = candidate;
 	}
 	dst[0] = '\0';
 	if (n.best.n > 0)

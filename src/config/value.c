@@ -218,10 +218,11 @@ static enum ms_err parse_enum(const struct setting_def *def, struct slice text, 
 		size_t hit = ms_text_nearest(text, both, 2);
 		both[0] = hit != SIZE_MAX ? both[hit] : both[0];
 	}
-	char what[128] = "is no choice here";
+	char expected[256], near[64] = "";
+	ms_setting_describe(def, expected);
 	if (both[0].n > 0)
-		snprintf(what, sizeof(what), "is no choice here, did you mean %.*s?", MS_SLICE_ARG(both[0]));
-	return wrong(def, text, info, what);
+		snprintf(near, sizeof(near), "; did you mean %.*s?", MS_SLICE_ARG(both[0]));
+	return ms_fail(info, MS_ERR_CONFIG, "\"%.*s%s\" is not %s%s", SHOWN(text), expected, near);
 }
 
 static bool has_control(struct slice text)

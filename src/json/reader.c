@@ -109,7 +109,11 @@ static inline bool starts_number(const char *p, const char *end)
 
 static bool fail_no_number(struct json_reader *r, const char *p)
 {
-	return starts_number(p, r->end) ? ms_json_fail_number(r, p) : ms_json_fail_type(r, p, "a number");
+	if (starts_number(p, r->end))
+		return ms_json_fail_number(r, p);
+	if (p < r->end && type_of(r, *p) == JSON_NUMBER) // the start of NaN or Infinity, but not all of it
+		return ms_json_fail_expected(r, p, "a number");
+	return ms_json_fail_type(r, p, "a number");
 }
 
 static bool fail_range(struct json_reader *r, const char *p, const char *behind, const char *type)

@@ -78,10 +78,8 @@ static void write_escape(struct buf *out, unsigned char c)
 
 static void write_string(struct buf *out, struct slice s)
 {
-	if (MS_UNLIKELY(s.n > out->max) || !ms_buf_reserve(out, s.n + 2)) {
-		out->failed = true;
+	if (!ms_buf_reserve(out, s.n + 2))
 		return;
-	}
 	ms_buf_append_char(out, '"');
 	const char *p = s.p, *end = s.p + s.n;
 	while (p < end) {

@@ -64,9 +64,12 @@ struct model_info {
 	size_t feature_count;        // columns of a row
 	bool named_features;         // the names come from the file
 	size_t class_count;          // classifiers: at least 2; else 0
+	const struct slice *labels;  // class_count names, or NULL when the file has none
 	size_t raw_count;            // margins per row
 	size_t tree_count;           // 0 for linear models
 	size_t node_count;           // splits and leaves
+	bool has_best_iteration;     // early stopping found one and the file says so (XGBoost's attribute)
+	uint64_t best_iteration;     // counted from 0; told only: predictions use every tree, as Booster.predict does
 	size_t memory_bytes;         // what the model holds
 	bool single_precision;       // outputs are float32 values: write them with ms_number_format_f32
 	bool input_single_precision; // rows are rounded to float32 first, as the library does

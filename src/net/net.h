@@ -13,18 +13,13 @@
 #include <stdint.h>
 
 #include "base/base.h"
+#include "net/http1/message.h"
 #include "observe/observe.h"
 #include "rt/rt.h"
 
 // --- Requests ----------------------------------------------------------------------------------------
 
-enum http_method { HTTP_GET, HTTP_HEAD, HTTP_POST, HTTP_PUT, HTTP_PATCH, HTTP_DELETE, HTTP_OPTIONS, HTTP_METHOD_COUNT };
-const char *ms_http_method_name(enum http_method method);
-
-struct http_header {
-	struct slice name;  // as received; compare without case
-	struct slice value; // without surrounding blanks
-};
+// enum http_method, ms_http_method_name() and struct http_header are in net/http1/message.h.
 
 #define MS_HTTP_MAX_PARAMS 8
 

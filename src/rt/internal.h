@@ -43,8 +43,8 @@ enum ms_err ms_fail_errno(struct errinfo *info, const char *what, const char *pa
 // A thread with all signals blocked but those of faults and profilers. 0 or an errno value.
 MS_MUST_USE int ms_thread_create(pthread_t *ret_thread, void *(*fn)(void *), void *arg);
 
-// Cores that the cgroup quota allows, rounded up, or UINT_MAX without one. `proc_cgroup` is the text of /proc/self/cgroup,
-// `root` the folder where the cgroup file systems are mounted.
+// Cores that the cgroup quota allows, rounded up, or UINT_MAX without one. `proc_cgroup` is the text of
+// /proc/self/cgroup, `root` the folder where the cgroup file systems are mounted.
 unsigned ms_cgroup_cores(struct slice proc_cgroup, const char *root);
 
 #endif

@@ -80,9 +80,9 @@ static uint64_t count_fds(void)
 	return count > 3 ? count - 3 : 0; // ".", ".." and the folder itself
 }
 
-static double seconds(struct timeval t)
+static int64_t micros(struct timeval t)
 {
-	return (double)t.tv_sec + (double)t.tv_usec * 1e-6;
+	return (int64_t)t.tv_sec * 1000000 + t.tv_usec;
 }
 
 void ms_process_stats(struct process_stats *ret_stats)
@@ -91,7 +91,7 @@ void ms_process_stats(struct process_stats *ret_stats)
 	read_stat(&stats);
 	struct rusage usage;
 	if (getrusage(RUSAGE_SELF, &usage) == 0)
-		stats.cpu_seconds = seconds(usage.ru_utime) + seconds(usage.ru_stime);
+		stats.cpu_seconds = (double)(micros(usage.ru_utime) + micros(usage.ru_stime)) / 1e6;
 	struct rlimit limit;
 	if (getrlimit(RLIMIT_NOFILE, &limit) == 0)
 		stats.max_fds = limit.rlim_cur;
@@ -180,4 +180,19 @@ unsigned ms_process_cores(void)
 	struct slice groups = read_small("/proc/self/cgroup", text, sizeof(text));
 	unsigned least = MS_MIN((unsigned)cores, ms_cgroup_cores(groups, "/sys/fs/cgroup"));
 	return MS_MAX(least, 1U);
+}
+
+// --- Memory ------------------------------------------------------------------------------------------
+
+uint64_t ms_process_memory_limit(void)
+{
+	// As a container sees its own group: version 2, then version 1, which writes "no limit" as a huge number.
+	static const char *const files[] = {"/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"};
+	for (size_t i = 0; i < MS_ARRAY_LEN(files); i++) {
+		char text[64];
+		uint64_t limit;
+		if (ms_slice_to_u64(without_newline(read_small(files[i], text, sizeof(text))), &limit) && limit < UINT64_MAX / 4)
+			return limit;
+	}
+	return 0;
 }

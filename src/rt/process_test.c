@@ -23,7 +23,7 @@ TEST(process_figures_are_of_this_process)
 	CHECK_INT(b.max_fds, sysconf(_SC_OPEN_MAX));
 	CHECK(b.cpu_seconds > a.cpu_seconds && b.cpu_seconds < 3600);
 	CHECK(b.resident_bytes > 100000 && b.resident_bytes < b.virtual_bytes);
-	CHECK_INT(b.threads, 1);
+	CHECK(b.threads >= 1 && b.threads < 10);
 	CHECK(b.start_unix_ns <= ms_clock_wall_ns());
 	CHECK(b.start_unix_ns > ms_clock_wall_ns() - INT64_C(3600) * 1000000000);
 }
@@ -36,14 +36,15 @@ static void idle(void *arg)
 
 TEST(process_counts_threads)
 {
+	struct process_stats before, stats;
+	ms_process_stats(&before); // a sanitizer may have a thread of its own
 	pthread_barrier_t barrier;
 	pthread_barrier_init(&barrier, NULL, 2);
 	struct thread *thread;
 	REQUIRE(ms_thread_new("idle", idle, &barrier, NULL, &thread) == MS_OK);
 	pthread_barrier_wait(&barrier);
-	struct process_stats stats;
 	ms_process_stats(&stats);
-	CHECK_INT(stats.threads, 2);
+	CHECK_INT(stats.threads, before.threads + 1);
 	pthread_barrier_wait(&barrier);
 	ms_thread_join(thread);
 	pthread_barrier_destroy(&barrier);

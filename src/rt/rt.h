@@ -218,5 +218,7 @@ void ms_process_stats(struct process_stats *ret_stats);
 // Cores that this process may use, at least 1: the affinity mask of the calling thread, and the quota of its cgroup
 // (version 2 or 1) and of those above, rounded up.
 unsigned ms_process_cores(void);
+// Bytes that the container's cgroup (version 2 or 1) allows this process, or 0 without a limit.
+uint64_t ms_process_memory_limit(void);
 
 #endif

@@ -54,7 +54,7 @@ CASES = [
     loss("Huber:delta=1.5"),
     loss("LogCosh"),
     loss("Expectile:alpha=0.3"),
-    loss("LogLinQuantile:alpha=0.6", target="positive", kind=EXPONENT),
+    loss("LogLinQuantile:alpha=0.6", "LogLinQuantile; pred = the raw score, as predict() answers", target="positive"),
     loss("Poisson", "Poisson; pred = Exponent", target="count", kind=EXPONENT),
     loss("Tweedie:variance_power=1.4", "Tweedie; pred = Exponent", target="semicontinuous", kind=EXPONENT),
     loss("Logloss", "Logloss; pred = Probability", target="binary", kind=CHANCE, table=MISSING),
@@ -158,7 +158,7 @@ def make(case, folder):
         codes = {c: sorted({row[c] for row in rows}) + ["", "unseen", "nan", "None", "value 1 ", "VALUE 1", "1", "-1", "01", "1.0", "☃"] for c in cats}
         specials = hostile.TINY + hostile.HUGE + hostile.OVERFLOWING + hostile.INFINITE
         golden.features = hostile.rows(rows, walk.load(text, FORM).thresholds(), codes, float32=True, specials=specials)
-        answers = record.catboost(model, golden.features, case.kind, cats)
+        answers = record.catboost(model, folder / FILE, golden.features, case.kind, cats)
         golden.raw, golden.pred, golden.leaf = answers["raw"], answers["pred"], answers["leaf"]
         record.verify(golden, text)
     goldenfile.write(folder / "golden.txt", golden)

@@ -90,19 +90,24 @@ def save_catboost(model, path, **more):
     model.save_model(str(path), format="json", **more)
 
 
-def catboost(model, features, kind, cats=(), names=None):
-    """raw, pred and leaf of a CatBoost model held in memory; kind is the prediction type of pred."""
+def catboost(model, path, features, kind, cats=(), names=None):
+    """raw and pred of a CatBoost model held in memory, leaf of its file; kind is the prediction type of pred.
+
+    Trees that are not symmetric number their leaves as they grew in memory and from left to right once read from JSON.
+    """
     import catboost
     import pandas
 
     names = names or [str(i) for i in range(len(features[0]))]
     frame = pandas.DataFrame({name: [row[i] for row in features] for i, name in enumerate(names)})
     pool = catboost.Pool(frame, cat_features=list(cats), thread_count=1)
+    loaded = catboost.CatBoost()
+    loaded.load_model(str(path), format="json")
     return {
         "library": version("catboost"),
         "raw": model.predict(pool, prediction_type="RawFormulaVal", thread_count=1),
         "pred": model.predict(pool, prediction_type=kind, thread_count=1),
-        "leaf": model.calc_leaf_indexes(pool, thread_count=1),
+        "leaf": loaded.calc_leaf_indexes(pool, thread_count=1),
     }
 
 

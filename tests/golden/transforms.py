@@ -89,7 +89,7 @@ def catboost(text, raw):
         return softmax(raw)
     if name in ("MultiClassOneVsAll", "MultiLogloss"):
         return [sigmoid(v) for v in raw]
-    if name in ("Poisson", "Tweedie", "LogLinQuantile"):
+    if name in ("Poisson", "Tweedie"):
         return [exp(v) for v in raw]
     if name == "RMSEWithUncertainty":
         return [raw[0], exp(2 * raw[1])]

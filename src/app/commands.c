@@ -1,0 +1,21 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "app/commands.h"
+
+static const struct cli_command *const commands[] = {
+#define MS_COMMAND(name) &ms_cmd_##name,
+#include "app/commands.def"
+#undef MS_COMMAND
+};
+
+static const struct cli_noun nouns[] = {
+	{"config", "Settings"},
+};
+
+const struct cli_table ms_cli_table = {
+	.commands = commands,
+	.command_count = MS_ARRAY_LEN(commands),
+	.nouns = nouns,
+	.noun_count = MS_ARRAY_LEN(nouns),
+	.next_steps = "Next: `mainstay config check` looks for mistakes in the settings,\n"
+		      "`mainstay help config` tells more.\n",
+};

@@ -1,0 +1,22 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "app/models.h"
+
+#include <stdio.h>
+
+enum ms_err ms_models_dir(const struct settings *settings, struct errinfo *info, char ret_dir[MS_MODELS_DIR_MAX])
+{
+	bool given = settings->models_dir[0] != '\0';
+	int n = snprintf(ret_dir, MS_MODELS_DIR_MAX, "%s%s", given ? settings->models_dir : settings->data_dir,
+			 given ? "" : "/models");
+	if (n < 0 || n >= MS_MODELS_DIR_MAX)
+		return ms_fail(info, MS_ERR_LIMIT, "%s is longer than %d bytes", given ? "models.dir" : "data_dir",
+			       MS_MODELS_DIR_MAX - 8);
+	return MS_OK;
+}
+
+struct model_limits ms_models_limits(const struct settings *settings)
+{
+	struct model_limits limits = MS_MODEL_DEFAULT_LIMITS;
+	limits.max_bytes = (size_t)settings->models_max_bytes;
+	return limits;
+}

@@ -1,0 +1,16 @@
+// SPDX-License-Identifier: Apache-2.0
+// Where the models are and what they may take, as the settings say: shared by the server and the commands.
+#ifndef MS_APP_MODELS_H
+#define MS_APP_MODELS_H
+
+#include "config/config.h"
+#include "model/model.h"
+
+#define MS_MODELS_DIR_MAX 4096
+
+// models.dir, or <data_dir>/models.
+MS_MUST_USE enum ms_err ms_models_dir(const struct settings *settings, struct errinfo *info,
+				      char ret_dir[MS_MODELS_DIR_MAX]);
+struct model_limits ms_models_limits(const struct settings *settings);
+
+#endif

@@ -1,0 +1,295 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "app/settings.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "app/roles.h"
+#include "rt/rt.h"
+
+#define SETTINGS_FILE_MAX ((size_t)2 << 20) // read at most; config refuses above its own limit, in better words
+#define SECRET_FILE_MAX ((size_t)1 << 17)
+#define UNIX_PATH_MAX 107 // sockaddr_un without the NUL (unix(7))
+
+// --- Files -----------------------------------------------------------------------------------------
+
+static const char *find_variable(const struct settings_origin *origin, const char *name)
+{
+	size_t n = strlen(name);
+	for (const char *const *e = origin->environment; e != NULL && *e != NULL; e++) {
+		if (strncmp(*e, name, n) == 0 && (*e)[n] == '=')
+			return *e + n + 1;
+	}
+	return NULL;
+}
+
+enum ms_err ms_settings_locate(const struct settings_origin *origin, struct arena *arena, struct errinfo *info,
+			       const char **ret_path)
+{
+	static const char *const places[] = {"mainstay.yaml", "/etc/mainstay/mainstay.yaml"};
+	const char *path = origin->config_path;
+	if (path == NULL)
+		path = find_variable(origin, MS_CONFIG_FILE_VARIABLE);
+	if (path != NULL && path[0] == '\0')
+		path = NULL;
+	for (size_t i = 0; path == NULL && i < MS_ARRAY_LEN(places); i++) {
+		struct errinfo ignored;
+		struct file_stat stat;
+		// A file that is there but cannot be looked at is taken, so that reading it says why.
+		ms_errinfo_init(&ignored);
+		if (ms_file_stat(places[i], &ignored, &stat) != MS_ERR_FILE_MISSING)
+			path = places[i];
+	}
+	if (path != NULL) {
+		path = ms_arena_cstr(arena, ms_slice_cstr(path));
+		if (path == NULL)
+			return ms_fail(info, MS_ERR_NO_MEMORY, "out of memory");
+	}
+	*ret_path = path;
+	return MS_OK;
+}
+
+// For NAME_FILE variables.
+static enum ms_err read_secret(const char *path, struct arena *arena, struct errinfo *info, struct slice *ret_text)
+{
+	struct slice bytes;
+	MS_TRY(ms_file_read(path, SECRET_FILE_MAX, info, &bytes));
+	struct slice copy = ms_arena_copy(arena, bytes);
+	explicit_bzero((void *)(uintptr_t)bytes.p, bytes.n);
+	free((void *)(uintptr_t)bytes.p);
+	if (copy.p == NULL)
+		return ms_fail(info, MS_ERR_NO_MEMORY, "out of memory");
+	*ret_text = copy;
+	return MS_OK;
+}
+
+static enum ms_err read_settings_file(const char *path, struct errinfo *info, struct slice *ret_bytes)
+{
+	if (strcmp(path, "-") == 0)
+		return ms_fd_read_all(STDIN_FILENO, SETTINGS_FILE_MAX, info, ret_bytes);
+	enum ms_err err = ms_file_read(path, SETTINGS_FILE_MAX, info, ret_bytes);
+	if (err == MS_OK || info == NULL)
+		return err;
+	char reason[MS_ERRINFO_MESSAGE_SIZE];
+	memcpy(reason, info->message, sizeof(reason));
+	return ms_fail(info, err, "settings file %.200s: %.280s", path, reason);
+}
+
+// --- What must hold between settings -----------------------------------------------------------------
+
+struct address {
+	bool tls;
+	bool local;        // unix:
+	struct slice host; // with its brackets; or the path
+	uint64_t port;
+};
+
+static enum ms_err bad_address(const char *text, const char *what, struct errinfo *info)
+{
+	return ms_fail(info, MS_ERR_CONFIG,
+		       "http.listen: \"%.120s\" %s; expected host:port, [ipv6]:port, :port or unix:/path, with "
+		       "https:// in front "
+		       "for TLS",
+		       text, what);
+}
+
+static enum ms_err parse_address(const char *text, struct errinfo *info, struct address *ret_address)
+{
+	struct slice rest = ms_slice_cstr(text);
+	struct address a = {0};
+	struct slice https = MS_SLICE_LIT("https://"), http = MS_SLICE_LIT("http://"), local = MS_SLICE_LIT("unix:");
+	a.tls = ms_slice_starts_with(rest, https);
+	if (a.tls || ms_slice_starts_with(rest, http))
+		rest = ms_slice_sub(rest, a.tls ? https.n : http.n, SIZE_MAX);
+	a.local = ms_slice_starts_with(rest, local);
+	if (a.local) {
+		a.host = ms_slice_sub(rest, local.n, SIZE_MAX);
+		if (a.host.n == 0 || a.host.p[0] != '/')
+			return bad_address(text, "needs an absolute path", info);
+		if (a.host.n > UNIX_PATH_MAX)
+			return bad_address(text, "has a longer path than a socket can (107 bytes)", info);
+		*ret_address = a;
+		return MS_OK;
+	}
+	size_t colon = rest.n;
+	while (colon > 0 && rest.p[colon - 1] != ':')
+		colon--;
+	if (colon == 0)
+		return bad_address(text, "has no port", info);
+	a.host = ms_slice_sub(rest, 0, colon - 1);
+	if (!ms_slice_to_u64(ms_slice_sub(rest, colon, SIZE_MAX), &a.port) || a.port > 65535)
+		return bad_address(text, "has no port from 0 to 65535", info);
+	bool brackets = a.host.n > 2 && a.host.p[0] == '[' && a.host.p[a.host.n - 1] == ']';
+	if (!brackets && ms_slice_find(a.host, ':') < a.host.n)
+		return bad_address(text, "looks like IPv6; put its address in brackets", info);
+	if (ms_slice_find(a.host, '/') < a.host.n || ms_slice_find(a.host, ' ') < a.host.n)
+		return bad_address(text, "is not an address", info);
+	*ret_address = a;
+	return MS_OK;
+}
+
+enum ms_err ms_settings_listen(const struct settings *settings, struct arena *arena, struct errinfo *info,
+			       struct string_list *ret_addresses)
+{
+	const struct string_list listen = settings->http_listen;
+	const char **out = MS_ARENA_ARRAY(arena, const char *, listen.count);
+	bool any_tls = false, has_cert = settings->http_tls_cert[0] != '\0';
+	ms_errinfo_set_field(info, MS_SLICE_LIT("http.listen"));
+	if (listen.count == 0)
+		return ms_fail(info, MS_ERR_CONFIG, "http.listen: the list is empty; expected at least one address");
+	if (out == NULL)
+		return ms_fail(info, MS_ERR_NO_MEMORY, "out of memory");
+	for (size_t i = 0; i < listen.count; i++) {
+		struct address a = {0};
+		MS_TRY(parse_address(listen.items[i], info, &a));
+		any_tls |= a.tls;
+		if (a.tls && !has_cert)
+			return bad_address(listen.items[i], "needs http.tls.cert and http.tls.key", info);
+		long long port = settings->http_port > 0 ? (long long)settings->http_port : (long long)a.port;
+		const char *scheme = a.tls ? "https://" : "";
+		out[i] = a.local ? ms_arena_printf(arena, "%sunix:%.*s", scheme, MS_SLICE_ARG(a.host))
+				 : ms_arena_printf(arena, "%s%.*s:%lld", scheme, MS_SLICE_ARG(a.host), port);
+		if (out[i] == NULL)
+			return ms_fail(info, MS_ERR_NO_MEMORY, "out of memory");
+		for (size_t k = 0; k < i && (a.local || port > 0); k++) {
+			const char *one = strncmp(out[k], "https://", 8) == 0 ? out[k] + 8 : out[k];
+			if (strcmp(one, out[i] + strlen(scheme)) == 0)
+				return ms_fail(info, MS_ERR_CONFIG,
+					       "http.listen: \"%.120s\" and \"%.120s\" both mean %.120s%s",
+					       listen.items[k], listen.items[i], one,
+					       settings->http_port > 0 && !a.local ? " (http.port replaces their ports)"
+										   : "");
+		}
+	}
+	if (has_cert && !any_tls)
+		return ms_fail(info, MS_ERR_CONFIG,
+			       "http.listen: no address starts with https:// although http.tls.cert is set, so nothing "
+			       "would be "
+			       "encrypted");
+	*ret_addresses = (struct string_list){out, listen.count};
+	return MS_OK;
+}
+
+static enum ms_err check_listen(const struct settings *s, struct errinfo *info)
+{
+	struct arena arena;
+	struct string_list addresses;
+	ms_arena_init(&arena, 1024, (size_t)1 << 20);
+	enum ms_err err = ms_settings_listen(s, &arena, info, &addresses);
+	ms_arena_fini(&arena);
+	return err;
+}
+
+static enum ms_err check_tls(const struct settings *s, struct errinfo *info)
+{
+	bool cert = s->http_tls_cert[0] != '\0', key = s->http_tls_key[0] != '\0';
+	ms_errinfo_set_field(info, cert ? MS_SLICE_LIT("http.tls.cert") : MS_SLICE_LIT("http.tls.key"));
+	if (cert != key)
+		return ms_fail(info, MS_ERR_CONFIG, "http.tls.%s is set but http.tls.%s is not; set both or none",
+			       cert ? "cert" : "key", cert ? "key" : "cert");
+	return MS_OK;
+}
+
+static enum ms_err check_roles(const struct settings *s, struct errinfo *info)
+{
+	uint32_t roles;
+	return ms_roles_parse(s->roles, info, &roles);
+}
+
+static enum ms_err check_data_dir(const struct settings *s, struct errinfo *info)
+{
+	ms_errinfo_set_field(info, MS_SLICE_LIT("data_dir"));
+	if (s->data_dir[0] == '\0')
+		return ms_fail(info, MS_ERR_CONFIG, "data_dir: is empty; expected a folder");
+	return MS_OK;
+}
+
+// Puts the source of the setting at fault in front of the message: "mainstay.yaml:4: roles: …". Returns its layer.
+static enum config_layer add_source(const struct config *config, struct errinfo *info)
+{
+	for (size_t i = 0; i < ms_config_count(); i++) {
+		struct setting_view view;
+		ms_config_view(config, i, &view);
+		if (strcmp(view.key, info->field) != 0 || strcmp(view.source, "default") == 0)
+			continue;
+		char message[MS_ERRINFO_MESSAGE_SIZE];
+		memcpy(message, info->message, sizeof(message));
+		(void)ms_fail(info, info->code, "%.160s: %.340s", view.source, message); // for its text only
+		if (strncmp(view.source, "flag ", 5) == 0)
+			return CONFIG_FLAGS;
+		if (strncmp(view.source, "environment ", 12) == 0)
+			return CONFIG_ENVIRONMENT;
+		uint64_t line;
+		const char *colon = strrchr(view.source, ':');
+		if (colon != NULL && ms_slice_to_u64(ms_slice_cstr(colon + 1), &line))
+			info->line = (int64_t)line;
+		return CONFIG_FILE;
+	}
+	return CONFIG_DEFAULTS;
+}
+
+static enum ms_err check_all(const struct config *config, config_problem_fn *on_problem, void *arg,
+			     struct errinfo *info)
+{
+	static enum ms_err (*const checks[])(const struct settings *, struct errinfo *) = {check_roles, check_data_dir,
+											   check_tls, check_listen};
+	enum ms_err first = MS_OK;
+	for (size_t i = 0; i < MS_ARRAY_LEN(checks) && (first == MS_OK || on_problem != NULL); i++) {
+		struct errinfo own;
+		ms_errinfo_init(&own);
+		enum ms_err err = checks[i](ms_config_settings(config), &own);
+		if (err == MS_OK)
+			continue;
+		enum config_layer layer = add_source(config, &own);
+		if (first == MS_OK && info != NULL)
+			*info = own;
+		first = first == MS_OK ? err : first;
+		if (on_problem != NULL && err == MS_ERR_CONFIG)
+			on_problem(&(struct config_problem){layer, own.field, own.line, own.message}, arg);
+	}
+	return first;
+}
+
+// --- Loading -----------------------------------------------------------------------------------------
+
+static enum ms_err load_from(const struct settings_origin *origin, const char *path, config_problem_fn *on_problem,
+			     void *arg, struct errinfo *info, struct config **ret_config)
+{
+	struct slice bytes = MS_SLICE_EMPTY;
+	if (path != NULL)
+		MS_TRY(read_settings_file(path, info, &bytes));
+	const struct config_input input = {
+		.yaml = bytes,
+		.yaml_name = path != NULL && strcmp(path, "-") == 0 ? "standard input" : path,
+		.environment = origin->environment,
+		.argc = origin->flag_count,
+		.argv = origin->flags,
+		.read_file = read_secret,
+		.on_problem = on_problem,
+		.problem_arg = arg,
+	};
+	struct config *config;
+	enum ms_err err = ms_config_load(&input, info, &config);
+	free((void *)(uintptr_t)bytes.p);
+	MS_TRY(err);
+	err = check_all(config, on_problem, arg, info);
+	if (err == MS_OK)
+		*ret_config = config;
+	else
+		ms_config_free(config);
+	return err;
+}
+
+enum ms_err ms_settings_load(const struct settings_origin *origin, config_problem_fn *on_problem, void *arg,
+			     struct errinfo *info, struct config **ret_config)
+{
+	struct arena arena;
+	const char *path;
+	ms_arena_init(&arena, 1024, (size_t)1 << 20);
+	enum ms_err err = ms_settings_locate(origin, &arena, info, &path);
+	if (err == MS_OK)
+		err = load_from(origin, path, on_problem, arg, info, ret_config);
+	ms_arena_fini(&arena);
+	return err;
+}

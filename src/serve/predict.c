@@ -1,0 +1,228 @@
+// SPDX-License-Identifier: Apache-2.0
+// POST /api/v1/predict: the request that everything else exists for.
+#include "serve/private.h"
+
+static const struct slice fields[] = {
+	{"model", 5}, {"model_type", 10}, {"version", 7}, {"features", 8}, {"output", 6},
+};
+enum field { FIELD_MODEL, FIELD_MODEL_TYPE, FIELD_VERSION, FIELD_FEATURES, FIELD_OUTPUT, FIELD_COUNT };
+
+static enum ms_err fail_field(struct errinfo *info, struct slice field, const char *wanted, enum json_type got)
+{
+	ms_errinfo_set_field(info, field);
+	return ms_fail(info, MS_ERR_PREDICT_FIELD, "'%.*s' must be %s, not %s", MS_SLICE_ARG(field), wanted,
+		       ms_json_type_name(got));
+}
+
+MS_COLD static enum ms_err unknown_field(struct errinfo *info, struct slice key)
+{
+	size_t nearest = ms_text_nearest(key, fields, FIELD_COUNT);
+	ms_errinfo_set_field(info, key);
+	if (nearest != SIZE_MAX)
+		return ms_fail(info, MS_ERR_PREDICT_FIELD, "unknown field '%.*s'; did you mean '%.*s'?",
+			       MS_SLICE_ARG(key), MS_SLICE_ARG(fields[nearest]));
+	return ms_fail(info, MS_ERR_PREDICT_FIELD, "unknown field '%.*s'; there are: model, version, features, output",
+		       MS_SLICE_ARG(key));
+}
+
+static enum ms_err read_text(struct json_reader *r, struct errinfo *info, enum field field, struct slice *ret_text)
+{
+	enum json_type type = ms_json_peek(r);
+	// Versions such as 3 are written as numbers by many clients.
+	if (type == JSON_NUMBER && field == FIELD_VERSION)
+		return ms_json_skip(r, ret_text) ? MS_OK : r->err;
+	if (type == JSON_NULL && field != FIELD_MODEL)
+		return ms_json_read_null(r) ? MS_OK : r->err;
+	if (type != JSON_STRING)
+		return r->err != MS_OK ? r->err : fail_field(info, fields[field], "a string", type);
+	return ms_json_read_string(r, ret_text) ? MS_OK : r->err;
+}
+
+// The model that `item` names; the only one there is when it names none.
+static enum ms_err find_model(const struct snapshot *snapshot, struct errinfo *info, struct predict_item *item)
+{
+	if (item->model.n == 0) {
+		if (snapshot->model_count != 1) {
+			ms_errinfo_set_field(info, fields[FIELD_MODEL]);
+			return ms_fail(info, MS_ERR_PREDICT_FIELD,
+				       "'model' is missing: %zu models are served, so name one", snapshot->model_count);
+		}
+		item->model = snapshot->models[0].name;
+	}
+	return ms_snapshot_find(snapshot, item->model, item->version, info, &item->served);
+}
+
+// The text of the features is kept until the model is known, whichever member comes first.
+static enum ms_err read_member(struct json_reader *r, const struct slice *key, struct errinfo *info,
+			       struct predict_item *item)
+{
+	for (size_t f = 0; f < FIELD_COUNT; f++) {
+		if (!ms_slice_eq(*key, fields[f]))
+			continue;
+		switch ((enum field)f) {
+		case FIELD_MODEL:
+		case FIELD_MODEL_TYPE:
+			if (item->model.n > 0) {
+				ms_errinfo_set_field(info, *key);
+				return ms_fail(info, MS_ERR_PREDICT_FIELD, "the model is named twice");
+			}
+			return read_text(r, info, (enum field)f, &item->model);
+		case FIELD_VERSION:
+			return read_text(r, info, FIELD_VERSION, &item->version);
+		case FIELD_OUTPUT:
+			return read_text(r, info, FIELD_OUTPUT, &item->output_name);
+		case FIELD_FEATURES:
+			if (item->have_features) {
+				ms_errinfo_set_field(info, *key);
+				return ms_fail(info, MS_ERR_PREDICT_FIELD, "'features' is given twice");
+			}
+			item->have_features = true;
+			return ms_json_skip(r, &item->features) ? MS_OK : r->err;
+		case FIELD_COUNT:
+			break;
+		}
+	}
+	return unknown_field(info, *key);
+}
+
+enum ms_err ms_predict_read(struct json_reader *r, const struct snapshot *snapshot, size_t max_rows,
+			    struct arena *arena, struct errinfo *info, struct predict_item *item)
+{
+	struct slice key;
+	if (ms_json_peek(r) != JSON_OBJECT && r->err == MS_OK)
+		return ms_fail(info, MS_ERR_PREDICT_FIELD,
+			       "a prediction request must be an object with 'model' and 'features', not %s",
+			       ms_json_type_name(ms_json_peek(r)));
+	if (!ms_json_enter_object(r))
+		return r->err;
+	while (ms_json_next_key(r, &key))
+		MS_TRY(read_member(r, &key, info, item));
+	if (r->err != MS_OK)
+		return r->err;
+	MS_TRY(find_model(snapshot, info, item));
+	if (!item->have_features) {
+		ms_errinfo_set_field(info, fields[FIELD_FEATURES]);
+		return ms_fail(
+			info, MS_ERR_PREDICT_FIELD,
+			"'features' is missing: rows [[…],…], one row […], records [{…},…] or columns {\"name\":[…]}");
+	}
+	if (item->output_name.n > 0 && !ms_model_output_parse(item->output_name, &item->output)) {
+		ms_errinfo_set_field(info, fields[FIELD_OUTPUT]);
+		return ms_fail(info, MS_ERR_MODEL_OUTPUT,
+			       "'output' must be default, raw, probability, label or leaf, not '%.*s'",
+			       MS_SLICE_ARG(item->output_name));
+	}
+	struct json_reader features;
+	struct json_limits limits = MS_JSON_DEFAULT_LIMITS;
+	limits.max_bytes = SIZE_MAX; // the body was bounded already
+	ms_json_reader_init(&features, item->features, &limits, arena, info);
+	MS_TRY(ms_features_read(&features, item->served, max_rows, arena, info, &item->matrix));
+	return ms_json_finish(&features);
+}
+
+enum ms_err ms_predict_write(const struct predict_item *item, struct arena *arena, struct errinfo *info,
+			     struct json_writer *w, struct model_sample *sample)
+{
+	double *values;
+	int64_t start = ms_clock_mono_ns();
+	MS_TRY(ms_output_compute(item->served, item->output, &item->matrix, arena, info, &values));
+	int64_t computed = ms_clock_mono_ns();
+	size_t width = ms_model_output_width(item->served->model, item->output);
+	ms_json_key_lit(w, "predictions");
+	ms_json_begin_array(w);
+	for (size_t row = 0; row < item->matrix.rows; row++)
+		ms_output_write_row(w, item->served, item->output, values + row * width);
+	ms_json_end_array(w);
+	ms_json_key_lit(w, "model");
+	ms_json_str(w, item->served->name);
+	ms_json_key_lit(w, "model_version");
+	ms_json_str(w, item->served->version);
+	sample->rows = item->matrix.rows;
+	sample->infer_ns = computed - start;
+	sample->output_ns = ms_clock_mono_ns() - computed;
+	return MS_OK;
+}
+
+// --- The handler ---------------------------------------------------------------------------------------
+
+struct predict_state {
+	struct offload offload;
+	struct predict_item item;
+	struct model_sample sample;
+	bool decoded;
+};
+
+static void decode(struct predict_state *s)
+{
+	struct offload *o = &s->offload;
+	struct json_reader r;
+	struct json_limits limits = MS_JSON_DEFAULT_LIMITS;
+	limits.max_bytes = SIZE_MAX; // net bounded the body
+	int64_t start = ms_clock_mono_ns();
+	ms_json_reader_init(&r, o->x->req.body, &limits, o->x->arena, &o->info);
+	o->err = ms_predict_read(&r, ms_offload_snapshot(o), o->serve->options.max_rows, o->x->arena, &o->info,
+				 &s->item);
+	if (o->err == MS_OK)
+		o->err = ms_json_finish(&r);
+	s->sample.input_ns = ms_clock_mono_ns() - start;
+	s->decoded = true;
+}
+
+static void run_predict(struct offload *o)
+{
+	struct predict_state *s = MS_CONTAINER_OF(o, struct predict_state, offload);
+	struct json_writer w;
+	char now[MS_RFC3339_SIZE];
+	if (!s->decoded)
+		decode(s);
+	if (o->err != MS_OK)
+		return;
+	ms_json_writer_init(&w, o->x->body);
+	ms_json_begin_object(&w);
+	o->err = ms_predict_write(&s->item, o->x->arena, &o->info, &w, &s->sample);
+	if (o->err != MS_OK)
+		return;
+	ms_json_key_lit(&w, "timestamp");
+	ms_json_str(&w, ms_slice(now, ms_text_rfc3339(o->unix_ns, now)));
+	ms_json_key_lit(&w, "request_id");
+	ms_json_str(&w, o->x->req.id);
+	ms_json_end_object(&w);
+	if (!ms_buf_ok(o->x->body))
+		o->err = ms_fail(&o->info, MS_ERR_LIMIT, "the answer is too large: send fewer rows");
+}
+
+static void finish_predict(struct offload *o)
+{
+	struct predict_state *s = MS_CONTAINER_OF(o, struct predict_state, offload);
+	s->sample.failed = o->err != MS_OK;
+	s->sample.queue_ns = o->queue_ns;
+	s->sample.total_ns = ms_clock_mono_ns() - o->x->req.start_mono_ns;
+	s->sample.unix_ms = o->unix_ns / 1000000;
+	if (s->item.served != NULL)
+		ms_served_record(s->item.served, o->x->loop, &s->sample);
+	if (o->err != MS_OK)
+		ms_offload_fail(o);
+	else
+		ms_http_send_json(o->x, 200);
+}
+
+void ms_serve_predict(struct exchange *x, void *role)
+{
+	struct predict_state *s = MS_SERVE_STATE(x, struct predict_state);
+	if (s == NULL)
+		return;
+	struct offload *o = &s->offload;
+	ms_offload_init(o, x, role, run_predict, finish_predict);
+	if (x->req.body.n > MS_SERVE_INLINE_BODY) {
+		ms_offload_away(o);
+		return;
+	}
+	decode(s);
+	uint64_t cost = s->item.served != NULL
+				? s->item.matrix.rows * (uint64_t)ms_model_info(s->item.served->model)->estimated_row_ns
+				: 0;
+	if (o->err == MS_OK && cost > MS_SERVE_INLINE_NS)
+		ms_offload_away(o);
+	else
+		ms_offload_here(o);
+}

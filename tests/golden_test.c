@@ -1,0 +1,373 @@
+// SPDX-License-Identifier: Apache-2.0
+// Our predictions against those of the libraries that made the models: every golden.txt below the given
+// folders (format: tests/golden/README.md). Raw scores and leaves must have the same bits, predictions be
+// within MAX_ULPS units in the last place; a batch must give the bits of single rows. One TAP line a model.
+#include <dirent.h>
+#include <inttypes.h>
+#include <math.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/base.h"
+#include "model/model.h"
+
+#define MAX_ULPS 2
+#define MESSAGES_MAX 3 // per model
+
+struct golden {
+	const char *dir;
+	const char *model_dir; // where the model is when it is not beside the golden file
+	struct slice text;
+	struct slice model_file;
+	struct slice format;
+	struct slice note;
+	struct slice refuse;
+	size_t features, raw, pred, leaf, rows;
+	int failures;
+};
+
+static unsigned case_number, failed_cases;
+
+static void fail(struct golden *g, const char *fmt, ...) MS_PRINTF(2, 3);
+static void fail(struct golden *g, const char *fmt, ...)
+{
+	if (g->failures++ >= MESSAGES_MAX)
+		return;
+	va_list args;
+	va_start(args, fmt);
+	printf("# %s: ", g->dir);
+	vprintf(fmt, args);
+	printf("\n");
+	va_end(args);
+}
+
+static void *must(void *p)
+{
+	if (p != NULL)
+		return p;
+	printf("Bail out! out of memory\n");
+	exit(1);
+}
+
+// The bytes of dir/name; p == NULL when there is no such file.
+static struct slice read_file(const char *dir, struct slice name)
+{
+	char path[4096];
+	snprintf(path, sizeof(path), "%s/%.*s", dir, MS_SLICE_ARG(name));
+	FILE *f = fopen(path, "rb");
+	if (f == NULL)
+		return MS_SLICE_EMPTY;
+	fseek(f, 0, SEEK_END);
+	size_t n = (size_t)ftell(f);
+	rewind(f);
+	char *bytes = must(malloc(n + 1)); // with a NUL behind it, for strtod
+	n = fread(bytes, 1, n, f);
+	bytes[n] = '\0';
+	fclose(f);
+	return ms_slice(bytes, n);
+}
+
+// Base64 with line breaks (RFC 4648, section 4), in place.
+static struct slice decode_base64(struct slice text)
+{
+	static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+	char *dst = must(malloc(text.n + 1));
+	size_t n = 0;
+	uint32_t bits = 0, count = 0;
+	for (size_t i = 0; i < text.n && text.p[i] != '='; i++) {
+		const char *digit = text.p[i] != '\0' ? strchr(digits, text.p[i]) : NULL;
+		if (digit == NULL)
+			continue;
+		bits = bits << 6 | (uint32_t)(digit - digits);
+		if (++count % 4 == 0) {
+			dst[n++] = (char)(bits >> 16);
+			dst[n++] = (char)(bits >> 8);
+			dst[n++] = (char)bits;
+		}
+	}
+	if (count % 4 >= 2)
+		dst[n++] = (char)(count % 4 == 2 ? bits >> 4 : bits >> 10);
+	if (count % 4 == 3)
+		dst[n++] = (char)(bits >> 2);
+	return ms_slice(dst, n);
+}
+
+static size_t header_count(struct slice value)
+{
+	uint64_t n = 0;
+	return ms_slice_to_u64(value, &n) ? (size_t)n : 0;
+}
+
+// Reads "key value" lines up to "rows" or "refuse"; what is left are the rows.
+static bool read_header(struct golden *g)
+{
+	struct slice line;
+	while (ms_slice_next(&g->text, '\n', &line)) {
+		size_t at = ms_slice_find(line, ' ');
+		struct slice key = ms_slice_sub(line, 0, at), value = ms_slice_sub(line, at + 1, SIZE_MAX);
+		if (ms_slice_eq_cstr(key, "model"))
+			g->model_file = value;
+		else if (ms_slice_eq_cstr(key, "format"))
+			g->format = value;
+		else if (ms_slice_eq_cstr(key, "note"))
+			g->note = value;
+		else if (ms_slice_eq_cstr(key, "features"))
+			g->features = header_count(value);
+		else if (ms_slice_eq_cstr(key, "raw"))
+			g->raw = header_count(value);
+		else if (ms_slice_eq_cstr(key, "pred"))
+			g->pred = header_count(value);
+		else if (ms_slice_eq_cstr(key, "leaf"))
+			g->leaf = header_count(value);
+		else if (ms_slice_eq_cstr(key, "refuse"))
+			g->refuse = value;
+		if (ms_slice_eq_cstr(key, "rows")) {
+			g->rows = header_count(value);
+			return g->rows > 0 && g->model_file.n > 0 && g->features > 0;
+		}
+	}
+	return g->refuse.n > 0;
+}
+
+static size_t percent_decode(struct slice text, char *dst)
+{
+	size_t n = 0;
+	for (size_t i = 0; i < text.n; i++) {
+		unsigned byte = (unsigned char)text.p[i];
+		if (text.p[i] == '%' && i + 2 < text.n) {
+			char hex[3] = {text.p[i + 1], text.p[i + 2], '\0'};
+			byte = (unsigned)strtoul(hex, NULL, 16);
+			i += 2;
+		}
+		dst[n++] = (char)byte;
+	}
+	return n;
+}
+
+// The numbers of one block ("1 2 3"). With a model they are features: it encodes categories. False on bad text.
+static bool read_block(struct golden *g, const struct model *model, struct slice block, size_t count, double *dst)
+{
+	struct slice rest = ms_slice_trim(block), item;
+	size_t n = 0;
+	while (rest.n > 0 && ms_slice_next(&rest, ' ', &item)) {
+		if (n == count)
+			return false;
+		if (model != NULL && ms_slice_starts_with(item, MS_SLICE_LIT("s:"))) {
+			char text[1024];
+			struct errinfo info;
+			ms_errinfo_init(&info);
+			struct slice encoded = ms_slice_sub(item, 2, sizeof(text));
+			size_t length = percent_decode(encoded, text);
+			if (ms_model_encode_string(model, n, ms_slice(text, length), &info, &dst[n]) != MS_OK) {
+				fail(g, "category \"%.*s\": %s", MS_SLICE_ARG(item), info.message);
+				return false;
+			}
+		} else {
+			char *end;
+			double number = strtod(item.p, &end);
+			if (end != item.p + item.n)
+				return false;
+			dst[n] = number;
+			if (model != NULL && ms_model_encode_number(model, n, number, NULL, &dst[n]) != MS_OK)
+				return false;
+		}
+		n++;
+	}
+	return n == count;
+}
+
+struct table {
+	double *features, *raw, *pred, *leaf;
+};
+
+static bool read_rows(struct golden *g, const struct model *model, struct table *t)
+{
+	struct slice line, block[4];
+	for (size_t r = 0; r < g->rows; r++) {
+		if (!ms_slice_next(&g->text, '\n', &line))
+			return false;
+		memset(block, 0, sizeof(block));
+		for (size_t i = 0; i < MS_ARRAY_LEN(block) && ms_slice_next(&line, '|', &block[i]); i++)
+			;
+		if (!read_block(g, model, block[0], g->features, t->features + r * g->features) ||
+		    !read_block(g, NULL, block[1], g->raw, t->raw + r * g->raw) ||
+		    !read_block(g, NULL, block[2], g->pred, t->pred + r * g->pred) ||
+		    !read_block(g, NULL, block[3], g->leaf, t->leaf + r * g->leaf)) {
+			fail(g, "row %zu of golden.txt is not as its header says", r);
+			return false;
+		}
+	}
+	return true;
+}
+
+static uint64_t bits_of(double x)
+{
+	uint64_t u;
+	memcpy(&u, &x, sizeof(u));
+	return u;
+}
+
+static bool same_bits(double a, double b)
+{
+	return (isnan(a) && isnan(b)) || bits_of(a) == bits_of(b);
+}
+
+// Distance in units in the last place, of f32 or f64.
+static double ulps(double a, double b, bool single)
+{
+	if (same_bits(a, b) || a == b)
+		return 0;
+	if (isnan(a) || isnan(b) || isinf(a) || isinf(b))
+		return INFINITY;
+	double below = single ? (double)nextafterf((float)fabs(b), 0) : nextafter(fabs(b), 0);
+	return fabs(a - b) / (fabs(b) - below);
+}
+
+static void compare(struct golden *g, const char *what, const double *got, const double *want, size_t width,
+		    double max_ulps, bool single)
+{
+	for (size_t i = 0; i < g->rows * width; i++) {
+		bool ok = max_ulps > 0 ? ulps(got[i], want[i], single) <= max_ulps : same_bits(got[i], want[i]);
+		if (!ok)
+			fail(g, "row %zu, %s %zu: got %a, want %a (%016" PRIx64 ", %016" PRIx64 ")", i / width, what,
+			     i % width, got[i], want[i], bits_of(got[i]), bits_of(want[i]));
+	}
+}
+
+static void check_output(struct golden *g, const struct model *model, enum model_output output, const double *rows,
+			 const double *want, size_t want_width, double max_ulps)
+{
+	const char *name = ms_model_output_name(output);
+	size_t width = ms_model_output_width(model, output);
+	if (width != want_width) {
+		fail(g, "%s has width %zu, want %zu", name, width, want_width);
+		return;
+	}
+	double *one = must(calloc(g->rows * width + 1, sizeof(double)));
+	double *many = must(calloc(g->rows * width + 1, sizeof(double)));
+	void *scratch = must(aligned_alloc(16, ms_model_scratch_size(model) + 16));
+	for (size_t r = 0; r < g->rows; r++)
+		ms_model_predict(model, output, rows + r * g->features, 1, scratch, one + r * width);
+	ms_model_predict(model, output, rows, g->rows, scratch, many);
+	compare(g, name, one, want, width, max_ulps, ms_model_info(model)->single_precision);
+	for (size_t i = 0; i < g->rows * width; i++)
+		if (!same_bits(one[i], many[i]))
+			fail(g, "row %zu, %s: %a alone, %a in a batch", i / width, name, one[i], many[i]);
+	free(one);
+	free(many);
+	free(scratch);
+}
+
+static bool mentions(struct slice text, struct slice word)
+{
+	for (size_t i = 0; i + word.n <= text.n; i++)
+		if (ms_slice_starts_with(ms_slice_sub(text, i, SIZE_MAX), word))
+			return true;
+	return false;
+}
+
+static void check_rows(struct golden *g, const struct model *model)
+{
+	if (ms_model_info(model)->feature_count != g->features) {
+		fail(g, "the model has %zu features, the rows %zu", ms_model_info(model)->feature_count, g->features);
+		return;
+	}
+	struct table t = {
+		must(calloc(g->rows * g->features, sizeof(double))),
+		must(calloc(g->rows * g->raw, sizeof(double))),
+		must(calloc(g->rows * g->pred, sizeof(double))),
+		must(calloc(g->rows * g->leaf + 1, sizeof(double))),
+	};
+	if (read_rows(g, model, &t)) {
+		bool probability =
+			ms_slice_eq_cstr(g->format, "catboost-json") && mentions(g->note, MS_SLICE_LIT("Probability"));
+		check_output(g, model, MODEL_OUTPUT_RAW, t.features, t.raw, g->raw, 0);
+		check_output(g, model, probability ? MODEL_OUTPUT_PROBABILITY : MODEL_OUTPUT_DEFAULT, t.features,
+			     t.pred, g->pred, MAX_ULPS);
+		if (g->leaf > 0)
+			check_output(g, model, MODEL_OUTPUT_LEAF, t.features, t.leaf, g->leaf, 0);
+	}
+	free(t.features);
+	free(t.raw);
+	free(t.pred);
+	free(t.leaf);
+}
+
+static void check_model(struct golden *g)
+{
+	struct slice bytes = read_file(g->dir, g->model_file);
+	if (bytes.p == NULL)
+		bytes = read_file(g->model_dir, g->model_file);
+	if (bytes.p == NULL) {
+		fail(g, "the model file \"%.*s\" is missing", MS_SLICE_ARG(g->model_file));
+		return;
+	}
+	if (ms_slice_ends_with(g->model_file, MS_SLICE_LIT(".b64"))) {
+		struct slice decoded = decode_base64(bytes);
+		free((void *)(uintptr_t)bytes.p);
+		bytes = decoded;
+	}
+	struct model *model = NULL;
+	struct errinfo info;
+	ms_errinfo_init(&info);
+	enum ms_err err = ms_model_load(bytes, MODEL_FORMAT_AUTO, NULL, &info, &model);
+	free((void *)(uintptr_t)bytes.p);
+	if (g->refuse.n > 0) {
+		if (err != MS_ERR_MODEL_UNSUPPORTED)
+			fail(g, "must be refused (%.*s), but: %s %s", MS_SLICE_ARG(g->refuse), ms_err_name(err),
+			     err != MS_OK ? info.message : "");
+	} else if (err != MS_OK) {
+		fail(g, "%s: %s", ms_err_name(err), info.message);
+	} else if (!ms_slice_eq_cstr(g->format, ms_model_format_name(ms_model_info(model)->format))) {
+		fail(g, "taken for %s", ms_model_format_name(ms_model_info(model)->format));
+	} else {
+		check_rows(g, model);
+	}
+	if (err == MS_OK)
+		ms_model_unref(model);
+}
+
+static void run_case(const char *root, const char *name)
+{
+	char dir[4096], model_dir[4096];
+	snprintf(dir, sizeof(dir), "%s/%s", root, name);
+	snprintf(model_dir, sizeof(model_dir), "%s/models/%s/v1.0.0", root, name); // as the examples are laid out
+	struct golden g = {.dir = dir, .model_dir = model_dir};
+	struct slice text = read_file(dir, MS_SLICE_LIT("golden.txt"));
+	if (text.p == NULL)
+		return;
+	g.text = text;
+	if (read_header(&g))
+		check_model(&g);
+	else
+		fail(&g, "golden.txt has a bad header");
+	printf("%sok %u - %s\n", g.failures > 0 ? "not " : "", ++case_number, name);
+	fflush(stdout);
+	failed_cases += g.failures > 0;
+	free((void *)(uintptr_t)text.p);
+}
+
+int main(int argc, char **argv)
+{
+	if (argc < 2) {
+		fprintf(stderr, "usage: %s FOLDER...\n", argv[0]);
+		return 2;
+	}
+	for (int a = 1; a < argc; a++) {
+		struct dirent **entries;
+		int count = scandir(argv[a], &entries, NULL, alphasort);
+		if (count < 0) {
+			printf("Bail out! cannot read %s\n", argv[a]);
+			return 1;
+		}
+		for (int i = 0; i < count; i++) {
+			if (entries[i]->d_name[0] != '.')
+				run_case(argv[a], entries[i]->d_name);
+			free(entries[i]);
+		}
+		free(entries);
+	}
+	printf("1..%u\n", case_number);
+	return failed_cases > 0 || case_number == 0;
+}
