@@ -344,7 +344,7 @@ TEST(process_metrics_have_their_standard_names)
 	static const char *const lines[] = {
 		"# UNIT process_resident_memory_bytes bytes\nprocess_resident_memory_bytes ",
 		"\nprocess_virtual_memory_bytes ",
-		"# TYPE process_cpu_seconds counter\n# UNIT process_cpu_seconds seconds\nprocess_cpu_seconds_total 0.",
+		"# TYPE process_cpu_seconds counter\n# UNIT process_cpu_seconds seconds\nprocess_cpu_seconds_total ",
 		"\nprocess_open_fds ",
 		"\nprocess_max_fds ",
 		"\nprocess_threads ",
