@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Fixtures of the system tests: the real program, started the way a user starts it.
+"""The real program, started the way a user starts it: fixtures that a test file imports by name.
 
 Run with Debian's Python: /usr/bin/python3 -m pytest tests/system
 MAINSTAY_BIN names the program; without it build/release/mainstay is taken.
@@ -197,8 +197,8 @@ class Server:
 
 
 @pytest.fixture
-def server(binary, tmp_path, free_port):
-    """server("--model", path, env={…}) starts `mainstay run` on a free port and waits until it is ready. What the test
+def start_server(binary, tmp_path, free_port):
+    """start_server("--model", path, env={…}) starts `mainstay run` on a free port and waits until it is ready. What the test
     did not stop is stopped afterwards, and must end well."""
     running = []
 
