@@ -267,6 +267,15 @@ static bool mentions(struct slice text, struct slice word)
 	return false;
 }
 
+// CatBoost's predict() answers what it is asked for: probabilities where the note or the width says so.
+static enum model_output predicted_output(const struct golden *g, const struct model *model)
+{
+	bool probability = ms_model_output_width(model, MODEL_OUTPUT_DEFAULT) != g->pred ||
+			   mentions(g->note, MS_SLICE_LIT("Probability"));
+	return ms_slice_eq_cstr(g->format, "catboost-json") && probability ? MODEL_OUTPUT_PROBABILITY
+									   : MODEL_OUTPUT_DEFAULT;
+}
+
 static void check_rows(struct golden *g, const struct model *model)
 {
 	if (ms_model_info(model)->feature_count != g->features) {
@@ -280,11 +289,8 @@ static void check_rows(struct golden *g, const struct model *model)
 		must(calloc(g->rows * g->leaf + 1, sizeof(double))),
 	};
 	if (read_rows(g, model, &t)) {
-		bool probability =
-			ms_slice_eq_cstr(g->format, "catboost-json") && mentions(g->note, MS_SLICE_LIT("Probability"));
 		check_output(g, model, MODEL_OUTPUT_RAW, t.features, t.raw, g->raw, 0);
-		check_output(g, model, probability ? MODEL_OUTPUT_PROBABILITY : MODEL_OUTPUT_DEFAULT, t.features,
-			     t.pred, g->pred, MAX_ULPS);
+		check_output(g, model, predicted_output(g, model), t.features, t.pred, g->pred, MAX_ULPS);
 		if (g->leaf > 0)
 			check_output(g, model, MODEL_OUTPUT_LEAF, t.features, t.leaf, g->leaf, 0);
 	}

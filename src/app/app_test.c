@@ -11,6 +11,7 @@
 #include "app/settings.h"
 #include "app/table.h"
 #include "app/width.h"
+#include "observe/observe.h"
 #include "tests/lib/test.h"
 
 // --- Commands ----------------------------------------------------------------------------------------
@@ -330,6 +331,28 @@ TEST(settings_are_checked_together)
 	origin.flag_count = 1;
 	CHECK_INT(ms_settings_load(&origin, NULL, NULL, &info, &config), MS_ERR_CONFIG);
 	CHECK_STR(info.message, "flag --data-dir: data_dir: is empty; expected a folder");
+}
+
+// Choices are kept as indexes; these become enums of observe.
+TEST(choices_match_the_enums_they_become)
+{
+	static const struct {
+		const char *flag;
+		int level, format;
+	} wanted[] = {
+		{"--log-level=trace", LOG_TRACE, LOG_FORMAT_AUTO}, {"--log-level=debug", LOG_DEBUG, LOG_FORMAT_AUTO},
+		{"--log-level=info", LOG_INFO, LOG_FORMAT_AUTO},   {"--log-level=warn", LOG_WARN, LOG_FORMAT_AUTO},
+		{"--log-level=error", LOG_ERROR, LOG_FORMAT_AUTO}, {"--log-level=off", LOG_OFF, LOG_FORMAT_AUTO},
+		{"--log-format=json", LOG_INFO, LOG_FORMAT_JSON},  {"--log-format=text", LOG_INFO, LOG_FORMAT_TEXT},
+	};
+	for (size_t i = 0; i < MS_ARRAY_LEN(wanted); i++) {
+		const struct config_input input = {.argc = 1, .argv = &wanted[i].flag};
+		struct config *config;
+		REQUIRE(ms_config_load(&input, NULL, &config) == MS_OK);
+		CHECK_INT(ms_config_settings(config)->log_level, wanted[i].level);
+		CHECK_INT(ms_config_settings(config)->log_format, wanted[i].format);
+		ms_config_free(config);
+	}
 }
 
 TEST(roles_are_a_set_of_known_names)

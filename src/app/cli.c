@@ -16,6 +16,7 @@ enum cli_exit ms_cli_fail(struct cli *cli, const struct errinfo *info)
 	return CLI_FAILED;
 }
 
+static enum cli_exit say(struct cli *cli, enum cli_exit status, const char *fmt, va_list args) MS_PRINTF(3, 0);
 static enum cli_exit say(struct cli *cli, enum cli_exit status, const char *fmt, va_list args)
 {
 	char text[MS_ERRINFO_MESSAGE_SIZE];

@@ -8,6 +8,7 @@ static const struct cli_command *const commands[] = {
 };
 
 static const struct cli_noun nouns[] = {
+	{"model", "Models"},
 	{"config", "Settings"},
 };
 
@@ -16,6 +17,6 @@ const struct cli_table ms_cli_table = {
 	.command_count = MS_ARRAY_LEN(commands),
 	.nouns = nouns,
 	.noun_count = MS_ARRAY_LEN(nouns),
-	.next_steps = "Next: `mainstay config check` looks for mistakes in the settings,\n"
-		      "`mainstay help config` tells more.\n",
+	.next_steps = "Next: `mainstay model push NAME FILE` stores a model, `mainstay run` serves it;\n"
+		      "`mainstay help COMMAND` tells more.\n",
 };

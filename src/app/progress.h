@@ -26,7 +26,8 @@ void ms_progress_update(struct progress *p, uint64_t done);
 // Clears the line, so that what follows starts at its beginning.
 void ms_progress_end(struct progress *p);
 
-// The line for a given time since the start, at most `width` columns: "upload  [=====>    ]  52 %  1.2 GiB  310 MiB/s  ETA 0:04".
+// The line for a given time since the start, at most `width` columns:
+// "upload  [=====>    ]  52 %  1.2 GiB  310 MiB/s  ETA 0:04".
 void ms_progress_format(const struct progress *p, int64_t elapsed_ns, size_t width, struct buf *out);
 
 #endif

@@ -213,6 +213,53 @@ TEST(errors_have_names_and_printable_messages)
 	CHECK_INT(ms_fail(NULL, MS_ERR_LIMIT, "nobody asks"), MS_ERR_LIMIT);
 }
 
+static void check_escaped(struct slice text, const char *want)
+{
+	char dst[256];
+	size_t taken;
+	size_t n = ms_text_json_escape(text, dst, sizeof(dst), &taken);
+	CHECK_SLICE(ms_slice(dst, n), want);
+	CHECK_INT(taken, text.n);
+}
+
+TEST(text_escapes_json)
+{
+	check_escaped(MS_SLICE_EMPTY, "");
+	check_escaped(MS_SLICE_LIT("plain /text~"), "plain /text~");
+	check_escaped(MS_SLICE_LIT("\"\\\b\t\n\f\r"), "\\\"\\\\\\b\\t\\n\\f\\r");
+	check_escaped(MS_SLICE_LIT("\0\x01\x1f\x7f"), "\\u0000\\u0001\\u001f\\u007f");
+	check_escaped(MS_SLICE_LIT("\xc2\x80\xc2\x9f\xc2\xa0"), "\\u0080\\u009f\xc2\xa0");
+	check_escaped(MS_SLICE_LIT("\xc3\xa4\xe2\x82\xac\xf0\x9f\x98\x80"), "\xc3\xa4\xe2\x82\xac\xf0\x9f\x98\x80");
+	// No UTF-8: a lone byte, an overlong form, a surrogate, a sequence that ends too early.
+	check_escaped(MS_SLICE_LIT("a\xff"
+				   "b"),
+		      "a\xef\xbf\xbd"
+		      "b");
+	check_escaped(MS_SLICE_LIT("\xc0\xaf"), "\xef\xbf\xbd\xef\xbf\xbd");
+	check_escaped(MS_SLICE_LIT("\xed\xa0\x80"), "\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd");
+	check_escaped(MS_SLICE_LIT("\xe2\x82"), "\xef\xbf\xbd\xef\xbf\xbd");
+}
+
+TEST(text_escapes_into_small_space)
+{
+	struct slice text = MS_SLICE_LIT("a\n\x01\xe2\x82\xac"
+					 "b\xff");
+	static const char whole[] = "a\\n\\u0001\xe2\x82\xac"
+				    "b\xef\xbf\xbd";
+	for (size_t size = 0; size < sizeof(whole) + 2; size++) {
+		char dst[64];
+		memset(dst, '#', sizeof(dst));
+		size_t taken;
+		size_t n = ms_text_json_escape(text, dst, size, &taken);
+		CHECK(n <= size && memcmp(dst, whole, n) == 0 && dst[n] == '#');
+		CHECK_INT(ms_utf8_valid_prefix(ms_slice(dst, n)), n); // never half a character
+		size_t rest_taken;                                    // the rest follows exactly where it stopped
+		size_t rest =
+			ms_text_json_escape(ms_slice_sub(text, taken, text.n), dst + n, sizeof(dst) - n, &rest_taken);
+		CHECK_SLICE(ms_slice(dst, n + rest), whole);
+	}
+}
+
 static void use_memory(void)
 {
 	struct arena a;

@@ -1,19 +1,44 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "json/duplicate.h"
 
-// So few keys are compared pair by pair.
-#define FEW 12
+// So few keys are compared among each other.
+#define FEW 32
 // The hash is not seeded: a parser has no randomness. Keys that were chosen to fall on one slot need more
 // probes than this for each key on average; then sorting decides.
 #define PROBES_PER_KEY 8
 
-static const struct json_member *find_by_pairs(const struct json_member *members, size_t count)
+// Length and both ends of a key in one word: different for most keys that differ.
+static inline uint64_t fingerprint(struct slice key)
 {
-	for (size_t i = 1; i < count; i++) {
-		for (size_t j = 0; j < i; j++) {
-			if (ms_slice_eq(members[i].key, members[j].key))
+	uint64_t first = 0, last = 0;
+	if (key.n >= 8) {
+		memcpy(&first, key.p, 8);
+		memcpy(&last, key.p + key.n - 8, 8);
+	} else if (key.n >= 4) {
+		memcpy(&first, key.p, 4);
+		memcpy(&last, key.p + key.n - 4, 4);
+	} else if (key.n > 0) {
+		first = (unsigned char)key.p[0];
+		last = (uint64_t)(unsigned char)key.p[key.n / 2] << 8 | (unsigned char)key.p[key.n - 1];
+	}
+	return (first ^ key.n) * 0x9e3779b97f4a7c15ULL + last * 0xd6e8feb86659fd93ULL;
+}
+
+// A set of 256 bits, of fingerprints seen, tells most keys new at once.
+static const struct json_member *find_among_few(const struct json_member *members, size_t count)
+{
+	uint64_t prints[FEW];
+	uint64_t seen[4] = {0};
+	for (size_t i = 0; i < count; i++) {
+		const uint64_t print = fingerprint(members[i].key);
+		const uint64_t bit = 1ULL << (print >> 58);
+		uint64_t *word = &seen[print >> 56 & 3];
+		for (size_t j = 0; (*word & bit) != 0 && j < i; j++) {
+			if (prints[j] == print && ms_slice_eq(members[i].key, members[j].key))
 				return &members[i];
 		}
+		*word |= bit;
+		prints[i] = print;
 	}
 	return NULL;
 }
@@ -82,7 +107,7 @@ enum ms_err ms_json_find_duplicate(const struct json_member *members, size_t cou
 				   const struct json_member **ret_member)
 {
 	if (count <= FEW) {
-		*ret_member = find_by_pairs(members, count);
+		*ret_member = find_among_few(members, count);
 		return MS_OK;
 	}
 	if (count > UINT32_MAX / 4)

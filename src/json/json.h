@@ -3,8 +3,8 @@
 // rest, a writer, and correctly rounded numbers both ways. Bytes in, values out: no input or output here.
 //
 // Strict means: UTF-8 is checked (RFC 3629), lone surrogate escapes are refused, no comments, no trailing
-// commas, no NaN, exactly one value. Depth and size are bounded. Errors carry the byte offset and, in the
-// message, line and column.
+// commas, no NaN, no byte order mark, exactly one value. Depth and size are bounded. Errors fill errinfo's line
+// and offset (0-based, in bytes), and the message starts with line and column (from 1, in characters).
 #ifndef MS_JSON_JSON_H
 #define MS_JSON_JSON_H
 
@@ -43,12 +43,15 @@ struct json_reader {
 	uint32_t depth;
 	uint32_t max_depth;
 	bool allow_nan;
-	bool first; // no item of the innermost array or object was read yet
+	bool first; // the next item has no comma before it: none was read yet, or the comma was
 };
 
+// The text, the arena and the info must outlive the reader. `limits` may be NULL for the default ones; a text
+// beyond max_bytes fails at once. The reader may be dropped at any point; it owns nothing.
 void ms_json_reader_init(struct json_reader *r, struct slice text, const struct json_limits *limits,
 			 struct arena *arena, struct errinfo *info);
-// The type of the next value, nothing consumed; JSON_INVALID at an error or where no value can start.
+// The type of the next value by its first byte, nothing consumed; JSON_INVALID after an error, and where no
+// value can start, which is an error itself.
 enum json_type ms_json_peek(struct json_reader *r);
 // Consumes '[' / '{'. A value of another type is MS_ERR_JSON_TYPE.
 bool ms_json_enter_array(struct json_reader *r);
@@ -71,11 +74,13 @@ bool ms_json_read_string(struct json_reader *r, struct slice *ret_value);
 bool ms_json_skip(struct json_reader *r, struct slice *ret_raw);
 // The hot loop of a prediction: reads numbers and nulls (as NaN) of the array that was entered, until the
 // array ends, an item of another type comes next, or `capacity` items were read; *ret_count says how many.
-// True when the array's end was consumed; false otherwise (check r->err, then ms_json_peek: the item is next).
+// True when the array's end was consumed; false otherwise (check r->err, then ms_json_peek: the item is next,
+// its comma was read). The item may be read at once or after ms_json_next_item; then this may be called again.
 bool ms_json_read_f64_items(struct json_reader *r, double *dst, size_t capacity, size_t *ret_count);
 // Only white space may be left. Returns r->err.
 MS_MUST_USE enum ms_err ms_json_finish(struct json_reader *r);
-// Fails the reader with a message at the present place; for callers' own checks.
+// Fails the reader with a message at the present place (behind what was read last, or at what was peeked at);
+// for callers' own checks. After an earlier error that one stays. Returns r->err.
 enum ms_err ms_json_fail(struct json_reader *r, enum ms_err code, const char *fmt, ...) MS_PRINTF(3, 4);
 
 // --- Tree --------------------------------------------------------------------------------------------
@@ -100,12 +105,15 @@ struct json_member {
 	struct json_value value;
 };
 
-// The tree lives in the arena and borrows from `text`, which must live as long.
+// The tree lives in the arena and borrows from `text`, which must live as long. `limits` may be NULL for the
+// default ones. While it runs, open arrays and objects are gathered in at most as much memory again as the
+// arena may take. After an error the arena holds what was built so far; reset or rewind it.
 MS_MUST_USE enum ms_err ms_json_parse(struct slice text, const struct json_limits *limits, struct arena *arena,
 				      struct errinfo *info, const struct json_value **ret_value);
 // NULL when absent or when `object` is NULL or no object. Linear; for large objects use members.
 const struct json_value *ms_json_get(const struct json_value *object, const char *key);
-// Each false when the value is NULL, of another type, or out of range.
+// Each false when the value is NULL, of another type, or out of range; an integer is digits without point or
+// exponent.
 MS_MUST_USE bool ms_json_as_f64(const struct json_value *v, double *ret_value);
 MS_MUST_USE bool ms_json_as_i64(const struct json_value *v, int64_t *ret_value);
 MS_MUST_USE bool ms_json_as_bool(const struct json_value *v, bool *ret_value);
@@ -114,13 +122,15 @@ MS_MUST_USE bool ms_json_as_str(const struct json_value *v, struct slice *ret_va
 // --- Numbers -----------------------------------------------------------------------------------------
 // Text is JSON's number grammar exactly, the whole slice. Correctly rounded (nearest, ties to even) from
 // any number of digits. False on bad grammar and on overflow to infinity; underflow gives the nearest value.
+// They count on the processor's default rounding mode.
 MS_MUST_USE bool ms_number_parse_f64(struct slice text, double *ret_value);
 MS_MUST_USE bool ms_number_parse_f32(struct slice text, float *ret_value);
 // C-like text that other formats hold: also a leading '+', "inf", "nan", "infinity" in any case, ".5", "5.";
 // overflow gives infinity. Used by model files.
 MS_MUST_USE bool ms_number_parse_f64_lenient(struct slice text, double *ret_value);
 MS_MUST_USE bool ms_number_parse_f32_lenient(struct slice text, float *ret_value);
-// Scans one number of the lenient grammar from the front of `*rest` and takes it off; false when none starts there.
+// Scans the longest number of the lenient grammar from the front of `*rest` and takes it off; false when none
+// starts there. White space is not skipped.
 MS_MUST_USE bool ms_number_scan_f64(struct slice *rest, double *ret_value);
 
 #define MS_NUMBER_SIZE 32
@@ -131,8 +141,8 @@ size_t ms_number_format_f64(double value, char dst[MS_NUMBER_SIZE]);
 size_t ms_number_format_f32(float value, char dst[MS_NUMBER_SIZE]);
 
 // --- Writer ------------------------------------------------------------------------------------------
-// Appends to a buffer and places commas itself. Misuse (a key in an array) is an assertion. No failure but
-// the buffer's: check ms_buf_ok() at the end.
+// Appends to a buffer and places commas itself, no white space. Misuse (a key in an array, a second value at
+// the top) is an assertion. No failure but the buffer's: check ms_buf_ok() at the end.
 
 #define MS_JSON_WRITER_MAX_DEPTH 64
 struct json_writer {
@@ -150,7 +160,7 @@ void ms_json_begin_array(struct json_writer *w);
 void ms_json_end_array(struct json_writer *w);
 void ms_json_key(struct json_writer *w, struct slice key);
 void ms_json_key_lit(struct json_writer *w, const char *key);
-void ms_json_str(struct json_writer *w, struct slice s); // invalid UTF-8 is written as U+FFFD
+void ms_json_str(struct json_writer *w, struct slice s); // each byte of invalid UTF-8 is written as U+FFFD
 void ms_json_cstr(struct json_writer *w, const char *s);
 void ms_json_i64(struct json_writer *w, int64_t v);
 void ms_json_u64(struct json_writer *w, uint64_t v);
@@ -158,7 +168,7 @@ void ms_json_f64(struct json_writer *w, double v); // NaN and infinities are wri
 void ms_json_f32(struct json_writer *w, float v);
 void ms_json_bool(struct json_writer *w, bool v);
 void ms_json_null(struct json_writer *w);
-void ms_json_raw(struct json_writer *w, struct slice json); // already valid JSON, written as it is
-void ms_json_value(struct json_writer *w, const struct json_value *v);
+void ms_json_raw(struct json_writer *w, struct slice json);            // already valid JSON, written as it is
+void ms_json_value(struct json_writer *w, const struct json_value *v); // of any depth that the parser allows
 
 #endif

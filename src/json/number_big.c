@@ -57,16 +57,15 @@ static int big_compare(const struct big *a, const struct big *b)
 }
 
 // All significant digits as a whole number, up to MAX_DIGITS, then a 1 when others than zero follow;
-// *exponent becomes the power of ten that belongs to it.
-static void big_from_digits(struct big *b, const struct decimal *d, int64_t *exponent)
+// *exponent, which belongs to the first 19 of them, becomes the power of ten that belongs to all of it.
+static void big_from_digits(struct big *b, const char *p, const char *end, int64_t *exponent)
 {
 	b->n = 0;
-	const char *p = d->digits;
-	while (*p == '0' || *p == '.') // a number that was cut has digits other than zero
+	while (*p == '0' || *p == '.') // there are more than 19 significant digits
 		p++;
 	int64_t count = 0;
 	bool more = false;
-	for (; p < d->digits_end; p++) {
+	for (; p < end; p++) {
 		if (*p == '.')
 			continue;
 		if (count < MAX_DIGITS)
@@ -75,16 +74,15 @@ static void big_from_digits(struct big *b, const struct decimal *d, int64_t *exp
 			more |= *p != '0';
 		count++;
 	}
-	// d->exponent belongs to the first 19 of `count` digits.
-	int64_t used = MS_MIN(count, MAX_DIGITS);
-	*exponent = d->exponent + DECIMAL_DIGITS - used;
+	*exponent += DECIMAL_DIGITS - MS_MIN(count, MAX_DIGITS);
 	if (more) {
 		big_multiply_add(b, 10, 1);
 		--*exponent;
 	}
 }
 
-uint64_t ms_decimal_nearer(const struct decimal *d, uint64_t low, unsigned fraction_bits, int bias)
+uint64_t ms_long_nearer(const char *digits, const char *digits_end, int64_t exponent, uint64_t low,
+			unsigned fraction_bits, int bias)
 {
 	// low = m * 2^e, and the middle to the next is (2m + 1) * 2^(e - 1).
 	int64_t field = (int64_t)(low >> fraction_bits);
@@ -94,8 +92,7 @@ uint64_t ms_decimal_nearer(const struct decimal *d, uint64_t low, unsigned fract
 	int64_t middle_exponent = MS_MAX(field, 1) - bias - (int64_t)fraction_bits - 1;
 	struct big middle = {.limbs = {2 * m + 1}, .n = 1};
 	struct big value;
-	int64_t exponent;
-	big_from_digits(&value, d, &exponent);
+	big_from_digits(&value, digits, digits_end, &exponent);
 	// value * 5^x * 2^x against middle * 2^y: the powers go to the side where they are positive.
 	if (exponent >= 0)
 		big_multiply_pow5(&value, exponent);

@@ -65,49 +65,58 @@ __attribute__((always_inline)) static inline uint64_t nearest_bits(uint64_t w, i
 	return MS_MIN(bits, infinity);
 }
 
-__attribute__((always_inline)) static inline uint64_t decimal_bits(const struct decimal *d, struct binary_format f)
+uint64_t ms_nearest_f64_bits(uint64_t mantissa, int64_t exponent)
 {
-	uint64_t low = nearest_bits(d->mantissa, d->exponent, f);
-	if (MS_LIKELY(!d->cut))
-		return low;
-	uint64_t high = nearest_bits(d->mantissa + 1, d->exponent, f);
-	return low == high ? low : ms_decimal_nearer(d, low, (unsigned)f.fraction_bits, f.bias);
+	return nearest_bits(mantissa, exponent, f64_format);
 }
 
-uint64_t ms_decimal_to_f64_bits(const struct decimal *d)
+uint64_t ms_nearest_f32_bits(uint64_t mantissa, int64_t exponent)
 {
-	return decimal_bits(d, f64_format);
+	return nearest_bits(mantissa, exponent, f32_format);
 }
 
-uint32_t ms_decimal_to_f32_bits(const struct decimal *d)
+// Takes the first 19 significant digits as the mantissa; more of them bound the value from below and above.
+static uint64_t long_bits(const char *digits, const char *digits_end, int64_t exponent, struct binary_format f)
 {
-	return (uint32_t)decimal_bits(d, f32_format);
-}
-
-void ms_decimal_cut(struct decimal *d)
-{
-	const char *p = d->digits;
-	while (p < d->digits_end && (*p == '0' || *p == '.'))
-		p++; // leading zeros did no harm to the mantissa
+	const char *p = digits;
+	while (p < digits_end && (*p == '0' || *p == '.'))
+		p++;
 	uint64_t mantissa = 0;
 	int count = 0;
-	for (; p < d->digits_end; p++) {
+	bool more = false; // digits other than zero behind the mantissa
+	for (; p < digits_end; p++) {
 		if (*p == '.')
 			continue;
-		if (count < DECIMAL_DIGITS)
+		if (count < DECIMAL_DIGITS) {
 			mantissa = mantissa * 10 + (uint64_t)(*p - '0');
-		else {
-			d->cut |= *p != '0';
-			d->exponent++;
+			count++;
+		} else {
+			more |= *p != '0';
+			exponent++;
 		}
-		count++;
 	}
-	d->mantissa = mantissa;
+	uint64_t low = nearest_bits(mantissa, exponent, f);
+	if (!more || low == nearest_bits(mantissa + 1, exponent, f))
+		return low;
+	return ms_long_nearer(digits, digits_end, exponent, low, (unsigned)f.fraction_bits, f.bias);
+}
+
+uint64_t ms_long_f64_bits(const char *digits, const char *digits_end, int64_t exponent)
+{
+	return long_bits(digits, digits_end, exponent, f64_format);
+}
+
+uint64_t ms_long_f32_bits(const char *digits, const char *digits_end, int64_t exponent)
+{
+	return long_bits(digits, digits_end, exponent, f32_format);
 }
 
 static bool scan_whole(struct slice text, bool lenient, struct decimal *ret_decimal)
 {
-	return text.n > 0 && scan_decimal(text.p, text.p + text.n, lenient, ret_decimal) == text.p + text.n;
+	if (text.n == 0)
+		return false;
+	*ret_decimal = scan_decimal(text.p, text.p + text.n, lenient);
+	return ret_decimal->behind == text.p + text.n;
 }
 
 bool ms_number_parse_f64(struct slice text, double *ret_value)
@@ -115,7 +124,7 @@ bool ms_number_parse_f64(struct slice text, double *ret_value)
 	struct decimal d;
 	if (!scan_whole(text, false, &d))
 		return false;
-	double value = decimal_to_f64(&d);
+	double value = decimal_to_f64(d);
 	if (isinf(value))
 		return false;
 	*ret_value = value;
@@ -127,7 +136,7 @@ bool ms_number_parse_f32(struct slice text, float *ret_value)
 	struct decimal d;
 	if (!scan_whole(text, false, &d))
 		return false;
-	float value = decimal_to_f32(&d);
+	float value = decimal_to_f32(d);
 	if (isinf(value))
 		return false;
 	*ret_value = value;
@@ -171,7 +180,7 @@ bool ms_number_parse_f32_lenient(struct slice text, float *ret_value)
 	struct decimal d;
 	double special;
 	if (scan_whole(text, true, &d))
-		*ret_value = decimal_to_f32(&d);
+		*ret_value = decimal_to_f32(d);
 	else if (text.n > 0 && scan_special(text, &special) == text.n)
 		*ret_value = (float)special;
 	else
@@ -183,12 +192,11 @@ bool ms_number_scan_f64(struct slice *rest, double *ret_value)
 {
 	if (rest->n == 0)
 		return false;
-	struct decimal d;
-	const char *behind = scan_decimal(rest->p, rest->p + rest->n, true, &d);
+	struct decimal d = scan_decimal(rest->p, rest->p + rest->n, true);
 	size_t taken;
-	if (behind != NULL) {
-		*ret_value = decimal_to_f64(&d);
-		taken = (size_t)(behind - rest->p);
+	if (d.behind != NULL) {
+		*ret_value = decimal_to_f64(d);
+		taken = (size_t)(d.behind - rest->p);
 	} else {
 		taken = scan_special(*rest, ret_value);
 		if (taken == 0)

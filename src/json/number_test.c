@@ -373,7 +373,7 @@ TEST(number_round_trip_f64)
 	}
 }
 
-// A sample of all floats; MS_TEST_F32_STRIDE=1 takes every one (about half an hour).
+// A sample of all floats; MS_TEST_F32_STRIDE=1 takes every one (a few minutes).
 TEST(number_round_trip_f32)
 {
 	const char *setting = getenv("MS_TEST_F32_STRIDE");

@@ -29,7 +29,7 @@ def power(q):
 def main():
     with open(sys.argv[1], "w", encoding="ascii") as out:
         out.write('// Written by power_table.py.\n#include "json/powers.h"\n\n')
-        out.write(f"const struct power ms_json_powers[POWER_MAX - POWER_MIN + 1] = {{\n")
+        out.write("const struct power ms_json_powers[POWER_MAX - POWER_MIN + 1] = {\n")
         for q in range(MIN_EXPONENT, MAX_EXPONENT + 1):
             top = power(q)
             out.write(f"\t[{q} - POWER_MIN] = {{0x{top >> 64:016x}, 0x{top & (2**64 - 1):016x}}},\n")

@@ -125,9 +125,8 @@ static bool fail_range(struct json_reader *r, const char *p, const char *behind,
 
 const char *ms_json_scan_number_text(struct json_reader *r, const char *p)
 {
-	struct decimal d;
 	double unused;
-	const char *behind = scan_decimal(p, r->end, false, &d);
+	const char *behind = scan_decimal(p, r->end, false).behind;
 	if (MS_UNLIKELY(behind == NULL)) {
 		behind = scan_nan(r, p, &unused);
 		if (behind == NULL)
@@ -139,11 +138,11 @@ const char *ms_json_scan_number_text(struct json_reader *r, const char *p)
 bool ms_json_read_f64(struct json_reader *r, double *ret_value)
 {
 	const char *p = skip_space(r->p, r->end);
-	struct decimal d;
 	double value;
-	const char *behind = scan_decimal(p, r->end, false, &d);
+	const struct decimal d = scan_decimal(p, r->end, false);
+	const char *behind = d.behind;
 	if (MS_LIKELY(behind != NULL)) {
-		value = decimal_to_f64(&d);
+		value = decimal_to_f64(d);
 		if (MS_UNLIKELY(isinf(value)))
 			return fail_range(r, p, behind, "a 64-bit floating-point number");
 	} else {
@@ -160,11 +159,11 @@ bool ms_json_read_f64(struct json_reader *r, double *ret_value)
 bool ms_json_read_f32(struct json_reader *r, float *ret_value)
 {
 	const char *p = skip_space(r->p, r->end);
-	struct decimal d;
 	float value;
-	const char *behind = scan_decimal(p, r->end, false, &d);
+	const struct decimal d = scan_decimal(p, r->end, false);
+	const char *behind = d.behind;
 	if (MS_LIKELY(behind != NULL)) {
-		value = decimal_to_f32(&d);
+		value = decimal_to_f32(d);
 		if (MS_UNLIKELY(isinf(value)))
 			return fail_range(r, p, behind, "a 32-bit floating-point number");
 	} else {
@@ -183,8 +182,8 @@ bool ms_json_read_f32(struct json_reader *r, float *ret_value)
 // Scans a number that must be an integer; returns what is behind it, NULL after an error.
 static const char *scan_integer(struct json_reader *r, const char *p)
 {
-	struct decimal d;
-	const char *behind = scan_decimal(p, r->end, false, &d);
+	const struct decimal d = scan_decimal(p, r->end, false);
+	const char *behind = d.behind;
 	if (MS_UNLIKELY(behind == NULL)) {
 		(void)fail_no_number(r, p);
 	} else if (MS_UNLIKELY(!d.integer)) {
@@ -257,11 +256,11 @@ bool ms_json_read_f64_items(struct json_reader *r, double *dst, size_t capacity,
 		r->p = p;
 		if (n == capacity)
 			break;
-		struct decimal d;
 		double value;
-		const char *behind = scan_decimal(p, r->end, false, &d);
+		const struct decimal d = scan_decimal(p, r->end, false);
+		const char *behind = d.behind;
 		if (MS_LIKELY(behind != NULL)) {
-			value = decimal_to_f64(&d);
+			value = decimal_to_f64(d);
 			if (MS_UNLIKELY(isinf(value))) {
 				(void)fail_range(r, p, behind, "a 64-bit floating-point number");
 				break;

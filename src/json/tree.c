@@ -194,7 +194,8 @@ enum ms_err ms_json_parse(struct slice text, const struct json_limits *limits, s
 		       "a member is pushed in two parts");
 	_Static_assert(sizeof(struct frame) % 8 == 0, "the stack stays aligned");
 	MS_ASSERT(arena != NULL);
-	struct builder b;
+	// Filling `local` with a pattern, as the build does, would cost more than a small text.
+	struct builder b __attribute__((uninitialized));
 	if (limits == NULL)
 		limits = &MS_JSON_DEFAULT_LIMITS;
 	ms_json_reader_init(&b.reader, text, limits, arena, info);

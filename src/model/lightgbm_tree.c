@@ -117,8 +117,8 @@ static enum ms_err item_fail(struct block *b, enum tree_key key, struct slice re
 	skip_spaces(&rest);
 	if (rest.n == 0)
 		return FAIL(b, key, "%zu values are expected, there are %zu", count, index);
-	return FAIL(b, key, "\"%.*s\" (value %zu) is no number that can stand here", (int)MS_MIN(rest.n, 24), rest.p,
-		    index);
+	size_t n = MS_MIN(ms_slice_find(rest, ' '), 24);
+	return FAIL(b, key, "\"%.*s\" (value %zu) is no number that can stand here", (int)n, rest.p, index);
 }
 
 static enum ms_err end_items(struct block *b, enum tree_key key, struct slice rest, size_t count)

@@ -31,12 +31,34 @@ static double largest(const double *raw, size_t n)
 	return max;
 }
 
+// exp(x) for x <= 0 as CatBoost computes it for softmax (library/cpp/fast_exp, which is fmath's expd): 2^(k/2048)
+// by table, here by exp2(), times a cubic for the rest. Its error is part of the library's answer.
+static double quick_exp(double x)
+{
+	const double steps = 2048, ln2 = 0x1.62e42fefa39efp-1, c2 = 0.16666666685227835064, c3 = 3.0000000027955394;
+	const double shift = (double)(3LL << 51); // adding it rounds to an integer in the low bits
+	if (!(x > -708.39641853226408))
+		return isnan(x) ? x : 0;
+	double shifted = x * (steps / ln2) + shift;
+	int64_t k = (int64_t)(shifted - shift), place = k & 2047;
+	double rest = (shifted - shift) * (ln2 / steps) - x;
+	double cubic = (c3 - rest) * (rest * rest) * c2 - rest + 1;
+	return cubic * ldexp(exp2((double)place / steps), (int)((k - place) / 2048));
+}
+
+static double softmax_term(const struct transform *t, double x, double max)
+{
+	if (t->kind == TRANSFORM_SOFTMAX_QUICK)
+		return quick_exp(x - max);
+	return t->single ? (double)expf((float)x - (float)max) : exp(x - max);
+}
+
 // XGBoost sums its f32 terms in f64 and divides in f32 (src/common/math.h, Softmax).
 static void softmax(const struct transform *t, const double *raw, size_t n, double *out)
 {
 	double max = largest(raw, n), sum = 0;
 	for (size_t i = 0; i < n; i++) {
-		out[i] = t->single ? (double)expf((float)raw[i] - (float)max) : exp(raw[i] - max);
+		out[i] = softmax_term(t, raw[i], max);
 		sum += out[i];
 	}
 	for (size_t i = 0; i < n; i++)
@@ -90,6 +112,7 @@ static double map_one(const struct transform *t, double x)
 		return x > 0 ? 1 : 0;
 	case TRANSFORM_IDENTITY:
 	case TRANSFORM_SOFTMAX:
+	case TRANSFORM_SOFTMAX_QUICK:
 	case TRANSFORM_ARGMAX:
 	case TRANSFORM_SORT:
 	case TRANSFORM_SOFTPLUS_SUM:
@@ -118,6 +141,7 @@ void ms_transform_apply(const struct transform *t, const double *raw, size_t raw
 	}
 	switch (t->kind) {
 	case TRANSFORM_SOFTMAX:
+	case TRANSFORM_SOFTMAX_QUICK:
 		softmax(t, raw, raw_count, out);
 		return;
 	case TRANSFORM_ARGMAX:

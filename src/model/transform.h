@@ -13,6 +13,7 @@ enum transform_kind {
 	TRANSFORM_IDENTITY,
 	TRANSFORM_SIGMOID,       // 1 / (1 + exp(-scale x)), each column by itself
 	TRANSFORM_SOFTMAX,       // over all columns
+	TRANSFORM_SOFTMAX_QUICK, // the same in f64 with CatBoost's quick exp(), which is up to some ulp off
 	TRANSFORM_EXP,           // exp(x)
 	TRANSFORM_LOG1P_EXP,     // log1p(exp(x))
 	TRANSFORM_SIGNED_SQUARE, // sign(x) x²

@@ -34,6 +34,7 @@ struct log {
 	uint64_t head;           // bytes put in, ever
 	uint64_t tail;           // bytes written or given up, ever
 	int64_t moved_ns;        // when `tail` last moved or the ring was last empty
+	unsigned urgent;         // errors that wait for room: others stand back
 	bool stalled;            // somebody waited in vain since `tail` moved
 	bool ending;
 	char ring[RING_SIZE];
@@ -182,18 +183,19 @@ void ms_log_write(struct log *log, enum log_level level, const char *message, co
 	size_t n = ms_log_format(&log->style, &event, line);
 	int64_t until_ns = level >= LOG_ERROR ? ms_clock_mono_ns() + ERROR_WAIT_NS : 0;
 	pthread_mutex_lock(&log->lock);
-	bool waits = level >= LOG_ERROR && !log->stalled;
+	bool urgent = level >= LOG_ERROR, waits = urgent && !log->stalled;
+	log->urgent += urgent;
 	while (!has_room(log, n) && waits)
 		waits = wait_consumed(log, until_ns);
-	if (has_room(log, n)) {
+	log->urgent -= urgent;
+	if (has_room(log, n) && (urgent || log->urgent == 0)) {
 		put_line(log, line, n);
 		uint64_t mine = log->head;
 		while (log->tail < mine && waits)
 			waits = wait_consumed(log, until_ns);
-		if (level >= LOG_ERROR && log->tail < mine)
-			log->stalled = true;
+		log->stalled |= urgent && log->tail < mine;
 	} else {
-		log->stalled = true;
+		log->stalled |= urgent;
 		count_dropped(log, 1);
 	}
 	pthread_mutex_unlock(&log->lock);

@@ -108,7 +108,20 @@ static size_t url_part(struct slice s, const char *stops)
 	return n;
 }
 
-// Finds the next credential of a URL in `text`: [*ret_from, *ret_to).
+// Bytes of a quoted value with its quotes; all when the second is missing.
+static size_t quoted_part(struct slice s)
+{
+	size_t n = ms_slice_find(ms_slice_sub(s, 1, s.n), s.p[0]) + 2;
+	return MS_MIN(n, s.n);
+}
+
+// Where the name of a "name=value" may start: a query, a connection string, a list of settings.
+static bool starts_name(struct slice text, size_t i)
+{
+	return i == 0 || strchr("?& ;,", text.p[i - 1]) != NULL;
+}
+
+// Finds the next credential in `text`: [*ret_from, *ret_to).
 static bool find_credential(struct slice text, size_t *ret_from, size_t *ret_to)
 {
 	for (size_t i = 0; i < text.n; i++) {
@@ -123,16 +136,18 @@ static bool find_credential(struct slice text, size_t *ret_from, size_t *ret_to)
 			*ret_to = (size_t)(at - text.p);
 			return true;
 		}
-		if (c != '?' && c != '&')
+		if (!starts_name(text, i))
 			continue;
-		struct slice name = ms_slice_sub(text, i + 1, text.n);
-		name.n = url_part(name, "=&#?");
-		size_t value_at = i + 1 + name.n + 1;
+		struct slice name = ms_slice_sub(text, i, text.n);
+		name.n = url_part(name, "=&#?;,");
+		size_t value_at = i + name.n + 1;
 		if (value_at >= text.n || text.p[value_at - 1] != '=' || !names_secret(name, false))
 			continue;
+		struct slice value = ms_slice_sub(text, value_at, text.n);
+		value.n = value.p[0] == '"' || value.p[0] == '\'' ? quoted_part(value) : url_part(value, "&#;");
 		*ret_from = value_at;
-		*ret_to = value_at + url_part(ms_slice_sub(text, value_at, text.n), "&#");
-		if (*ret_to > *ret_from)
+		*ret_to = value_at + value.n;
+		if (value.n > 0)
 			return true;
 	}
 	return false;

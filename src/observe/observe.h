@@ -14,8 +14,9 @@
 // One event is one line: JSON with the field names of the Elastic Common Schema (ecs.version 8.11), or a
 // readable form on a terminal. Thread-safe. A line is formatted on the caller's stack and handed to a writer thread
 // through a bounded ring; when the ring is full the line is dropped and counted (mainstay_log_dropped_total), because
-// a slow reader of our log must not stop a request. Lines of level ERROR wait instead: for room, and until they are
-// written, together at most 100 ms; a reader that stands still is waited for once, until it moves again.
+// a slow reader of our log must not stop a request. Lines of level ERROR wait instead: for room, before all others,
+// and until they are written, together at most 100 ms; a reader that stands still is waited for once, until it moves
+// again.
 // A line has at most 8 KiB: longer values are cut, what does not fit is left out, and the line ends in
 // "log.truncated": true (text form: "[cut]").
 
@@ -52,9 +53,9 @@ struct log_field {
 #define MS_LOG_BOOL(k, v) ((struct log_field){.key = (k), .type = LOG_FIELD_BOOL, .i = (v)})
 
 // text: a short sentence, constant per place. Values of keys that name secrets (password, token,
-// authorization, cookie, secret, key material) are replaced by "[redacted]"; so are credentials in URLs: what
-// stands before the '@' of the authority, and query parameters whose names name secrets. Numbers and truth values
-// are replaced only when the key ends in such a word ("token_count" is a number to show).
+// authorization, cookie, secret, key material) are replaced by "[redacted]"; so are credentials in URLs and
+// the like: what stands before the '@' of an authority, and the value of any "name=value" whose name names a
+// secret. Numbers and truth values are replaced only when the key ends in such a word ("token_count" is shown).
 #define ms_log(to, severity, text, ...)                                                                          \
 	do {                                                                                                     \
 		struct log *ms_log_ = (to);                                                                      \
@@ -122,7 +123,8 @@ void ms_histogram_totals(const struct metric_series *series, uint64_t *ret_count
 typedef void metrics_collect_fn(void *arg);
 // On the thread that calls ms_metrics_write, one at a time. False when memory is out or 256 are registered.
 MS_MUST_USE bool ms_metrics_on_collect(struct metrics *metrics, metrics_collect_fn *fn, void *arg);
-// For counters whose value is kept elsewhere (process_cpu_seconds_total): sets the absolute value, which may be fractional.
+// For counters whose value is kept elsewhere (process_cpu_seconds_total): sets the absolute value, which may be
+// fractional.
 void ms_counter_set(struct metric_series *series, double value);
 
 // The standard process_… metrics (resident and virtual memory, processor time, descriptors, threads, start time) and

@@ -9,6 +9,8 @@ import time
 
 import pytest
 
+from program import binary, run  # noqa: F401  (fixtures)
+
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 

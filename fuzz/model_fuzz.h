@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the fuzz targets of all model formats check: a refused file has a message; a loaded one predicts, and a
+// row has the same bits alone and in a batch.
+#ifndef MS_FUZZ_MODEL_FUZZ_H
+#define MS_FUZZ_MODEL_FUZZ_H
+
+#include <math.h>
+#include <stdlib.h>
+
+#include "base/base.h"
+#include "model/model.h"
+
+#define FUZZ_ROWS 3
+#define FUZZ_VALUES_MAX ((size_t)1 << 16) // larger models are loaded, not asked
+
+static inline void ms_fuzz_output(const struct model *model, enum model_output output, const double *rows)
+{
+	size_t width = ms_model_output_width(model, output), features = ms_model_info(model)->feature_count;
+	if (width == 0 || width > FUZZ_VALUES_MAX)
+		return;
+	double *one = calloc(FUZZ_ROWS * width, sizeof(*one)), *many = calloc(FUZZ_ROWS * width, sizeof(*many));
+	void *scratch = aligned_alloc(16, ms_model_scratch_size(model) + 16);
+	if (one != NULL && many != NULL && scratch != NULL) {
+		for (size_t r = 0; r < FUZZ_ROWS; r++)
+			ms_model_predict(model, output, rows + r * features, 1, scratch, one + r * width);
+		ms_model_predict(model, output, rows, FUZZ_ROWS, scratch, many);
+		for (size_t i = 0; i < FUZZ_ROWS * width; i++)
+			MS_ASSERT((isnan(one[i]) && isnan(many[i])) || memcmp(&one[i], &many[i], sizeof(*one)) == 0);
+	}
+	free(one);
+	free(many);
+	free(scratch);
+}
+
+static inline void ms_fuzz_rows(const struct model *model)
+{
+	static const double values[] = {0.0, NAN, 1.0, -1.5, 1e-36, INFINITY, 3.0, -0.0, 1e300, 40.0, -INFINITY};
+	const struct model_info *info = ms_model_info(model);
+	if (info->feature_count > FUZZ_VALUES_MAX)
+		return;
+	double *rows = calloc(FUZZ_ROWS * info->feature_count + 1, sizeof(*rows));
+	if (rows == NULL)
+		return;
+	for (size_t i = 0; i < FUZZ_ROWS * info->feature_count; i++)
+		rows[i] = values[i * 7 % MS_ARRAY_LEN(values)];
+	for (size_t f = 0; f < info->feature_count; f++) {
+		const struct model_feature *feature = &info->features[f];
+		MS_ASSERT(feature->name.n > 0);
+		MS_ASSERT(ms_model_feature_index(model, feature->name) == f);
+		if (feature->has_strings && feature->category_count > 0) {
+			double code;
+			MS_ASSERT(ms_model_encode_string(model, f, feature->categories[0], NULL, &code) == MS_OK);
+			rows[f] = code;
+		}
+	}
+	for (int output = 0; output < MODEL_OUTPUT_COUNT; output++)
+		ms_fuzz_output(model, (enum model_output)output, rows);
+	free(rows);
+}
+
+static inline void ms_fuzz_model(const uint8_t *data, size_t size, enum model_format format)
+{
+	struct model_limits limits = MS_MODEL_DEFAULT_LIMITS;
+	limits.max_memory = (size_t)64 << 20;
+	struct errinfo info;
+	struct model *model = NULL;
+	ms_errinfo_init(&info);
+	if (ms_model_load(ms_slice(data, size), format, &limits, &info, &model) != MS_OK) {
+		MS_ASSERT(info.message[0] != '\0');
+		return;
+	}
+	ms_fuzz_rows(model);
+	ms_model_unref(model);
+}
+
+#endif

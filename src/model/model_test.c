@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: Apache-2.0
+// What is common to all formats: names, detection, references, transforms.
+#include <math.h>
+
+#include "model/model.h"
+#include "model/transform.h"
+#include "tests/lib/test.h"
+
+TEST(model_names_round_trip)
+{
+	for (int i = 0; i < MODEL_FORMAT_COUNT; i++) {
+		enum model_format format = MODEL_FORMAT_COUNT;
+		CHECK(ms_model_format_parse(ms_slice_cstr(ms_model_format_name((enum model_format)i)), &format));
+		CHECK_INT(format, i);
+	}
+	for (int i = 0; i < MODEL_OUTPUT_COUNT; i++) {
+		enum model_output output = MODEL_OUTPUT_COUNT;
+		CHECK(ms_model_output_parse(ms_slice_cstr(ms_model_output_name((enum model_output)i)), &output));
+		CHECK_INT(output, i);
+	}
+	enum model_format format;
+	enum model_output output;
+	CHECK(!ms_model_format_parse(MS_SLICE_LIT("pickle"), &format));
+	CHECK(!ms_model_output_parse(MS_SLICE_LIT("RAW"), &output));
+	CHECK_STR(ms_model_format_name(MODEL_FORMAT_XGBOOST_UBJSON), "xgboost-ubjson");
+	CHECK_STR(ms_model_task_name(MODEL_RANKING), "ranking");
+}
+
+TEST(model_detects_formats_and_names_foreign_ones)
+{
+	static const struct {
+		const char *bytes;
+		size_t n;
+		const char *message;
+	} cases[] = {
+		{"", 0, "is empty"},
+		{"\x80\x04\x95", 3, "Python pickle"},
+		{"CBM1xxxx", 8, "CatBoost's binary format"},
+		{"binf....", 8, "XGBoost's old binary format"},
+		{"PK\x03\x04", 4, "ZIP archive"},
+		{"hello", 5, "none of LightGBM text"},
+		{"{\"a\":1}", 7, "no model of XGBoost"},
+		{"{\"a\":", 5, "line 1"},
+		{"tree", 4, "none of LightGBM text"},
+		{"tree\n", 5, "no \"num_class\""}, // LightGBM's reader took over
+	};
+	for (size_t i = 0; i < MS_ARRAY_LEN(cases); i++) {
+		struct errinfo info;
+		struct model *m = NULL;
+		ms_errinfo_init(&info);
+		enum ms_err err =
+			ms_model_load(ms_slice(cases[i].bytes, cases[i].n), MODEL_FORMAT_AUTO, NULL, &info, &m);
+		CHECK(err != MS_OK && m == NULL);
+		CHECK_HAS(info.message, cases[i].message);
+	}
+}
+
+TEST(model_lives_as_long_as_a_reference)
+{
+	static const char text[] = "{\"coefficients\":[1],\"format\":\"mainstay-linear\",\"version\":1}";
+	struct model *m = NULL;
+	REQUIRE(ms_model_load(ms_slice(text, sizeof(text) - 1), MODEL_FORMAT_AUTO, NULL, NULL, &m) == MS_OK);
+	struct model *same = ms_model_ref(m);
+	CHECK(same == m);
+	ms_model_unref(m);
+	CHECK_INT(ms_model_info(same)->feature_count, 1);
+	ms_model_unref(same);
+	ms_model_unref(NULL);
+}
+
+static void check_transform(enum transform_kind kind, bool single, double scale, const double *raw, size_t n,
+			    const double *want)
+{
+	struct transform t = {.kind = kind, .single = single, .scale = scale};
+	double out[4];
+	memcpy(out, raw, n * sizeof(*raw));
+	ms_transform_apply(&t, out, n, out); // in place
+	for (size_t i = 0; i < ms_transform_width(&t, n); i++)
+		CHECK_F64(out[i], want[i]);
+}
+
+TEST(transform_formulas)
+{
+	const double x[] = {-1, 0.5, 2};
+	check_transform(TRANSFORM_IDENTITY, false, 1, x, 3, x);
+	check_transform(TRANSFORM_SIGMOID, false, 2, x, 3,
+			(double[]){1 / (1 + exp(2)), 1 / (1 + exp(-1)), 1 / (1 + exp(-4))});
+	check_transform(TRANSFORM_SIGMOID, true, 1, x, 1, (double[]){(double)(1 / (1 + expf(1)))});
+	check_transform(TRANSFORM_EXP, false, 1, x, 1, (double[]){exp(-1)});
+	check_transform(TRANSFORM_EXP, true, 1, x, 1, (double[]){(double)expf(-1)});
+	check_transform(TRANSFORM_LOG1P_EXP, false, 1, x, 1, (double[]){log1p(exp(-1))});
+	check_transform(TRANSFORM_SIGNED_SQUARE, false, 1, x, 3, (double[]){-1, 0.25, 4});
+	check_transform(TRANSFORM_HINGE, true, 1, x, 3, (double[]){0, 1, 1});
+	check_transform(TRANSFORM_ARGMAX, true, 1, (double[]){1, 3, 3}, 3, (double[]){1});
+	check_transform(TRANSFORM_SORT, true, 1, (double[]){3, -1, 2}, 3, (double[]){-1, 2, 3});
+	double sum = exp(-3) + exp(-1.5) + 1;
+	check_transform(TRANSFORM_SOFTMAX, false, 1, x, 3, (double[]){exp(-3) / sum, exp(-1.5) / sum, 1 / sum});
+	check_transform(TRANSFORM_SOFTMAX, false, 1, (double[]){1e308, -1e308}, 2, (double[]){1, 0});
+	check_transform(TRANSFORM_SIGMOID, true, 1, (double[]){-1000}, 1, (double[]){(double)(1 / (expf(88.7f) + 1))});
+	check_transform(TRANSFORM_SIGMOID, false, 1, (double[]){-1000, 1000, NAN}, 3, (double[]){0, 1, NAN});
+	struct transform average = {.kind = TRANSFORM_EXP, .scale = 1, .divisor = 4};
+	double out[2], raw[] = {8, -4};
+	ms_transform_apply(&average, raw, 2, out);
+	CHECK_F64(out[0], exp(2));
+	CHECK_F64(out[1], exp(-1));
+}
