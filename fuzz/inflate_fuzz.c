@@ -111,7 +111,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	damage(&p, &body);
 	enum ms_err whole_err = inflate_body(pool, p.coding, ms_buf_slice(&body), SIZE_MAX, &whole);
 	enum ms_err cut_err = inflate_body(pool, p.coding, ms_buf_slice(&body), p.step, &cut);
-	MS_ASSERT(whole_err == cut_err);
+	// A body that is both damaged and too large may fail for either reason: a decoder that sees more of it at
+	// once notices the damage before it gives out what lies before.
+	MS_ASSERT((whole_err == MS_OK) == (cut_err == MS_OK));
 	MS_ASSERT(whole_err != MS_OK || ms_slice_eq(ms_buf_slice(&whole), ms_buf_slice(&cut)));
 	bool intact = !p.raw && p.cut == 0 && p.flip == 0;
 	MS_ASSERT(!intact || whole_err == MS_OK || whole_err == MS_ERR_HTTP_BODY_TOO_LARGE);

@@ -56,7 +56,7 @@ static inline struct slice ms_slice_sub(struct slice s, size_t from, size_t n)
 {
 	if (from > s.n)
 		from = s.n;
-	return (struct slice){s.p + from, MS_MIN(n, s.n - from)};
+	return (struct slice){from > 0 ? s.p + from : s.p, MS_MIN(n, s.n - from)}; // s.p may be NULL when s.n is 0
 }
 
 // Index of the first `c`, or s.n when there is none.

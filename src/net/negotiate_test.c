@@ -68,7 +68,7 @@ TEST(negotiate_coding)
 		struct http_header headers[3];
 		size_t n = make_headers("ACCEPT-Encoding", cases[i].first, cases[i].second, headers);
 		struct coding_choice choice = ms_negotiate_coding(headers, n);
-		if (!CHECK_INT(choice.coding, cases[i].coding) | !CHECK_INT(choice.identity_ok, cases[i].identity_ok))
+		if (!CHECK_INT(choice.coding, cases[i].coding) || !CHECK_INT(choice.identity_ok, cases[i].identity_ok))
 			printf("# case %zu: %s\n", i, cases[i].first);
 	}
 }

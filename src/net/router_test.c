@@ -133,9 +133,9 @@ TEST(router_finds)
 			ms_router_find(router, cases[i].method, ms_slice_cstr(cases[i].path), &arena, &info, &m);
 		bool ok = CHECK_INT(err, cases[i].err);
 		if (ok && err == MS_ERR_HTTP_METHOD) {
-			ok = CHECK_SLICE(m.allow, cases[i].pattern) & CHECK_HAS(info.message, cases[i].pattern);
+			ok = CHECK_SLICE(m.allow, cases[i].pattern) && CHECK_HAS(info.message, cases[i].pattern);
 		} else if (ok && err == MS_OK && cases[i].pattern == NULL) {
-			ok = CHECK(m.route == NULL) & CHECK(m.allow.n > 0);
+			ok = CHECK(m.route == NULL) && CHECK(m.allow.n > 0);
 		} else if (ok && err == MS_OK) {
 			ok = CHECK(m.route != NULL) && CHECK_STR(m.route->pattern, cases[i].pattern);
 			for (size_t k = 0; ok && k < 3 && cases[i].params[k] != NULL; k++)

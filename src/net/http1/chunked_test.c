@@ -132,12 +132,12 @@ TEST(chunked_accepts)
 	};
 	for (size_t i = 0; i < MS_ARRAY_LEN(cases); i++) {
 		struct outcome o = decode_all_ways(cases[i].body);
-		bool ok = CHECK_OK(o.err) & CHECK(o.done) & CHECK_SLICE(ms_buf_slice(&o.data), cases[i].data) &
+		bool ok = CHECK_OK(o.err) && CHECK(o.done) && CHECK_SLICE(ms_buf_slice(&o.data), cases[i].data) &&
 			  CHECK_SLICE(ms_slice_sub(cases[i].body, o.used, SIZE_MAX), cases[i].next);
 		// Every prefix is unfinished and not wrong.
 		for (size_t n = 0; n < o.used; n++) {
 			struct outcome cut = decode(ms_slice_sub(cases[i].body, 0, n), SIZE_MAX);
-			ok = ok & CHECK_OK(cut.err) & CHECK(!cut.done);
+			ok = ok && CHECK_OK(cut.err) && CHECK(!cut.done);
 			ms_buf_fini(&cut.data);
 		}
 		if (!ok)

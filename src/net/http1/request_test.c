@@ -400,7 +400,7 @@ TEST(http1_accepts)
 {
 	for (size_t i = 0; i < MS_ARRAY_LEN(accepted); i++) {
 		struct outcome o = parse(accepted[i].request);
-		bool ok = CHECK_OK(o.err) & CHECK(o.head_bytes > 0);
+		bool ok = CHECK_OK(o.err) && CHECK(o.head_bytes > 0);
 		ms_buf_append_char(&o.text, '\0');
 		for (size_t k = 0; ok && k < MS_ARRAY_LEN(accepted[i].parts) && accepted[i].parts[k] != NULL; k++)
 			ok = CHECK_HAS(o.text.p, accepted[i].parts[k]);
