@@ -33,8 +33,9 @@ struct http_request {
 	struct slice query;      // raw, without '?'
 	const struct http_header *headers;
 	size_t header_count;
-	struct slice body;                       // whole, de-chunked and inflated; empty for streamed uploads
-	struct slice params[MS_HTTP_MAX_PARAMS]; // values of {names} in the route's pattern, percent-decoded, in order
+	struct slice body; // whole, de-chunked and inflated; empty for streamed uploads
+	struct slice params
+		[MS_HTTP_MAX_PARAMS]; // values of {names} in the route's pattern, percent-decoded, in order; the others are empty
 	struct slice id;            // X-Request-ID: the client's if well-formed (1–128 of [A-Za-z0-9._-]), else made
 	struct trace_context trace; // always valid: the client's trace with a new span, or a new trace
 	const struct route *route;

@@ -372,6 +372,7 @@ enum ms_err ms_router_find(const struct router *router, enum http_method method,
 	MS_ASSERT(path.n > 0 && path.p[0] == '/' && method < HTTP_METHOD_COUNT);
 	match->route = NULL;
 	match->role = NULL;
+	memset(match->params, 0, sizeof(match->params));
 	match->param_count = 0;
 	match->allow = MS_SLICE_EMPTY;
 	MS_TRY(ms_url_decode_path(arena, path, info, &match->path));

@@ -22,10 +22,10 @@ MS_MUST_USE enum ms_err ms_router_new(const struct route_set *sets, size_t count
 void ms_router_free(struct router *router);
 
 struct route_match {
-	const struct route *route; // NULL: OPTIONS that no route answers; send 204 with Allow
-	void *role;                // of the route's set
-	struct slice path;         // decoded; see ms_url_decode_path()
-	struct slice params[MS_HTTP_MAX_PARAMS];
+	const struct route *route;               // NULL: OPTIONS that no route answers; send 204 with Allow
+	void *role;                              // of the route's set
+	struct slice path;                       // decoded; see ms_url_decode_path()
+	struct slice params[MS_HTTP_MAX_PARAMS]; // those behind param_count are empty
 	size_t param_count;
 	struct slice allow; // "GET, HEAD, OPTIONS": the methods of this path; lives as long as the router
 };

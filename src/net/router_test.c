@@ -140,6 +140,8 @@ TEST(router_finds)
 			ok = CHECK(m.route != NULL) && CHECK_STR(m.route->pattern, cases[i].pattern);
 			for (size_t k = 0; ok && k < 3 && cases[i].params[k] != NULL; k++)
 				ok = CHECK(k < m.param_count) && CHECK_SLICE(m.params[k], cases[i].params[k]);
+			for (size_t k = m.param_count; ok && k < MS_HTTP_MAX_PARAMS; k++)
+				ok = CHECK(m.params[k].n == 0);
 			bool console =
 				strcmp(cases[i].pattern, "/console/{path...}") == 0 || cases[i].pattern[1] == '{';
 			ok = ok && CHECK(m.role == (console ? &console_role : &api_role));

@@ -162,11 +162,12 @@ TEST(listen_replaces_a_stale_unix_socket_only)
 {
 	struct kit kit;
 	struct errinfo info;
-	char path[300], address[310];
 	struct sockaddr_un un = {.sun_family = AF_UNIX};
-	snprintf(path, sizeof(path), "%s/s.sock", ms_test_temp_dir());
+	char path[sizeof(un.sun_path)], address[sizeof(path) + 5];
+	int n = snprintf(path, sizeof(path), "%s/s.sock", ms_test_temp_dir());
+	REQUIRE(n > 0 && (size_t)n < sizeof(path));
 	snprintf(address, sizeof(address), "unix:%s", path);
-	snprintf(un.sun_path, sizeof(un.sun_path), "%s", path);
+	memcpy(un.sun_path, path, sizeof(path));
 	int fd = socket(AF_UNIX, SOCK_STREAM, 0);
 	REQUIRE(fd >= 0 && bind(fd, (struct sockaddr *)&un, sizeof(un)) == 0);
 	close(fd); // its file stays, as after a crash
