@@ -142,7 +142,7 @@ def test_ubjson(own):
 
 
 def test_multipart_with_metadata(own):
-    metadata = {"description": "a step", "labels": ["a", "b"], "training": {"rows": 5}}
+    metadata = {"description": "a step", "training": {"rows": 5}}
     files = {"model": ("my-model.txt", constant_model(3), "application/octet-stream"), "metadata": ("metadata.json", json.dumps(metadata), "application/json")}
     answer = own.put("/api/v1/models/step/versions/v1", files=files)
     assert answer.status_code == 201, answer.text
@@ -269,8 +269,9 @@ def test_longest_names_are_taken(own):
 
 
 @pytest.mark.parametrize("case", ["put", "post"])
-def test_concurrent_pushes_of_one_version(own, case):
+def test_concurrent_pushes_of_one_version(make_server, case):
     """PUT: exactly one wins and its bytes serve. POST: each gets a version of its own."""
+    own = make_server("--models.policy=all")
     answers, barrier = [None] * 8, threading.Barrier(8)
 
     def one(i):
@@ -513,11 +514,13 @@ def test_policy_says_which_versions_are_loaded_at_start(make_server, tmp_path, p
     assert len([e for e in index if e["name"] == "step"]) == loaded
 
 
-def test_version_that_a_request_names_is_loaded_on_its_own(make_server, tmp_path):
+def test_policy_given_loads_the_named_versions_and_aliases(make_server, tmp_path):
     store = tmp_path / "models"
-    for value in (1, 2):
+    for value in (1, 2, 3):
         put_version(store, "step", f"v{value}", constant_model(value))
-    own = make_server(models=store)
-    from harness import wait_until
-    answer = wait_until(lambda: (lambda a: a if a.status_code == 200 else None)(own.predict("step", [0], version="v1")), what="v1 to answer")
-    assert answer.json()["predictions"] == [1.0]
+    (store / "step/aliases.json").write_text('{"champion": "v1"}')
+    own = make_server("--models.policy=given", "--models.versions=step:v2", models=store)
+    assert own.predictions("step", [0]) == [2.0]
+    assert own.predict("step", [0], version="champion").json()["predictions"] == [1.0]
+    refused = own.predict("step", [0], version="v3")
+    assert refused.status_code == 503 and "models.policy" in refused.json()["error"]

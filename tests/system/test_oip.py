@@ -153,12 +153,12 @@ def test_raw_scores_of_all_golden_rows_are_bit_identical(client, name):
 
 
 @pytest.mark.parametrize("kind", ["FP32", "FP16", "INT8", "INT16", "INT32", "INT64", "UINT8", "UINT16", "UINT32", "UINT64", "BOOL"])
-@pytest.mark.parametrize("binary", [False, True], ids=["json", "binary"])
-def test_every_numeric_datatype_is_converted(server, client, kind, binary):
-    if kind == "FP16" and not binary:
+@pytest.mark.parametrize("as_binary", [False, True], ids=["json", "binary"])
+def test_every_numeric_datatype_is_converted(server, client, kind, as_binary):
+    if kind == "FP16" and not as_binary:
         pytest.skip("FP16 has no JSON form (1.1)")
     rows = [[(i * 7 + j) % (2 if kind == "BOOL" else 100) for j in range(13)] for i in range(4)]
-    _, outputs = client.infer("wine", [Tensor("x", np.array(rows).astype({"BOOL": "?"}.get(kind, "f8")), kind, binary=binary)], outputs=["raw"])
+    _, outputs = client.infer("wine", [Tensor("x", np.array(rows).astype({"BOOL": "?"}.get(kind, "f8")), kind, binary=as_binary)], outputs=["raw"])
     assert np.array_equal(outputs["raw"], np.array(server.predictions("wine", rows, output="raw")))
 
 
@@ -235,10 +235,10 @@ def test_raw_request_needs_a_model_of_one_input(client):
 
 
 @pytest.mark.parametrize("encoding", ["gzip", "deflate"])
-@pytest.mark.parametrize("binary", [False, True], ids=["json", "binary"])
-def test_compressed_body(server, client, encoding, binary):
+@pytest.mark.parametrize("as_binary", [False, True], ids=["json", "binary"])
+def test_compressed_body(server, client, encoding, as_binary):
     """The JSON length is that of the decompressed body."""
-    _, outputs = client.infer("wine", [matrix(WINE, binary=binary)], encoding=encoding)
+    _, outputs = client.infer("wine", [matrix(WINE, binary=as_binary)], encoding=encoding)
     assert np.array_equal(outputs["predictions"], wanted(server, "wine"))
 
 
