@@ -135,8 +135,8 @@ static void to_ubjson(struct buf *out, const char *text, bool typed)
 	const struct json_value *value = NULL;
 	limits.allow_nan = true;
 	limits.reject_duplicates = false;
-	ms_arena_init(&arena, 4096, (size_t)1 << 20);
-	ms_buf_init(out, (size_t)1 << 20);
+	ms_arena_init(&arena, 4096, (size_t)1 << 26);
+	ms_buf_init(out, (size_t)1 << 24);
 	REQUIRE(ms_json_parse(ms_slice_cstr(text), &limits, &arena, NULL, &value) == MS_OK);
 	put_value(out, value, typed);
 	REQUIRE(ms_buf_ok(out));

@@ -47,6 +47,7 @@ struct registry {
 	struct registry_change poll; // static change of the timer
 	bool poll_pending;           // loop 0
 	atomic_bool ready;
+	atomic_bool store_broken;
 	struct metric_family *predictions, *durations, *loaded_family;
 	struct metric_series *loaded;
 	// Of the loader thread:
@@ -387,6 +388,7 @@ static struct snapshot *look(struct registry *registry, bool announce, struct sl
 		err = ms_fail(&info, MS_ERR_NO_MEMORY, "out of memory for the list of models");
 	ms_arena_fini(&arena);
 	*ret_loading = scan.loading;
+	atomic_store(&registry->store_broken, err != MS_OK);
 	if (err == MS_OK)
 		return scan.next;
 	ms_snapshot_unref(scan.next);
@@ -615,6 +617,11 @@ void ms_registry_free(struct registry *registry)
 		remove_name(&registry->unloaded, ms_slice_cstr(registry->unloaded.first->name));
 	free(registry->dir);
 	free(registry);
+}
+
+bool ms_registry_store_broken(const struct registry *registry)
+{
+	return atomic_load(&registry->store_broken);
 }
 
 bool ms_registry_ready(const struct registry *registry)
