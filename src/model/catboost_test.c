@@ -14,7 +14,7 @@
 	"{\"borders\":[0.5],\"feature_id\":\"0\",\"feature_index\":0,\"feature_name\":\"x\",\"flat_feature_index\":0," \
 	"\"has_nans\":true,\"nan_value_treatment\":\"AsTrue\"},"                                                       \
 	"{\"borders\":[0.10000000149011612],\"feature_id\":\"y\",\"feature_index\":1,\"flat_feature_index\":2,"        \
-	"\"has_nans\":false,\"nan_value_treatment\":\"AsIs\"}]}"
+	"\"has_nans\":false,\"nan_value_treatment\":\"AsTrue\"}]}"
 #define INFO(loss, classes)                                                                                      \
 	"{\"catboost_version_info\":\"Git info:\\n    Branch: tags/v1.2.10\\n    Author: x\",\"class_params\":{" \
 	"\"class_names\":" classes "},\"params\":{\"loss_function\":{\"params\":{},\"type\":\"" loss "\"}}}"
