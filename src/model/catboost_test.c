@@ -120,6 +120,21 @@ TEST(catboost_oblivious_trees)
 	ms_model_unref(model);
 }
 
+TEST(catboost_missing_values_pass_no_test_unless_the_file_says_so)
+{
+	static const char *const treatments[] = {"AsIs", "AsFalse"};
+	for (size_t i = 0; i < MS_ARRAY_LEN(treatments); i++) {
+		struct buf text;
+		double leaf[2];
+		test_replace(&text, OBLIVIOUS, "AsTrue", treatments[i]);
+		struct model *model = load(text.p);
+		test_predict_one(model, MODEL_OUTPUT_LEAF, (double[]){NAN, 0, 0}, leaf);
+		CHECK_F64(leaf[0], 0);
+		ms_model_unref(model);
+		ms_buf_fini(&text);
+	}
+}
+
 TEST(catboost_other_trees)
 {
 	struct model *model = load(NESTED);
