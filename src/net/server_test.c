@@ -230,7 +230,7 @@ TEST(server_inflates_bodies_within_bounds)
 	kit_start(&kit, &(struct kit_options){.limits = &limits});
 	struct codec_pool *pool = ms_codec_pool_new(1);
 	REQUIRE(pool != NULL);
-	for (enum content_coding coding = CODING_GZIP; coding < CODING_COUNT; coding++) {
+	for (enum content_coding coding = CODING_GZIP; coding <= CODING_ZSTD; coding++) {
 		static const size_t sizes[] = {0, 5, 60000, 900000, 2000000}; // the last is above the limit
 		for (size_t i = 0; i < MS_ARRAY_LEN(sizes); i++) {
 			struct compressor *packer;
