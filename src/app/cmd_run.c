@@ -269,7 +269,8 @@ static void say_listening(const struct run *run)
 	const struct app *app = &run->app;
 	for (size_t i = 0; i < run->addresses.count; i++) {
 		if (!is_local(run->addresses.items[i]))
-			ms_log(app->log, LOG_WARN, "this address is reachable from other machines, and nothing authenticates them",
+			ms_log(app->log, LOG_WARN,
+			       "this address is reachable from other machines, and nothing authenticates them",
 			       MS_LOG_CSTR("server.address", run->addresses.items[i]));
 	}
 	for (size_t i = 0; i < run->addresses.count; i++)
