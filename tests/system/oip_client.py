@@ -52,7 +52,8 @@ class Tensor:
         if self.binary:
             data = pack(self.array, self.datatype)
             return {**entry, "parameters": {"binary_data_size": len(data)}}, data
-        return {**entry, "data": self.array.ravel().tolist()}, b""
+        data = [None if v != v else v for v in self.array.ravel().tolist()]  # JSON has no NaN
+        return {**entry, "data": data}, b""
 
 
 class Client:

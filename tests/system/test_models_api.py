@@ -143,7 +143,7 @@ def test_ubjson(own):
 
 
 def test_multipart_with_metadata(own):
-    metadata = {"description": "a step", "labels": ["a", "b"], "training": {"rows": 5}}
+    metadata = {"description": "a step", "owner": {"team": "b"}, "training": {"rows": 5}}
     files = {"model": ("my-model.txt", constant_model(3), "application/octet-stream"), "metadata": ("metadata.json", json.dumps(metadata), "application/json")}
     answer = own.put("/api/v1/models/step/versions/v1", files=files)
     assert answer.status_code == 201, answer.text

@@ -408,7 +408,7 @@ TEXTS = [
     ("blanks", b"  \n", 400, "json.syntax"),
     ("cut off", b'{"model":"wine","features":[1,2', 400, "json.syntax"),
     ("cut off in a text", b'{"model":"wi', 400, "json.syntax"),
-    ("two values", b'{"model":"wine","features":[1]} {}', 400, "json.syntax"),
+    ("two values", b'{"model":"wine","features":[1,2,3,4,5,6,7,8,9,10,11,12,13]} {}', 400, "json.syntax"),
     ("trailing comma", b'{"model":"wine","features":[1,]}', 400, "json.syntax"),
     ("bare NaN", b'{"model":"wine","features":[NaN]}', 400, "json.syntax"),
     ("bare Infinity", b'{"model":"wine","features":[-Infinity]}', 400, "json.syntax"),
@@ -427,7 +427,7 @@ TEXTS = [
     ("a million brackets", b"[" * 1000000, 400, None),
     ("model twice", b'{"model":"wine","model":"penguins","features":[1]}', 400, None),
     ("features twice", b'{"model":"wine","features":[1],"features":[2]}', 400, None),
-    ("NUL after the value", b'{"model":"wine","features":[1]}\x00', 400, None),
+    ("NUL after the value", b'{"model":"wine","features":[1,2,3,4,5,6,7,8,9,10,11,12,13]}\x00', 400, "json.syntax"),
 ]
 
 
