@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // The command line with commands of its own, the settings that must fit each other, roles, and what terminals show.
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include "app/cli.h"
@@ -463,18 +465,50 @@ TEST(progress_shows_share_rate_and_time_left)
 	CHECK_HAS(progress_line(&p, 1, 60), "ETA 9:59:59");
 }
 
+// Feeds ten updates, each as if the last was long ago, so that each is due.
+static void feed_progress(FILE *f)
+{
+	struct progress p;
+	ms_progress_begin(&p, f, "rows", PROGRESS_ITEMS, 10);
+	for (uint64_t i = 1; i <= 10; i++) {
+		p.shown_ns -= 1000000000;
+		ms_progress_update(&p, i);
+	}
+	ms_progress_end(&p);
+}
+
 TEST(progress_is_silent_where_nobody_looks)
 {
-	char text[256] = "";
+	char text[4096] = "";
 	FILE *f = fmemopen(text, sizeof(text), "w");
 	REQUIRE(f != NULL);
-	struct progress p;
-	ms_progress_begin(&p, f, "x", PROGRESS_ITEMS, 10);
-	for (uint64_t i = 0; i <= 10; i++)
-		ms_progress_update(&p, i);
-	ms_progress_end(&p);
+	feed_progress(f);
 	fclose(f);
 	CHECK_STR(text, "");
+}
+
+TEST(progress_rewrites_one_line_on_a_terminal)
+{
+	int parent = posix_openpt(O_RDWR | O_NOCTTY);
+	char name[64], text[4096];
+	REQUIRE(parent >= 0 && grantpt(parent) == 0 && unlockpt(parent) == 0);
+	REQUIRE(ptsname_r(parent, name, sizeof(name)) == 0);
+	FILE *f = fopen(name, "w");
+	REQUIRE(f != NULL);
+	const struct winsize size = {.ws_row = 24, .ws_col = 60};
+	REQUIRE(ioctl(fileno(f), TIOCSWINSZ, &size) == 0);
+	CHECK_INT(ms_width_of_terminal(f), 60);
+	feed_progress(f);
+	ssize_t n = read(parent, text, sizeof(text) - 1);
+	REQUIRE(n > 0);
+	text[n] = '\0';
+	fclose(f);
+	close(parent);
+	CHECK_HAS(text, "\r\x1b[Krows  [");
+	CHECK_HAS(text, " 10 %  1  ");
+	CHECK_HAS(text, "100 %  10  ");
+	CHECK(strchr(text, '\n') == NULL);
+	CHECK(n > 4 && strcmp(text + n - 4, "\r\x1b[K") == 0); // nothing stays behind
 }
 
 // --- Documentation -------------------------------------------------------------------------------------

@@ -271,6 +271,8 @@ static void end(struct run *run)
 			ms_role(i)->stop(app);
 	}
 	ms_pool_free(run->pool);
+	if (app->rt != NULL)
+		ms_rt_deliver(app->rt); // requests whose clients were cut off come home before their connections go
 	ms_http_server_free(app->server);
 	ms_rt_free(app->rt);
 	for (size_t i = ms_role_count(); i-- > 0;) {

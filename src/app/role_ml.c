@@ -7,7 +7,11 @@ static void check_models(void *arg, const struct loop *loop, struct health_repor
 {
 	struct registry *registry = arg;
 	const struct snapshot *snapshot = ms_registry_snapshot(registry, loop);
-	if (snapshot->broken_count > 0) {
+	if (ms_registry_store_broken(registry)) {
+		ret_report->health = HEALTH_DEGRADED;
+		snprintf(ret_report->message, sizeof(ret_report->message),
+			 "%zu ready; the model store cannot be read: see the log", snapshot->ready_count);
+	} else if (snapshot->broken_count > 0) {
 		ret_report->health = HEALTH_DEGRADED;
 		snprintf(ret_report->message, sizeof(ret_report->message),
 			 "%zu ready, %zu cannot be loaded: see GET /api/v1/models", snapshot->ready_count,

@@ -8,14 +8,15 @@
 
 // All that a second load (a reload on SIGHUP) needs; the texts live as long as it.
 struct settings_origin {
-	const char *
-		config_path; // of --config; "-" is standard input; NULL: $MAINSTAY_CONFIG, ./mainstay.yaml, /etc/mainstay/mainstay.yaml
+	// Of --config; "-" is standard input. NULL: $MAINSTAY_CONFIG, ./mainstay.yaml, /etc/mainstay/mainstay.yaml.
+	const char *config_path;
 	const char *const *environment;
 	const char *const *flags;
 	int flag_count;
 };
 
-// The settings file that would be read, copied into the arena, or NULL when there is none. A file that was named need not exist.
+// The settings file that would be read, copied into the arena, or NULL when there is none. A file
+// that was named need not exist.
 MS_MUST_USE enum ms_err ms_settings_locate(const struct settings_origin *origin, struct arena *arena,
 					   struct errinfo *info, const char **ret_path);
 
@@ -24,8 +25,8 @@ MS_MUST_USE enum ms_err ms_settings_locate(const struct settings_origin *origin,
 MS_MUST_USE enum ms_err ms_settings_load(const struct settings_origin *origin, config_problem_fn *on_problem, void *arg,
 					 struct errinfo *info, struct config **ret_config);
 
-// http.listen with http.port in place: each address as net takes it. MS_ERR_CONFIG for an address that is none, for two that are
-// the same, and for https:// without a certificate.
+// http.listen with http.port in place: each address as net takes it. MS_ERR_CONFIG for an address that is none, for
+// two that are the same, and for https:// without a certificate.
 MS_MUST_USE enum ms_err ms_settings_listen(const struct settings *settings, struct arena *arena, struct errinfo *info,
 					   struct string_list *ret_addresses);
 

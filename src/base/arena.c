@@ -114,7 +114,8 @@ void *ms_arena_alloc(struct arena *a, size_t n)
 {
 	if (n > a->max)
 		return NULL; // also keeps the rounding below from overflowing
-	size_t need = ((n + ALIGNMENT - 1) & ~(size_t)(ALIGNMENT - 1)) + RED_ZONE;
+	// Nothing still takes a place, so that the pointer is valid in an arena without a chunk too.
+	size_t need = ((MS_MAX(n, (size_t)1) + ALIGNMENT - 1) & ~(size_t)(ALIGNMENT - 1)) + RED_ZONE;
 	if (MS_UNLIKELY(need > (size_t)(a->end - a->at)) && !add_chunk(a, need))
 		return NULL;
 	char *p = a->at;
@@ -139,8 +140,8 @@ void *ms_arena_grow(struct arena *a, void *old, size_t old_n, size_t new_n)
 	MS_ASSERT(new_n >= old_n);
 	if (new_n > a->max)
 		return NULL;
-	size_t old_need = ((old_n + ALIGNMENT - 1) & ~(size_t)(ALIGNMENT - 1)) + RED_ZONE;
-	size_t new_need = ((new_n + ALIGNMENT - 1) & ~(size_t)(ALIGNMENT - 1)) + RED_ZONE;
+	size_t old_need = ((MS_MAX(old_n, (size_t)1) + ALIGNMENT - 1) & ~(size_t)(ALIGNMENT - 1)) + RED_ZONE;
+	size_t new_need = ((MS_MAX(new_n, (size_t)1) + ALIGNMENT - 1) & ~(size_t)(ALIGNMENT - 1)) + RED_ZONE;
 	if (old != NULL && (char *)old + old_need == a->at && new_need - old_need <= (size_t)(a->end - a->at)) {
 		a->at = (char *)old + new_need;
 		UNPOISON(old, new_n);

@@ -23,6 +23,15 @@ static void count_release(void *object)
 	(*(int *)object)++;
 }
 
+TEST(arena_gives_a_pointer_for_nothing)
+{
+	struct arena a;
+	ms_arena_init(&a, 64, 1024);
+	CHECK(ms_arena_alloc(&a, 0) != NULL);
+	CHECK(ms_arena_calloc(&a, 0, 8) != NULL);
+	ms_arena_fini(&a);
+}
+
 TEST(arena_rewind_gives_back_and_releases)
 {
 	struct arena a;

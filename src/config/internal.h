@@ -78,7 +78,8 @@ void ms_setting_format_json(const struct setting_def *def, const void *value, st
 void ms_setting_quote(struct buf *out, struct slice text);
 // A copy fit for one line of text in YAML and JSON: what is not is shown as '?'. NULL when out of memory.
 char *ms_setting_printable(struct arena *arena, struct slice text);
-// What a plain scalar means to YAML readers (1.2 core schema, and the booleans of 1.1): "a boolean", "a number", "nothing"; NULL for text.
+// What a plain scalar means to YAML readers (1.2 core schema, and the booleans of 1.1): "a boolean", "a number",
+// "nothing"; NULL for text.
 const char *ms_setting_plain_type(struct slice text);
 bool ms_setting_equal(const struct setting_def *def, const void *a, const void *b);
 

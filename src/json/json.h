@@ -17,7 +17,8 @@
 struct json_limits {
 	uint32_t max_depth; // nesting; at most 1024
 	size_t max_bytes;   // of the text
-	bool reject_duplicates; // a key twice in one object is MS_ERR_JSON_DUPLICATE_KEY (tree parser only; a reader's caller sees each key)
+	// A key twice in one object is MS_ERR_JSON_DUPLICATE_KEY (tree parser only; a reader's caller sees each key).
+	bool reject_duplicates;
 	bool allow_nan; // the bare tokens NaN, Infinity, -Infinity as numbers (XGBoost model files)
 };
 extern const struct json_limits MS_JSON_DEFAULT_LIMITS; // depth 64, 64 MiB, duplicates rejected, no NaN

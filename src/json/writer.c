@@ -76,32 +76,36 @@ static void write_escape(struct buf *out, unsigned char c)
 		ms_buf_append(out, (char[]){'\\', 'u', '0', '0', hex[c >> 4], hex[c & 15]}, 6);
 }
 
+// A run of bytes that are not ASCII; each byte that starts no valid sequence becomes U+FFFD.
+static void write_run(struct buf *out, struct slice run)
+{
+	for (;;) {
+		size_t valid = ms_utf8_valid_prefix(run);
+		ms_buf_append(out, run.p, valid);
+		if (valid == run.n)
+			return;
+		ms_buf_append_cstr(out, "\xef\xbf\xbd");
+		run = ms_slice_sub(run, valid + 1, run.n);
+	}
+}
+
 static void write_string(struct buf *out, struct slice s)
 {
 	if (!ms_buf_reserve(out, s.n + 2))
 		return;
 	ms_buf_append_char(out, '"');
-	const char *p = s.p, *end = s.p + s.n;
+	const char *p = s.n > 0 ? s.p : "", *end = p + s.n;
 	while (p < end) {
 		const char *special = skip_plain(p, end);
 		ms_buf_append(out, p, (size_t)(special - p));
 		p = special;
-		if (p == end)
-			break;
-		if ((unsigned char)*p < 0x80) {
+		if (p < end && (unsigned char)*p < 0x80)
 			write_escape(out, (unsigned char)*p++);
-			continue;
-		}
-		// A run that is not ASCII, as far as it is valid; each byte that is not becomes U+FFFD.
-		size_t run = 1;
-		while (p + run < end && (unsigned char)p[run] >= 0x80)
-			run++;
-		size_t valid = ms_utf8_valid_prefix((struct slice){p, run});
-		ms_buf_append(out, p, valid);
-		p += valid;
-		if (valid < run) {
-			ms_buf_append_cstr(out, "\xef\xbf\xbd");
-			p++;
+		while (special < end && (unsigned char)*special >= 0x80)
+			special++;
+		if (special > p) {
+			write_run(out, (struct slice){p, (size_t)(special - p)});
+			p = special;
 		}
 	}
 	ms_buf_append_char(out, '"');

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <math.h>
+#include <stdlib.h>
 
 #include "tests/lib/test.h"
 #include "json/json.h"
@@ -99,6 +100,23 @@ TEST(writer_replaces_invalid_utf8)
 	check_string(MS_SLICE_LIT("é\xe2\x82"), "\"é\xef\xbf\xbd\xef\xbf\xbd\"");
 	check_string(MS_SLICE_LIT("\xed\xa0\x80€"), "\"\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd€\"");
 	check_string(MS_SLICE_LIT("\xe2\"\x82"), "\"\xef\xbf\xbd\\\"\xef\xbf\xbd\"");
+}
+
+TEST(writer_takes_linear_time_for_invalid_utf8)
+{
+	enum { COUNT = 4 << 20 };
+	char *bytes = malloc(COUNT);
+	REQUIRE(bytes != NULL);
+	memset(bytes, 0xff, COUNT);
+	struct buf out;
+	ms_buf_init(&out, 4 * (size_t)COUNT);
+	struct json_writer w;
+	ms_json_writer_init(&w, &out);
+	ms_json_str(&w, ms_slice(bytes, COUNT)); // hours, if each byte looked at all that follow
+	CHECK(ms_buf_ok(&out));
+	CHECK_INT(out.n, 3 * (size_t)COUNT + 2);
+	ms_buf_fini(&out);
+	free(bytes);
 }
 
 // Any bytes become a string that reads back, as they were when they are valid UTF-8.

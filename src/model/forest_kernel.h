@@ -33,11 +33,11 @@ static void KERNEL(walk8)(const NODE *nodes, const uint32_t *roots, const uint32
 			  const SCALAR *v, uint32_t *places)
 {
 	const size_t last = count - 1;
-#define EACH(DO)                                                                                    \
-	DO(a, 0)                                                                                    \
-	DO(b, MS_MIN(last, 1))                                                                      \
-	DO(c, MS_MIN(last, 2)) DO(d, MS_MIN(last, 3)) DO(e, MS_MIN(last, 4)) DO(g, MS_MIN(last, 5)) \
-		DO(h, MS_MIN(last, 6)) DO(i, MS_MIN(last, 7))
+	// clang-format off
+#define EACH(DO) \
+	DO(a, 0) DO(b, MS_MIN(last, 1)) DO(c, MS_MIN(last, 2)) DO(d, MS_MIN(last, 3)) \
+	DO(e, MS_MIN(last, 4)) DO(g, MS_MIN(last, 5)) DO(h, MS_MIN(last, 6)) DO(i, MS_MIN(last, 7))
+	// clang-format on
 #define START(n, k) const NODE *n = nodes + roots[k];
 #define STEP(n, k) n = KERNEL(step)(n, v);
 #define OPEN(n, k) | n->child

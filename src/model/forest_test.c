@@ -447,10 +447,29 @@ TEST(forest_linear_leaves)
 	REQUIRE(ms_forest_add_linear(f.b, 0.5, -7, features, coefficients, 2, &nodes[0].linear) == MS_OK);
 	REQUIRE(ms_forest_tree_end(f.b, 0) == MS_OK);
 	const struct forest *forest = finish(&f);
-	double row[FEATURES] = {10, NAN, 2}, missing[FEATURES] = {10, 0, NAN}, tiny[FEATURES] = {1e-35, 0, 2};
+	double row[FEATURES] = {10, NAN, 2}, missing[FEATURES] = {10, 0, NAN};
 	CHECK_F64(predict_one(forest, row), 100 + (0.5 + 6 + 50));
 	CHECK_F64(predict_one(forest, missing), 93);
-	CHECK_F64(predict_one(forest, tiny), 106.5);
+	teardown(&f);
+}
+
+// LightGBM reads what is within 1e-35f of zero as zero; a large coefficient would show it.
+TEST(forest_linear_leaves_take_tiny_values_for_zero)
+{
+	struct fixture f = {0};
+	setup(&f);
+	struct tree_node *nodes;
+	const uint32_t feature = 0;
+	const double coefficient = 1e36;
+	REQUIRE(ms_forest_tree_begin(f.b, 1, 0, &nodes) == MS_OK);
+	nodes[0].kind = TREE_NODE_LEAF;
+	ms_forest_tree_is_linear(f.b);
+	REQUIRE(ms_forest_add_linear(f.b, 1, 0, &feature, &coefficient, 1, &nodes[0].linear) == MS_OK);
+	REQUIRE(ms_forest_tree_end(f.b, 0) == MS_OK);
+	const struct forest *forest = finish(&f);
+	double tiny[FEATURES] = {1e-36}, beyond[FEATURES] = {-2e-35};
+	CHECK_F64(predict_one(forest, tiny), 1);
+	CHECK_F64(predict_one(forest, beyond), 1 + 1e36 * -2e-35);
 	teardown(&f);
 }
 

@@ -320,13 +320,17 @@ void ms_forest_leaves(const struct forest *f, const double *rows, size_t row_cou
 	}
 }
 
+// Measured on one current server core (bench/forest_walk.c); good to a factor of two.
 uint32_t ms_forest_row_ns(const struct forest *f)
 {
+	const size_t near_bytes = (size_t)1 << 20; // more than that is far from the core
+	size_t bytes = f->node_count * (f->wide ? sizeof(struct node_f64) : sizeof(struct node_f32));
+	double step = bytes <= near_bytes ? 1.2 : 1.8;
 	double ns = 50 + (double)f->column_count * 1.5 + (double)f->category_count * 2;
 	for (size_t i = 0; i < f->tree_count; i++) {
 		const struct forest_tree *t = &f->trees[i];
 		double steps = f->oblivious ? t->depth : 2 * log2(1 + (double)t->node_count / 2); // unbalanced
-		ns += 2 + MS_MIN(steps, t->depth) * (t->has_sets ? 4 : 1.2) + (t->is_linear ? 20 : 0);
+		ns += 2 + MS_MIN(steps, t->depth) * (t->has_sets ? 4 : step) + (t->is_linear ? 20 : 0);
 	}
 	return ns < (double)UINT32_MAX ? (uint32_t)ns : UINT32_MAX;
 }

@@ -68,6 +68,37 @@ TEST(model_lives_as_long_as_a_reference)
 	ms_model_unref(NULL);
 }
 
+static struct model *asked; // by predict_all, which takes no argument
+
+static void predict_all(void)
+{
+	static double row[16], out[4096];
+	_Alignas(16) static char scratch[1 << 20];
+	REQUIRE(ms_model_scratch_size(asked) <= sizeof(scratch) && ms_model_info(asked)->feature_count <= 16);
+	for (int o = 0; o < MODEL_OUTPUT_COUNT; o++) {
+		size_t width = ms_model_output_width(asked, (enum model_output)o);
+		REQUIRE(width <= MS_ARRAY_LEN(out));
+		if (width > 0)
+			ms_model_predict(asked, (enum model_output)o, row, 1, scratch, out);
+	}
+	CHECK(!ms_test_allocation_failed()); // there was none that could fail
+}
+
+TEST(model_predicts_without_memory)
+{
+	static const char *const files[] = {
+		"tests/golden/lightgbm4-categorical-multiclass/model.txt",
+		"tests/golden/lightgbm4-linear/model.txt",
+		"tests/golden/xgboost1-logistic/model.json",
+		"tests/golden/catboost1-multiclass/model.json",
+	};
+	for (size_t i = 0; i < MS_ARRAY_LEN(files); i++) {
+		REQUIRE(ms_model_load(ms_test_file(files[i]), MODEL_FORMAT_AUTO, NULL, NULL, &asked) == MS_OK);
+		ms_test_torture(predict_all);
+		ms_model_unref(asked);
+	}
+}
+
 static void check_transform(enum transform_kind kind, bool single, double scale, const double *raw, size_t n,
 			    const double *want)
 {

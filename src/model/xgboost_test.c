@@ -137,7 +137,12 @@ static void to_ubjson(struct buf *out, const char *text, bool typed)
 	limits.reject_duplicates = false;
 	ms_arena_init(&arena, 4096, (size_t)1 << 20);
 	ms_buf_init(out, (size_t)1 << 20);
-	REQUIRE(ms_json_parse(ms_slice_cstr(text), &limits, &arena, NULL, &value) == MS_OK);
+	struct errinfo info;
+	ms_errinfo_init(&info);
+	enum ms_err err = ms_json_parse(ms_slice_cstr(text), &limits, &arena, &info, &value);
+	if (err != MS_OK)
+		printf("# %s\n", info.message);
+	REQUIRE(err == MS_OK);
 	put_value(out, value, typed);
 	REQUIRE(ms_buf_ok(out));
 	ms_arena_fini(&arena);
@@ -400,7 +405,7 @@ TEST(xgboost_refuses_bad_categories_by_value)
 
 static const struct test_change bad_models[] = {
 	// the root and the learner
-	{"\"learner\":{", "\"learner\":[{", MS_ERR_MODEL_FORMAT, "model file.learner"},
+	{"\"learner\":{", "\"learner\":7,\"x\":{", MS_ERR_MODEL_FORMAT, "expected an object, found"},
 	{"\"learner\":", "\"lerner\":", MS_ERR_MODEL_FORMAT, "the member 'learner' is missing"},
 	{"\"version\":[3,2,0]", "\"learner\":{}", MS_ERR_MODEL_FORMAT, "the member 'learner' comes twice"},
 	{"\"name\":\"gbtree\"", "\"name\":\"gbforest\"", MS_ERR_MODEL_UNSUPPORTED, "'gbforest' is not known"},
@@ -490,8 +495,8 @@ TEST(xgboost_refuses_bad_models)
 TEST(xgboost_refuses_bad_models_in_ubjson)
 {
 	for (size_t i = 0; i < MS_ARRAY_LEN(bad_models); i++) {
-		if (strstr(bad_models[i].to, "9223372036854775808") != NULL)
-			continue; // no number of UBJSON
+		if (strstr(bad_models[i].to, "922337203685477580") != NULL)
+			continue; // the converter has no such integers
 		struct buf text, bytes;
 		test_replace(&text, MODEL, bad_models[i].from, bad_models[i].to);
 		to_ubjson(&bytes, text.p, true);

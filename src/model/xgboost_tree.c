@@ -344,6 +344,8 @@ static bool peek_leaf_width(struct doc *trees, size_t *ret_width)
 	*ret_width = 1;
 	if (!ms_doc_enter_array(trees))
 		return false;
+	trees->item = "tree";
+	trees->item_number = 0;
 	if (!ms_doc_next_item(trees))
 		return ms_doc_err(trees) == MS_OK;
 	if (!ms_doc_enter_object(trees, &o))

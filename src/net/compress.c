@@ -9,6 +9,7 @@
 
 #define GZIP_LEVEL 6
 #define GZIP_WINDOW_BITS (15 + 16) // the largest window; + 16: gzip and not zlib framing
+#define ZLIB_WINDOW_BITS 15
 #define GZIP_MEM_LEVEL 8
 #define ZSTD_LEVEL 3
 // Streams of unknown length: 1 MiB, half of what the level would take.
@@ -54,8 +55,10 @@ struct codec_pool {
 
 const char *ms_coding_name(enum content_coding coding)
 {
-	static const char *const names[CODING_COUNT] = {
-		[CODING_IDENTITY] = "identity", [CODING_GZIP] = "gzip", [CODING_ZSTD] = "zstd"};
+	static const char *const names[CODING_COUNT] = {[CODING_IDENTITY] = "identity",
+							[CODING_GZIP] = "gzip",
+							[CODING_ZSTD] = "zstd",
+							[CODING_DEFLATE] = "deflate"};
 	MS_ASSERT(coding < CODING_COUNT);
 	return names[coding];
 }
@@ -218,7 +221,7 @@ void ms_compressor_give(struct compressor *c)
 
 static void free_inflater(struct inflater *f)
 {
-	if (f->coding == CODING_GZIP)
+	if (f->coding != CODING_ZSTD)
 		inflateEnd(&f->gzip);
 	ZSTD_freeDCtx(f->zstd);
 	free(f);
@@ -232,8 +235,8 @@ static struct inflater *new_inflater(struct codec_pool *pool, enum content_codin
 	f->pool = pool;
 	f->coding = coding;
 	bool ok;
-	if (coding == CODING_GZIP) {
-		ok = inflateInit2(&f->gzip, GZIP_WINDOW_BITS) == Z_OK;
+	if (coding != CODING_ZSTD) {
+		ok = inflateInit2(&f->gzip, coding == CODING_GZIP ? GZIP_WINDOW_BITS : ZLIB_WINDOW_BITS) == Z_OK;
 	} else {
 		f->zstd = ZSTD_createDCtx();
 		ok = f->zstd != NULL;
@@ -250,12 +253,12 @@ static struct inflater *new_inflater(struct codec_pool *pool, enum content_codin
 enum ms_err ms_inflater_take(struct codec_pool *pool, enum content_coding coding, const struct inflate_limits *limits,
 			     struct inflater **ret_inflater)
 {
-	MS_ASSERT((coding == CODING_GZIP || coding == CODING_ZSTD) && limits->max_ratio > 0);
+	MS_ASSERT(coding != CODING_IDENTITY && limits->max_ratio > 0);
 	struct inflater *f = pool->inflaters[coding];
 	if (f != NULL) {
 		pool->inflaters[coding] = f->next;
 		pool->idle_inflaters[coding]--;
-		if (coding == CODING_GZIP)
+		if (coding != CODING_ZSTD)
 			MS_ASSERT(inflateReset(&f->gzip) == Z_OK);
 		else
 			MS_ASSERT(!ZSTD_isError(ZSTD_DCtx_reset(f->zstd, ZSTD_reset_session_only)));
@@ -297,6 +300,8 @@ static enum ms_err inflate_step(struct inflater *f, struct slice in, char *dst, 
 				struct progress *ret)
 {
 	bool next_member = f->complete;
+	if (next_member && f->coding == CODING_DEFLATE)
+		return fail_data(f, "bytes behind the end", info);
 	if (next_member)
 		MS_ASSERT(inflateReset(&f->gzip) == Z_OK);
 	size_t in_step = MS_MIN(in.n, MAX_INPUT_STEP);
@@ -311,7 +316,7 @@ static enum ms_err inflate_step(struct inflater *f, struct slice in, char *dst, 
 	if (status == Z_OK || status == Z_STREAM_END || status == Z_BUF_ERROR)
 		return MS_OK;
 	f->in_total += ret->in;
-	return fail_data(f, f->gzip.msg != NULL ? f->gzip.msg : "not gzip data", info);
+	return fail_data(f, f->gzip.msg != NULL ? f->gzip.msg : "not data of this coding", info);
 }
 
 static enum ms_err zstd_step(struct inflater *f, struct slice in, char *dst, size_t room, struct errinfo *info,
@@ -367,7 +372,7 @@ enum ms_err ms_inflater_write(struct inflater *f, struct slice in, struct buf *o
 		size_t room;
 		struct progress step = {0};
 		MS_TRY(find_room(f, in, out, &spare, info, &dst, &room));
-		MS_TRY(f->coding == CODING_GZIP ? inflate_step(f, in, dst, room, info, &step)
+		MS_TRY(f->coding != CODING_ZSTD ? inflate_step(f, in, dst, room, info, &step)
 						: zstd_step(f, in, dst, room, info, &step));
 		if (dst == &spare && step.out > 0)
 			return fail_size(f, info);

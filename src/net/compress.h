@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Streaming gzip (RFC 1952) and zstd (RFC 8878) for bodies, both ways.
+// Streaming gzip (RFC 1952) and zstd (RFC 8878) for bodies, both ways; zlib (RFC 1950, HTTP's "deflate") is read only.
 //
 // Contexts are costly to make, so each loop keeps a codec_pool of idle ones. A pool and what was taken from
 // it belong to one thread.
@@ -8,11 +8,11 @@
 
 #include "base/base.h"
 
-enum content_coding { CODING_IDENTITY, CODING_GZIP, CODING_ZSTD, CODING_COUNT };
+enum content_coding { CODING_IDENTITY, CODING_GZIP, CODING_ZSTD, CODING_DEFLATE, CODING_COUNT };
 // "gzip"; "identity".
 const char *ms_coding_name(enum content_coding coding);
 // For the Accept-Encoding header of a 415 answer.
-#define MS_CODINGS_SUPPORTED "gzip, zstd"
+#define MS_CODINGS_SUPPORTED "gzip, zstd, deflate"
 
 struct codec_pool;
 struct compressor;
@@ -23,7 +23,7 @@ MS_MUST_USE struct codec_pool *ms_codec_pool_new(unsigned max_idle);
 // Everything taken was given back. Accepts NULL.
 void ms_codec_pool_free(struct codec_pool *pool);
 
-// One body to compress, gzip level 6 or zstd level 3. coding is not identity. `size` is the number of bytes
+// One body to compress, gzip level 6 or zstd level 3. coding is gzip or zstd. `size` is the number of bytes
 // to come, or UINT64_MAX when unknown (saves memory when known and small; then exactly that many must come).
 // MS_ERR_NO_MEMORY.
 MS_MUST_USE enum ms_err ms_compressor_take(struct codec_pool *pool, enum content_coding coding, uint64_t size,

@@ -282,6 +282,9 @@ TEST(inflate_takes_gzip_only_as_gzip)
 	REQUIRE(compress2(packed, &n, (const Bytef *)"hello", 5, 6) == Z_OK); // zlib framing: HTTP's "deflate"
 	ms_buf_append(&body, packed, n);
 	check_inflate(pool, CODING_GZIP, &body, MS_ERR_HTTP_SYNTAX, "is damaged", NULL);
+	check_inflate(pool, CODING_DEFLATE, &body, MS_OK, NULL, "hello");
+	ms_buf_append_char(&body, 'x');
+	check_inflate(pool, CODING_DEFLATE, &body, MS_ERR_HTTP_SYNTAX, "behind the end", NULL);
 	ms_buf_clear(&body);
 	make_body(pool, CODING_ZSTD, &body);
 	check_inflate(pool, CODING_GZIP, &body, MS_ERR_HTTP_SYNTAX, "is damaged", NULL);

@@ -5,6 +5,7 @@
 
 #include "net/negotiate.h"
 #include "net/server.h"
+#include "net/url.h"
 
 #define DIRECT_READ_MIN ((size_t)64 << 10) // room made for a body read straight into its buffer
 
@@ -151,6 +152,31 @@ static size_t route_index(const struct http_server *server, const struct route *
 	return base;
 }
 
+// A parameter that the route's table does not know is a slip of the pen. Routes without a table ignore the query.
+static enum ms_err check_query(const struct http_request *req, struct errinfo *info)
+{
+	struct slice rest = req->query, name, value, names[MS_HTTP_MAX_PARAMS];
+	size_t count = 0;
+	if (rest.n == 0 || req->route == NULL || req->route->query == NULL)
+		return MS_OK;
+	for (const struct route_param *p = req->route->query; p->name != NULL && count < MS_ARRAY_LEN(names); p++)
+		names[count++] = ms_slice_cstr(p->name);
+	while (ms_url_query_next(&rest, &name, &value)) {
+		size_t i = 0;
+		while (i < count && !ms_slice_eq(name, names[i]))
+			i++;
+		if (i < count)
+			continue;
+		size_t nearest = ms_text_nearest(name, names, count);
+		ms_errinfo_set_field(info, name);
+		return nearest != SIZE_MAX
+			       ? ms_fail(info, MS_ERR_INVALID, "unknown query parameter '%.*s'; did you mean '%.*s'?",
+					 MS_SLICE_ARG(name), MS_SLICE_ARG(names[nearest]))
+			       : ms_fail(info, MS_ERR_INVALID, "unknown query parameter '%.*s'", MS_SLICE_ARG(name));
+	}
+	return MS_OK;
+}
+
 static enum ms_err find_route(struct conn *c, struct work *w, struct errinfo *info)
 {
 	const struct http_server *server = c->nl->server;
@@ -170,7 +196,7 @@ static enum ms_err find_route(struct conn *c, struct work *w, struct errinfo *in
 	memcpy(req->params, w->match.params, sizeof(req->params));
 	req->route = w->match.route;
 	w->route_index = req->route != NULL ? route_index(server, req->route) : server->route_count;
-	return MS_OK;
+	return check_query(req, info);
 }
 
 static enum ms_err start_intake(struct conn *c, struct work *w, struct errinfo *info)

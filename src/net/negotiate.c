@@ -141,7 +141,7 @@ static bool coding_by_name(struct slice name, enum content_coding *ret_coding)
 
 struct coding_choice ms_negotiate_coding(const struct http_header *headers, size_t count)
 {
-	unsigned weights[CODING_COUNT] = {UNNAMED, UNNAMED, UNNAMED}, any = UNNAMED, weight;
+	unsigned weights[CODING_COUNT] = {UNNAMED, UNNAMED, UNNAMED, UNNAMED}, any = UNNAMED, weight;
 	struct list_walk w = walk_list(headers, count, MS_SLICE_LIT("accept-encoding"));
 	struct slice element, name, params;
 	enum content_coding coding;

@@ -106,16 +106,17 @@ struct route {
 	const char *pattern; // "/api/v1/models/{model}"; a name matches one segment, "{name...}" at the end the rest
 	http_handler_fn *handle;
 	unsigned flags;
-	const char *operation_id;        // "predict"
-	const char *tag;                 // group in the document
-	const char *summary;             // one line
-	const char *description;         // Markdown or NULL
-	const struct route_param *query; // NULL-name terminated, or NULL
-	const char *request_type;        // content type of the body, or NULL
-	const char *request_schema;      // JSON Schema text, or NULL
-	const char *request_example;     // JSON text, or NULL
-	const char *response_type;       // NULL = application/json
-	const char *response_schema;     // JSON Schema text, or NULL
+	const char *operation_id; // "predict"
+	const char *tag;          // group in the document
+	const char *summary;      // one line
+	const char *description;  // Markdown or NULL
+	const struct route_param
+		*query; // NULL-name terminated, at most MS_HTTP_MAX_PARAMS; others are 400. NULL: not looked at
+	const char *request_type;    // content type of the body, or NULL
+	const char *request_schema;  // JSON Schema text, or NULL
+	const char *request_example; // JSON text, or NULL
+	const char *response_type;   // NULL = application/json
+	const char *response_schema; // JSON Schema text, or NULL
 };
 
 struct route_set {

@@ -26,7 +26,6 @@ struct log_event {
 	size_t count;
 };
 
-const char *ms_log_level_name(enum log_level level);
 // Writes the line with its newline and returns its length.
 size_t ms_log_format(const struct log_style *style, const struct log_event *event, char dst[LOG_LINE_MAX]);
 

@@ -37,18 +37,19 @@ struct line {
 	bool cut;
 };
 
-const char *ms_log_level_name(enum log_level level)
-{
-	return levels[level].name;
-}
-
 // --- Redaction ---------------------------------------------------------------------------------------
 
-// Lower case, without separators: "X-Api-Key", "api_key" and "apiKey" are all found by "apikey".
-static const char *const secret_words[] = {
-	"password",      "passwd",     "passphrase", "secret",    "token",      "authorization",
-	"cookie",        "credential", "apikey",     "accesskey", "privatekey", "signingkey",
-	"encryptionkey", "masterkey",  "secretkey",  "sessionid", "signature",  "keymaterial",
+// By first letter, lower case, without separators: "X-Api-Key", "api_key" and "apiKey" are all found by "apikey".
+#define LETTER(c) ((c) - 'a')
+static const char *const secret_words[26][6] = {
+	[LETTER('a')] = {"authorization", "apikey", "accesskey"},
+	[LETTER('c')] = {"cookie", "credential"},
+	[LETTER('e')] = {"encryptionkey"},
+	[LETTER('k')] = {"keymaterial"},
+	[LETTER('m')] = {"masterkey"},
+	[LETTER('p')] = {"password", "passwd", "passphrase", "privatekey"},
+	[LETTER('s')] = {"secret", "secretkey", "sessionid", "signature", "signingkey"},
+	[LETTER('t')] = {"token"},
 };
 
 static char lower(char c)
@@ -81,13 +82,11 @@ static bool names_secret(struct slice name, bool only_at_end)
 {
 	for (size_t i = 0; i < name.n; i++) {
 		char c = lower(name.p[i]);
-		if (c < 'a' || c > 't')
+		if (c < 'a' || c > 'z')
 			continue;
-		for (size_t w = 0; w < MS_ARRAY_LEN(secret_words); w++) {
+		for (const char *const *word = secret_words[LETTER(c)]; *word != NULL; word++) {
 			bool last;
-			if (c == secret_words[w][0] &&
-			    starts_with_word(ms_slice_sub(name, i, name.n), secret_words[w], &last) &&
-			    (last || !only_at_end))
+			if (starts_with_word(ms_slice_sub(name, i, name.n), *word, &last) && (last || !only_at_end))
 				return true;
 		}
 	}
@@ -193,7 +192,9 @@ static void put_text(struct line *line, struct slice text, size_t max)
 		line->cut = true;
 		text.n = SCAN_MAX;
 	}
-	while (find_credential(text, &from, &to)) {
+	// Most texts hold neither of what a credential needs.
+	bool may_hold = text.n > 0 && (memchr(text.p, '=', text.n) != NULL || memmem(text.p, text.n, "://", 3) != NULL);
+	while (may_hold && find_credential(text, &from, &to)) {
 		if (!put_escaped(line, ms_slice_sub(text, 0, from), max - MS_MIN(max, line->n - start)))
 			return;
 		put(line, REDACTED);

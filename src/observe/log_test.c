@@ -243,6 +243,7 @@ TEST(log_cuts_long_values_and_says_so)
 	n = format(&json_style, LOG_INFO, "m", three, 4);
 	CHECK(n > LOG_LINE_MAX - 200 && n <= LOG_LINE_MAX);
 	CHECK(is_flat_object(line));
+	CHECK_HAS(line, "xxx\xe2\x80\xa6\",\"log.truncated\":true}\n");
 	CHECK(strstr(line, "after") == NULL);
 }
 

@@ -375,12 +375,13 @@ TEST(output_meets_the_limit_of_its_buffer)
 
 // --- Threads -----------------------------------------------------------------------------------------
 
-enum { UPDATES = 20000, THREADS = 4 };
+enum { UPDATES = 200000, THREADS = 4 };
 
 struct updater {
 	struct metrics *metrics;
 	uint32_t shard;
 	atomic_uint *running;
+	pthread_barrier_t *start; // so that they meet
 };
 
 static void update(void *arg)
@@ -390,6 +391,7 @@ static void update(void *arg)
 	struct metric_series *histogram = counter_of(latencies(u->metrics), "m");
 	struct metric_options options = {.name = "open", .help = "O.", .type = METRIC_GAUGE};
 	struct metric_series *gauge = ms_metrics_series(ms_metrics_family(u->metrics, &options), NULL);
+	pthread_barrier_wait(u->start);
 	for (int i = 0; i < UPDATES; i++) {
 		ms_counter_add(counter, u->shard, 1);
 		ms_histogram_observe(histogram, u->shard, 0.5);
@@ -402,10 +404,12 @@ TEST(threads_lose_no_update_while_others_read)
 {
 	struct metrics *metrics = new_metrics(2);
 	atomic_uint running = THREADS;
+	pthread_barrier_t start;
+	pthread_barrier_init(&start, NULL, THREADS);
 	struct updater updaters[THREADS];
 	struct thread *threads[THREADS];
 	for (uint32_t i = 0; i < THREADS; i++) {
-		updaters[i] = (struct updater){metrics, i < 2 ? i : SHARED, &running};
+		updaters[i] = (struct updater){metrics, i < 2 ? i : SHARED, &running, &start};
 		REQUIRE(ms_thread_new("update", update, &updaters[i], NULL, &threads[i]) == MS_OK);
 	}
 	struct buf out;
@@ -417,13 +421,14 @@ TEST(threads_lose_no_update_while_others_read)
 	} while (running > 0);
 	for (size_t i = 0; i < THREADS; i++)
 		ms_thread_join(threads[i]);
+	pthread_barrier_destroy(&start);
 	ms_buf_clear(&out);
 	ms_metrics_write(metrics, METRICS_PROMETHEUS_TEXT, &out);
 	ms_buf_append_char(&out, '\0');
-	CHECK_HAS(out.p, "requests_total{model=\"m\"} 80000\n");
+	CHECK_HAS(out.p, "requests_total{model=\"m\"} 800000\n");
 	CHECK_HAS(out.p, "latency_seconds_bucket{model=\"m\",le=\"0.25\"} 0\n");
-	CHECK_HAS(out.p, "latency_seconds_bucket{model=\"m\",le=\"1\"} 80000\n");
-	CHECK_HAS(out.p, "latency_seconds_sum{model=\"m\"} 40000\nlatency_seconds_count{model=\"m\"} 80000\n");
+	CHECK_HAS(out.p, "latency_seconds_bucket{model=\"m\",le=\"1\"} 800000\n");
+	CHECK_HAS(out.p, "latency_seconds_sum{model=\"m\"} 400000\nlatency_seconds_count{model=\"m\"} 800000\n");
 	CHECK_HAS(out.p, "\nopen 0\n");
 	ms_buf_fini(&out);
 	ms_metrics_free(metrics);

@@ -47,6 +47,7 @@ struct registry {
 	struct registry_change poll; // static change of the timer
 	bool poll_pending;           // loop 0
 	atomic_bool ready;
+	atomic_bool store_broken;
 	struct metric_family *predictions, *durations, *loaded_family;
 	struct metric_series *loaded;
 	// Of the loader thread:
@@ -215,10 +216,8 @@ static void take_version(struct scan *scan, struct slice model, const struct sto
 	}
 	scan->loading = true;
 	if (scan->announce) {
-		bool serving = old != NULL && old->served != NULL;
-		live->state = serving ? VERSION_READY : VERSION_LOADING;
-		live->served = serving ? ms_served_ref(old->served) : NULL;
-		live->reason = serving ? MS_SLICE_EMPTY : MS_SLICE_LIT("it is being loaded");
+		live->state = VERSION_LOADING; // of a model that is not served yet: see keep_model
+		live->reason = MS_SLICE_LIT("it is being loaded");
 		return;
 	}
 	const struct version_files files = {.model = model,
@@ -228,6 +227,12 @@ static void take_version(struct scan *scan, struct slice model, const struct sto
 					    .loops = ms_rt_loop_count(scan->registry->options.rt),
 					    .limits = &scan->registry->options.limits};
 	load_version(scan, &files, old, live);
+}
+
+// Wanted but not loadable, or its changed file is not.
+static bool is_broken(const struct live_version *version)
+{
+	return version->state == VERSION_UNAVAILABLE || (version->served != NULL && version->reason.n > 0);
 }
 
 static bool copy_model(struct scan *scan, const struct store_model *model, struct live_model *live)
@@ -249,6 +254,7 @@ static bool copy_model(struct scan *scan, const struct store_model *model, struc
 	for (size_t i = 0; i < model->version_count; i++) {
 		live->versions[i].version = ms_arena_copy(arena, model->versions[i].version);
 		live->versions[i].state = VERSION_NOT_LOADED;
+		live->versions[i].signature = model->versions[i].signature;
 		live->versions[i].reason =
 			MS_SLICE_LIT("it is in the store, but the setting models.policy does not load it");
 		if (live->versions[i].version.p == NULL)
@@ -258,8 +264,50 @@ static bool copy_model(struct scan *scan, const struct store_model *model, struc
 	return true;
 }
 
+// While new versions load, a model that is served shows as it was: versions, aliases and all. So no request meets an
+// alias that already names a version that is not loaded yet.
+static bool keep_model(struct scan *scan, const struct store_model *model, const struct live_model *old,
+		       struct live_model *live)
+{
+	*live = *old;
+	live->name = ms_arena_copy(&scan->next->arena, old->name);
+	live->versions = MS_ARENA_ARRAY(&scan->next->arena, struct live_version, old->version_count);
+	struct store_alias *aliases = MS_ARENA_ARRAY(&scan->next->arena, struct store_alias, old->alias_count);
+	live->version_count = 0; // grows with the references, so that a failure releases no more than was taken
+	if (live->name.p == NULL || live->versions == NULL || aliases == NULL)
+		return false;
+	for (size_t i = 0; i < old->alias_count; i++) {
+		aliases[i].alias = ms_arena_copy(&scan->next->arena, old->aliases[i].alias);
+		aliases[i].version = ms_arena_copy(&scan->next->arena, old->aliases[i].version);
+		if (aliases[i].alias.p == NULL || aliases[i].version.p == NULL)
+			return false;
+	}
+	live->aliases = aliases;
+	for (size_t i = 0; i < old->version_count; i++) {
+		struct live_version *version = &live->versions[i];
+		*version = old->versions[i];
+		version->version = ms_arena_copy(&scan->next->arena, old->versions[i].version);
+		version->reason = ms_arena_copy(&scan->next->arena, old->versions[i].reason);
+		if (version->version.p == NULL || version->reason.p == NULL)
+			return false;
+		if (version->served != NULL)
+			ms_served_ref(version->served);
+		live->version_count++;
+		scan->next->ready_count += version->served != NULL;
+		scan->next->broken_count += is_broken(version);
+	}
+	for (size_t i = 0; i < model->version_count && !scan->loading; i++) {
+		const struct live_version *known = old_version(scan, model->name, model->versions[i].version);
+		scan->loading = known == NULL || known->signature != model->versions[i].signature;
+	}
+	return true;
+}
+
 static bool take_model(struct scan *scan, const struct store_model *model, struct live_model *live)
 {
+	const struct live_model *old = ms_snapshot_model(scan->old, model->name);
+	if (scan->announce && old != NULL && old->current != NULL)
+		return keep_model(scan, model, old, live);
 	if (!copy_model(scan, model, live))
 		return false;
 	live->single_file = scan->single_file != NULL;
@@ -276,8 +324,7 @@ static bool take_model(struct scan *scan, const struct store_model *model, struc
 		if (live->current == NULL && version->served != NULL)
 			live->current = version->served;
 		scan->next->ready_count += version->served != NULL;
-		scan->next->broken_count +=
-			version->state == VERSION_UNAVAILABLE || (version->served != NULL && version->reason.n > 0);
+		scan->next->broken_count += is_broken(version);
 	}
 	if (model->alias_error != NULL && !scan->announce)
 		ms_log(scan->registry->options.log, LOG_WARN, "aliases.json cannot be used",
@@ -341,6 +388,7 @@ static struct snapshot *look(struct registry *registry, bool announce, struct sl
 		err = ms_fail(&info, MS_ERR_NO_MEMORY, "out of memory for the list of models");
 	ms_arena_fini(&arena);
 	*ret_loading = scan.loading;
+	atomic_store(&registry->store_broken, err != MS_OK);
 	if (err == MS_OK)
 		return scan.next;
 	ms_snapshot_unref(scan.next);
@@ -355,10 +403,13 @@ static void tell_home(struct mail *mail)
 {
 	struct publication *p = MS_CONTAINER_OF(mail, struct publication, done_mail);
 	struct registry_change *change = p->change;
+	struct registry *registry = p->registry;
 	ms_snapshot_unref(p->snapshot);
 	free(p);
-	if (change != NULL)
-		change->done(change);
+	if (change == NULL)
+		return;
+	atomic_store(&registry->ready, true); // not before: a loop without its snapshot would not know the models
+	change->done(change);
 }
 
 static void arrive(struct mail *mail)
@@ -435,7 +486,6 @@ static void change_done(struct job *job)
 	next = look(registry, false, change->load, &loading);
 	if (next == NULL)
 		next = ms_snapshot_ref(registry->latest);
-	atomic_store(&registry->ready, true);
 	publish(p, next);
 }
 
@@ -567,6 +617,11 @@ void ms_registry_free(struct registry *registry)
 		remove_name(&registry->unloaded, ms_slice_cstr(registry->unloaded.first->name));
 	free(registry->dir);
 	free(registry);
+}
+
+bool ms_registry_store_broken(const struct registry *registry)
+{
+	return atomic_load(&registry->store_broken);
 }
 
 bool ms_registry_ready(const struct registry *registry)

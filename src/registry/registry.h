@@ -209,6 +209,8 @@ void ms_registry_free(struct registry *registry);
 // Looks at the store now, as polling would. On loop 0.
 void ms_registry_look(struct registry *registry);
 bool ms_registry_ready(const struct registry *registry);
+// The last look at the store failed; what was loaded before stays. The log says why. Any thread.
+bool ms_registry_store_broken(const struct registry *registry);
 const struct model_limits *ms_registry_limits(const struct registry *registry);
 
 // The picture for this loop: valid until the handler returns; take a reference of what is kept longer.

@@ -196,14 +196,23 @@ enum ms_err ms_rt_new(const struct rt_options *options, struct errinfo *info, st
 }
 
 // Delivering mail may close handles, and closing them may post mail: until neither is left.
-static void settle(struct rt *rt)
+void ms_rt_deliver(struct rt *rt)
 {
 	bool any;
 	do {
 		any = false;
 		for (unsigned i = 0; i < rt->count; i++)
 			any |= deliver_mail(rt->loops[i]);
-		for (unsigned i = 0; i < rt->count && !any; i++) {
+	} while (any);
+}
+
+static void settle(struct rt *rt)
+{
+	bool any;
+	do {
+		any = false;
+		ms_rt_deliver(rt);
+		for (unsigned i = 0; i < rt->count; i++) {
 			uv_walk(&rt->loops[i]->uv, check_closed, rt->loops[i]);
 			uv_run(&rt->loops[i]->uv, UV_RUN_DEFAULT);
 			any |= atomic_load(&rt->loops[i]->inbox) != NULL;

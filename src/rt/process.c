@@ -191,7 +191,8 @@ uint64_t ms_process_memory_limit(void)
 	for (size_t i = 0; i < MS_ARRAY_LEN(files); i++) {
 		char text[64];
 		uint64_t limit;
-		if (ms_slice_to_u64(without_newline(read_small(files[i], text, sizeof(text))), &limit) && limit < UINT64_MAX / 4)
+		if (ms_slice_to_u64(without_newline(read_small(files[i], text, sizeof(text))), &limit) &&
+		    limit < UINT64_MAX / 4)
 			return limit;
 	}
 	return 0;

@@ -48,6 +48,9 @@ MS_MUST_USE enum ms_err ms_rt_new(const struct rt_options *options, struct errin
 // free the pools first: their last jobs come home here), then closes the loops. Timers and sockets must be
 // closed by now. Accepts NULL.
 void ms_rt_free(struct rt *rt);
+// After ms_rt_run() returned: delivers the mail that waits, on the calling thread, until none is left. With all pools freed
+// before, whatever had left a loop has come home after it.
+void ms_rt_deliver(struct rt *rt);
 unsigned ms_rt_loop_count(const struct rt *rt);
 struct loop *ms_rt_loop(struct rt *rt, unsigned index);
 // Runs loop 0 on the calling thread and the others on threads of their own, until ms_rt_stop(). At most once

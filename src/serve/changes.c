@@ -193,7 +193,8 @@ void ms_serve_alias_set(struct exchange *x, void *role)
 	const struct json_value *body = ms_serve_json_body(x, &s->info);
 	if (body == NULL)
 		return;
-	if (!ms_json_as_str(ms_json_get(body, "version"), &s->version) || s->version.n == 0) {
+	bool only_version = body->object.count == 1 && ms_json_as_str(ms_json_get(body, "version"), &s->version);
+	if (!only_version || s->version.n == 0) {
 		ms_errinfo_set_field(&s->info, MS_SLICE_LIT("version"));
 		MS_IGNORE(ms_fail(&s->info, MS_ERR_INVALID,
 				  "the body must be {\"version\": \"…\"}, the version that the alias names"));

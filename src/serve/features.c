@@ -235,6 +235,10 @@ static uint8_t *new_seen(struct reading *t)
 static enum ms_err read_column(struct reading *t, size_t column, bool first)
 {
 	size_t row = 0;
+	enum json_type type = ms_json_peek(t->r);
+	if (type != JSON_ARRAY && type != JSON_INVALID)
+		return fail_at(t, 0, column, MS_ERR_PREDICT_SHAPE,
+			       "must be an array of values like the columns before it");
 	if (!ms_json_enter_array(t->r))
 		return t->r->err;
 	for (; ms_json_next_item(t->r); row++) {

@@ -65,6 +65,13 @@ static void write_served(struct json_writer *w, const struct served_model *serve
 	ms_json_raw(w, served->metadata);
 }
 
+// Of the model as a whole: whether it predicts when no version is named.
+static void write_state(struct json_writer *w, const struct live_model *model)
+{
+	ms_json_key_lit(w, "state");
+	ms_json_cstr(w, model->current != NULL ? "READY" : ms_version_state_name(model->versions[0].state));
+}
+
 static void write_summary(struct json_writer *w, const struct live_model *model)
 {
 	ms_json_begin_object(w);
@@ -75,8 +82,7 @@ static void write_summary(struct json_writer *w, const struct live_model *model)
 		ms_json_str(w, model->current->version);
 	else
 		ms_json_null(w);
-	ms_json_key_lit(w, "state");
-	ms_json_cstr(w, model->current != NULL ? "READY" : ms_version_state_name(model->versions[0].state));
+	write_state(w, model);
 	ms_json_key_lit(w, "versions");
 	ms_json_begin_array(w);
 	for (size_t i = 0; i < model->version_count; i++)
@@ -160,6 +166,7 @@ void ms_serve_model_show(struct exchange *x, void *role)
 		ms_json_str(&w, model->current->version);
 	else
 		ms_json_null(&w);
+	write_state(&w, model);
 	write_aliases(&w, model);
 	ms_json_key_lit(&w, "versions");
 	ms_json_begin_array(&w);

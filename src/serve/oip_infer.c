@@ -137,6 +137,7 @@ static enum ms_err read_json(struct infer_state *s, struct errinfo *info)
 	struct json_limits limits = MS_JSON_DEFAULT_LIMITS;
 	struct slice key;
 	limits.max_bytes = SIZE_MAX; // net bounded the body
+	limits.allow_nan = true;     // clients of this protocol write NaN and Infinity bare, though it is no JSON
 	ms_json_reader_init(&r, s->json, &limits, s->offload.x->arena, info);
 	if (!ms_json_enter_object(&r))
 		return r.err;
@@ -237,6 +238,11 @@ static enum ms_err put_text(void *arg, size_t index, struct slice text, struct e
 	size_t column;
 	double *place;
 	MS_TRY(put(f, index, &column, &place));
+	if (!f->s->served->inputs[column].strings)
+		return name_place(f, index, column, info,
+				  ms_fail(info, MS_ERR_PREDICT_TYPE,
+					  "feature '%.*s' must be a number, not datatype BYTES",
+					  MS_SLICE_ARG(f->s->served->inputs[column].name)));
 	return name_place(f, index, column, info, ms_features_from_text(f->s->served, column, text, info, place));
 }
 
@@ -318,6 +324,13 @@ static enum ms_err fill_rows(struct infer_state *s, struct errinfo *info)
 static enum ms_err read_raw(struct infer_state *s, struct errinfo *info)
 {
 	bool single = ms_model_info(s->served->model)->input_single_precision;
+	for (size_t i = 0; i < s->served->input_count; i++) {
+		if (s->served->inputs[i].strings)
+			return ms_fail(
+				info, MS_ERR_INVALID,
+				"a raw request needs a model of one input; model '%.*s' takes a tensor per column",
+				MS_SLICE_ARG(s->served->name));
+	}
 	struct tensor *t = MS_ARENA_NEW(s->offload.x->arena, struct tensor);
 	size_t columns = s->served->input_count, row_bytes;
 	if (t == NULL)

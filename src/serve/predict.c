@@ -97,8 +97,7 @@ enum ms_err ms_predict_read(struct json_reader *r, const struct snapshot *snapsh
 		return r->err;
 	while (ms_json_next_key(r, &key))
 		MS_TRY(read_member(r, &key, info, item));
-	if (r->err != MS_OK)
-		return r->err;
+	MS_TRY(ms_json_finish(r)); // the text is judged as JSON before its meaning is
 	MS_TRY(find_model(snapshot, info, item));
 	if (!item->have_features) {
 		ms_errinfo_set_field(info, fields[FIELD_FEATURES]);
@@ -162,8 +161,6 @@ static void decode(struct predict_state *s)
 	ms_json_reader_init(&r, o->x->req.body, &limits, o->x->arena, &o->info);
 	o->err = ms_predict_read(&r, ms_offload_snapshot(o), o->serve->options.max_rows, o->x->arena, &o->info,
 				 &s->item);
-	if (o->err == MS_OK)
-		o->err = ms_json_finish(&r);
 	s->sample.input_ns = ms_clock_mono_ns() - start;
 	s->decoded = true;
 }

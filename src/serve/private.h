@@ -90,7 +90,7 @@ struct predict_item {
 	struct slice features; // raw text, while the model is not known yet
 	bool have_features;
 };
-// Reads the members of one request object; unknown members are refused.
+// Reads the reader's whole text, one request object; unknown members are refused.
 MS_MUST_USE enum ms_err ms_predict_read(struct json_reader *r, const struct snapshot *snapshot, size_t max_rows,
 					struct arena *arena, struct errinfo *info, struct predict_item *item);
 // Writes "predictions", "model", "model_version" into the open object; fills the sample's times.

@@ -209,18 +209,32 @@ static enum ms_err json_element(struct walk *w, struct json_reader *r, enum json
 	return w->on_number(w->arg, w->count++, value, w->info);
 }
 
-// Flat or nested: brackets carry no meaning beyond their number of elements.
-static enum ms_err json_array(struct walk *w, struct json_reader *r, size_t depth)
+static enum ms_err wrong_nesting(struct walk *w)
 {
-	if (depth > MS_TENSOR_MAX_DIMS)
-		return wrong_element(w, "is nested deeper than its shape");
+	ms_errinfo_set_field(w->info, w->tensor->name);
+	return ms_fail(w->info, MS_ERR_PREDICT_SHAPE,
+		       "input '%.*s': its 'data' must be flat or nested as its shape says (element %zu)",
+		       MS_SLICE_ARG(w->tensor->name), w->count);
+}
+
+// Flat, or nested exactly as the shape says: the first item of the outermost array decides (`*nested`).
+static enum ms_err json_array(struct walk *w, struct json_reader *r, size_t depth, bool *nested)
+{
+	size_t items = 0;
 	if (!ms_json_enter_array(r))
 		return r->err;
-	while (ms_json_next_item(r)) {
+	for (; ms_json_next_item(r); items++) {
 		enum json_type got = ms_json_peek(r);
-		MS_TRY(got == JSON_ARRAY ? json_array(w, r, depth + 1) : json_element(w, r, got));
+		if (depth == 1 && items == 0)
+			*nested = got == JSON_ARRAY;
+		bool inner = *nested && depth < w->tensor->dims;
+		if (got != JSON_INVALID && inner != (got == JSON_ARRAY))
+			return wrong_nesting(w);
+		MS_TRY(inner ? json_array(w, r, depth + 1, nested) : json_element(w, r, got));
 	}
-	return r->err;
+	if (r->err != MS_OK)
+		return r->err;
+	return *nested && items != w->tensor->shape[depth - 1] ? wrong_nesting(w) : MS_OK;
 }
 
 static enum ms_err walk_json(struct walk *w)
@@ -230,8 +244,10 @@ static enum ms_err walk_json(struct walk *w)
 	limits.max_bytes = SIZE_MAX; // the body was bounded
 	if (w->tensor->type == TENSOR_FP16 || w->tensor->type == TENSOR_BF16)
 		return wrong_element(w, "FP16 and BF16 have no JSON form: send them as binary data");
+	bool nested = false;
+	limits.allow_nan = true; // as in the whole request
 	ms_json_reader_init(&r, w->tensor->json, &limits, w->arena, w->info);
-	MS_TRY(json_array(w, &r, 1));
+	MS_TRY(json_array(w, &r, 1, &nested));
 	MS_TRY(ms_json_finish(&r));
 	return w->count == w->tensor->elements ? MS_OK : wrong_total(w, "");
 }
