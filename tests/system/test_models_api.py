@@ -143,11 +143,7 @@ def test_ubjson(own):
 
 
 def test_multipart_with_metadata(own):
-<<<<<<< HEAD
     metadata = {"description": "a step", "owner": {"team": "b"}, "training": {"rows": 5}}
-=======
-    metadata = {"description": "a step", "training": {"rows": 5}}
->>>>>>> main
     files = {"model": ("my-model.txt", constant_model(3), "application/octet-stream"), "metadata": ("metadata.json", json.dumps(metadata), "application/json")}
     answer = own.put("/api/v1/models/step/versions/v1", files=files)
     assert answer.status_code == 201, answer.text
@@ -231,8 +227,8 @@ def test_broken_push_names_the_fault(own):
     assert "leaf_value" in document["error"] or document.get("details", {}).get("line"), document
 
 
-@pytest.mark.parametrize("query", ["?format=pickle", "?format=", "?format=LIGHTGBM"])
-def test_unknown_format(own, query):
+@pytest.mark.parametrize("query", ["?format=pickle", "?format=", "?format=LIGHTGBM", "?fromat=lightgbm-text"])
+def test_unknown_format_or_parameter(own, query):
     check_error(push(own, "step", constant_model(1), "v1", query), 400)
     assert store_listing(own.models) == {}
 
@@ -277,11 +273,7 @@ def test_longest_names_are_taken(own):
 @pytest.mark.parametrize("case", ["put", "post"])
 def test_concurrent_pushes_of_one_version(make_server, case):
     """PUT: exactly one wins and its bytes serve. POST: each gets a version of its own."""
-<<<<<<< HEAD
     own = make_server("--models.poll=0", "--models.policy=all")
-=======
-    own = make_server("--models.policy=all")
->>>>>>> main
     answers, barrier = [None] * 8, threading.Barrier(8)
 
     def one(i):
@@ -377,6 +369,7 @@ ALIASES = [
     ("unknown model", "stop", "champion", {"version": "v1"}, 404, "model.not_found"),
     ("no version", "step", "champion", {}, 400, None),
     ("version is a list", "step", "champion", {"version": ["v1"]}, 400, None),
+    ("unknown field", "step", "champion", {"version": "v1", "wight": 5}, 400, None),
     ("alias to an alias", "step", "other", {"version": "champion"}, 404, None),
     ("bad name", "step", ".x", {"version": "v1"}, 400, None),
 ]
@@ -532,15 +525,10 @@ def test_policy_says_which_versions_are_loaded_at_start(make_server, tmp_path, p
     assert len([e for e in index if e["name"] == "step"]) == loaded
 
 
-<<<<<<< HEAD
 def test_version_that_the_policy_leaves_out_is_told_so_and_an_alias_loads_it(make_server, tmp_path):
-=======
-def test_policy_given_loads_the_named_versions_and_aliases(make_server, tmp_path):
->>>>>>> main
     store = tmp_path / "models"
     for value in (1, 2, 3):
         put_version(store, "step", f"v{value}", constant_model(value))
-<<<<<<< HEAD
     own = make_server(models=store)
     check_error(own.predict("step", [0], version="v1"), 503, "model.not_ready", words=["v1", "models.policy"])
     set_alias(own, "step", "champion", "v1")
@@ -556,11 +544,3 @@ def test_given_versions_are_loaded_and_no_others(make_server, tmp_path):
     own = make_server("--models.policy=given", "--models.versions=step:v2", models=store)
     assert own.predictions("step", [0], version="v2") == [2.0]
     check_error(own.predict("other", [0]), 503, "model.not_ready")
-=======
-    (store / "step/aliases.json").write_text('{"champion": "v1"}')
-    own = make_server("--models.policy=given", "--models.versions=step:v2", models=store)
-    assert own.predictions("step", [0]) == [2.0]
-    assert own.predict("step", [0], version="champion").json()["predictions"] == [1.0]
-    refused = own.predict("step", [0], version="v3")
-    assert refused.status_code == 503 and "models.policy" in refused.json()["error"]
->>>>>>> main

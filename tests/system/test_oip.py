@@ -153,21 +153,12 @@ def test_raw_scores_of_all_golden_rows_are_bit_identical(client, name):
 
 
 @pytest.mark.parametrize("kind", ["FP32", "FP16", "INT8", "INT16", "INT32", "INT64", "UINT8", "UINT16", "UINT32", "UINT64", "BOOL"])
-<<<<<<< HEAD
 @pytest.mark.parametrize("packed", [False, True], ids=["json", "binary"])
 def test_every_numeric_datatype_is_converted(server, client, kind, packed):
     if kind == "FP16" and not packed:
         pytest.skip("FP16 has no JSON form (1.1)")
     rows = [[(i * 7 + j) % (2 if kind == "BOOL" else 100) for j in range(13)] for i in range(4)]
     _, outputs = client.infer("wine", [Tensor("x", np.array(rows).astype({"BOOL": "?"}.get(kind, "f8")), kind, binary=packed)], outputs=["raw"])
-=======
-@pytest.mark.parametrize("as_binary", [False, True], ids=["json", "binary"])
-def test_every_numeric_datatype_is_converted(server, client, kind, as_binary):
-    if kind == "FP16" and not as_binary:
-        pytest.skip("FP16 has no JSON form (1.1)")
-    rows = [[(i * 7 + j) % (2 if kind == "BOOL" else 100) for j in range(13)] for i in range(4)]
-    _, outputs = client.infer("wine", [Tensor("x", np.array(rows).astype({"BOOL": "?"}.get(kind, "f8")), kind, binary=as_binary)], outputs=["raw"])
->>>>>>> main
     assert np.array_equal(outputs["raw"], np.array(server.predictions("wine", rows, output="raw")))
 
 
@@ -244,17 +235,10 @@ def test_raw_request_needs_a_model_of_one_input(client):
 
 
 @pytest.mark.parametrize("encoding", ["gzip", "zstd"])
-<<<<<<< HEAD
 @pytest.mark.parametrize("packed", [False, True], ids=["json", "binary"])
 def test_compressed_body(server, client, encoding, packed):
     """The JSON length is that of the decompressed body."""
     _, outputs = client.infer("wine", [matrix(WINE, binary=packed)], encoding=encoding)
-=======
-@pytest.mark.parametrize("as_binary", [False, True], ids=["json", "binary"])
-def test_compressed_body(server, client, encoding, as_binary):
-    """The JSON length is that of the decompressed body."""
-    _, outputs = client.infer("wine", [matrix(WINE, binary=as_binary)], encoding=encoding)
->>>>>>> main
     assert np.array_equal(outputs["predictions"], wanted(server, "wine"))
 
 
