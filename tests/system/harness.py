@@ -540,10 +540,9 @@ def put_version(store, model, version, data, metadata=None, file="model.txt"):
 
 
 def store_listing(store):
-    """Everything below the store's folder with sizes, hidden names included."""
+    """Everything below the store's folder with sizes, hidden names included; only its lock file is left out."""
     store = Path(store)
-    return {str(p.relative_to(store)): p.stat().st_size for p in sorted(store.rglob("*"))
-            if p.is_file() and p.name != ".lock"}
+    return {str(p.relative_to(store)): p.stat().st_size for p in sorted(store.rglob("*")) if p.is_file() and p != store / ".lock"}
 
 
 # --- Metrics ---------------------------------------------------------------------------------------------------

@@ -1,0 +1,326 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`mainstay model …` and `mainstay predict`: scripts that check the status, tables for people, errors by row."""
+
+import csv
+import io
+import json
+import subprocess
+
+import numpy as np
+import pytest
+from harness import (EXAMPLE, EXAMPLE_MODELS, EXAMPLE_NAMES, EXAMPLES, clean_environment, constant_model, put_version, sha256, store_listing, ulps)
+
+OK, FAILED, USAGE = 0, 1, 2
+
+
+@pytest.fixture
+def store(tmp_path):
+    return tmp_path / "models"
+
+
+@pytest.fixture
+def cli(binary, tmp_path, store):
+    """cli("model", "list") on a store of the test's own; the completed process, output as text."""
+
+    def call(*args, models=store, stdin=""):
+        return subprocess.run([str(binary), *map(str, args), "--models", str(models)], input=stdin, capture_output=True, text=True,
+                              env=clean_environment(), cwd=tmp_path, timeout=60)
+
+    return call
+
+
+@pytest.fixture
+def model_file(tmp_path):
+    def write(value=1, name="step.txt", data=None):
+        path = tmp_path / name
+        path.write_bytes(constant_model(value) if data is None else data)
+        return path
+
+    return write
+
+
+def ok(process):
+    assert process.returncode == OK, process.stderr
+    return process.stdout
+
+
+def failed(process, status=FAILED, *words):
+    assert process.returncode == status, (process.stdout, process.stderr)
+    assert process.stderr.startswith("mainstay: ")
+    for word in words:
+        assert word in process.stderr, process.stderr
+    return process.stderr
+
+
+# --- model --------------------------------------------------------------------------------------------------
+
+
+def test_push_stores_a_version_that_the_server_serves(cli, store, model_file, make_server):
+    ok(cli("model", "push", "step", model_file(7), "--version", "v1"))
+    listing = store_listing(store)
+    assert len(listing) == 2 and "step/v1/metadata.json" in listing
+    kept = json.loads((store / "step/v1/metadata.json").read_text())
+    assert kept["sha256"] == sha256(constant_model(7)) and kept["format"] == "lightgbm-text"
+    assert make_server(models=store).predictions("step", [0]) == [7.0]
+
+
+def test_push_chooses_the_next_version_and_tells_it(cli, model_file):
+    for want in ("1", "2", "3"):
+        document = json.loads(ok(cli("model", "push", "step", model_file(1), "--json")))
+        assert document["version"] == want
+
+
+def test_push_keeps_metadata(cli, store, model_file, tmp_path):
+    (tmp_path / "about.json").write_text('{"description":"a step"}')
+    ok(cli("model", "push", "step", model_file(), "--metadata", "about.json", "--version", "v1"))
+    assert json.loads((store / "step/v1/metadata.json").read_text())["description"] == "a step"
+
+
+def test_push_of_a_version_that_is_there(cli, store, model_file):
+    ok(cli("model", "push", "step", model_file(1), "--version", "v1"))
+    before = store_listing(store)
+    failed(cli("model", "push", "step", model_file(2), "--version", "v1"), FAILED, "v1")
+    assert store_listing(store) == before
+
+
+@pytest.mark.parametrize("data", [b"", b"hello", constant_model(1)[:300], b"{}", b"\0" * 100], ids=["empty", "text", "cut", "json", "zeros"])
+def test_push_of_a_broken_file_stores_nothing(cli, store, model_file, data):
+    failed(cli("model", "push", "step", model_file(data=data)))
+    assert store_listing(store) == {}
+
+
+@pytest.mark.parametrize("args,status,words", [
+    (("push", "../x", "FILE"), FAILED, ()), (("push", ".x", "FILE"), FAILED, ()), (("push", "", "FILE"), FAILED, ()), (("push", "step", "missing.txt"), FAILED, ("missing.txt",)),
+    (("push", "step", "FILE", "--format", "pickle"), (FAILED, USAGE), ("pickle",)), (("push", "step", "FILE", "--version", "a/b"), FAILED, ()),
+    (("push", "step"), USAGE, ()), (("push", "step", "FILE", "x"), USAGE, ()), (("push", "step", "FILE", "--colour", "red"), USAGE, ("colour",)),
+    (("show", "step"), FAILED, ("step",)), (("show",), USAGE, ()), (("check", "missing.txt"), FAILED, ("missing.txt",)), (("check", "."), FAILED, ()),
+    (("alias", "step", "champion", "v1"), FAILED, ("step",)), (("remove", "step"), (FAILED, USAGE), ()), (("remove", "step", "v1"), FAILED, ("step",)),
+    (("remove", "step", "--all"), FAILED, ("step",)), (("lst",), USAGE, ("list",)),
+])
+def test_mistakes(cli, store, model_file, args, status, words):
+    process = cli("model", *[model_file() if a == "FILE" else a for a in args])
+    assert process.returncode in ([status] if isinstance(status, int) else status), process.stderr
+    assert process.stderr.startswith("mainstay: ") and all(w in process.stderr for w in words), process.stderr
+    assert store_listing(store) == {}
+
+
+def test_list_is_a_table_for_people(cli):
+    lines = ok(cli("model", "list", models=EXAMPLE_MODELS)).splitlines()
+    assert lines[0].split()[0] == "MODEL"
+    assert [line.split()[0] for line in lines[1:]] == list(EXAMPLE_NAMES)
+
+
+def test_list_as_json_has_lists_in_it(cli, store):
+    for version in ("v1", "v2"):
+        put_version(store, "step", version, constant_model(1))
+    ok(cli("model", "alias", "step", "champion", "v1"))
+    (entry,) = json.loads(ok(cli("model", "list", "--json")))
+    assert entry["name"] == "step" and entry["newest"] == "v2"
+    assert entry["versions"] == ["v2", "v1"], "a program needs a list, not a text to take apart"
+    assert entry["aliases"] == {"champion": "v1"}
+
+
+def test_list_of_an_empty_store(cli):
+    assert json.loads(ok(cli("model", "list", "--json"))) == []
+    ok(cli("model", "list"))
+
+
+@pytest.mark.parametrize("name", EXAMPLE_NAMES)
+def test_show(cli, name):
+    text = ok(cli("model", "show", name, models=EXAMPLE_MODELS))
+    assert EXAMPLE[name].metadata["format"] in text and all(f in text for f in EXAMPLE[name].names)
+    document = json.loads(ok(cli("model", "show", name, "v1.0.0", "--json", models=EXAMPLE_MODELS)))
+    assert document["metadata"]["sha256"] == EXAMPLE[name].metadata["sha256"]
+    assert [i["name"] for i in document["metadata"]["inputs"]] == EXAMPLE[name].names
+
+
+def test_show_follows_an_alias(cli, store):
+    for version in ("v1", "v2"):
+        put_version(store, "step", version, constant_model(int(version[1])))
+    ok(cli("model", "alias", "step", "champion", "v1"))
+    assert json.loads(ok(cli("model", "show", "step", "champion", "--json")))["metadata"]["version"] == "v1"
+    assert json.loads(ok(cli("model", "show", "step", "--json")))["metadata"]["version"] == "v2"
+
+
+@pytest.mark.parametrize("name", EXAMPLE_NAMES)
+def test_check_of_a_good_file(cli, name):
+    path = EXAMPLE_MODELS / name / "v1.0.0" / EXAMPLE[name].metadata["file"]
+    before = store_listing(EXAMPLE_MODELS)
+    assert EXAMPLE[name].metadata["format"] in ok(cli("model", "check", path))
+    assert json.loads(ok(cli("model", "check", path, "--json")))["metadata"]["sha256"] == EXAMPLE[name].metadata["sha256"]
+    assert store_listing(EXAMPLE_MODELS) == before
+
+
+def test_check_of_a_broken_file_says_where(cli, model_file):
+    path = model_file(data=constant_model(1).replace(b"threshold=0.5", b"threshold=abc"))
+    failed(cli("model", "check", path), FAILED, "threshold")
+
+
+def test_alias_set_moved_and_removed(cli, store):
+    for version in ("v1", "v2"):
+        put_version(store, "step", version, constant_model(1))
+    for version in ("v1", "v2"):
+        ok(cli("model", "alias", "step", "champion", version))
+        assert json.loads((store / "step/aliases.json").read_text()) == {"champion": version}
+    failed(cli("model", "alias", "step", "champion", "v9"), FAILED, "v9")
+    ok(cli("model", "alias", "step", "champion", "--remove"))
+    failed(cli("model", "show", "step", "champion"), FAILED, "champion")
+
+
+def test_remove_version_and_model(cli, store):
+    for version in ("v1", "v2"):
+        put_version(store, "step", version, constant_model(1))
+    ok(cli("model", "alias", "step", "champion", "v1"))
+    failed(cli("model", "remove", "step", "v1"), FAILED, "champion")
+    ok(cli("model", "remove", "step", "v2"))
+    assert not (store / "step/v2").exists() and (store / "step/v1").exists()
+    ok(cli("model", "remove", "step", "--all"))
+    assert store_listing(store) == {}
+
+
+def test_two_pushes_at_once_store_one_version(binary, cli, store, model_file, tmp_path):
+    files = [model_file(v, f"{v}.txt") for v in range(6)]
+    running = [subprocess.Popen([str(binary), "model", "push", "race", str(f), "--version", "v1", "--models", str(store)], env=clean_environment(), cwd=tmp_path,
+                                stdout=subprocess.PIPE, stderr=subprocess.PIPE) for f in files]
+    for p in running:
+        p.communicate(timeout=60)
+    assert sorted(p.returncode for p in running) == [0, 1, 1, 1, 1, 1]
+    winner = [p.returncode for p in running].index(0)
+    assert json.loads((store / "race/v1/metadata.json").read_text())["sha256"] == sha256(constant_model(winner))
+
+
+def test_server_and_command_line_share_the_store(cli, make_server, store, model_file):
+    own = make_server("--models.poll=50ms", models=store)
+    ok(cli("model", "push", "step", model_file(3), "--version", "v1"))
+    own.wait_model("step")
+    assert own.predictions("step", [0]) == [3.0]
+    own.put("/api/v1/models/step/versions/v2", constant_model(4), headers={"Content-Type": "application/octet-stream"})
+    assert json.loads(ok(cli("model", "show", "step", "--json")))["metadata"]["version"] == "v2"
+
+
+# --- predict ------------------------------------------------------------------------------------------------
+
+
+def as_csv(records, names):
+    out = io.StringIO()
+    writer = csv.DictWriter(out, names, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows({k: "" if v is None else v for k, v in r.items()} for r in records)
+    return out.getvalue()
+
+
+def close(name, got, want):
+    got, want = np.atleast_1d(got), np.atleast_1d(want)
+    kind, limit = {"penguins": (np.float64, 0), "breast-cancer": (np.float32, 2), "wine": (np.float64, 8)}[name]
+    return len(got) == len(want) and all(ulps(g, w, kind) <= limit for g, w in zip(got, want))
+
+
+@pytest.mark.parametrize("way", ["csv", "csv stdin", "csv -", "jsonl", "jsonl stdin"])
+@pytest.mark.parametrize("name", EXAMPLE_NAMES)
+def test_golden_predictions(cli, tmp_path, name, way):
+    example = EXAMPLE[name]
+    text = as_csv(example.records, example.names) if "csv" in way else "".join(json.dumps(r) + "\n" for r in example.records)
+    args = ["predict"]
+    if way in ("csv", "jsonl"):
+        (tmp_path / f"rows.{way}").write_text(text)
+        args.append(f"rows.{way}")
+        text = ""
+    elif way == "csv -":
+        args.append("-")
+    lines = ok(cli(*args, "--model", name, models=EXAMPLE_MODELS, stdin=text)).splitlines()
+    if "csv" in way:
+        got = [[float(v) for v in line.split(",")] for line in lines[1:]]
+    else:
+        got = [json.loads(line)["prediction"] for line in lines]
+    assert len(got) == len(example.predictions)
+    assert all(close(name, g, w) for g, w in zip(got, example.predictions))
+
+
+@pytest.mark.parametrize("name", EXAMPLE_NAMES)
+def test_command_line_and_server_say_the_same(cli, server, name):
+    rows = EXAMPLES / name / "rows.csv"
+    lines = ok(cli("predict", rows, "--model", name, models=EXAMPLE_MODELS)).splitlines()[1:]
+    with open(rows, newline="") as file:
+        records = [{k: (None if v == "" else v if t["type"] == "category" else float(v)) for (k, v), t in zip(r.items(), EXAMPLE[name].metadata["inputs"])}
+                   for r in csv.DictReader(file)]
+    got = server.predictions(name, records)
+    assert [[float(v) for v in line.split(",")] for line in lines] == [g if isinstance(g, list) else [g] for g in got]
+
+
+def test_a_file_as_model(cli, model_file):
+    assert ok(cli("predict", "--model", model_file(5), stdin="x\n1\n2\n")).splitlines() == ["prediction", "5", "5"]
+
+
+def test_rows_as_json_arrays(cli, model_file):
+    lines = ok(cli("predict", "--model", model_file(5), "--format", "jsonl", stdin="[1]\n[2]\n")).splitlines()
+    assert [json.loads(line)["prediction"] for line in lines] == [5.0, 5.0]
+
+
+@pytest.mark.parametrize("output", ["raw", "probability", "label", "leaf"])
+def test_output(cli, server, output):
+    text = "".join(json.dumps(r) + "\n" for r in EXAMPLE["wine"].records)
+    lines = ok(cli("predict", "--model", "wine", "--output", output, "--format", "jsonl", models=EXAMPLE_MODELS, stdin=text)).splitlines()
+    assert [json.loads(line)["prediction"] for line in lines] == server.predictions("wine", EXAMPLE["wine"].records, output=output)
+
+
+def test_rows_with_errors_are_named_by_number_and_the_others_answered(cli, model_file):
+    process = cli("predict", "--model", model_file(5), stdin="x\n1\nabc\n2\nNaN\n\"\"\n")
+    error = failed(process, FAILED, "row 2 (line 3)", "row 4 (line 5)")
+    assert "row 1" not in error and "row 3" not in error and "'x'" in error
+    assert process.stdout == "prediction\n5\n\n5\n\n5\n"
+
+
+def test_json_lines_with_errors(cli, model_file):
+    rows = ['{"x":1}', '{"x":"a"}', '{"y":1}', "{", "[1,2]", '{"x":2}']
+    process = cli("predict", "--model", model_file(5), "--format", "jsonl", stdin="\n".join(rows) + "\n")
+    error = failed(process, FAILED, "row 2 (line 2)", "row 3 (line 3)", "row 4 (line 4)", "row 5 (line 5)")
+    assert "row 0" not in error, "rows are counted in one way only"
+    got = [json.loads(line)["prediction"] for line in process.stdout.splitlines()]
+    assert got == [5.0, None, None, None, None, 5.0]
+
+
+CSV = [
+    ("quoted fields", 'x,"y"\n"1","2"\n', 1), ("CRLF", "x,y\r\n1,2\r\n", 1), ("no newline at the end", "x,y\n1,2", 1), ("columns swapped", "y,x\n9,1\n", 1),
+    ("byte order mark", "\ufeffx,y\n1,2\n", 1), ("only a header", "x,y\n", 0),
+]
+
+
+@pytest.mark.parametrize("text,rows", [c[1:] for c in CSV], ids=[c[0] for c in CSV])
+def test_csv_spellings(cli, tmp_path, text, rows):
+    from harness import lightgbm_model
+    (tmp_path / "two.txt").write_bytes(lightgbm_model(10.0, 20.0, threshold=5.0, names=("x", "y")))
+    assert ok(cli("predict", "--model", "./two.txt", "--format", "csv", stdin=text)).splitlines() == ["prediction"] + ["10"] * rows
+
+
+@pytest.mark.parametrize("text,word", [("", ""), ("x,z\n1,2\n", "z"), ("x,x\n1,2\n", "x"), ('x\n"1\n', ""), ("x\n1\0\n", "")], ids=["empty", "unknown column", "column twice", "open quote", "NUL"])
+def test_bad_csv(cli, model_file, text, word):
+    failed(cli("predict", "--model", model_file(5), "--format", "csv", stdin=text), FAILED, word)
+
+
+def test_extra_columns_may_be_ignored(cli, model_file):
+    assert ok(cli("predict", "--model", model_file(5), "--ignore-extra", stdin="id,x\n7,1\n")).splitlines() == ["prediction", "5"]
+
+
+@pytest.mark.parametrize("args,status", [((), USAGE), (("--model", "none"), FAILED), (("--model", "wine", "--version", "v9"), FAILED), (("--model", "penguins", "--output", "label"), FAILED),
+                                         (("--model", "wine", "--output", "x"), USAGE), (("--model", "wine", "--format", "xml"), USAGE), (("nofile.csv", "--model", "wine"), FAILED)])
+def test_predict_mistakes(cli, args, status):
+    process = cli("predict", *args, models=EXAMPLE_MODELS, stdin="x\n1\n")
+    assert process.returncode in (FAILED, USAGE) and process.stderr.startswith("mainstay: "), process.stderr
+    assert process.returncode == status and process.stdout == ""
+
+
+def test_a_hundred_thousand_rows_stream_in_little_memory(binary, model_file, tmp_path):
+    """Rows pass through: a pipe that is read late does not make the program hold everything."""
+    text = "x\n" + "1.5\n" * 100000
+    process = subprocess.run([str(binary), "predict", "--model", str(model_file(5))], input=text, capture_output=True, text=True, env=clean_environment(), cwd=tmp_path, timeout=60)
+    assert process.returncode == 0 and process.stdout == "prediction\n" + "5\n" * 100000
+
+
+def test_output_that_nobody_reads_ends_it(binary, model_file, tmp_path):
+    rows = tmp_path / "rows.csv"
+    rows.write_text("x\n" + "1.5\n" * 300000)
+    with subprocess.Popen([str(binary), "predict", str(rows), "--model", str(model_file(5))], stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=clean_environment(), cwd=tmp_path) as process:
+        process.stdout.readline()
+        process.stdout.close()
+        process.stderr.read()
+        assert process.wait(20) != 0
