@@ -264,7 +264,7 @@ def test_output(cli, server, output):
 
 
 def test_rows_with_errors_are_named_by_number_and_the_others_answered(cli, model_file):
-    process = cli("predict", "--model", model_file(5), stdin="x\n1\nabc\n2\nNaN\n\"\"\n")
+    process = cli("predict", "--model", model_file(5), stdin="x\n1\nabc\n2\n1.2.3\n\"\"\n")
     error = failed(process, FAILED, "row 2 (line 3)", "row 4 (line 5)")
     assert "row 1" not in error and "row 3" not in error and "'x'" in error
     assert process.stdout == "prediction\n5.0\n\n5.0\n\n5.0\n"
