@@ -202,7 +202,7 @@ def test_request_examples_work(document, module_server):
             answer = module_server.request(method.upper(), path.format(**values), json=content["example"])
             assert answer.status_code < 300, f"{method} {path}: {answer.text}"
             tried += 1
-    assert tried >= 2
+    assert tried
 
 
 def test_docs_is_a_page(server):

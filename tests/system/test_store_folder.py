@@ -144,7 +144,7 @@ def test_broken_metadata_is_told_and_harms_no_other_model(own, metadata):
     put_version(own.models, "bad", "v1", constant_model(1), metadata)
     put_version(own.models, "good", "v1", constant_model(2))
     wait_answer(own, "good", 2)
-    wait_until(lambda: ("bad", "v1") in index(own) and index(own)["bad", "v1"].get("reason"), what="a reason")
+    wait_until(lambda: ("bad", "v1") in index(own) and index(own)["bad", "v1"].get("reason"), 5, "a reason")
     assert index(own)["bad", "v1"]["state"] == "UNAVAILABLE"
     assert health(own) == "degraded"
 
@@ -152,7 +152,7 @@ def test_broken_metadata_is_told_and_harms_no_other_model(own, metadata):
 def test_inputs_of_metadata_name_the_columns(own):
     put_version(own.models, "step", "v1", constant_model(1), {"inputs": [{"name": "size"}]})
     wait_until(lambda: own.predict("step", {"size": 1}).status_code == 200, what="the model")
-    check_error(own.predict("step", {"x": 1}), 400, "predict.unknown_feature", words="size")
+    check_error(own.predict("step", {"x": 1}), 400, "predict.unknown_feature", field="x")
 
 
 def test_alias_edited_in_the_folder(own):
