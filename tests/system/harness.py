@@ -2,6 +2,7 @@
 """What the system tests share: the server as a process, raw HTTP over a socket, small models, and checks of answers."""
 
 import collections
+import ctypes
 import datetime
 import hashlib
 import json
@@ -25,6 +26,8 @@ GOLDEN = ROOT / "tests" / "golden"
 EXAMPLE_MODELS = EXAMPLES / "models"
 EXAMPLE_NAMES = ("breast-cancer", "penguins", "wine")
 START_SECONDS = 20
+LIBC = ctypes.CDLL(None)
+PR_SET_PDEATHSIG = 1
 ANSWER_SECONDS = 20
 
 sys.path.insert(0, str(GOLDEN))
@@ -97,7 +100,8 @@ class Server:
     # Starting and stopping
 
     def spawn(self):
-        def limit():
+        def prepare():
+            LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)  # a test run that is killed leaves no server behind
             for name, value in self.limits.items():
                 resource.setrlimit(name, value)
 
@@ -105,7 +109,7 @@ class Server:
         self.ended = False
         self.process = subprocess.Popen(
             self.args, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env=self.env,
-            cwd=self.cwd, preexec_fn=limit if self.limits else None)
+            cwd=self.cwd, preexec_fn=prepare)
         self.reader = threading.Thread(target=self.read_log, args=(self.process.stderr,), daemon=True)
         self.reader.start()
         return self

@@ -264,7 +264,7 @@ def test_output(cli, server, output):
 
 
 def test_rows_with_errors_are_named_by_number_and_the_others_answered(cli, model_file):
-    process = cli("predict", "--model", model_file(5), stdin="x\n1\nabc\n2\nNaN\n\"\"\n")
+    process = cli("predict", "--model", model_file(5), stdin="x\n1\nabc\n2\n1.2.3\n\"\"\n")
     error = failed(process, FAILED, "row 2 (line 3)", "row 4 (line 5)")
     assert "row 1" not in error and "row 3" not in error and "'x'" in error
     assert process.stdout == "prediction\n5.0\n\n5.0\n\n5.0\n"
@@ -309,13 +309,11 @@ def test_predict_mistakes(cli, args, status):
     assert process.returncode == status and process.stdout == ""
 
 
-def test_a_hundred_thousand_rows_stream_in_little_memory(binary, model_file, tmp_path):
-    """Rows pass through: a pipe that is read late does not make the program hold everything."""
+def test_a_hundred_thousand_rows_pass_through(binary, model_file, tmp_path):
     text = "x\n" + "1.5\n" * 100000
     process = subprocess.run([str(binary), "predict", "--model", str(model_file(5))], input=text, capture_output=True, text=True, env=clean_environment(), cwd=tmp_path, timeout=60)
-    # Compared outside the assertion: explaining a difference of this size would take minutes.
     same = process.stdout == "prediction\n" + "5.0\n" * 100000
-    assert process.returncode == 0 and same
+    assert process.returncode == 0 and same, f"{len(process.stdout)} characters: {process.stdout[:100]}"
 
 
 def test_output_that_nobody_reads_ends_it(binary, model_file, tmp_path):

