@@ -254,8 +254,8 @@ static enum ms_err parse_metadata(const struct served_source *source, struct are
 				  const struct json_value **ret_metadata)
 {
 	*ret_metadata = NULL;
-	if (source->metadata.n == 0)
-		return MS_OK;
+	if (source->metadata.p == NULL)
+		return MS_OK; // an empty file is no JSON, and said so below
 	struct json_limits limits = MS_JSON_DEFAULT_LIMITS;
 	limits.max_bytes = METADATA_MAX_BYTES;
 	struct errinfo why;
