@@ -333,8 +333,9 @@ TEST(server_writes_error_documents)
 	client_consume(&c, a.bytes);
 	CHECK_INT(client_ask(&c, GET("/broken"), &a), 500);
 	client_consume(&c, a.bytes);
-	CHECK_INT(client_ask(&c, GET("/items/%2e%2e"), &a), 400);
-	client_consume(&c, a.bytes);
+	CHECK_INT(client_ask(&c, GET("/items/%2e%2e"), &a), 400); // and closes
+	client_close(&c);
+	client_connect(&c, kit.port);
 	// Before there is a request the same document tells what is wrong.
 	CHECK_INT(client_ask(&c, "GET / HTTP/1.1\r\nHost : t\r\n\r\n", &a), 400);
 	CHECK(ms_slice_starts_with(a.body, MS_SLICE_LIT("{\"error\":\"")));
