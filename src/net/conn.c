@@ -172,6 +172,7 @@ static void on_closed(uv_handle_t *handle)
 		ms_exchange_note_gone(c->work); // may release the connection
 	else
 		ms_conn_release(c);
+	ms_net_loop_check_drained(nl);
 }
 
 void ms_conn_close(struct conn *c)
