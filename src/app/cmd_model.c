@@ -158,6 +158,35 @@ static enum ms_err add_model(struct table *table, struct arena *arena, const str
 	return err;
 }
 
+static void list_json(const struct store_model *models, size_t count, struct buf *out)
+{
+	struct json_writer w;
+	ms_json_writer_init(&w, out);
+	ms_json_begin_array(&w);
+	for (size_t m = 0; m < count; m++) {
+		ms_json_begin_object(&w);
+		ms_json_key_lit(&w, "name");
+		ms_json_str(&w, models[m].name);
+		ms_json_key_lit(&w, "newest");
+		ms_json_str(&w, models[m].versions[0].version);
+		ms_json_key_lit(&w, "versions");
+		ms_json_begin_array(&w);
+		for (size_t i = 0; i < models[m].version_count; i++)
+			ms_json_str(&w, models[m].versions[i].version);
+		ms_json_end_array(&w);
+		ms_json_key_lit(&w, "aliases");
+		ms_json_begin_object(&w);
+		for (size_t i = 0; i < models[m].alias_count; i++) {
+			ms_json_key(&w, models[m].aliases[i].alias);
+			ms_json_str(&w, models[m].aliases[i].version);
+		}
+		ms_json_end_object(&w);
+		ms_json_end_object(&w);
+	}
+	ms_json_end_array(&w);
+	ms_buf_append_char(out, '\n');
+}
+
 static enum cli_exit run_list(struct cli *cli)
 {
 	static const struct table_column columns[] = {
@@ -188,7 +217,7 @@ static enum cli_exit run_list(struct cli *cli)
 		return ms_cli_fail(cli, &info);
 	ms_buf_init(&out, OUTPUT_MAX);
 	if (json)
-		ms_table_write_json(&table, &out);
+		list_json(models, count, &out);
 	else if (count > 0)
 		ms_table_write_text(&table, ms_width_of_terminal(cli->out), &out);
 	status = ms_cli_print(cli, &out);

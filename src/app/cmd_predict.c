@@ -10,7 +10,6 @@
 #include "app/progress.h"
 #include "registry/registry.h"
 #include "rt/rt.h"
-#include "serve/csv.h"
 #include "serve/serve.h"
 #include "json/json.h"
 

@@ -250,9 +250,29 @@ static enum ms_err start(struct run *run, struct errinfo *info)
 	return watch_signals(run);
 }
 
+// "127.0.0.1:8080", "[::1]:8080", "localhost:8080", "unix:/path", with or without https:// in front.
+static bool is_local(const char *address)
+{
+	static const char *const local[] = {"127.", "[::1]", "localhost:", "unix:"};
+	struct slice text = ms_slice_cstr(address), https = MS_SLICE_LIT("https://");
+	if (ms_slice_starts_with(text, https))
+		text = ms_slice_sub(text, https.n, text.n);
+	for (size_t i = 0; i < MS_ARRAY_LEN(local); i++) {
+		if (ms_slice_starts_with(text, ms_slice_cstr(local[i])))
+			return true;
+	}
+	return false;
+}
+
 static void say_listening(const struct run *run)
 {
 	const struct app *app = &run->app;
+	for (size_t i = 0; i < run->addresses.count; i++) {
+		if (!is_local(run->addresses.items[i]))
+			ms_log(app->log, LOG_WARN,
+			       "this address is reachable from other machines, and nothing authenticates them",
+			       MS_LOG_CSTR("server.address", run->addresses.items[i]));
+	}
 	for (size_t i = 0; i < run->addresses.count; i++)
 		ms_log(app->log, LOG_INFO, "listening", MS_LOG_CSTR("server.address", run->addresses.items[i]),
 		       MS_LOG_INT("server.port", (int64_t)ms_http_server_port(app->server, i)),

@@ -12,14 +12,14 @@ struct shortest {
 };
 
 // The whole part of power * c / 2^128, its lowest bit set when there is a fraction: enough to compare with
-// whole numbers. The power is truncated; adding one to it errs by less than one unit of `middle`, so that 1
-// still means none (section 9 of the paper).
+// whole numbers. The power is rounded up, which adds less than one unit of `middle`: a whole result has zero
+// there, and no other one comes so near to a whole number (section 9 of the paper).
 static uint64_t multiply_round_to_odd(struct power power, uint64_t c)
 {
 	unsigned __int128 low = (unsigned __int128)c * power.lo;
 	unsigned __int128 product = (unsigned __int128)c * power.hi + (uint64_t)(low >> 64);
 	uint64_t middle = (uint64_t)product;
-	return (uint64_t)(product >> 64) | (middle > 1);
+	return (uint64_t)(product >> 64) | (middle != 0);
 }
 
 // For c * 2^q > 0; `lowest` says that c is the smallest of its exponent: the number below is half as far away.

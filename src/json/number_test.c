@@ -442,6 +442,17 @@ TEST(number_shortest)
 		if (!check_shortest(value, false) || !check_shortest((double)(float)value, true))
 			return;
 	}
+	// Short decimals, some of which lie on the very end of an interval, as 1e23 does.
+	for (int e = -30; e <= 60; e++) {
+		for (int m = 1; m < 100; m++) {
+			double value;
+			char text[16];
+			int n = snprintf(text, sizeof(text), "%de%d", m, e);
+			REQUIRE(ms_number_parse_f64(ms_slice(text, (size_t)n), &value));
+			if (!check_shortest(value, false) || (e < 35 && !check_shortest((double)(float)value, true)))
+				return;
+		}
+	}
 	for (int e = -1074; e <= 1023; e++) {
 		if (!check_shortest(ldexp(1, e), false))
 			return;
@@ -473,6 +484,7 @@ TEST(number_notation)
 		{1e20, "100000000000000000000.0"},
 		{1e21, "1e21"},
 		{1e22, "1e22"},
+		{1e23, "1e23"},
 		{1.25e22, "1.25e22"},
 		{1e-7, "1e-7"},
 		{5e-324, "5e-324"},

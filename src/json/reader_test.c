@@ -532,7 +532,7 @@ TEST(reader_sees_every_byte_of_a_string)
 
 TEST(reader_takes_white_space_everywhere)
 {
-	char text[400];
+	char text[1024];
 	for (int n = 0; n < 40; n++) {
 		char w[64];
 		for (int i = 0; i < n; i++)

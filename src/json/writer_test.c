@@ -112,7 +112,7 @@ TEST(writer_takes_linear_time_for_invalid_utf8)
 	ms_buf_init(&out, 4 * (size_t)COUNT);
 	struct json_writer w;
 	ms_json_writer_init(&w, &out);
-	ms_json_str(&w, ms_slice(bytes, COUNT)); // hours, if each byte looked at all that follow
+	ms_json_str(&w, ms_slice(bytes, COUNT)); // half an hour, if each byte looked at all that follow
 	CHECK(ms_buf_ok(&out));
 	CHECK_INT(out.n, 3 * (size_t)COUNT + 2);
 	ms_buf_fini(&out);

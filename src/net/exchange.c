@@ -244,6 +244,7 @@ void ms_http_send(struct exchange *x, int status, const char *content_type)
 
 void ms_http_send_json(struct exchange *x, int status)
 {
+	ms_buf_append_char(x->body, '\n'); // so that a terminal's prompt starts on its own line
 	ms_http_send(x, status, "application/json");
 }
 

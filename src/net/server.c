@@ -88,6 +88,7 @@ static void on_idle_closed(uv_handle_t *handle)
 // The loops stand still, so this thread may run them until the handles are closed.
 static void close_handles(struct net_loop *nl)
 {
+	nl->ending = true;
 	for (size_t i = 0; nl->listeners != NULL && i < nl->server->options.listen_count; i++)
 		if (nl->listeners[i].pause != NULL)
 			ms_listener_close(&nl->listeners[i]);
@@ -219,6 +220,8 @@ void ms_http_server_free(struct http_server *server)
 static void start_loop(struct mail *mail)
 {
 	struct net_loop *nl = MS_CONTAINER_OF(mail, struct net_loop, start_mail);
+	if (nl->ending)
+		return; // the loops were stopped before this one got its start
 	nl->accepting = true;
 	for (size_t i = 0; i < nl->server->options.listen_count; i++)
 		ms_listener_start(&nl->listeners[i]);
@@ -331,6 +334,8 @@ static void stop_loop(struct mail *mail)
 {
 	struct net_loop *nl = MS_CONTAINER_OF(mail, struct net_loop, stop_mail);
 	const struct http_limits *limits = &nl->server->options.limits;
+	if (nl->ending)
+		return;
 	nl->stopping = true;
 	nl->accepting = true; // even if it was never started: close what was bound
 	for (size_t i = 0; i < nl->server->options.listen_count; i++) {

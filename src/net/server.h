@@ -156,6 +156,7 @@ struct net_loop {
 	bool accepting;
 	bool cut;
 	bool told_drained;
+	bool ending; // handles are being closed: mail that comes now opens nothing
 	struct timer *drain_timer;
 	char scratch[64 << 10]; // ciphertext and bytes to discard
 };

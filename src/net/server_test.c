@@ -230,7 +230,7 @@ TEST(server_inflates_bodies_within_bounds)
 	kit_start(&kit, &(struct kit_options){.limits = &limits});
 	struct codec_pool *pool = ms_codec_pool_new(1);
 	REQUIRE(pool != NULL);
-	for (enum content_coding coding = CODING_GZIP; coding < CODING_COUNT; coding++) {
+	for (enum content_coding coding = CODING_GZIP; coding <= CODING_ZSTD; coding++) {
 		static const size_t sizes[] = {0, 5, 60000, 900000, 2000000}; // the last is above the limit
 		for (size_t i = 0; i < MS_ARRAY_LEN(sizes); i++) {
 			struct compressor *packer;
@@ -265,7 +265,7 @@ TEST(server_inflates_bodies_within_bounds)
 			     "POST /echo HTTP/1.1\r\nHost: t\r\nContent-Encoding: br\r\nContent-Length: 2\r\n\r\nxx",
 			     &a),
 		  415);
-	CHECK_SLICE(answer_header(&a, "Accept-Encoding"), "gzip, zstd");
+	CHECK_SLICE(answer_header(&a, "Accept-Encoding"), "gzip, zstd, deflate");
 	client_consume(&c, a.bytes);
 	CHECK_INT(client_ask(&c,
 			     "POST /echo HTTP/1.1\r\nHost: t\r\nContent-Encoding: gzip\r\nContent-Length: 2\r\n\r\nxx",
@@ -333,8 +333,9 @@ TEST(server_writes_error_documents)
 	client_consume(&c, a.bytes);
 	CHECK_INT(client_ask(&c, GET("/broken"), &a), 500);
 	client_consume(&c, a.bytes);
-	CHECK_INT(client_ask(&c, GET("/items/%2e%2e"), &a), 400);
-	client_consume(&c, a.bytes);
+	CHECK_INT(client_ask(&c, GET("/items/%2e%2e"), &a), 400); // and closes
+	client_close(&c);
+	client_connect(&c, kit.port);
 	// Before there is a request the same document tells what is wrong.
 	CHECK_INT(client_ask(&c, "GET / HTTP/1.1\r\nHost : t\r\n\r\n", &a), 400);
 	CHECK(ms_slice_starts_with(a.body, MS_SLICE_LIT("{\"error\":\"")));

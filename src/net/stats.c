@@ -102,7 +102,8 @@ static bool should_log(const struct work *w)
 		break;
 	}
 	const struct route *route = w->x.req.route;
-	bool quiet = route != NULL && (route->flags & ROUTE_QUIET) != 0 && w->status < 500;
+	// 503 is how a probe says "not ready", which is no error of the server.
+	bool quiet = route != NULL && (route->flags & ROUTE_QUIET) != 0 && (w->status < 500 || w->status == 503);
 	return !quiet || ms_log_enabled(options->log, LOG_DEBUG);
 }
 

@@ -107,8 +107,12 @@ typedef enum ms_err load_fn(SSL_CTX *ctx, BIO *bio, const char *path, struct err
 static enum ms_err load_file(SSL_CTX *ctx, const char *path, load_fn *load, struct errinfo *info)
 {
 	struct slice bytes;
-	MS_TRY(ms_file_read(path, MAX_PEM_BYTES, info, &bytes));
-	enum ms_err err = MS_ERR_NO_MEMORY;
+	struct errinfo why;
+	ms_errinfo_init(&why);
+	enum ms_err err = ms_file_read(path, MAX_PEM_BYTES, &why, &bytes);
+	if (err != MS_OK)
+		return ms_fail(info, err, "TLS %s: %.*s", load == load_key ? "key" : "certificate", 400, why.message);
+	err = MS_ERR_NO_MEMORY;
 	BIO *bio = BIO_new_mem_buf(bytes.p, (int)bytes.n);
 	ERR_clear_error();
 	if (bio != NULL)

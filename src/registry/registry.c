@@ -157,6 +157,8 @@ static void add_series(const struct registry *registry, struct served_model *ser
 	served->predictions_ok = ms_metrics_series(registry->predictions, ok);
 	served->predictions_failed = ms_metrics_series(registry->predictions, failed);
 	served->duration = ms_metrics_series(registry->durations, &served->name);
+	served->predictions_family = registry->predictions;
+	served->duration_family = registry->durations;
 	if (served->predictions_failed == NULL || served->duration == NULL)
 		served->predictions_ok = NULL; // ms_served_record looks at this one
 }
@@ -439,10 +441,30 @@ static struct publication *publication_new(struct registry *registry, struct reg
 	return p;
 }
 
+// Marks what the new snapshot no longer knows, so that its metrics end with it.
+static void mark_gone(const struct snapshot *old, const struct snapshot *next)
+{
+	for (size_t m = 0; m < old->model_count; m++) {
+		const struct live_model *model = ms_snapshot_model(next, old->models[m].name);
+		for (size_t v = 0; v < old->models[m].version_count; v++) {
+			struct served_model *served = old->models[m].versions[v].served;
+			bool known = false;
+			for (size_t i = 0; model != NULL && i < model->version_count; i++)
+				known = known ||
+					ms_slice_eq(model->versions[i].version, old->models[m].versions[v].version);
+			if (served == NULL || known)
+				continue;
+			atomic_store(&served->model_gone, model == NULL);
+			atomic_store(&served->version_gone, true);
+		}
+	}
+}
+
 // Takes over the reference to `snapshot`, which becomes the latest.
 static void publish(struct publication *p, struct snapshot *snapshot)
 {
 	struct registry *registry = p->registry;
+	mark_gone(registry->latest, snapshot);
 	ms_snapshot_unref(registry->latest);
 	registry->latest = snapshot;
 	p->snapshot = ms_snapshot_ref(snapshot);

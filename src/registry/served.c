@@ -254,8 +254,8 @@ static enum ms_err parse_metadata(const struct served_source *source, struct are
 				  const struct json_value **ret_metadata)
 {
 	*ret_metadata = NULL;
-	if (source->metadata.n == 0)
-		return MS_OK;
+	if (source->metadata.p == NULL)
+		return MS_OK; // an empty file is no JSON, and said so below
 	struct json_limits limits = MS_JSON_DEFAULT_LIMITS;
 	limits.max_bytes = METADATA_MAX_BYTES;
 	struct errinfo why;
@@ -328,10 +328,24 @@ struct served_model *ms_served_ref(struct served_model *served)
 	return served;
 }
 
+// Nobody counts with the series any more, and the model they speak of is gone.
+static void end_series(const struct served_model *served)
+{
+	const struct slice ok[] = {served->name, served->version, MS_SLICE_LIT("success")};
+	const struct slice failed[] = {served->name, served->version, MS_SLICE_LIT("error")};
+	if (served->predictions_ok == NULL || !atomic_load(&served->version_gone))
+		return;
+	ms_metrics_retire(served->predictions_family, ok);
+	ms_metrics_retire(served->predictions_family, failed);
+	if (atomic_load(&served->model_gone))
+		ms_metrics_retire(served->duration_family, &served->name);
+}
+
 void ms_served_unref(struct served_model *served)
 {
 	if (served == NULL || atomic_fetch_sub_explicit(&served->refs, 1, memory_order_acq_rel) != 1)
 		return;
+	end_series(served);
 	ms_model_unref(served->model);
 	ms_map_fini(&served->input_index);
 	ms_arena_fini(&served->arena);

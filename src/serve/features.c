@@ -17,13 +17,23 @@ struct reading {
 	size_t capacity; // rows
 };
 
+// "row 3, "; nothing when there can be one row only, whose number the caller knows better (a line of a file).
+MS_COLD static const char *place_of(const struct reading *t, size_t row, const char *end, char dst[32])
+{
+	if (t->max_rows == 1)
+		return "";
+	snprintf(dst, 32, "row %zu%s", row, end);
+	return dst;
+}
+
 MS_COLD static enum ms_err fail_at(struct reading *t, size_t row, size_t column, enum ms_err code, const char *what)
 {
 	struct slice name = t->served->inputs[column].name;
 	if (t->info != NULL)
 		t->info->row = (int64_t)row;
 	ms_errinfo_set_field(t->info, name);
-	return ms_fail(t->info, code, "row %zu, feature '%.*s': %s", row, MS_SLICE_ARG(name), what);
+	char place[32];
+	return ms_fail(t->info, code, "%sfeature '%.*s': %s", place_of(t, row, ", ", place), MS_SLICE_ARG(name), what);
 }
 
 MS_COLD static enum ms_err wrong_type(struct reading *t, size_t row, size_t column, enum json_type got)
@@ -123,8 +133,10 @@ MS_COLD static enum ms_err wrong_count(struct reading *t, size_t row, size_t got
 	if (t->info != NULL)
 		t->info->row = (int64_t)row;
 	ms_errinfo_set_field(t->info, MS_SLICE_LIT("features"));
-	return ms_fail(t->info, MS_ERR_PREDICT_SHAPE, "row %zu has %s%zu values, but model '%.*s' takes %zu", row,
-		       more ? "more than " : "", got, MS_SLICE_ARG(t->served->name), t->m.columns);
+	char place[32];
+	return ms_fail(t->info, MS_ERR_PREDICT_SHAPE, "%s%s%zu values, but model '%.*s' takes %zu",
+		       place_of(t, row, " has ", place), more ? "more than " : "", got, MS_SLICE_ARG(t->served->name),
+		       t->m.columns);
 }
 
 // The items of one row; the array was entered.
@@ -170,11 +182,13 @@ MS_COLD static enum ms_err unknown_feature(struct reading *t, struct slice name,
 	if (t->info != NULL)
 		t->info->row = (int64_t)row;
 	ms_errinfo_set_field(t->info, name);
+	char place[32];
+	const char *where = place_of(t, row, ": ", place);
 	if (nearest != SIZE_MAX)
 		return ms_fail(t->info, MS_ERR_PREDICT_FEATURE,
-			       "row %zu: model '%.*s' has no feature '%.*s'; did you mean '%.*s'?", row,
+			       "%smodel '%.*s' has no feature '%.*s'; did you mean '%.*s'?", where,
 			       MS_SLICE_ARG(t->served->name), MS_SLICE_ARG(name), MS_SLICE_ARG(names[nearest]));
-	return ms_fail(t->info, MS_ERR_PREDICT_FEATURE, "row %zu: model '%.*s' has no feature '%.*s'", row,
+	return ms_fail(t->info, MS_ERR_PREDICT_FEATURE, "%smodel '%.*s' has no feature '%.*s'", where,
 		       MS_SLICE_ARG(t->served->name), MS_SLICE_ARG(name));
 }
 
@@ -350,8 +364,9 @@ enum ms_err ms_features_from_text(const struct served_model *served, size_t colu
 	}
 	if (input->strings)
 		return ms_model_encode_string(served->model, column, text, info, ret_value);
-	bool is_number = ms_number_parse_f64_lenient(trimmed, &number);
-	if (is_number && input->categorical && !isnan(number))
+	// "NaN" is a text that some writer put in place of nothing: better asked about than guessed.
+	bool is_number = ms_number_parse_f64_lenient(trimmed, &number) && !isnan(number);
+	if (is_number && input->categorical)
 		return ms_model_encode_number(served->model, column, number, info, ret_value);
 	if (is_number) {
 		*ret_value = number;

@@ -61,7 +61,11 @@ static const struct route routes[] = {
 			    "\"bill_length_mm\":39.1,\"sex\":null}]}"},
 	{ROW(HTTP_POST, "/api/v1/predict/batch", ms_serve_predict_batch, "predict_batch", "predictions",
 	     "Several predict requests in one"),
-	 .request_type = JSON_TYPE, .request_schema = BATCH_REQUEST, .response_schema = BATCH_ANSWER},
+	 .request_type = JSON_TYPE, .request_schema = BATCH_REQUEST,
+	 .request_example =
+		 "{\"batch_id\":\"nightly-1\",\"batches\":[{\"model\":\"penguins\",\"features\":{\"species\":"
+		 "\"Gentoo\",\"island\":\"Biscoe\"}}]}",
+	 .response_schema = BATCH_ANSWER},
 	{ROW(HTTP_GET, "/api/v1/models", ms_serve_models_list, "list_models", "models", "Models and their versions"),
 	 .query = list_params, .response_schema = OBJECT},
 	{ROW(HTTP_GET, "/api/v1/models/{model}", ms_serve_model_show, "show_model", "models", "One model"),

@@ -14,6 +14,7 @@
 #include "model/model.h"
 #include "net/net.h"
 #include "registry/registry.h"
+#include "serve/csv.h"
 #include "json/json.h"
 
 struct serve;
