@@ -684,11 +684,7 @@ def test_zstd_with_a_huge_window_is_refused_in_little_memory(make_server):
 
 def test_inflate_ratio_is_kept_to(make_server):
     own = make_server("--http.inflate_ratio=5", examples=True)
-<<<<<<< HEAD
-    document = {"model": "wine", "features": [WINE.records[0]] * 8000}
-=======
     document = {"model": "wine", "features": [WINE.records[0]] * 2000}
->>>>>>> main
     body = json.dumps(document).encode()
     data = gzip.compress(body, 9)
     assert len(body) > 5 * len(data) and len(body) > 65536, "up to 64 KiB the ratio is not judged"
