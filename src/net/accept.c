@@ -66,6 +66,8 @@ void ms_listener_close(struct listener *l)
 	if (l->has_poll && !uv_is_closing((uv_handle_t *)&l->poll)) {
 		uv_poll_stop(&l->poll);
 		uv_close((uv_handle_t *)&l->poll, on_poll_closed);
+	} else if (!l->has_poll) {
+		close_socket(l); // was never started
 	}
 }
 

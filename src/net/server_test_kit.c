@@ -207,13 +207,13 @@ static void *run_loops(void *arg)
 
 void kit_run(struct kit *kit)
 {
-	ms_http_server_start(kit->server);
 	REQUIRE(pthread_create(&kit->thread, NULL, run_loops, kit) == 0);
 }
 
 void kit_start(struct kit *kit, const struct kit_options *options)
 {
 	kit_make(kit, options);
+	ms_http_server_start(kit->server);
 	kit_run(kit);
 }
 

@@ -33,7 +33,6 @@ struct kit {
 	struct http_server_options options;
 	pthread_t thread;
 	unsigned port;
-	bool stopped;
 	// Requests to /later wait here until a test answers them.
 	atomic_uint waiting;
 	atomic_uint handled;       // calls of any handler
@@ -44,7 +43,7 @@ struct kit {
 };
 
 void kit_start(struct kit *kit, const struct kit_options *options); // NULL: all defaults
-// The same in two steps, for what happens between.
+// The same in steps; between these two, ms_http_server_start().
 void kit_make(struct kit *kit, const struct kit_options *options);
 void kit_run(struct kit *kit);
 void kit_stop(struct kit *kit);

@@ -112,8 +112,6 @@ SMUGGLING = [
     ("fragment in the target", b"GET /health/live#a HTTP/1.1\r\nHost: a\r\n\r\n"),
     ("relative target", b"GET health/live HTTP/1.1\r\nHost: a\r\n\r\n"),
     ("asterisk for GET", b"GET * HTTP/1.1\r\nHost: a\r\n\r\n"),
-    ("bad percent encoding", b"GET /health/%zz HTTP/1.1\r\nHost: a\r\n\r\n"),
-    ("cut percent encoding", b"GET /health/% HTTP/1.1\r\nHost: a\r\n\r\n"),
     ("small letters in the version", b"GET /health/live http/1.1\r\nHost: a\r\n\r\n"),
     ("HTTP/1.10", b"GET /health/live HTTP/1.10\r\nHost: a\r\n\r\n"),
     ("HTTP/01.1", b"GET /health/live HTTP/01.1\r\nHost: a\r\n\r\n"),
@@ -164,6 +162,12 @@ def test_http2_preface_on_the_plain_port(server):
             assert c.answer().status in (400, 405, 501, 505)
         except Closed:
             pass
+
+
+@pytest.mark.parametrize("path", ["/health/%zz", "/health/%", "/health/%4", "/health/live%00", "/api/v1/models/%ff"])
+def test_bad_percent_encoding(server, path):
+    with server.connect() as c:
+        check_error(c.ask(f"GET {path} HTTP/1.1\r\nHost: a\r\n\r\n".encode()), (400, 404))
 
 
 @pytest.mark.parametrize("path", ["/health/../health/live", "/health/./live", "/%2e%2e/health/live", "/health/%2e/live", "/..", "/../../etc/passwd", "/health/%2E%2E/x"])
@@ -678,7 +682,7 @@ def test_zstd_with_a_huge_window_is_refused_in_little_memory(make_server):
     assert own.memory() - before < 24 << 20
 
 
-def test_small_compressed_body_of_high_ratio_is_the_documented_limit(make_server):
+def test_inflate_ratio_is_kept_to(make_server):
     own = make_server("--http.inflate_ratio=5", examples=True)
     document = {"model": "wine", "features": [WINE.records[0]] * 2000}
     body = json.dumps(document).encode()
@@ -838,7 +842,7 @@ def test_reload_of_a_broken_certificate_keeps_the_old(tls_server, certificates, 
 def test_https_without_a_certificate_does_not_start(make_server, args):
     own = make_server(*args, listen=("https://127.0.0.1:0",), start=False).spawn()
     assert own.wait_exit() in (1, 2)
-    assert "cert" in own.log_text()
+    assert "cert" in own.log_text() or "missing.pem" in own.log_text()
 
 
 def test_tls_handshake_that_stalls_does_not_hold_the_others(tls_server, certificates):
