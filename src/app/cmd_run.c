@@ -79,6 +79,11 @@ static void read_again(struct job *job)
 		reload->config = NULL;
 }
 
+static uint64_t memory_limit_of(const struct settings *settings)
+{
+	return settings->memory_limit > 0 ? settings->memory_limit : ms_process_memory_limit();
+}
+
 // Settings that can change while running take effect; the others wait for the next start, and the log says so.
 static void warn_of_restart(struct run *run, const struct config *fresh)
 {
@@ -106,6 +111,7 @@ static void apply_again(struct job *job)
 	}
 	warn_of_restart(run, reload->config);
 	ms_log_set_level(run->app.log, log_levels[ms_config_settings(reload->config)->log_level]);
+	ms_console_set_memory_limit(run->app.console, memory_limit_of(ms_config_settings(reload->config)));
 	ms_config_free(reload->config);
 	reload->config = NULL;
 	if (ms_http_server_reload_tls(run->app.server, &info) != MS_OK)
@@ -179,8 +185,7 @@ static enum ms_err start_roles(struct run *run, struct errinfo *info)
 		.log = app->log,
 		.metrics = app->metrics,
 		.start_unix_ns = app->start_unix_ns,
-		.memory_limit =
-			app->settings->memory_limit > 0 ? app->settings->memory_limit : ms_process_memory_limit(),
+		.memory_limit = memory_limit_of(app->settings),
 		.is_ready = ms_app_is_ready,
 		.is_ready_arg = app,
 		.checks = app->checks,
@@ -235,6 +240,17 @@ static enum ms_err watch_signals(struct run *run)
 	return ms_signal_watch(loop, SIGHUP, on_reload, run);
 }
 
+// A server that could keep nothing should say so now, not when the first model is pushed.
+static enum ms_err check_data_dir(const struct settings *settings, struct errinfo *info)
+{
+	struct errinfo why;
+	ms_errinfo_init(&why);
+	enum ms_err err = ms_dir_create(settings->data_dir, &why);
+	return err == MS_OK
+		       ? MS_OK
+		       : ms_fail(info, err, "data_dir %.200s cannot be used: %.250s", settings->data_dir, why.message);
+}
+
 static enum ms_err start(struct run *run, struct errinfo *info)
 {
 	struct app *app = &run->app;
@@ -242,6 +258,7 @@ static enum ms_err start(struct run *run, struct errinfo *info)
 	raise_descriptor_limit();
 	app->start_unix_ns = ms_clock_wall_ns();
 	MS_TRY(ms_roles_parse(app->settings->roles, info, &run->roles));
+	MS_TRY(check_data_dir(app->settings, info));
 	MS_TRY(ms_rt_new(&rt, info, &app->rt));
 	MS_TRY(start_observing(run, info));
 	MS_TRY(ms_pool_new(&(struct pool_options){.name = "admin", .threads = 1, .depth = 16}, info, &run->pool));

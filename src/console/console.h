@@ -36,6 +36,8 @@ struct console_options {
 };
 MS_MUST_USE enum ms_err ms_console_new(const struct console_options *options, struct errinfo *info,
 				       struct console **ret_console);
+// Any thread.
+void ms_console_set_memory_limit(struct console *console, uint64_t bytes);
 void ms_console_free(struct console *console); // accepts NULL
 // Health and metrics, which every process answers.
 struct route_set ms_console_routes(struct console *console);

@@ -35,7 +35,7 @@ static enum health write_memory(const struct console *console, struct json_write
 {
 	struct process_stats process;
 	enum health health = HEALTH_OK;
-	uint64_t limit = console->options.memory_limit;
+	uint64_t limit = atomic_load(&console->memory_limit);
 	ms_process_stats(&process);
 	if (limit > 0 && (double)process.resident_bytes > MEMORY_DEGRADED * (double)limit)
 		health = HEALTH_DEGRADED;

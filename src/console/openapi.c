@@ -236,6 +236,7 @@ enum ms_err ms_console_new(const struct console_options *options, struct errinfo
 	if (console == NULL)
 		return ms_fail(info, MS_ERR_NO_MEMORY, "out of memory for the console");
 	console->options = *options;
+	atomic_init(&console->memory_limit, options->memory_limit);
 	ms_buf_init(&console->openapi, OPENAPI_MAX_BYTES);
 	*ret_console = console;
 	return MS_OK;
@@ -247,6 +248,11 @@ enum ms_err ms_console_attach(struct console *console, const struct http_server 
 	ms_console_write_openapi(server, &console->openapi);
 	return ms_buf_ok(&console->openapi) ? MS_OK
 					    : ms_fail(info, MS_ERR_NO_MEMORY, "out of memory for the OpenAPI document");
+}
+
+void ms_console_set_memory_limit(struct console *console, uint64_t bytes)
+{
+	atomic_store(&console->memory_limit, bytes);
 }
 
 void ms_console_free(struct console *console)

@@ -2,11 +2,14 @@
 #ifndef MS_CONSOLE_PRIVATE_H
 #define MS_CONSOLE_PRIVATE_H
 
+#include <stdatomic.h>
+
 #include "console/console.h"
 
 struct console {
 	struct console_options options;
 	struct buf openapi; // made once: the routes do not change
+	atomic_uint_least64_t memory_limit;
 };
 
 // The document for all routes of the server that are not hidden.
