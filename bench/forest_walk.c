@@ -166,7 +166,7 @@ static void run(const struct shape *s, const double *rows, double *out)
 	const struct forest *f;
 	struct reference *trees = calloc(s->trees, sizeof(*trees));
 	MS_ASSERT(trees != NULL);
-	MS_ASSERT(ms_forest_builder_new(&params, &MS_MODEL_DEFAULT_LIMITS, &scratch, &memory, &info, &b) == MS_OK);
+	MS_ASSERT(ms_forest_builder_new(&params, &MS_MODEL_DEFAULT_OPTIONS, &scratch, &memory, &info, &b) == MS_OK);
 	for (size_t t = 0; t < s->trees; t++)
 		make_tree(s, b, &r, &trees[t]);
 	MS_ASSERT(ms_forest_finish(b, &f) == MS_OK);

@@ -60,12 +60,12 @@ static inline void ms_fuzz_rows(const struct model *model)
 
 static inline void ms_fuzz_model(const uint8_t *data, size_t size, enum model_format format)
 {
-	struct model_limits limits = MS_MODEL_DEFAULT_LIMITS;
-	limits.max_memory = (size_t)64 << 20;
+	struct model_options options = MS_MODEL_DEFAULT_OPTIONS;
+	options.max_memory = (size_t)64 << 20;
 	struct errinfo info;
 	struct model *model = NULL;
 	ms_errinfo_init(&info);
-	if (ms_model_load(ms_slice(data, size), format, &limits, &info, &model) != MS_OK) {
+	if (ms_model_load(ms_slice(data, size), format, &options, &info, &model) != MS_OK) {
 		MS_ASSERT(info.message[0] != '\0');
 		return;
 	}

@@ -18,7 +18,7 @@
 struct store {
 	struct config *config;
 	char dir[MS_MODELS_DIR_MAX];
-	struct model_limits limits;
+	struct model_options model_options;
 };
 
 static enum cli_exit open_store(struct cli *cli, struct store *store)
@@ -28,7 +28,7 @@ static enum cli_exit open_store(struct cli *cli, struct store *store)
 	enum cli_exit status = ms_cli_load_config(cli, &store->config);
 	if (status != CLI_OK)
 		return status;
-	store->limits = ms_models_limits(ms_config_settings(store->config));
+	store->model_options = ms_models_options(ms_config_settings(store->config));
 	if (ms_models_dir(ms_config_settings(store->config), &info, store->dir) == MS_OK)
 		return CLI_OK;
 	ms_config_free(store->config);
@@ -71,7 +71,7 @@ static enum ms_err push(struct cli *cli, const struct store *store, enum model_f
 {
 	struct slice bytes, metadata = MS_SLICE_EMPTY;
 	const char *metadata_path = ms_cli_option(cli, "metadata");
-	MS_TRY(ms_file_read(cli->arguments[1], store->limits.max_bytes, info, &bytes));
+	MS_TRY(ms_file_read(cli->arguments[1], store->model_options.max_bytes, info, &bytes));
 	enum ms_err err =
 		metadata_path != NULL ? ms_file_read(metadata_path, METADATA_FILE_MAX, info, &metadata) : MS_OK;
 	if (err == MS_OK) {
@@ -81,7 +81,7 @@ static enum ms_err push(struct cli *cli, const struct store *store, enum model_f
 						.bytes = bytes,
 						.metadata = metadata,
 						.format = format,
-						.limits = &store->limits};
+						.model_options = &store->model_options};
 		err = ms_store_push(store->dir, &what, info, ret_version);
 	}
 	free((void *)(uintptr_t)metadata.p);
@@ -335,7 +335,8 @@ static enum cli_exit run_show(struct cli *cli)
 	enum cli_exit status = open_store(cli, &store);
 	if (status != CLI_OK)
 		return status;
-	enum ms_err err = ms_store_load(store.dir, argument(cli, 0), argument(cli, 1), &store.limits, &info, &served);
+	enum ms_err err =
+		ms_store_load(store.dir, argument(cli, 0), argument(cli, 1), &store.model_options, &info, &served);
 	ms_config_free(store.config);
 	if (err != MS_OK)
 		return ms_cli_fail(cli, &info);
@@ -367,8 +368,8 @@ static enum cli_exit run_check(struct cli *cli)
 	enum cli_exit status = ms_cli_load_config(cli, &config);
 	if (status != CLI_OK)
 		return status;
-	const struct model_limits limits = ms_models_limits(ms_config_settings(config));
-	enum ms_err err = ms_store_load_file(cli->arguments[0], &limits, &info, &served);
+	const struct model_options model_options = ms_models_options(ms_config_settings(config));
+	enum ms_err err = ms_store_load_file(cli->arguments[0], &model_options, &info, &served);
 	ms_config_free(config);
 	if (err != MS_OK)
 		return ms_cli_fail(cli, &info);

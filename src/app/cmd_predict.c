@@ -292,14 +292,14 @@ static enum ms_err load_model(struct cli *cli, const struct settings *settings, 
 			      struct served_model **ret_served)
 {
 	char dir[MS_MODELS_DIR_MAX];
-	const struct model_limits limits = ms_models_limits(settings);
+	const struct model_options options = ms_models_options(settings);
 	const char *model = ms_cli_option(cli, "model"), *version = ms_cli_option(cli, "version");
 	MS_TRY(ms_models_dir(settings, info, dir));
 	// A name has no '/'; "./m.txt" is a file whatever the store holds.
 	if (strchr(model, '/') != NULL)
-		return ms_store_load_file(model, &limits, info, ret_served);
+		return ms_store_load_file(model, &options, info, ret_served);
 	return ms_store_load(dir, ms_slice_cstr(model), version != NULL ? ms_slice_cstr(version) : MS_SLICE_EMPTY,
-			     &limits, info, ret_served);
+			     &options, info, ret_served);
 }
 
 // By option, by the file's name, or by its first character.

@@ -14,9 +14,11 @@ enum ms_err ms_models_dir(const struct settings *settings, struct errinfo *info,
 	return MS_OK;
 }
 
-struct model_limits ms_models_limits(const struct settings *settings)
+struct model_options ms_models_options(const struct settings *settings)
 {
-	struct model_limits limits = MS_MODEL_DEFAULT_LIMITS;
-	limits.max_bytes = (size_t)settings->models_max_bytes;
-	return limits;
+	struct model_options options = MS_MODEL_DEFAULT_OPTIONS;
+	options.max_bytes = (size_t)settings->models_max_bytes;
+	options.kernel = (enum model_kernel)settings->models_kernel;
+	options.isa = (enum model_isa)settings->models_isa;
+	return options;
 }

@@ -11,6 +11,6 @@
 // models.dir, or <data_dir>/models.
 MS_MUST_USE enum ms_err ms_models_dir(const struct settings *settings, struct errinfo *info,
 				      char ret_dir[MS_MODELS_DIR_MAX]);
-struct model_limits ms_models_limits(const struct settings *settings);
+struct model_options ms_models_options(const struct settings *settings);
 
 #endif

@@ -38,7 +38,7 @@ static enum ms_err start(struct app *app, struct errinfo *info)
 						  .policy = policy_of(s),
 						  .given = s->models_versions.items,
 						  .given_count = s->models_versions.count,
-						  .limits = ms_models_limits(s),
+						  .model_options = ms_models_options(s),
 						  .poll_ms = s->models_poll,
 						  .rt = app->rt,
 						  .log = app->log,

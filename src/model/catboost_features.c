@@ -35,14 +35,14 @@ static int compare_values(const void *a, const void *b)
 	return (x > y) - (x < y);
 }
 
-static bool read_index(struct doc *d, const struct model_limits *limits, size_t *ret_index)
+static bool read_index(struct doc *d, const struct model_options *options, size_t *ret_index)
 {
 	int64_t index;
 	if (!ms_doc_read_i64(d, &index))
 		return false;
-	if (index < 0 || (uint64_t)index >= limits->max_features) {
+	if (index < 0 || (uint64_t)index >= options->max_features) {
 		ms_doc_fail(d, MS_ERR_MODEL_FORMAT, "the index %lld is out of range (0 to %zu)", (long long)index,
-			    limits->max_features - 1);
+			    options->max_features - 1);
 		return false;
 	}
 	*ret_index = (size_t)index;
@@ -101,7 +101,7 @@ static bool read_feature(struct feature_list *l, struct feature_record *record)
 	struct doc_object o = {.what = record->categorical ? "categorical_features" : "float_features",
 			       .names = names,
 			       .count = MS_ARRAY_LEN(names)};
-	const struct model_limits *limits = l->m->ctx->limits;
+	const struct model_options *options = l->m->ctx->options;
 	struct doc *d = &l->m->doc;
 	struct slice id = MS_SLICE_EMPTY;
 	size_t member;
@@ -114,13 +114,13 @@ static bool read_feature(struct feature_list *l, struct feature_record *record)
 			ok = ms_doc_read_string(d, &id);
 			break;
 		case FEATURE_INDEX:
-			ok = read_index(d, limits, &record->index);
+			ok = read_index(d, options, &record->index);
 			break;
 		case FEATURE_NAME:
 			ok = ms_doc_read_string(d, &record->name);
 			break;
 		case FLAT_FEATURE_INDEX:
-			ok = read_index(d, limits, &record->flat);
+			ok = read_index(d, options, &record->flat);
 			break;
 		case HAS_NANS:
 			record->has_nans = ms_doc_peek(d) == JSON_TRUE;

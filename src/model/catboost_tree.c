@@ -420,7 +420,7 @@ static enum ms_err new_builder(struct tree_reader *r)
 		.scale = m->scale,
 		.bias = bias,
 	};
-	return ms_forest_builder_new(&params, m->ctx->limits, m->ctx->scratch, m->ctx->memory, m->ctx->info,
+	return ms_forest_builder_new(&params, m->ctx->options, m->ctx->scratch, m->ctx->memory, m->ctx->info,
 				     &r->builder);
 }
 
@@ -442,10 +442,10 @@ enum ms_err ms_cat_read_forest(struct cat_model *m, const struct forest **ret_fo
 {
 	struct tree_reader r = {.m = m, .doc = &m->trees};
 	MS_TRY(find_width(m, &r.width));
-	if (r.width > m->ctx->limits->max_classes)
+	if (r.width > m->ctx->options->max_classes)
 		return ms_fail(m->ctx->info, MS_ERR_MODEL_TOO_LARGE,
 			       "the model has %zu outputs, at most %zu are allowed", r.width,
-			       m->ctx->limits->max_classes);
+			       m->ctx->options->max_classes);
 	m->trees.item = "tree";
 	m->output_count = r.width;
 	MS_TRY(new_builder(&r));

@@ -100,8 +100,8 @@ struct forest;
 struct forest_builder;
 
 // The builder and its temporary memory live in `scratch`, the forest in `memory`; both outlive it.
-// `limits` bounds the trees. All messages start with the tree: "tree 3, node 17: …".
-MS_MUST_USE enum ms_err ms_forest_builder_new(const struct forest_params *params, const struct model_limits *limits,
+// `options` bounds the trees. All messages start with the tree: "tree 3, node 17: …".
+MS_MUST_USE enum ms_err ms_forest_builder_new(const struct forest_params *params, const struct model_options *options,
 					      struct arena *scratch, struct arena *memory, struct errinfo *info,
 					      struct forest_builder **ret_builder);
 

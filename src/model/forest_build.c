@@ -97,7 +97,7 @@ static size_t source_count(const struct forest_builder *b)
 	return b->params.feature_count + b->params.computed_count;
 }
 
-enum ms_err ms_forest_builder_new(const struct forest_params *params, const struct model_limits *limits,
+enum ms_err ms_forest_builder_new(const struct forest_params *params, const struct model_options *options,
 				  struct arena *scratch, struct arena *memory, struct errinfo *info,
 				  struct forest_builder **ret_builder)
 {
@@ -108,7 +108,7 @@ enum ms_err ms_forest_builder_new(const struct forest_params *params, const stru
 	if (b == NULL)
 		return ms_fail(info, MS_ERR_NO_MEMORY, "out of memory while loading a model");
 	b->params = *params;
-	b->max_trees = limits->max_trees;
+	b->max_trees = options->max_trees;
 	b->scratch = scratch;
 	b->memory = memory;
 	b->info = info;

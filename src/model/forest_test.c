@@ -18,7 +18,7 @@ struct fixture {
 	struct forest_params params;
 };
 
-static void setup_with(struct fixture *f, const struct model_limits *limits)
+static void setup_with(struct fixture *f, const struct model_options *options)
 {
 	ms_errinfo_init(&f->info);
 	ms_arena_init(&f->scratch, 1 << 16, (size_t)1 << 30);
@@ -28,12 +28,12 @@ static void setup_with(struct fixture *f, const struct model_limits *limits)
 	if (f->params.group_count == 0)
 		f->params.group_count = 1;
 	f->params.scale = f->params.scale != 0 ? f->params.scale : 1;
-	REQUIRE(ms_forest_builder_new(&f->params, limits, &f->scratch, &f->memory, &f->info, &f->b) == MS_OK);
+	REQUIRE(ms_forest_builder_new(&f->params, options, &f->scratch, &f->memory, &f->info, &f->b) == MS_OK);
 }
 
 static void setup(struct fixture *f)
 {
-	setup_with(f, &MS_MODEL_DEFAULT_LIMITS);
+	setup_with(f, &MS_MODEL_DEFAULT_OPTIONS);
 }
 
 static void teardown(struct fixture *f)
@@ -516,10 +516,10 @@ TEST(forest_refuses_what_is_no_tree)
 
 TEST(forest_keeps_limits)
 {
-	struct model_limits limits = MS_MODEL_DEFAULT_LIMITS;
-	limits.max_trees = 1;
+	struct model_options options = MS_MODEL_DEFAULT_OPTIONS;
+	options.max_trees = 1;
 	struct fixture f = {0};
-	setup_with(&f, &limits);
+	setup_with(&f, &options);
 	struct tree_node fine = leaf(1);
 	CHECK_OK(add_tree(&f, &fine, 1, 0));
 	CHECK_INT(add_tree(&f, &fine, 1, 0), MS_ERR_MODEL_TOO_LARGE);

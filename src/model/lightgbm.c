@@ -120,15 +120,15 @@ static enum ms_err header_number(struct reader *r, enum header_key key, size_t m
 
 static enum ms_err read_counts(struct reader *r)
 {
-	const struct model_limits *limits = r->ctx->limits;
-	MS_TRY(header_number(r, KEY_NUM_CLASS, limits->max_classes, &r->class_count));
+	const struct model_options *options = r->ctx->options;
+	MS_TRY(header_number(r, KEY_NUM_CLASS, options->max_classes, &r->class_count));
 	r->group_count = r->class_count;
 	if (r->line[KEY_NUM_TREE_PER_ITERATION] != 0)
-		MS_TRY(header_number(r, KEY_NUM_TREE_PER_ITERATION, limits->max_classes, &r->group_count));
+		MS_TRY(header_number(r, KEY_NUM_TREE_PER_ITERATION, options->max_classes, &r->group_count));
 	if (r->class_count == 0 || r->group_count == 0)
 		return MS_LIGHTGBM_FAIL(r->info, r->line[KEY_NUM_CLASS],
 					"num_class and num_tree_per_iteration are at least 1");
-	MS_TRY(header_number(r, KEY_MAX_FEATURE_IDX, limits->max_features - 1, &r->feature_count));
+	MS_TRY(header_number(r, KEY_MAX_FEATURE_IDX, options->max_features - 1, &r->feature_count));
 	r->feature_count++;
 	return MS_OK;
 }
@@ -377,7 +377,7 @@ static enum ms_err read_trees(struct reader *r)
 		.scale = 1,
 	};
 	struct forest_builder *b;
-	MS_TRY(ms_forest_builder_new(&params, r->ctx->limits, r->ctx->scratch, r->ctx->memory, r->info, &b));
+	MS_TRY(ms_forest_builder_new(&params, r->ctx->options, r->ctx->scratch, r->ctx->memory, r->info, &b));
 	r->trees.ctx = r->ctx;
 	r->trees.forest = b;
 	r->trees.feature_count = r->feature_count;

@@ -417,19 +417,19 @@ TEST(lightgbm_limits)
 	struct errinfo info;
 	struct model *m = NULL;
 	struct slice text = ms_slice(SMALL, sizeof(SMALL) - 1);
-	struct model_limits limits = MS_MODEL_DEFAULT_LIMITS;
+	struct model_options options = MS_MODEL_DEFAULT_OPTIONS;
 	ms_errinfo_init(&info);
-	limits.max_bytes = 100;
-	CHECK_INT(ms_model_load(text, MODEL_FORMAT_AUTO, &limits, &info, &m), MS_ERR_MODEL_TOO_LARGE);
-	limits = MS_MODEL_DEFAULT_LIMITS;
-	limits.max_trees = 2;
-	CHECK_INT(ms_model_load(text, MODEL_FORMAT_AUTO, &limits, &info, &m), MS_ERR_MODEL_TOO_LARGE);
-	limits = MS_MODEL_DEFAULT_LIMITS;
-	limits.max_features = 2;
-	CHECK_INT(ms_model_load(text, MODEL_FORMAT_AUTO, &limits, &info, &m), MS_ERR_MODEL_TOO_LARGE);
-	limits = MS_MODEL_DEFAULT_LIMITS;
-	limits.max_memory = 2000;
-	CHECK_INT(ms_model_load(text, MODEL_FORMAT_AUTO, &limits, &info, &m), MS_ERR_MODEL_TOO_LARGE);
+	options.max_bytes = 100;
+	CHECK_INT(ms_model_load(text, MODEL_FORMAT_AUTO, &options, &info, &m), MS_ERR_MODEL_TOO_LARGE);
+	options = MS_MODEL_DEFAULT_OPTIONS;
+	options.max_trees = 2;
+	CHECK_INT(ms_model_load(text, MODEL_FORMAT_AUTO, &options, &info, &m), MS_ERR_MODEL_TOO_LARGE);
+	options = MS_MODEL_DEFAULT_OPTIONS;
+	options.max_features = 2;
+	CHECK_INT(ms_model_load(text, MODEL_FORMAT_AUTO, &options, &info, &m), MS_ERR_MODEL_TOO_LARGE);
+	options = MS_MODEL_DEFAULT_OPTIONS;
+	options.max_memory = 2000;
+	CHECK_INT(ms_model_load(text, MODEL_FORMAT_AUTO, &options, &info, &m), MS_ERR_MODEL_TOO_LARGE);
 }
 
 TEST(lightgbm_line_ends_of_windows)

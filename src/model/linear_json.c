@@ -129,10 +129,10 @@ static enum ms_err read_coefficients(struct reader *r, double **ret_weights)
 				r->info, MS_ERR_MODEL_FORMAT,
 				"\"coefficients\": each list must have %zu numbers, as the first; list %zu differs",
 				r->feature_count, k);
-	if (r->output_count > r->ctx->limits->max_classes || r->feature_count > r->ctx->limits->max_features)
+	if (r->output_count > r->ctx->options->max_classes || r->feature_count > r->ctx->options->max_features)
 		return ms_fail(r->info, MS_ERR_MODEL_TOO_LARGE,
 			       "%zu outputs of %zu features are too many (%zu and %zu are allowed)", r->output_count,
-			       r->feature_count, r->ctx->limits->max_classes, r->ctx->limits->max_features);
+			       r->feature_count, r->ctx->options->max_classes, r->ctx->options->max_features);
 	double *weights = MS_ARENA_ARRAY(r->ctx->memory, double, r->output_count * r->feature_count);
 	if (weights == NULL)
 		return no_memory(r);

@@ -64,7 +64,7 @@ struct model_description {
 
 struct loader_context {
 	struct slice bytes;
-	const struct model_limits *limits;
+	const struct model_options *options;
 	struct arena *memory;  // of the model, limited to max_memory
 	struct arena *scratch; // gone after loading
 	struct errinfo *info;  // never NULL

@@ -38,13 +38,13 @@ static inline struct model *test_load(struct slice bytes, enum model_format form
 }
 
 // The bytes are refused with that code and with `part` in the message.
-static inline void test_refused(struct slice bytes, enum model_format format, const struct model_limits *limits,
+static inline void test_refused(struct slice bytes, enum model_format format, const struct model_options *options,
 				enum ms_err code, const char *part)
 {
 	struct errinfo info;
 	struct model *model = NULL;
 	ms_errinfo_init(&info);
-	enum ms_err err = ms_model_load(bytes, format, limits, &info, &model);
+	enum ms_err err = ms_model_load(bytes, format, options, &info, &model);
 	if (!CHECK_INT(err, code) || !CHECK_HAS(info.message, part))
 		printf("# got %s: %s\n", ms_err_name(err), info.message);
 	CHECK_INT(info.code, code);
@@ -79,12 +79,12 @@ static inline void test_predict_one(const struct model *model, enum model_output
 // Loads, and if that works asks for every output of a row of `value`s. True when it loaded.
 static inline bool test_try(struct slice bytes, enum model_format format, double value)
 {
-	struct model_limits limits = MS_MODEL_DEFAULT_LIMITS;
+	struct model_options options = MS_MODEL_DEFAULT_OPTIONS;
 	struct errinfo info;
 	struct model *model = NULL;
 	ms_errinfo_init(&info);
-	limits.max_memory = (size_t)64 << 20;
-	if (ms_model_load(bytes, format, &limits, &info, &model) != MS_OK) {
+	options.max_memory = (size_t)64 << 20;
+	if (ms_model_load(bytes, format, &options, &info, &model) != MS_OK) {
 		CHECK(info.message[0] != '\0');
 		return false;
 	}

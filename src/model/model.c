@@ -14,7 +14,7 @@
 #define CHUNK_ROWS_MAX 64
 #define CHUNK_VALUES 4096 // raw scores that an output with a narrower or wider form is made from at once
 
-const struct model_limits MS_MODEL_DEFAULT_LIMITS = {
+const struct model_options MS_MODEL_DEFAULT_OPTIONS = {
 	.max_bytes = (size_t)2 << 30,
 	.max_memory = (size_t)8 << 30,
 	.max_trees = 1000000,
@@ -40,6 +40,16 @@ static const char *const FORMAT_NAMES[MODEL_FORMAT_COUNT] = {
 	[MODEL_FORMAT_LINEAR_JSON] = "linear-json",
 };
 
+static const char *const KERNEL_NAMES[MODEL_KERNEL_COUNT] = {
+	[MODEL_KERNEL_AUTO] = "auto",   [MODEL_KERNEL_WALK] = "walk", [MODEL_KERNEL_QUANTISED] = "quantised",
+	[MODEL_KERNEL_TILES] = "tiles", [MODEL_KERNEL_BITS] = "bits", [MODEL_KERNEL_OBLIVIOUS] = "oblivious",
+};
+
+static const char *const ISA_NAMES[MODEL_ISA_COUNT] = {
+	[MODEL_ISA_AUTO] = "auto", [MODEL_ISA_PLAIN] = "plain",   [MODEL_ISA_NEON] = "neon",
+	[MODEL_ISA_AVX2] = "avx2", [MODEL_ISA_AVX512] = "avx512",
+};
+
 static model_load_fn *const LOADERS[MODEL_FORMAT_COUNT] = {
 	[MODEL_FORMAT_LIGHTGBM_TEXT] = ms_lightgbm_load,        [MODEL_FORMAT_XGBOOST_JSON] = ms_xgboost_json_load,
 	[MODEL_FORMAT_XGBOOST_UBJSON] = ms_xgboost_ubjson_load, [MODEL_FORMAT_CATBOOST_JSON] = ms_catboost_json_load,
@@ -55,6 +65,18 @@ const char *ms_model_format_name(enum model_format format)
 {
 	MS_ASSERT((unsigned)format < MODEL_FORMAT_COUNT);
 	return FORMAT_NAMES[format];
+}
+
+const char *ms_model_kernel_name(enum model_kernel kernel)
+{
+	MS_ASSERT((unsigned)kernel < MODEL_KERNEL_COUNT);
+	return KERNEL_NAMES[kernel];
+}
+
+const char *ms_model_isa_name(enum model_isa isa)
+{
+	MS_ASSERT((unsigned)isa < MODEL_ISA_COUNT);
+	return ISA_NAMES[isa];
 }
 
 bool ms_model_format_parse(struct slice name, enum model_format *ret_format)
@@ -195,10 +217,13 @@ static void fill_info(struct model *m, enum model_format format)
 		.single_precision = d->single_precision,
 		.input_single_precision = d->input_single_precision,
 		.estimated_row_ns = d->forest != NULL ? ms_forest_row_ns(d->forest) : (uint32_t)fmin(linear_ns, 4e9),
+		.kernel_single = d->forest != NULL ? "walk (plain)" : "linear",
+		.kernel_batch = d->forest != NULL ? "walk (plain)" : "linear",
+		.kernel_reason = "",
 	};
 }
 
-static enum ms_err check_description(const struct model_description *d, const struct model_limits *limits,
+static enum ms_err check_description(const struct model_description *d, const struct model_options *options,
 				     struct errinfo *info)
 {
 	MS_ASSERT((d->forest != NULL) != (d->linear != NULL) && d->raw_count > 0);
@@ -208,23 +233,23 @@ static enum ms_err check_description(const struct model_description *d, const st
 		  (d->linear->feature_count == d->feature_count && d->linear->output_count == d->raw_count));
 	MS_ASSERT(!d->has_probability || d->class_count == MS_MAX(d->raw_count, 2));
 	MS_ASSERT(d->label_rule != LABEL_PROBABILITY || d->has_probability);
-	if (d->feature_count > limits->max_features)
+	if (d->feature_count > options->max_features)
 		return ms_fail(info, MS_ERR_MODEL_TOO_LARGE, "the model has %zu features, at most %zu are allowed",
-			       d->feature_count, limits->max_features);
-	if (d->class_count > limits->max_classes)
+			       d->feature_count, options->max_features);
+	if (d->class_count > options->max_classes)
 		return ms_fail(info, MS_ERR_MODEL_TOO_LARGE, "the model has %zu classes, at most %zu are allowed",
-			       d->class_count, limits->max_classes);
+			       d->class_count, options->max_classes);
 	return MS_OK;
 }
 
 static enum ms_err load_into(struct model *m, struct slice bytes, enum model_format format,
-			     const struct model_limits *limits, struct arena *scratch, struct errinfo *info)
+			     const struct model_options *options, struct arena *scratch, struct errinfo *info)
 {
 	if (format == MODEL_FORMAT_AUTO)
 		MS_TRY(ms_model_detect(bytes, info, &format));
-	struct loader_context ctx = {bytes, limits, &m->memory, scratch, info};
+	struct loader_context ctx = {bytes, options, &m->memory, scratch, info};
 	MS_TRY(LOADERS[format](&ctx, &m->desc));
-	MS_TRY(check_description(&m->desc, limits, info));
+	MS_TRY(check_description(&m->desc, options, info));
 	// Unknown to whoever writes the file: where this process put the model.
 	struct hash_seed seed = {(uintptr_t)m, (uintptr_t)bytes.p};
 	MS_TRY(index_names(m, seed, info));
@@ -233,7 +258,7 @@ static enum ms_err load_into(struct model *m, struct slice bytes, enum model_for
 	return MS_OK;
 }
 
-enum ms_err ms_model_load(struct slice bytes, enum model_format format, const struct model_limits *limits,
+enum ms_err ms_model_load(struct slice bytes, enum model_format format, const struct model_options *options,
 			  struct errinfo *info, struct model **ret_model)
 {
 	MS_ASSERT((unsigned)format < MODEL_FORMAT_COUNT);
@@ -242,20 +267,20 @@ enum ms_err ms_model_load(struct slice bytes, enum model_format format, const st
 		ms_errinfo_init(&unread);
 		info = &unread;
 	}
-	if (limits == NULL)
-		limits = &MS_MODEL_DEFAULT_LIMITS;
-	if (bytes.n > limits->max_bytes)
+	if (options == NULL)
+		options = &MS_MODEL_DEFAULT_OPTIONS;
+	if (bytes.n > options->max_bytes)
 		return ms_fail(info, MS_ERR_MODEL_TOO_LARGE, "the model file has %zu bytes, at most %zu are allowed",
-			       bytes.n, limits->max_bytes);
+			       bytes.n, options->max_bytes);
 	struct model *m = calloc(1, sizeof(*m));
 	if (m == NULL)
 		return no_memory(info);
 	struct arena scratch;
-	size_t first = MS_MAX(MS_MIN(FIRST_CHUNK, limits->max_memory), 1);
-	ms_arena_init(&m->memory, MS_MIN(first, 4096), MS_MAX(limits->max_memory, first));
-	ms_arena_init(&scratch, first, MS_MAX(limits->max_memory, first));
+	size_t first = MS_MAX(MS_MIN(FIRST_CHUNK, options->max_memory), 1);
+	ms_arena_init(&m->memory, MS_MIN(first, 4096), MS_MAX(options->max_memory, first));
+	ms_arena_init(&scratch, first, MS_MAX(options->max_memory, first));
 	atomic_init(&m->refs, 1);
-	enum ms_err err = load_into(m, bytes, format, limits, &scratch, info);
+	enum ms_err err = load_into(m, bytes, format, options, &scratch, info);
 	ms_arena_fini(&scratch);
 	if (err != MS_OK) {
 		ms_model_unref(m);

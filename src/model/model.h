@@ -74,23 +74,50 @@ struct model_info {
 	bool single_precision;       // outputs are float32 values: write them with ms_number_format_f32
 	bool input_single_precision; // rows are rounded to float32 first, as the library does
 	uint32_t estimated_row_ns;   // rough cost of one row on one core
+	const char *kernel_single;   // what evaluates one row: "tiles (avx512)", "linear", …
+	const char *kernel_batch;    // what evaluates many
+	const char *kernel_reason;   // why, in words
 };
 
-struct model_limits {
+// How a forest is evaluated. All kernels give the same bits; which one is fast depends on the model and the CPU.
+// A kernel that cannot take a model (or a CPU) gives way to MODEL_KERNEL_WALK.
+enum model_kernel {
+	MODEL_KERNEL_AUTO,      // chosen by shape
+	MODEL_KERNEL_WALK,      // unquantised nodes, eight trees interleaved: the reference; any forest
+	MODEL_KERNEL_QUANTISED, // the same on small nodes that hold ranks of thresholds
+	MODEL_KERNEL_TILES,     // subtrees of up to six levels decided at once by one comparison of vectors
+	MODEL_KERNEL_BITS,      // bit-vectors of leaves: 64 trees at once for one row, many rows at once for a block
+	MODEL_KERNEL_OBLIVIOUS, // oblivious trees: the index of the leaf by comparisons of vectors
+	MODEL_KERNEL_COUNT
+};
+enum model_isa {
+	MODEL_ISA_AUTO, // the best that the CPU has
+	MODEL_ISA_PLAIN,
+	MODEL_ISA_NEON,
+	MODEL_ISA_AVX2,
+	MODEL_ISA_AVX512, // with VBMI
+	MODEL_ISA_COUNT
+};
+const char *ms_model_kernel_name(enum model_kernel kernel); // "auto", "walk", "quantised", …
+const char *ms_model_isa_name(enum model_isa isa);          // "auto", "plain", "neon", "avx2", "avx512"
+
+struct model_options {
 	size_t max_bytes;  // of the file
 	size_t max_memory; // of the loaded model
 	size_t max_trees;
 	size_t max_features;
 	size_t max_classes;
+	enum model_kernel kernel; // for tests and bug reports; otherwise AUTO
+	enum model_isa isa;       // likewise; one that the CPU lacks is as PLAIN
 };
-extern const struct model_limits
-	MS_MODEL_DEFAULT_LIMITS; // 2 GiB, 8 GiB, 1,000,000 trees, 1,000,000 features, 10,000 classes
+extern const struct model_options
+	MS_MODEL_DEFAULT_OPTIONS; // 2 GiB, 8 GiB, 1,000,000 trees, 1,000,000 features, 10,000 classes; AUTO
 
 struct model;
 
 // Loads from bytes, which may go away afterwards. Messages say what is wrong with the file and where (line,
 // tree, node). Never crashes, loops or takes memory out of proportion to the file, whatever the bytes are.
-MS_MUST_USE enum ms_err ms_model_load(struct slice bytes, enum model_format format, const struct model_limits *limits,
+MS_MUST_USE enum ms_err ms_model_load(struct slice bytes, enum model_format format, const struct model_options *options,
 				      struct errinfo *info, struct model **ret_model);
 struct model *ms_model_ref(struct model *model);
 void ms_model_unref(struct model *model); // accepts NULL; the last one frees

@@ -178,7 +178,7 @@ static bool read_learner_param(struct xgb_model *m)
 	enum { BASE_SCORE, NUM_CLASS, NUM_FEATURE, NUM_TARGET };
 	static const char *const names[] = {"base_score", "num_class", "num_feature", "num_target"};
 	struct doc_object o = {.what = "learner_model_param", .names = names, .count = MS_ARRAY_LEN(names)};
-	const struct model_limits *limits = m->ctx->limits;
+	const struct model_options *options = m->ctx->options;
 	struct doc *d = &m->doc;
 	size_t member, target_count = 1;
 	if (!ms_doc_enter_object(d, &o))
@@ -190,13 +190,13 @@ static bool read_learner_param(struct xgb_model *m)
 			ok = ms_doc_read_string(d, &m->base_score);
 			break;
 		case NUM_CLASS:
-			ok = ms_xgb_read_count(d, names[member], limits->max_classes, &m->class_count);
+			ok = ms_xgb_read_count(d, names[member], options->max_classes, &m->class_count);
 			break;
 		case NUM_FEATURE:
-			ok = ms_xgb_read_count(d, names[member], limits->max_features, &m->feature_count);
+			ok = ms_xgb_read_count(d, names[member], options->max_features, &m->feature_count);
 			break;
 		case NUM_TARGET:
-			ok = ms_xgb_read_count(d, names[member], limits->max_classes, &target_count);
+			ok = ms_xgb_read_count(d, names[member], options->max_classes, &target_count);
 			break;
 		}
 		if (!ok)
@@ -258,7 +258,7 @@ static bool read_gbtree_param(struct xgb_model *m)
 	if (!ms_doc_enter_object(&m->doc, &o))
 		return false;
 	while (ms_doc_next_member(&m->doc, &o, &member))
-		if (!ms_xgb_read_count(&m->doc, names[member], m->ctx->limits->max_trees, &m->tree_count))
+		if (!ms_xgb_read_count(&m->doc, names[member], m->ctx->options->max_trees, &m->tree_count))
 			return false;
 	return ms_doc_require(&m->doc, &o, BIT(0));
 }

@@ -542,15 +542,15 @@ TEST(xgboost_sets_may_not_outgrow_the_file)
 
 TEST(xgboost_keeps_to_the_limits)
 {
-	struct model_limits limits = MS_MODEL_DEFAULT_LIMITS;
-	limits.max_trees = 1;
-	test_refused(MS_SLICE_LIT(MODEL), JSON, &limits, MS_ERR_MODEL_FORMAT, "num_trees is '2'");
-	limits = MS_MODEL_DEFAULT_LIMITS;
-	limits.max_features = 2;
-	test_refused(MS_SLICE_LIT(MODEL), JSON, &limits, MS_ERR_MODEL_FORMAT, "num_feature is '3'");
-	limits = MS_MODEL_DEFAULT_LIMITS;
-	limits.max_memory = 2000;
-	test_refused(MS_SLICE_LIT(MODEL), JSON, &limits, MS_ERR_MODEL_TOO_LARGE, "memory");
+	struct model_options options = MS_MODEL_DEFAULT_OPTIONS;
+	options.max_trees = 1;
+	test_refused(MS_SLICE_LIT(MODEL), JSON, &options, MS_ERR_MODEL_FORMAT, "num_trees is '2'");
+	options = MS_MODEL_DEFAULT_OPTIONS;
+	options.max_features = 2;
+	test_refused(MS_SLICE_LIT(MODEL), JSON, &options, MS_ERR_MODEL_FORMAT, "num_feature is '3'");
+	options = MS_MODEL_DEFAULT_OPTIONS;
+	options.max_memory = 2000;
+	test_refused(MS_SLICE_LIT(MODEL), JSON, &options, MS_ERR_MODEL_TOO_LARGE, "memory");
 }
 
 TEST(xgboost_json_survives_truncation)

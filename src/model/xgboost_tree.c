@@ -393,7 +393,7 @@ static enum ms_err new_builder(struct tree_reader *r)
 		.start = start,
 		.scale = 1,
 	};
-	return ms_forest_builder_new(&params, m->ctx->limits, m->ctx->scratch, m->ctx->memory, m->ctx->info,
+	return ms_forest_builder_new(&params, m->ctx->options, m->ctx->scratch, m->ctx->memory, m->ctx->info,
 				     &r->builder);
 }
 

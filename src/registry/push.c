@@ -157,7 +157,7 @@ static enum ms_err push_locked(const char *dir, const struct store_push *push, s
 					     .bytes = push->bytes,
 					     .metadata = push->metadata,
 					     .format = push->format,
-					     .limits = push->limits};
+					     .model_options = push->model_options};
 	struct served_model *served;
 	MS_TRY(ms_served_new(&source, info, &served));
 	random_suffix(suffix);

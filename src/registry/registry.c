@@ -227,7 +227,7 @@ static void take_version(struct scan *scan, struct slice model, const struct sto
 					    .signature = stored->signature,
 					    .single_file = scan->single_file,
 					    .loops = ms_rt_loop_count(scan->registry->options.rt),
-					    .limits = &scan->registry->options.limits};
+					    .model_options = &scan->registry->options.model_options};
 	load_version(scan, &files, old, live);
 }
 
@@ -651,9 +651,9 @@ bool ms_registry_ready(const struct registry *registry)
 	return atomic_load(&registry->ready);
 }
 
-const struct model_limits *ms_registry_limits(const struct registry *registry)
+const struct model_options *ms_registry_model_options(const struct registry *registry)
 {
-	return &registry->options.limits;
+	return &registry->options.model_options;
 }
 
 const struct snapshot *ms_registry_snapshot(struct registry *registry, const struct loop *loop)

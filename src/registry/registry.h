@@ -44,7 +44,7 @@ struct store_push {
 	struct slice bytes;     // the model file
 	struct slice metadata;  // a JSON object to keep, or empty; sha256, format, inputs … are filled in
 	enum model_format format;
-	const struct model_limits *limits; // of loading, which checks the file before anything is stored
+	const struct model_options *model_options; // of loading, which checks the file before anything is stored
 };
 // The file is loaded as a check, written aside, synced, and renamed into place. MS_ERR_MODEL_VERSION_EXISTS
 // when the version is there already (identical bytes or not). ret_version has MS_MODEL_VERSION_MAX + 1 bytes.
@@ -144,11 +144,11 @@ void ms_served_record(const struct served_model *served, const struct loop *loop
 
 // Loads one version for use outside a registry (the command line). version_or_alias empty: the newest.
 MS_MUST_USE enum ms_err ms_store_load(const char *dir, struct slice model, struct slice version_or_alias,
-				      const struct model_limits *limits, struct errinfo *info,
+				      const struct model_options *model_options, struct errinfo *info,
 				      struct served_model **ret_served);
 // Loads a single file; its name is the file's stem, its version "1".
-MS_MUST_USE enum ms_err ms_store_load_file(const char *path, const struct model_limits *limits, struct errinfo *info,
-					   struct served_model **ret_served);
+MS_MUST_USE enum ms_err ms_store_load_file(const char *path, const struct model_options *model_options,
+					   struct errinfo *info, struct served_model **ret_served);
 
 // --- The live set ------------------------------------------------------------------------------------
 
@@ -192,7 +192,7 @@ struct registry_options {
 	enum load_policy policy;  // aliased versions are loaded under every policy
 	const char *const *given; // LOAD_GIVEN: "model:version"
 	size_t given_count;
-	struct model_limits limits;
+	struct model_options model_options;
 	uint64_t poll_ms; // 0 = never look by itself
 	struct rt *rt;
 	struct log *log;
@@ -213,7 +213,7 @@ void ms_registry_look(struct registry *registry);
 bool ms_registry_ready(const struct registry *registry);
 // The last look at the store failed; what was loaded before stays. The log says why. Any thread.
 bool ms_registry_store_broken(const struct registry *registry);
-const struct model_limits *ms_registry_limits(const struct registry *registry);
+const struct model_options *ms_registry_model_options(const struct registry *registry);
 
 // The picture for this loop: valid until the handler returns; take a reference of what is kept longer.
 struct snapshot *ms_snapshot_ref(const struct snapshot *snapshot);

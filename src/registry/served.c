@@ -278,7 +278,7 @@ static enum ms_err fill(struct served_model *served, const struct served_source 
 		MS_TRY(read_format(metadata, info, &format));
 	ms_sha256_hex(source->bytes, served->sha256);
 	MS_TRY(check_sha256(served, metadata, info));
-	MS_TRY(ms_model_load(source->bytes, format, source->limits, info, &served->model));
+	MS_TRY(ms_model_load(source->bytes, format, source->model_options, info, &served->model));
 	MS_TRY(name_inputs(served, metadata, info));
 	MS_TRY(name_labels(served, metadata, info));
 	MS_TRY(complete_metadata(served, metadata, info));

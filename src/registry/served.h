@@ -14,7 +14,7 @@ struct served_source {
 	enum model_format format;
 	uint64_t signature;
 	unsigned loops; // loop threads that will record figures
-	const struct model_limits *limits;
+	const struct model_options *model_options;
 };
 
 // Checks, loads, completes the metadata and warms. Blocks for the time of loading.
@@ -28,7 +28,7 @@ struct version_files {
 	const char *single_file; // or NULL
 	uint64_t signature;
 	unsigned loops;
-	const struct model_limits *limits;
+	const struct model_options *model_options;
 };
 MS_MUST_USE enum ms_err ms_store_load_version(const char *dir, const struct version_files *files, struct errinfo *info,
 					      struct served_model **ret_served);

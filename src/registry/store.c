@@ -196,7 +196,7 @@ static enum ms_err read_and_make(const char *version_dir, const struct version_f
 		return err;
 	err = ms_store_path(info, path, "%s/%s", version_dir, file_name.p);
 	if (err == MS_OK)
-		err = ms_file_read(path, files->limits->max_bytes, info, &bytes);
+		err = ms_file_read(path, files->model_options->max_bytes, info, &bytes);
 	if (err == MS_OK) {
 		const struct served_source source = {.name = files->model,
 						     .version = files->version,
@@ -205,7 +205,7 @@ static enum ms_err read_and_make(const char *version_dir, const struct version_f
 						     .metadata = metadata,
 						     .signature = files->signature,
 						     .loops = files->loops,
-						     .limits = files->limits};
+						     .model_options = files->model_options};
 		err = ms_served_new(&source, info, ret_served);
 		free((void *)(uintptr_t)bytes.p);
 	}
@@ -235,14 +235,14 @@ static enum ms_err load_single(const struct version_files *files, struct errinfo
 {
 	struct slice bytes;
 	MS_TRY(ms_store_check_model_name(files->model, info));
-	MS_TRY(ms_file_read(files->single_file, files->limits->max_bytes, info, &bytes));
+	MS_TRY(ms_file_read(files->single_file, files->model_options->max_bytes, info, &bytes));
 	const struct served_source source = {.name = files->model,
 					     .version = files->version,
 					     .file_name = files->model,
 					     .bytes = bytes,
 					     .signature = files->signature,
 					     .loops = files->loops,
-					     .limits = files->limits};
+					     .model_options = files->model_options};
 	enum ms_err err = ms_served_new(&source, info, ret_served);
 	free((void *)(uintptr_t)bytes.p);
 	return err;
@@ -263,18 +263,19 @@ enum ms_err ms_store_load_version(const char *dir, const struct version_files *f
 	return err;
 }
 
-enum ms_err ms_store_load_file(const char *path, const struct model_limits *limits, struct errinfo *info,
+enum ms_err ms_store_load_file(const char *path, const struct model_options *model_options, struct errinfo *info,
 			       struct served_model **ret_served)
 {
 	const struct version_files files = {.model = ms_store_single_name(path),
 					    .version = MS_SLICE_LIT("1"),
 					    .single_file = path,
-					    .limits = limits};
+					    .model_options = model_options};
 	return load_single(&files, info, ret_served);
 }
 
 enum ms_err ms_store_load(const char *dir, struct slice model, struct slice version_or_alias,
-			  const struct model_limits *limits, struct errinfo *info, struct served_model **ret_served)
+			  const struct model_options *model_options, struct errinfo *info,
+			  struct served_model **ret_served)
 {
 	char model_dir[MS_STORE_PATH_MAX];
 	struct arena arena;
@@ -302,7 +303,7 @@ enum ms_err ms_store_load(const char *dir, struct slice model, struct slice vers
 			      "model '%.*s' has no version or alias '%.*s'; its newest is '%.*s'", MS_SLICE_ARG(model),
 			      MS_SLICE_ARG(version_or_alias), MS_SLICE_ARG(found.versions[0].version));
 	if (err == MS_OK) {
-		const struct version_files files = {.model = model, .version = version, .limits = limits};
+		const struct version_files files = {.model = model, .version = version, .model_options = model_options};
 		err = ms_store_load_version(dir, &files, info, ret_served);
 	}
 	ms_arena_fini(&arena);

@@ -13,7 +13,7 @@ static enum ms_err push(const char *dir, const char *version, struct slice bytes
 					.version = ms_slice_cstr(version),
 					.bytes = bytes,
 					.metadata = metadata != NULL ? ms_slice_cstr(metadata) : MS_SLICE_EMPTY,
-					.limits = &MS_MODEL_DEFAULT_LIMITS};
+					.model_options = &MS_MODEL_DEFAULT_OPTIONS};
 	ms_errinfo_init(info);
 	return ms_store_push(dir, &what, info, ret_version);
 }
@@ -51,7 +51,7 @@ TEST(store_numbers_versions_and_keeps_them)
 	CHECK_HAS(info.message, "already");
 	CHECK_INT(count_versions(dir), 3);
 	struct served_model *served;
-	REQUIRE(ms_store_load(dir, MS_SLICE_LIT("m"), MS_SLICE_EMPTY, &MS_MODEL_DEFAULT_LIMITS, &info, &served) ==
+	REQUIRE(ms_store_load(dir, MS_SLICE_LIT("m"), MS_SLICE_EMPTY, &MS_MODEL_DEFAULT_OPTIONS, &info, &served) ==
 		MS_OK);
 	CHECK_SLICE(served->version, "v1.9.1");
 	CHECK(ms_served_input_index(served, MS_SLICE_LIT("species")) != SIZE_MAX);
@@ -93,7 +93,7 @@ TEST(store_aliases_name_versions_and_protect_them)
 	CHECK_OK(ms_store_set_alias(dir, m, champion, one, &info));
 	CHECK_INT(ms_store_remove(dir, m, one, &info), MS_ERR_MODEL_IN_USE);
 	struct served_model *served;
-	REQUIRE(ms_store_load(dir, m, champion, &MS_MODEL_DEFAULT_LIMITS, &info, &served) == MS_OK);
+	REQUIRE(ms_store_load(dir, m, champion, &MS_MODEL_DEFAULT_OPTIONS, &info, &served) == MS_OK);
 	CHECK_SLICE(served->version, "1");
 	ms_served_unref(served);
 	CHECK_OK(ms_store_set_alias(dir, m, champion, MS_SLICE_EMPTY, &info));

@@ -142,7 +142,7 @@ void ms_serve_version_push(struct exchange *x, void *role)
 	ms_errinfo_init(&s->info);
 	s->push = (struct store_push){.model = s->model,
 				      .version = x->req.params[1], // empty at the route that numbers by itself
-				      .limits = ms_registry_limits(s->serve->options.registry)};
+				      .model_options = ms_registry_model_options(s->serve->options.registry)};
 	if (read_push(x, &s->push, &s->info) != MS_OK) {
 		ms_http_fail(x, &s->info);
 		return;

@@ -121,7 +121,7 @@ static enum ms_err work_load(struct registry_change *change, const char *dir)
 		struct store_push push = {.model = s->model,
 					  .version = s->files[i].version,
 					  .file_name = s->files[i].file_name,
-					  .limits = ms_registry_limits(s->serve->options.registry)};
+					  .model_options = ms_registry_model_options(s->serve->options.registry)};
 		if (!ms_base64_decode(s->files[i].base64, s->x->arena, &push.bytes))
 			return ms_fail(&change->info, MS_ERR_INVALID, "the file of version '%.*s' is no base64 text",
 				       MS_SLICE_ARG(s->files[i].version));
