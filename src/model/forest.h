@@ -181,6 +181,10 @@ struct forest_set {
 	bool missing_in; // NaN counts as a member
 };
 
+// Codes of a category column beside 0, 1, …: what no set contains, and NaN.
+#define FOREST_CATEGORY_OUTSIDE UINT32_MAX
+#define FOREST_CATEGORY_MISSING (UINT32_MAX - 1)
+
 // Leaf values of trees whose leaves are linear models.
 struct forest_linear {
 	double constant;
@@ -221,7 +225,8 @@ struct forest {
 	const struct node_f32 *nodes_f32;
 	const struct node_f64 *nodes_f64;
 	const uint32_t *leaf_ids;        // per node: the library's leaf number; 0 at splits
-	const struct forest_test *tests; // oblivious
+	const struct forest_test *tests; // oblivious: test_count
+	size_t test_count;
 	const double *values;            // vector leaves and leaves of oblivious trees
 	const struct forest_linear *linear;
 	const uint32_t *linear_features;
@@ -235,7 +240,10 @@ struct forest {
 	size_t category_count;
 	const uint32_t *category_source; // per category column: the same
 	const struct forest_set *sets;
+	size_t set_count;
 	const uint32_t *set_words;
+
+	const struct forest_plan *plan; // how it is evaluated
 
 	// The order in which trees are walked: blocks of FOREST_BLOCK trees in file order; inside, the trees without
 	// set nodes first, by depth.
@@ -244,6 +252,14 @@ struct forest {
 	const uint32_t *walk_plain; // per block: how many trees have no set nodes
 };
 #define FOREST_BLOCK 512
+
+// Members take the second child: 1.
+static inline uint32_t ms_forest_in_set(const struct forest *f, const struct forest_set *set, uint32_t code)
+{
+	if (MS_LIKELY(code < set->bit_count))
+		return f->set_words[set->first_word + code / 32] >> (code % 32) & 1;
+	return code == FOREST_CATEGORY_MISSING && set->missing_in;
+}
 
 // Bytes that a call below needs, for any number of rows (16-byte aligned).
 size_t ms_forest_scratch_size(const struct forest *f);

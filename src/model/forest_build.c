@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "model/forest.h"
+#include "model/plan.h"
 
 #define FEATURE_SOURCE_MAX ((size_t)1 << 31)
 
@@ -17,6 +18,8 @@ struct vec {
 struct forest_builder {
 	struct forest_params params;
 	size_t max_trees;
+	enum model_kernel kernel;
+	enum model_isa isa;
 	struct arena *scratch;
 	struct arena *memory;
 	struct errinfo *info;
@@ -109,6 +112,8 @@ enum ms_err ms_forest_builder_new(const struct forest_params *params, const stru
 		return ms_fail(info, MS_ERR_NO_MEMORY, "out of memory while loading a model");
 	b->params = *params;
 	b->max_trees = options->max_trees;
+	b->kernel = options->kernel;
+	b->isa = options->isa;
 	b->scratch = scratch;
 	b->memory = memory;
 	b->info = info;
@@ -657,7 +662,9 @@ enum ms_err ms_forest_finish(struct forest_builder *b, const struct forest **ret
 	f->leaf_ids = vec_keep(b, &b->leaf_ids);
 	f->tests = vec_keep(b, &b->tests);
 	f->values = vec_keep(b, &b->values);
+	f->test_count = b->tests.n;
 	f->sets = vec_keep(b, &b->sets);
+	f->set_count = b->sets.n;
 	f->set_words = vec_keep(b, &b->set_words);
 	f->category_count = b->categories.n;
 	f->category_source = vec_keep(b, &b->categories);
@@ -665,6 +672,9 @@ enum ms_err ms_forest_finish(struct forest_builder *b, const struct forest **ret
 	    f->set_words == NULL || f->category_source == NULL)
 		return no_memory(b);
 	MS_TRY(finish_order(b, f));
+	f->plan = ms_plan_build(f, b->kernel, b->isa, b->memory, b->scratch);
+	if (f->plan == NULL)
+		return no_memory(b);
 	*ret_forest = f;
 	return MS_OK;
 }
