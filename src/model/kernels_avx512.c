@@ -100,11 +100,11 @@ static inline __attribute__((always_inline)) __mmask64 tests_hold(const struct r
 #define TILE_VECTORS 64 // decided before any is followed, so that what is stored can be loaded without a stall
 
 // Follows the bits of 8, 16 or 32 tiles through their levels: the exits.
-static inline __attribute__((always_inline)) __m512i follow64(const uint64_t *bits)
+static inline __attribute__((always_inline)) __m512i follow64(__m512i b, uint32_t levels)
 {
 	const __m512i one = _mm512_set1_epi64(1);
-	__m512i b = _mm512_loadu_si512(bits), at = one;
-	for (int level = 0; level < 6; level++) {
+	__m512i at = one;
+	for (uint32_t level = 0; level < levels; level++) {
 		__m512i held = _mm512_srlv_epi64(b, at);
 		at = _mm512_ternarylogic_epi64(_mm512_add_epi64(at, at), held, one, 0xf8); // a | (b & c)
 	}
@@ -144,7 +144,7 @@ static void follow_flat(uint32_t levels, size_t first_tree, size_t vectors, cons
 	const __m512i step = _mm512_set1_epi32((int)(16 * slots));
 	for (size_t v = 0; v < vectors; v += 8) {
 		if (levels == 6) {
-			__m256i at = _mm512_cvtepi64_epi32(follow64(bits + v));
+			__m256i at = _mm512_cvtepi64_epi32(follow64(_mm512_loadu_si512(bits + v), 6));
 			_mm256_storeu_si256((void *)leaves, _mm256_add_epi32(at, _mm512_castsi512_si256(base)));
 			base = _mm512_add_epi32(base, _mm512_set1_epi32((int)(8 * slots)));
 			leaves += 8;
@@ -232,8 +232,139 @@ static void tiles_row(const struct forest_plan *p, size_t first, size_t count, c
 #undef BODY
 }
 
+// A tile's tests stay in registers while the rows go by; eight rows are followed at once.
+static inline __attribute__((always_inline)) void tiles_rows(const struct forest_plan *p, int parts, size_t first,
+							     size_t count, const uint8_t *ranks, uint32_t *leaves)
+{
+	const struct plan_tiles *t = &p->tiles;
+	const uint32_t levels = t->levels, slots = 1u << levels;
+	const size_t per_vector = 64 / slots;
+	for (size_t i = 0; i < count; i += per_vector) {
+		const uint8_t *tests = t->tests + (first + i) / per_vector * 128;
+		const __m512i columns = _mm512_loadu_si512(tests), cuts = _mm512_loadu_si512(tests + 64);
+		uint64_t bits[PLAN_ROWS];
+		for (size_t r = 0; r < PLAN_ROWS; r++) {
+			const struct row row = load_row(ranks + r * p->rank_stride, parts);
+			bits[r] = tests_hold(&row, parts, columns, cuts);
+		}
+		for (size_t j = 0; j < MS_MIN(per_vector, count - i); j++) {
+			const uint32_t base = (uint32_t)(first + i + j) * slots - slots;
+			const __m512i tree = _mm512_set1_epi32((int)base);
+			const __m512i mask = _mm512_set1_epi64(slots == 64 ? -1 : ((int64_t)1 << slots) - 1);
+			for (size_t r = 0; r < PLAN_ROWS; r += 8) {
+				__m512i b = _mm512_loadu_si512(bits + r);
+				b = _mm512_and_si512(_mm512_srl_epi64(b, _mm_cvtsi64_si128((int64_t)(j * slots))), mask);
+				__m512i at = follow64(b, levels);
+				_mm256_storeu_si256((void *)(leaves + (i + j) * PLAN_ROWS + r),
+						    _mm256_add_epi32(_mm512_cvtepi64_epi32(at),
+								     _mm512_castsi512_si256(tree)));
+			}
+		}
+	}
+}
+
+static void tiles_block(const struct forest_plan *p, size_t first, size_t count, const uint8_t *ranks, uint32_t *leaves)
+{
+#define BODY(parts) tiles_rows(p, parts, first, count, ranks, leaves)
+	BY_PARTS(p, BODY);
+#undef BODY
+}
+
+// --- Bit-vectors ---------------------------------------------------------------------------------------
+
+// 64 trees a block, one lane each: every slot's test takes leaves away where it holds.
+static inline __attribute__((always_inline)) void bits32(const struct plan_bits *p, const struct row *row, int parts,
+							 size_t block, uint32_t *leaves)
+{
+	const size_t slot_bytes = 128 + 64 * 4;
+	const uint8_t *slot = p->slots + (size_t)p->block_first[block] * slot_bytes;
+	__m512i stay[4];
+	for (int q = 0; q < 4; q++)
+		stay[q] = _mm512_set1_epi32(-1);
+	for (uint32_t i = p->block_first[block]; i < p->block_first[block + 1]; i++, slot += slot_bytes) {
+		__mmask64 held = tests_hold(row, parts, _mm512_loadu_si512(slot), _mm512_loadu_si512(slot + 64));
+		for (int q = 0; q < 4; q++)
+			stay[q] = _mm512_mask_and_epi32(stay[q], (__mmask16)(held >> (16 * q)), stay[q],
+							_mm512_loadu_si512(slot + 128 + 64 * q));
+	}
+	const __m512i ramp = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+	for (int q = 0; q < 4; q++) {
+		__m512i low = _mm512_and_si512(stay[q], _mm512_sub_epi32(_mm512_setzero_si512(), stay[q]));
+		__m512i leaf = _mm512_sub_epi32(_mm512_set1_epi32(31), _mm512_lzcnt_epi32(low));
+		__m512i tree = _mm512_add_epi32(ramp, _mm512_set1_epi32((int)(block * 64 + (size_t)q * 16)));
+		_mm512_storeu_si512(leaves + 16 * q, _mm512_add_epi32(leaf, _mm512_slli_epi32(tree, 5)));
+	}
+}
+
+static inline __attribute__((always_inline)) void bits64(const struct plan_bits *p, const struct row *row, int parts,
+							 size_t block, uint32_t *leaves)
+{
+	const size_t slot_bytes = 128 + 64 * 8;
+	const uint8_t *slot = p->slots + (size_t)p->block_first[block] * slot_bytes;
+	__m512i stay[8];
+	for (int q = 0; q < 8; q++)
+		stay[q] = _mm512_set1_epi64(-1);
+	for (uint32_t i = p->block_first[block]; i < p->block_first[block + 1]; i++, slot += slot_bytes) {
+		__mmask64 held = tests_hold(row, parts, _mm512_loadu_si512(slot), _mm512_loadu_si512(slot + 64));
+		for (int q = 0; q < 8; q++)
+			stay[q] = _mm512_mask_and_epi64(stay[q], (__mmask8)(held >> (8 * q)), stay[q],
+							_mm512_loadu_si512(slot + 128 + 64 * q));
+	}
+	const __m512i ramp = _mm512_setr_epi64(0, 1, 2, 3, 4, 5, 6, 7);
+	for (int q = 0; q < 8; q++) {
+		__m512i low = _mm512_and_si512(stay[q], _mm512_sub_epi64(_mm512_setzero_si512(), stay[q]));
+		__m512i leaf = _mm512_sub_epi64(_mm512_set1_epi64(63), _mm512_lzcnt_epi64(low));
+		__m512i tree = _mm512_add_epi64(ramp, _mm512_set1_epi64((int64_t)(block * 64 + (size_t)q * 8)));
+		_mm256_storeu_si256((void *)(leaves + 8 * q),
+				    _mm512_cvtepi64_epi32(_mm512_add_epi64(leaf, _mm512_slli_epi64(tree, 6))));
+	}
+}
+
+static void bits_row(const struct forest_plan *p, size_t first, size_t count, const uint8_t *ranks, uint32_t *leaves)
+{
+#define BODY(parts)                                                                              	do {                                                                                     		const struct row row = load_row(ranks, parts);                                   		for (size_t i = 0; i < count; i += 64) {                                         			if (p->bits.leaf_slots == 32)                                            				bits32(&p->bits, &row, parts, (first + i) / 64, leaves + i);     			else                                                                     				bits64(&p->bits, &row, parts, (first + i) / 64, leaves + i);     		}                                                                                	} while (0)
+	BY_PARTS(p, BODY);
+#undef BODY
+}
+
+// --- Oblivious trees -----------------------------------------------------------------------------------
+
+// The bits of a comparison are the numbers of the leaves: a byte for each of eight trees, or two for each of four.
+static inline __attribute__((always_inline)) void oblivious(const struct plan_oblivious *p, const struct row *row,
+							    int parts, size_t first, size_t count, uint32_t *leaves)
+{
+	const size_t per_vector = 64 / p->width;
+	const __m256i width = _mm256_set1_epi32((int)p->leaf_width);
+	for (size_t i = 0; i < count; i += per_vector) {
+		const size_t vector = (first + i) / per_vector;
+		const uint8_t *tests = p->tests + vector * 128;
+		uint64_t held = p->invert[vector] ^ tests_hold(row, parts, _mm512_loadu_si512(tests),
+							       _mm512_loadu_si512(tests + 64));
+		__m128i bits = _mm_cvtsi64_si128((int64_t)held);
+		__m256i leaf = p->width == 8 ? _mm256_cvtepu8_epi32(bits) : _mm256_cvtepu16_epi32(bits);
+		__m256i base = _mm256_loadu_si256((const void *)(p->first_leaf + first + i));
+		_mm256_storeu_si256((void *)(leaves + i), _mm256_add_epi32(base, _mm256_mullo_epi32(leaf, width)));
+	}
+}
+
+static void oblivious_row(const struct forest_plan *p, size_t first, size_t count, const uint8_t *ranks,
+			  uint32_t *leaves)
+{
+#define BODY(parts)                                                            	do {                                                                   		const struct row row = load_row(ranks, parts);                 		oblivious(&p->oblivious, &row, parts, first, count, leaves);   	} while (0)
+	BY_PARTS(p, BODY);
+#undef BODY
+}
+
+#define BLOCK_VECTOR 64
+#include "model/kernels_block.h"
+
 const struct forest_kernels ms_kernels_avx512 = {
 	.isa = MODEL_ISA_AVX512,
 	.rank_bytes = rank_bytes,
 	.tiles_row = tiles_row,
+	.tiles_block = tiles_block,
+	.bits_row = bits_row,
+	.bits_block = bits_block,
+	.oblivious_row = oblivious_row,
+	.oblivious_block = oblivious_block,
 };

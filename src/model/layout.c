@@ -325,14 +325,16 @@ static enum layout_result bits_for_block(const struct forest *f, const struct fo
 {
 	const uint32_t groups = p->leaf_slots / 8;
 	uint32_t *first_test = MS_ARENA_ARRAY(memory, uint32_t, f->tree_count * groups + 1);
+	uint8_t *group_count = MS_ARENA_ARRAY(memory, uint8_t, f->tree_count);
 	struct plan_bit_test *tests = NULL;
-	if (first_test == NULL)
+	if (first_test == NULL || group_count == NULL)
 		return LAYOUT_NO_MEMORY;
 	for (int pass = 0; pass < 2; pass++) {
 		size_t n = 0;
 		for (size_t i = 0; i < f->tree_count; i++) {
 			struct bit_tree t = {.f = f, .r = r, .places = places + i * p->leaf_slots};
 			collect_bits(&t, f->trees[i].root);
+			group_count[i] = (uint8_t)((t.leaf_count + 7) / 8);
 			for (uint32_t g = 0; g < groups; g++) {
 				first_test[i * groups + g] = (uint32_t)n;
 				n += group_tests(&t, g, tests != NULL ? tests + n : NULL);
@@ -346,6 +348,7 @@ static enum layout_result bits_for_block(const struct forest *f, const struct fo
 	}
 	p->tests = tests;
 	p->first_test = first_test;
+	p->group_count = group_count;
 	return LAYOUT_DONE;
 }
 
@@ -389,7 +392,7 @@ enum layout_result ms_layout_oblivious(const struct forest *f, const struct fore
 		return LAYOUT_UNFIT;
 	const uint32_t width = depth <= 8 ? 8 : 16, per_vector = 64 / width;
 	size_t vectors = (f->tree_count + per_vector - 1) / per_vector;
-	uint8_t *tests = MS_ARENA_ARRAY(memory, uint8_t, vectors * 128 + 1);
+	uint8_t *tests = MS_ARENA_ARRAY(memory, uint8_t, vectors * 128);
 	uint64_t *invert = MS_ARENA_ARRAY(memory, uint64_t, vectors + 8);
 	uint32_t *first_leaf = MS_ARENA_ARRAY(memory, uint32_t, f->tree_count + 64);
 	if (tests == NULL || invert == NULL || first_leaf == NULL)

@@ -56,6 +56,7 @@ struct plan_bits {
 	// For a block of rows: by tree and group of eight leaves the tests that take some of them away.
 	const struct plan_bit_test *tests;
 	const uint32_t *first_test; // by tree * (leaf_slots / 8) + group, and one more
+	const uint8_t *group_count; // by tree: groups that have leaves
 	struct plan_leaves leaves;
 };
 struct plan_bit_test {
