@@ -52,3 +52,34 @@ static void KERNEL(walk_some)(const struct forest *f, const NODE *nodes, size_t 
 		KERNEL(walk8)(nodes, roots + at, order + at, n, depth, v, places);
 	}
 }
+
+// One tree, PLAN_ROWS rows of `stride` values, eight at once; leaves[r] is where row r ends.
+static inline __attribute__((always_inline)) void KERNEL(walk_rows)(const NODE *nodes, const struct forest_tree *t,
+								    const SCALAR *v, size_t stride, uint32_t *leaves)
+{
+	// clang-format off
+#define EACH(DO) DO(a, 0) DO(b, 1) DO(c, 2) DO(d, 3) DO(e, 4) DO(g, 5) DO(h, 6) DO(i, 7)
+	// clang-format on
+#define START(n, k) const NODE *n = nodes + t->root;
+#define STEP(n, k) n = n + n->child + HOLDS(v[(k)*stride + n->column], n);
+#define OPEN(n, k) | n->child
+#define END(n, k) leaves[k] = (uint32_t)(n - nodes);
+	for (size_t r = 0; r < PLAN_ROWS; r += 8, v += 8 * stride, leaves += 8) {
+		EACH(START)
+		for (uint32_t depth = t->depth; depth > 0;) {
+			uint32_t steps = MS_MIN(depth, STEPS_BETWEEN_CHECKS);
+			depth -= steps;
+			do {
+				EACH(STEP)
+			} while (--steps > 0);
+			if (depth > 0 && (0 EACH(OPEN)) == 0)
+				break;
+		}
+		EACH(END)
+	}
+#undef EACH
+#undef START
+#undef STEP
+#undef OPEN
+#undef END
+}

@@ -381,10 +381,9 @@ static void sum_block(const struct forest *f, const struct plan_leaves *l, const
 
 static void prepare_block(const struct forest *f, const struct chunk *c, const double *rows, size_t n)
 {
-	const bool by_row = f->plan->batch == MODEL_KERNEL_TILES;
 	for (size_t r = 0; r < n; r++) {
 		ms_walk_prepare(f, rows + r * f->params.feature_count, c->computed, c->columns, row_categories(c, 0));
-		if (by_row)
+		if (f->plan->by_row)
 			rank_row(f, c->columns, row_categories(c, 0), 1, row_ranks(c, r));
 		else
 			rank_row(f, c->columns, row_categories(c, 0), PLAN_ROWS, c->ranks + r);

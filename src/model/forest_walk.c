@@ -168,3 +168,21 @@ void ms_walk_ranks(const struct forest *f, size_t first, const void *ranks, uint
 			walk_some_byte(f, p->nodes_byte, first, ends[i], ends[i + 1], ranks, places);
 	}
 }
+
+void ms_walk_block_bytes(const struct forest_plan *p, size_t first, size_t count, const uint8_t *ranks, uint32_t *leaves)
+{
+	const struct forest_tree *t = p->trees + first;
+	for (size_t i = 0; i < count; i++, t++, leaves += PLAN_ROWS) {
+		if (p->rank_stride == 64) // known to the compiler, it is part of each address
+			walk_rows_byte(p->nodes_byte, t, ranks, 64, leaves);
+		else
+			walk_rows_byte(p->nodes_byte, t, ranks, p->rank_stride, leaves);
+	}
+}
+
+void ms_walk_block_words(const struct forest_plan *p, size_t first, size_t count, const uint8_t *ranks, uint32_t *leaves)
+{
+	const uint16_t *words = (const uint16_t *)(const void *)ranks;
+	for (size_t i = 0; i < count; i++, leaves += PLAN_ROWS)
+		walk_rows_word(p->nodes_word, p->trees + first + i, words, p->rank_stride / sizeof(*words), leaves);
+}

@@ -3,6 +3,7 @@
 
 #include "model/kernels.h"
 #include "model/layout.h"
+#include "model/walk.h"
 
 // Ranking a row costs a few ns a column: not worth it for a forest that is walked in less. Found with bench/forest.
 #define QUANTISE_SPLITS_PER_COLUMN 6
@@ -29,7 +30,8 @@ static bool done(struct planner *b, enum layout_result result)
 	return result == LAYOUT_DONE;
 }
 
-static void set_kernel(struct forest_plan *p, enum model_kernel kernel, plan_row_fn *row, plan_block_fn *block)
+static void set_kernel(struct forest_plan *p, enum model_kernel kernel, plan_row_fn *row, plan_block_fn *block,
+		       bool by_row)
 {
 	if (row != NULL) {
 		p->single = kernel;
@@ -38,6 +40,7 @@ static void set_kernel(struct forest_plan *p, enum model_kernel kernel, plan_row
 	if (block != NULL) {
 		p->batch = kernel;
 		p->block = block;
+		p->by_row = by_row;
 	}
 }
 
@@ -48,7 +51,7 @@ static void plan_oblivious(struct planner *b)
 	if (!asked_for(b, MODEL_KERNEL_OBLIVIOUS) || (k->oblivious_row == NULL && k->oblivious_block == NULL) ||
 	    !done(b, ms_layout_oblivious(b->f, p->ranks, b->memory, &p->oblivious)))
 		return;
-	set_kernel(p, MODEL_KERNEL_OBLIVIOUS, k->oblivious_row, k->oblivious_block);
+	set_kernel(p, MODEL_KERNEL_OBLIVIOUS, k->oblivious_row, k->oblivious_block, false);
 }
 
 static void plan_tiles(struct planner *b)
@@ -58,7 +61,7 @@ static void plan_tiles(struct planner *b)
 	if (!asked_for(b, MODEL_KERNEL_TILES) || k->tiles_row == NULL ||
 	    !done(b, ms_layout_tiles(b->f, p->ranks, b->memory, b->scratch, &p->tiles)))
 		return;
-	set_kernel(p, MODEL_KERNEL_TILES, k->tiles_row, p->tiles.flat ? k->tiles_block : NULL);
+	set_kernel(p, MODEL_KERNEL_TILES, k->tiles_row, p->tiles.flat ? k->tiles_block : NULL, true);
 }
 
 static void plan_bits(struct planner *b)
@@ -70,7 +73,7 @@ static void plan_bits(struct planner *b)
 	if (!asked_for(b, MODEL_KERNEL_BITS) || (!row && !block) ||
 	    !done(b, ms_layout_bits(b->f, p->ranks, row, block, b->memory, &p->bits)))
 		return;
-	set_kernel(p, MODEL_KERNEL_BITS, row ? k->bits_row : NULL, block ? k->bits_block : NULL);
+	set_kernel(p, MODEL_KERNEL_BITS, row ? k->bits_row : NULL, block ? k->bits_block : NULL, false);
 }
 
 static void plan_nodes(struct planner *b)
@@ -83,6 +86,8 @@ static void plan_nodes(struct planner *b)
 		return;
 	p->words = p->nodes_word != NULL;
 	p->single = MODEL_KERNEL_QUANTISED;
+	if (p->block == NULL)
+		set_kernel(p, MODEL_KERNEL_QUANTISED, NULL, p->words ? ms_walk_block_words : ms_walk_block_bytes, true);
 }
 
 static void plan_layouts(struct planner *b)
@@ -91,12 +96,9 @@ static void plan_layouts(struct planner *b)
 		plan_oblivious(b);
 		return;
 	}
-	bool flat = b->depth <= LAYOUT_TILE_LEVELS_MAX;
-	if (flat || !asked_for(b, MODEL_KERNEL_BITS))
+	if (b->depth <= LAYOUT_TILE_LEVELS_MAX || b->asked == MODEL_KERNEL_TILES)
 		plan_tiles(b);
 	plan_bits(b);
-	if (!flat && asked_for(b, MODEL_KERNEL_TILES) && b->p->single == MODEL_KERNEL_WALK)
-		plan_tiles(b);
 	plan_nodes(b);
 	if (b->p->batch == MODEL_KERNEL_WALK)
 		b->p->batch = b->p->single; // row by row
@@ -140,7 +142,7 @@ const struct forest_plan *ms_plan_build(const struct forest *f, enum model_kerne
 	if (p == NULL)
 		return NULL;
 	*p = (struct forest_plan){
-		.single = MODEL_KERNEL_WALK, .batch = MODEL_KERNEL_WALK, .kernels = ms_kernels_choose(isa)};
+		.single = MODEL_KERNEL_WALK, .batch = MODEL_KERNEL_WALK, .trees = f->trees, .kernels = ms_kernels_choose(isa)};
 	struct planner b = {.f = f, .asked = kernel, .memory = memory, .scratch = scratch, .p = p};
 	for (size_t i = 0; i < f->tree_count; i++)
 		b.depth = MS_MAX(b.depth, f->trees[i].depth);

@@ -83,7 +83,7 @@ struct forest_plan;
 // `first` is a multiple of 64. Up to PLAN_LEAVES_SLACK numbers more than `count` may be written.
 typedef void plan_row_fn(const struct forest_plan *p, size_t first, size_t count, const uint8_t *ranks,
 			 uint32_t *leaves);
-// The same for PLAN_ROWS rows: ranks[column * PLAN_ROWS + row] (tiles: ranks[row * rank_stride + column]);
+// The same for PLAN_ROWS rows: ranks[column * PLAN_ROWS + row], or with `by_row` ranks[row * rank_stride + column];
 // leaves[(tree - first) * PLAN_ROWS + row].
 typedef void plan_block_fn(const struct forest_plan *p, size_t first, size_t count, const uint8_t *ranks,
 			   uint32_t *leaves);
@@ -92,6 +92,8 @@ struct forest_plan {
 	enum model_kernel single, batch;
 	plan_row_fn *row;                     // NULL: the walk, on ranks or on numbers
 	plan_block_fn *block;                 // NULL: row by row
+	bool by_row;                          // how `block` reads ranks
+	const struct forest_tree *trees;      // the forest's
 	const struct forest_kernels *kernels; // of the instruction set
 	const struct forest_ranks *ranks;     // NULL when both are MODEL_KERNEL_WALK
 	bool words;                           // rows are word ranks, else bytes

@@ -15,4 +15,7 @@ void ms_walk_block(const struct forest *f, size_t first, size_t count, const voi
 // The same for all trees of the block, on the plan's small nodes and a row of ranks.
 void ms_walk_ranks(const struct forest *f, size_t first, const void *ranks, uint32_t *places);
 
+// One tree after the other for PLAN_ROWS rows of ranks; rows lie one after the other.
+plan_block_fn ms_walk_block_bytes, ms_walk_block_words;
+
 #endif
