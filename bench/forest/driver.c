@@ -24,7 +24,8 @@
 #define SAMPLES_MAX ((size_t)1 << 20)
 #define CACHE_LINE 64
 
-static const struct engine *const ENGINES[] = {&ENGINE_MAINSTAY, &ENGINE_LIGHTGBM, &ENGINE_XGBOOST};
+static const struct engine *const ENGINES[] = {&ENGINE_MAINSTAY, &ENGINE_LIGHTGBM, &ENGINE_XGBOOST, &ENGINE_ONNXRUNTIME,
+					       &ENGINE_TREELITE, &ENGINE_TL2CGEN,  &ENGINE_LLEAVES};
 
 static double samples[SAMPLES_MAX];
 static volatile double sink; // scores go here, so that no call is optimised away
@@ -215,7 +216,7 @@ int main(int argc, char **argv)
 	engine->open(&job);
 	double load_ns = now_ns() - start;
 	write_scores(engine, &job, argv[6]);
-	printf("ready %.0f %s %s; %s\n", load_ns, engine->single ? "single" : "double",
+	printf("ready %.0f %s %s; %s\n", load_ns, engine->single() ? "single" : "double",
 	       engine->kernel != NULL ? engine->kernel(false) : "", engine->kernel != NULL ? engine->kernel(true) : "");
 	fflush(stdout);
 	char line[64];

@@ -19,7 +19,7 @@ struct job {
 
 struct engine {
 	const char *name;
-	bool single; // computes in float32
+	bool (*single)(void); // gives float32 scores; known once the model is open
 	void (*open)(const struct job *job);
 	// The score of one row. The engine may copy the row if its interface wants it in one place.
 	double (*one)(size_t row);
@@ -30,7 +30,8 @@ struct engine {
 	const char *(*kernel)(bool many);
 };
 
-extern const struct engine ENGINE_MAINSTAY, ENGINE_LIGHTGBM, ENGINE_XGBOOST;
+extern const struct engine ENGINE_MAINSTAY, ENGINE_LIGHTGBM, ENGINE_XGBOOST, ENGINE_ONNXRUNTIME, ENGINE_TREELITE,
+	ENGINE_TL2CGEN, ENGINE_LLEAVES;
 
 // Prints "error REASON" for the script and ends the process.
 _Noreturn void fail(const char *format, ...) __attribute__((format(printf, 1, 2)));

@@ -68,4 +68,9 @@ static double score(size_t row)
 	return self.scores[row];
 }
 
-const struct engine ENGINE_LIGHTGBM = {"lightgbm", false, open_model, one, many, score, NULL};
+static bool is_single(void)
+{
+	return false;
+}
+
+const struct engine ENGINE_LIGHTGBM = {"lightgbm", is_single, open_model, one, many, score, NULL};

@@ -76,4 +76,9 @@ static const char *kernel(bool batch)
 	return batch ? info->kernel_batch : info->kernel_single;
 }
 
-const struct engine ENGINE_MAINSTAY = {"mainstay", false, open_model, one, many, score, kernel};
+static bool is_single(void)
+{
+	return false;
+}
+
+const struct engine ENGINE_MAINSTAY = {"mainstay", is_single, open_model, one, many, score, kernel};

@@ -80,4 +80,9 @@ static double score(size_t row)
 	return (double)self.scores[row];
 }
 
-const struct engine ENGINE_XGBOOST = {"xgboost", true, open_model, one, many, score, NULL};
+static bool is_single(void)
+{
+	return true;
+}
+
+const struct engine ENGINE_XGBOOST = {"xgboost", is_single, open_model, one, many, score, NULL};
