@@ -30,8 +30,9 @@ DRIVER = shapes.ROOT / "build/release/bench/forest/bench_forest"
 PYTHON = shapes.VENV / "bin/python"
 DOCUMENT = shapes.ROOT / "docs/benchmarks/forest.md"
 TRAIN_SECONDS = 900
-# Compilers of trees take what they take, within reason; the reason is told in the table.
-CONVERT_SECONDS = 240
+# Compilers of trees get so long, and no more than so many nodes: beyond, they take an hour or all memory.
+CONVERT_SECONDS = 600
+COMPILED_NODES_MAX = 300_000
 # The shared library of each peer inside the virtual environment; None: what the conversion made is the library.
 LIBRARIES = {
     "lightgbm": "lightgbm/lib/lib_lightgbm.so", "xgboost": "xgboost/lib/libxgboost.so", "treelite": "treelite/lib/libtreelite.so",
@@ -64,7 +65,7 @@ def run_python(*arguments, seconds):
     if not PYTHON.exists():
         raise Missing("no virtual environment")
     process = subprocess.Popen([PYTHON, HERE / "models.py", *arguments], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
-                               start_new_session=True)
+                               start_new_session=True, env={**os.environ, "OMP_WAIT_POLICY": "passive"})
     try:
         _, errors = process.communicate(timeout=seconds)
     except subprocess.TimeoutExpired:
@@ -85,19 +86,30 @@ def train(name):
 
 
 def library(peer):
-    found = sorted(shapes.VENV.glob(f"lib/python3*/site-packages/{LIBRARIES[peer]}"))
-    if not found:
+    found = installed(LIBRARIES[peer])
+    if found is None:
         raise Missing("not installed")
-    return found[0]
+    return found
+
+
+def installed(pattern):
+    """A file of a package; run.sh puts what is newer than the environment's own into a folder of its own."""
+    for place in ("newest", "lib/python3*/site-packages"):
+        for found in sorted(shapes.VENV.glob(f"{place}/{pattern}")):
+            return found
+    return None
 
 
 def version(peer):
-    found = sorted(shapes.VENV.glob(f"lib/python3*/site-packages/{PACKAGES.get(peer, peer)}-*.dist-info"))
-    return found[0].name.removesuffix(".dist-info").split("-")[1] if found else "?"
+    found = installed(f"{PACKAGES.get(peer, peer)}-*.dist-info")
+    return found.name.removesuffix(".dist-info").split("-")[1] if found else "?"
 
 
 def converted(name, peer):
     """The file that a peer reads, made on first use. What took too long is not tried again."""
+    nodes = shapes.most_nodes(name)
+    if LIBRARIES[peer] is None and nodes > COMPILED_NODES_MAX:
+        raise Missing(f"not tried: up to {nodes:,} nodes to compile")
     file = shapes.folder(name) / shapes.FILES[peer]
     refused = file.with_name(file.name + ".refused")
     if refused.exists():
@@ -141,6 +153,7 @@ class Engine:
             raise
         self.load_ns = int(load)
         self.kernels = [part.strip() for part in kernels.split(";")]
+        self.row_count = shapes.SHAPES[name]["rows"]
         self.scores = array.array("d")
         self.scores.frombytes(scores.read_bytes())
         self.one, self.many = [], []  # (p50, p99) of each round
@@ -198,12 +211,21 @@ def compare(engine, ours):
 
 
 def start_engines(name, wanted, core, missing):
-    engines = []
+    """Starts those that can be had. A kernel that gave way to one that is there already is left out, and told."""
+    engines, gave_way = [], []
     for peer, kernel in wanted:
         try:
-            engines.append(Engine(name, peer, core, kernel))
+            engine = Engine(name, peer, core, kernel)
         except Missing as reason:
-            missing.append((f"{peer} {'/'.join(kernel or ())}".strip(), str(reason)))
+            missing.append(("/".join(kernel) if kernel else peer, str(reason)))
+            continue
+        if kernel and any(engine.kernels == other.kernels for other in engines if other.label not in ("mainstay", "auto/auto")):
+            gave_way.append(engine.label)
+            engine.close()
+        else:
+            engines.append(engine)
+    if gave_way:
+        missing.append((", ".join(gave_way), "give way to another kernel here"))
     return engines
 
 
@@ -246,21 +268,19 @@ def rows_of(engines):
     ours = next((engine for engine in engines if engine.peer == "mainstay"), None)
     yield ["engine", "1 row p50", "p99", "ratio", "many p50", "p99", "ratio", "load ms", "scores"]
     for engine in engines:
-        note = f" [{PEER_MARK}]" if engine.peer in IN_PYTHON else ""
+        note = " [Python]" if engine.peer in IN_PYTHON else ""
         yield [engine.label + note, us(engine.median("one")), us(engine.median("one", 1)), ratio(engine, ours, "one"),
                us(engine.median("many")), us(engine.median("many", 1)), ratio(engine, ours, "many"),
                f"{engine.load_ns / 1e6:.1f}", scores_told(engine, ours)]
 
 
-PEER_MARK = "Python"
-
-
 def scores_told(engine, ours):
-    agree = engine.scores[:len(engine.scores)]
-    many = len(agree) - min(1000, len(agree) // 2) if len(agree) < 2000 else len(agree) - 1000
-    same = agree[many:] == agree[:len(agree) - many]
-    told = "" if engine is ours or ours is None else compare(engine, ours)
-    return told + ("" if same else (", " if told else "") + "one row and many differ")
+    """The scores file holds those of one call with all rows, then those of calls with one row, of the first rows."""
+    singles = engine.scores[engine.row_count:]
+    told = [] if engine is ours or ours is None else [compare(engine, ours)]
+    if singles != engine.scores[:len(singles)]:
+        told.append("one row and many differ")
+    return ", ".join(told)
 
 
 def text_table(table):
@@ -293,10 +313,12 @@ def describe(name):
 def target_lines(results):
     """Each target whose shape and peer were measured: (text, aimed at, measured, verdict)."""
     for name, peer, what, aim in shapes.TARGETS:
-        engines = {engine.label: engine for engine in results.get(name, ((), ()))[0]}
+        if name not in results:
+            continue
+        engines = {engine.label: engine for engine in results[name][0]}
         label = f"{name}, {peer}, {'one row' if what == 'one' else 'many rows'}"
         if peer not in engines or "mainstay" not in engines:
-            if name in results:
+            if any(who in (peer, "mainstay", "the model") for who, _ in results[name][1]):
                 yield label, f"{aim}×", "-", "not measured"
             continue
         measured = engines[peer].median(what) / engines["mainstay"].median(what)
@@ -359,22 +381,24 @@ def parse():
     parser.add_argument("--shape", action="append", choices=shapes.SHAPES, help="measure this shape; may be given several times")
     parser.add_argument("--peer", action="append", choices=[*LIBRARIES, *IN_PYTHON, "none"], help="with this peer; may be given several times")
     parser.add_argument("--kernels", action="store_true", help="ours only: each kernel with each instruction set")
+    parser.add_argument("--kernel", action="append", default=[], metavar="KERNEL/ISA", help="ours with this kernel and instruction set, besides; may be given several times")
     parser.add_argument("--quick", action="store_true", help="few and short rounds")
     parser.add_argument("--rounds", type=int, default=None, help="rounds in which the engines take turns (7)")
     parser.add_argument("--core", type=int, default=max(os.sched_getaffinity(0)), help="the core to run on (the last)")
     parser.add_argument("--train", action="store_true", help="only train what is missing")
     arguments = parser.parse_args()
+    arguments.kernel = [tuple(kernel.partition("/")[::2]) for kernel in arguments.kernel]
     short = arguments.quick or arguments.shape or arguments.kernels
     arguments.rounds = arguments.rounds or (3 if arguments.quick else 5 if short else 7)
     arguments.one_ms, arguments.many_ms = (100, 200) if short else (200, 400)
-    arguments.whole = not short and not arguments.peer
+    arguments.whole = not short and not arguments.peer and not arguments.kernel
     return arguments
 
 
 def wanted_engines(name, arguments):
     if not arguments.kernels:
         peers = [peer for peer in shapes.SHAPES[name]["peers"] if not arguments.peer or peer in arguments.peer]
-        return [("mainstay", None), *((peer, None) for peer in peers)]
+        return [("mainstay", None), *(("mainstay", kernel) for kernel in arguments.kernel), *((peer, None) for peer in peers)]
     listed = [line.split() for line in subprocess.run([DRIVER, "--list"], check=True, capture_output=True, text=True).stdout.splitlines()]
     kernels = [word for kind, word in listed if kind == "kernel"]
     return [("mainstay", ("auto", "auto")), *(("mainstay", (kernel, isa)) for kernel in kernels for kind, isa in listed if kind == "isa")]

@@ -9,6 +9,7 @@ need python3-venv gcc libc6-dev
 
 venv=build/bench/venv
 wanted=bench/forest/requirements.txt
+newest_xgboost=xgboost-cpu==3.4.1
 # Each group is what one or several peers need; one that cannot be had leaves the others alone and is tried again
 # some hours later.
 groups=("numpy" "lightgbm" "xgboost-cpu" "onnxruntime" "onnx skl2onnx onnxmltools" "treelite tl2cgen" "lleaves llvmlite" "catboost" "scikit-learn")
@@ -19,6 +20,13 @@ install_peers() {
 		mkdir -p build/bench
 		/usr/bin/python3 -m venv "$venv" || { say "bench: no virtual environment, so no peers"; return 0; }
 		cp "$wanted" "$venv/requirements.txt"
+	fi
+	# The newest XGBoost wants a newer Python than Debian's, but its library does not: it alone is measured.
+	if [ ! -e "$venv/newest" ]; then
+		say "bench: fetching the library of $newest_xgboost"
+		"$venv/bin/pip" install -q --disable-pip-version-check --retries 1 --timeout 20 --only-binary :all: --no-deps --ignore-requires-python \
+			--target "$venv/newest" "$newest_xgboost" >/dev/null 2>&1 || say "bench: not to be had: $newest_xgboost"
+		mkdir -p "$venv/newest"
 	fi
 	for group in "${groups[@]}"; do
 		done="$venv/has-${group%% *}"

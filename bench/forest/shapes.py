@@ -50,6 +50,11 @@ TARGETS = (
 LATENCY_TARGETS = (("nodes-12k", 3), ("nodes-512k", 30))
 
 
+def most_nodes(name):
+    s = SHAPES[name]
+    return s["trees"] * (2 * s.get("leaves", 2 ** s.get("depth", 0)) - 1)
+
+
 def folder(name):
     """Where the model of a shape and all that is made from it lies; the name changes with what it is made of."""
     made_of = {key: value for key, value in SHAPES[name].items() if key != "peers"}
