@@ -24,6 +24,7 @@ static struct {
 	char *files[MAX_FILES];
 	size_t file_count;
 	char temp_dir[256];
+	unsigned effort; // percent
 } current;
 
 // Allocations may come from any thread.
@@ -140,6 +141,12 @@ struct rand *ms_test_rand(void)
 	return &current.rand;
 }
 
+size_t ms_test_rounds(size_t full)
+{
+	size_t rounds = full / 100 * current.effort;
+	return rounds > 0 ? rounds : 1;
+}
+
 void ms_test_torture(test_fn *fn)
 {
 	for (long n = 1;; n++) {
@@ -226,6 +233,7 @@ int main(int argc, char **argv)
 	const char *only = NULL;
 	bool list = false;
 	current.seed = 1;
+	current.effort = 100;
 	for (int i = 1; i < argc; i++) {
 		if (strcmp(argv[i], "--list") == 0)
 			list = true;
@@ -233,8 +241,11 @@ int main(int argc, char **argv)
 			only = argv[++i];
 		else if (strcmp(argv[i], "--seed") == 0 && i + 1 < argc)
 			current.seed = strtoull(argv[++i], NULL, 10);
+		else if (strcmp(argv[i], "--effort") == 0 && i + 1 < argc)
+			current.effort = (unsigned)strtoul(argv[++i], NULL, 10);
 		else {
-			fprintf(stderr, "usage: %s [--list] [--run SUBSTRING] [--seed N]\n", argv[0]);
+			fprintf(stderr, "usage: %s [--list] [--run SUBSTRING] [--seed N] [--effort PERCENT]\n",
+				argv[0]);
 			return 2;
 		}
 	}
