@@ -55,6 +55,7 @@ static enum ms_err read_shape(struct json_reader *r, struct errinfo *info, struc
 	if (!ms_json_enter_array(r))
 		return r->err;
 	t->elements = 1;
+	t->dims = 0; // of a shape given twice the last one counts
 	while (ms_json_next_item(r)) {
 		if (t->dims == MS_TENSOR_MAX_DIMS)
 			return ms_fail(info, MS_ERR_PREDICT_SHAPE, "a tensor has more than %d dimensions",
