@@ -177,6 +177,7 @@ static enum ms_err json_number(struct walk *w, struct json_reader *r, double *re
 		return r->err;
 	if (*ret_value != floor(*ret_value) || *ret_value < types[type].low || *ret_value > types[type].high)
 		return wrong_element(w, "is no whole number in the range of the datatype");
+	*ret_value += 0.0; // "-0" is the 0 of the binary form
 	return MS_OK;
 }
 

@@ -180,7 +180,7 @@ TEST(tensor_shapes_are_bounded)
 		   "predict.shape -: a tensor has more than 4294967296 elements"); // wraps to 1
 	check_json(DATA("FP32", "[4294967296]", "[1]"),
 		   "predict.shape x: input 'x' has 1 elements, but its shape says 4294967296");
-	check_json("{\"name\":\"x\",\"datatype\":\"FP32\",\"shape\":[5],\"shape\":[2],\"data\":[1,2]}", "1 2");
+	check_json("{\"name\":\"x\",\"datatype\":\"INT8\",\"shape\":[5],\"shape\":[2,1],\"data\":[[1],[-0]]}", "1 0");
 	check(TENSOR("FP64", "[4294967296]", ",\"parameters\":{\"binary_data_size\":8}"),
 	      BINARY(0, 0, 0, 0, 0, 0, 0, 0),
 	      "predict.shape x: input 'x' has 8 bytes of binary data, but its shape and datatype need 34359738368");
