@@ -85,10 +85,10 @@ static void write_responses(struct json_writer *w, const struct route *route)
 	bool has_body = route->response_schema != NULL || route->response_type != NULL;
 	ms_json_key_lit(w, "responses");
 	ms_json_begin_object(w);
-	ms_json_key_lit(w, has_body ? "2XX" : "204");
+	ms_json_key_lit(w, "2XX"); // 200, 201 or, without a body, 204: as it happens to be
 	ms_json_begin_object(w);
 	ms_json_key_lit(w, "description");
-	ms_json_cstr(w, "Done");
+	ms_json_cstr(w, has_body ? "Done" : "Done; nothing comes back");
 	if (has_body)
 		write_content(w, route->response_type != NULL ? route->response_type : "application/json",
 			      route->response_schema, NULL);
