@@ -305,33 +305,38 @@ static bool keep_model(struct scan *scan, const struct store_model *model, const
 	return true;
 }
 
-static bool take_model(struct scan *scan, const struct store_model *model, struct live_model *live)
+static bool take_model(struct scan *scan, const struct store_model *stored, struct live_model *live)
 {
-	const struct live_model *old = ms_snapshot_model(scan->old, model->name);
+	const struct live_model *old = ms_snapshot_model(scan->old, stored->name);
+	struct store_model model = *stored;
+	if (model.alias_error != NULL && old != NULL) {
+		// A slip in the file does not take the aliases from under the requests; copied below, never written.
+		model.aliases = (struct store_alias *)(uintptr_t)old->aliases;
+		model.alias_count = old->alias_count;
+	}
 	if (scan->announce && old != NULL && old->current != NULL)
-		return keep_model(scan, model, old, live);
-	if (!copy_model(scan, model, live))
+		return keep_model(scan, &model, old, live);
+	if (!copy_model(scan, &model, live))
 		return false;
 	live->single_file = scan->single_file != NULL;
-	live->unloaded = *find_name(&scan->registry->unloaded, model->name) != NULL;
+	live->unloaded = *find_name(&scan->registry->unloaded, model.name) != NULL;
 	for (size_t i = 0; i < live->version_count; i++) {
 		struct live_version *version = &live->versions[i];
 		bool newest_found = live->current != NULL || (i > 0 && live->versions[i - 1].state == VERSION_LOADING);
 		if (live->unloaded)
 			version->reason = MS_SLICE_LIT("the model was unloaded by request");
-		else if (is_wanted(scan, model, i, newest_found)) {
+		else if (is_wanted(scan, &model, i, newest_found)) {
 			version->reason = MS_SLICE_EMPTY;
-			take_version(scan, live->name, &model->versions[i], version);
+			take_version(scan, live->name, &model.versions[i], version);
 		}
 		if (live->current == NULL && version->served != NULL)
 			live->current = version->served;
 		scan->next->ready_count += version->served != NULL;
 		scan->next->broken_count += is_broken(version);
 	}
-	if (model->alias_error != NULL && !scan->announce)
+	if (model.alias_error != NULL && !scan->announce)
 		ms_log(scan->registry->options.log, LOG_WARN, "aliases.json cannot be used",
-		       MS_LOG_STR("mainstay.model.name", model->name),
-		       MS_LOG_CSTR("error.message", model->alias_error));
+		       MS_LOG_STR("mainstay.model.name", model.name), MS_LOG_CSTR("error.message", model.alias_error));
 	return true;
 }
 
@@ -441,22 +446,45 @@ static struct publication *publication_new(struct registry *registry, struct reg
 	return p;
 }
 
-// Marks what the new snapshot no longer knows, so that its metrics end with it.
-static void mark_gone(const struct snapshot *old, const struct snapshot *next)
+static bool has_version(const struct live_model *model, struct slice version)
 {
+	for (size_t i = 0; model != NULL && i < model->version_count; i++) {
+		if (ms_slice_eq(model->versions[i].version, version))
+			return true;
+	}
+	return false;
+}
+
+// Of a version that is not loaded, so that no reference ends them.
+static void end_series(const struct registry *registry, struct slice model, struct slice version)
+{
+	const struct slice ok[] = {model, version, MS_SLICE_LIT("success")};
+	const struct slice failed[] = {model, version, MS_SLICE_LIT("error")};
+	ms_metrics_retire(registry->predictions, ok);
+	ms_metrics_retire(registry->predictions, failed);
+}
+
+// The metrics of what the new snapshot no longer knows end: those of a loaded version with its last reference.
+static void mark_gone(const struct registry *registry, const struct snapshot *next)
+{
+	const struct snapshot *old = registry->latest;
 	for (size_t m = 0; m < old->model_count; m++) {
-		const struct live_model *model = ms_snapshot_model(next, old->models[m].name);
-		for (size_t v = 0; v < old->models[m].version_count; v++) {
-			struct served_model *served = old->models[m].versions[v].served;
-			bool known = false;
-			for (size_t i = 0; model != NULL && i < model->version_count; i++)
-				known = known ||
-					ms_slice_eq(model->versions[i].version, old->models[m].versions[v].version);
-			if (served == NULL || known)
+		const struct live_model *before = &old->models[m], *after = ms_snapshot_model(next, before->name);
+		bool any_served = false;
+		for (size_t v = 0; v < before->version_count; v++) {
+			struct served_model *served = before->versions[v].served;
+			any_served = any_served || served != NULL;
+			if (has_version(after, before->versions[v].version))
 				continue;
-			atomic_store(&served->model_gone, model == NULL);
+			if (served == NULL) {
+				end_series(registry, before->name, before->versions[v].version);
+				continue;
+			}
+			atomic_store(&served->model_gone, after == NULL);
 			atomic_store(&served->version_gone, true);
 		}
+		if (after == NULL && !any_served)
+			ms_metrics_retire(registry->durations, &before->name);
 	}
 }
 
@@ -464,7 +492,7 @@ static void mark_gone(const struct snapshot *old, const struct snapshot *next)
 static void publish(struct publication *p, struct snapshot *snapshot)
 {
 	struct registry *registry = p->registry;
-	mark_gone(registry->latest, snapshot);
+	mark_gone(registry, snapshot);
 	ms_snapshot_unref(registry->latest);
 	registry->latest = snapshot;
 	p->snapshot = ms_snapshot_ref(snapshot);
