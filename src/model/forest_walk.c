@@ -320,6 +320,48 @@ void ms_forest_leaves(const struct forest *f, const double *rows, size_t row_cou
 	}
 }
 
+void ms_forest_trees(const struct forest *f, const double *rows, size_t row_count, void *scratch, double *out)
+{
+	struct chunk c = chunk_in(f, scratch);
+	const size_t width = f->params.vector_leaves ? f->params.group_count : 1;
+	for (size_t r = 0; r < row_count; r++) {
+		const double *row = rows + r * f->params.feature_count;
+		prepare_row(f, &c, row, 0);
+		for (size_t first = 0; first < f->tree_count; first += FOREST_BLOCK) {
+			size_t count = MS_MIN(f->tree_count - first, FOREST_BLOCK);
+			walk_block(f, &c, 0, first, count);
+			for (size_t i = 0; i < count; i++) {
+				double *dst = out + (r * f->tree_count + first + i) * width;
+				if (f->params.vector_leaves)
+					memcpy(dst, f->values + leaf_index(f, c.places[i]), width * sizeof(*dst));
+				else
+					dst[0] = leaf_value(f, &f->trees[first + i], c.places[i], row);
+				for (size_t k = 0; k < width && f->params.scale != 1; k++)
+					dst[k] *= f->params.scale;
+			}
+		}
+	}
+}
+
+void ms_forest_columns(const struct forest *f, const double *row, double *computed, double *columns,
+		       uint32_t *categories)
+{
+	const struct forest_params *p = &f->params;
+	if (p->computed_count > 0)
+		p->compute(p->compute_context, row, computed);
+	prepare_f64(f, row, computed, columns);
+	for (size_t i = 0; i < f->category_count; i++) {
+		uint32_t source = f->category_source[i];
+		double x = source < p->feature_count ? row[source] : computed[source - p->feature_count];
+		categories[i] = category_code(p->category_rule, x);
+	}
+}
+
+bool ms_forest_in_set(const struct forest *f, const struct forest_set *set, const uint32_t *categories)
+{
+	return in_set(f, set, categories);
+}
+
 // Measured on one current server core (bench/forest_walk.c); good to a factor of two.
 uint32_t ms_forest_row_ns(const struct forest *f)
 {
