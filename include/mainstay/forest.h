@@ -51,7 +51,11 @@ enum mainstay_forest_output {
 	MAINSTAY_FOREST_OUTPUT_RAW = 1,         // scores before any transform
 	MAINSTAY_FOREST_OUTPUT_PROBABILITY = 2, // one number a class (binary: 2); classifiers only
 	MAINSTAY_FOREST_OUTPUT_LABEL = 3,       // index of the class; classifiers only
-	MAINSTAY_FOREST_OUTPUT_LEAF = 4         // number of the leaf in each tree; forests only
+	MAINSTAY_FOREST_OUTPUT_LEAF = 4,        // number of the leaf in each tree; forests only
+	// What each feature adds to the raw score, by TreeSHAP: for each raw score a number per feature, then the base
+	// value. Not every model has it.
+	MAINSTAY_FOREST_OUTPUT_CONTRIBUTIONS = 5,
+	MAINSTAY_FOREST_OUTPUT_TREE = 6 // what each tree adds to the raw score
 };
 
 struct mainstay_forest;
@@ -67,8 +71,8 @@ struct mainstay_forest_text {
 // a library of different age understand each other. The same holds for the structures below.
 struct mainstay_forest_options {
 	size_t struct_size;
-	const char *format;          // "lightgbm-text", "xgboost-json", "xgboost-ubjson", "catboost-json",
-				     // "linear-json"; default "auto", recognised by content
+	const char *format; // "lightgbm-text", "xgboost-json", "xgboost-ubjson", "catboost-json",
+		// "linear-json"; default "auto", recognised by content
 	uint64_t max_file_bytes;     // default 2 GiB
 	uint64_t max_memory_bytes;   // of the loaded model; default 8 GiB
 	const char *kernel;          // for measurements: "walk", "quantised", "tiles", "bits", "oblivious"

@@ -124,7 +124,8 @@ static void *row_sums(const struct chunk *c, size_t row)
 
 // --- Leaves --------------------------------------------------------------------------------------------
 
-static void rank_row(const struct forest *f, const void *columns, const uint32_t *categories, size_t step, uint8_t *ranks)
+static void rank_row(const struct forest *f, const void *columns, const uint32_t *categories, size_t step,
+		     uint8_t *ranks)
 {
 	const struct forest_plan *p = f->plan;
 	if (p->words) {
@@ -370,8 +371,7 @@ static void sum_block(const struct forest *f, const struct plan_leaves *l, const
 		sum_block_f64(values, count, c->block_leaves, (double *)(void *)c->sums);
 		return;
 	}
-	const size_t sum_bytes =
-		f->params.group_count * (f->params.sum_single ? sizeof(float) : sizeof(double));
+	const size_t sum_bytes = f->params.group_count * (f->params.sum_single ? sizeof(float) : sizeof(double));
 	for (size_t r = 0; r < n; r++) {
 		for (size_t i = 0; i < count; i++)
 			c->leaves[i] = c->block_leaves[i * PLAN_ROWS + r];
@@ -445,6 +445,31 @@ void ms_forest_leaves(const struct forest *f, const double *rows, size_t row_cou
 			for (size_t i = 0; i < count; i++)
 				out[r * f->tree_count + first + i] =
 					leaf_id(f, &f->trees[first + i], place_of(l, c.leaves[i]));
+		}
+	}
+}
+
+void ms_forest_trees(const struct forest *f, const double *rows, size_t row_count, void *scratch, double *out)
+{
+	const size_t width = f->params.vector_leaves ? f->params.group_count : 1;
+	const struct plan_leaves *l = leaves_of(f->plan, f->plan->single);
+	struct chunk c = chunk_in(f, false, scratch);
+	for (size_t r = 0; r < row_count; r++) {
+		const double *row = rows + r * f->params.feature_count;
+		prepare_row(f, &c, row, 0);
+		for (size_t first = 0; first < f->tree_count; first += FOREST_BLOCK) {
+			size_t count = MS_MIN(f->tree_count - first, FOREST_BLOCK);
+			find_leaves(f, &c, 0, first, count);
+			for (size_t i = 0; i < count; i++) {
+				double *dst = out + (r * f->tree_count + first + i) * width;
+				uint32_t place = place_of(l, c.leaves[i]);
+				if (f->params.vector_leaves)
+					memcpy(dst, f->values + leaf_index(f, place), width * sizeof(*dst));
+				else
+					dst[0] = leaf_value(f, &f->trees[first + i], place, row);
+				for (size_t k = 0; k < width && f->params.scale != 1; k++)
+					dst[k] *= f->params.scale;
+			}
 		}
 	}
 }

@@ -86,18 +86,30 @@ static void prepare_f64(const struct forest *f, const double *row, const double 
 		}
 }
 
-void ms_walk_prepare(const struct forest *f, const double *row, double *computed, void *columns, uint32_t *categories)
+// What the row does not hold itself: computed columns and codes.
+static void prepare_derived(const struct forest *f, const double *row, double *computed, uint32_t *categories)
 {
 	const struct forest_params *p = &f->params;
 	if (p->computed_count > 0)
 		p->compute(p->compute_context, row, computed);
+	for (size_t i = 0; i < f->category_count; i++)
+		categories[i] = category_code(p->category_rule, source_value(f, row, computed, f->category_source[i]));
+}
+
+void ms_walk_prepare(const struct forest *f, const double *row, double *computed, void *columns, uint32_t *categories)
+{
+	prepare_derived(f, row, computed, categories);
 	if (f->wide || f->oblivious)
 		prepare_f64(f, row, computed, columns);
 	else
 		prepare_f32(f, row, computed, columns);
-	for (size_t i = 0; i < f->category_count; i++)
-		categories[i] =
-			category_code(p->category_rule, source_value(f, row, computed, f->category_source[i]));
+}
+
+void ms_forest_columns(const struct forest *f, const double *row, double *computed, double *columns,
+		       uint32_t *categories)
+{
+	prepare_derived(f, row, computed, categories);
+	prepare_f64(f, row, computed, columns);
 }
 
 // --- Trees ---------------------------------------------------------------------------------------------
@@ -169,7 +181,8 @@ void ms_walk_ranks(const struct forest *f, size_t first, const void *ranks, uint
 	}
 }
 
-void ms_walk_block_bytes(const struct forest_plan *p, size_t first, size_t count, const uint8_t *ranks, uint32_t *leaves)
+void ms_walk_block_bytes(const struct forest_plan *p, size_t first, size_t count, const uint8_t *ranks,
+			 uint32_t *leaves)
 {
 	const struct forest_tree *t = p->trees + first;
 	for (size_t i = 0; i < count; i++, t++, leaves += PLAN_ROWS) {
@@ -180,7 +193,8 @@ void ms_walk_block_bytes(const struct forest_plan *p, size_t first, size_t count
 	}
 }
 
-void ms_walk_block_words(const struct forest_plan *p, size_t first, size_t count, const uint8_t *ranks, uint32_t *leaves)
+void ms_walk_block_words(const struct forest_plan *p, size_t first, size_t count, const uint8_t *ranks,
+			 uint32_t *leaves)
 {
 	const uint16_t *words = (const uint16_t *)(const void *)ranks;
 	for (size_t i = 0; i < count; i++, leaves += PLAN_ROWS)

@@ -67,14 +67,14 @@ static inline __attribute__((always_inline)) __mmask64 tests_hold(const struct r
 }
 
 // Calls body(parts) with the number of registers that the plan's rows take, known to the compiler.
-#define BY_PARTS(p, body)                    \
-	do {                                 \
-		if ((p)->rank_stride == 64)  \
-			body(1);             \
+#define BY_PARTS(p, body)                         \
+	do {                                      \
+		if ((p)->rank_stride == 64)       \
+			body(1);                  \
 		else if ((p)->rank_stride == 128) \
-			body(2);             \
-		else                         \
-			body(4);             \
+			body(2);                  \
+		else                              \
+			body(4);                  \
 	} while (0)
 
 // --- Tiles ---------------------------------------------------------------------------------------------
@@ -203,12 +203,12 @@ static inline __attribute__((always_inline)) void tiles_deep(const struct forest
 
 static void tiles_row(const struct forest_plan *p, size_t first, size_t count, const uint8_t *ranks, uint32_t *leaves)
 {
-#define BODY(parts)                                                          \
-	do {                                                                 \
-		if (p->tiles.flat)                                           \
-			tiles_flat(p, parts, first, count, ranks, leaves);   \
-		else                                                         \
-			tiles_deep(p, parts, first, count, ranks, leaves);   \
+#define BODY(parts)                                                        \
+	do {                                                               \
+		if (p->tiles.flat)                                         \
+			tiles_flat(p, parts, first, count, ranks, leaves); \
+		else                                                       \
+			tiles_deep(p, parts, first, count, ranks, leaves); \
 	} while (0)
 	BY_PARTS(p, BODY);
 #undef BODY
@@ -235,11 +235,12 @@ static inline __attribute__((always_inline)) void tiles_rows(const struct forest
 			const __m512i mask = _mm512_set1_epi64(slots == 64 ? -1 : ((int64_t)1 << slots) - 1);
 			for (size_t r = 0; r < PLAN_ROWS; r += 8) {
 				__m512i b = _mm512_loadu_si512(bits + r);
-				b = _mm512_and_si512(_mm512_srl_epi64(b, _mm_cvtsi64_si128((int64_t)(j * slots))), mask);
+				b = _mm512_and_si512(_mm512_srl_epi64(b, _mm_cvtsi64_si128((int64_t)(j * slots))),
+						     mask);
 				__m512i at = follow64(b, levels);
-				_mm256_storeu_si256((void *)(leaves + (i + j) * PLAN_ROWS + r),
-						    _mm256_add_epi32(_mm512_cvtepi64_epi32(at),
-								     _mm512_castsi512_si256(tree)));
+				_mm256_storeu_si256(
+					(void *)(leaves + (i + j) * PLAN_ROWS + r),
+					_mm256_add_epi32(_mm512_cvtepi64_epi32(at), _mm512_castsi512_si256(tree)));
 			}
 		}
 	}
@@ -304,7 +305,16 @@ static inline __attribute__((always_inline)) void bits64(const struct plan_bits 
 
 static void bits_row(const struct forest_plan *p, size_t first, size_t count, const uint8_t *ranks, uint32_t *leaves)
 {
-#define BODY(parts)                                                                              	do {                                                                                     		const struct row row = load_row(ranks, parts);                                   		for (size_t i = 0; i < count; i += 64) {                                         			if (p->bits.leaf_slots == 32)                                            				bits32(&p->bits, &row, parts, (first + i) / 64, leaves + i);     			else                                                                     				bits64(&p->bits, &row, parts, (first + i) / 64, leaves + i);     		}                                                                                	} while (0)
+#define BODY(parts)                                                                          \
+	do {                                                                                 \
+		const struct row row = load_row(ranks, parts);                               \
+		for (size_t i = 0; i < count; i += 64) {                                     \
+			if (p->bits.leaf_slots == 32)                                        \
+				bits32(&p->bits, &row, parts, (first + i) / 64, leaves + i); \
+			else                                                                 \
+				bits64(&p->bits, &row, parts, (first + i) / 64, leaves + i); \
+		}                                                                            \
+	} while (0)
 	BY_PARTS(p, BODY);
 #undef BODY
 }
@@ -320,8 +330,8 @@ static inline __attribute__((always_inline)) void oblivious(const struct plan_ob
 	for (size_t i = 0; i < count; i += per_vector) {
 		const size_t vector = (first + i) / per_vector;
 		const uint8_t *tests = p->tests + vector * 128;
-		uint64_t held = p->invert[vector] ^ tests_hold(row, parts, _mm512_loadu_si512(tests),
-							       _mm512_loadu_si512(tests + 64));
+		uint64_t held = p->invert[vector] ^
+				tests_hold(row, parts, _mm512_loadu_si512(tests), _mm512_loadu_si512(tests + 64));
 		__m128i bits = _mm_cvtsi64_si128((int64_t)held);
 		__m256i leaf = p->width == 8 ? _mm256_cvtepu8_epi32(bits) : _mm256_cvtepu16_epi32(bits);
 		__m256i base = _mm256_loadu_si256((const void *)(p->first_leaf + first + i));
@@ -332,7 +342,11 @@ static inline __attribute__((always_inline)) void oblivious(const struct plan_ob
 static void oblivious_row(const struct forest_plan *p, size_t first, size_t count, const uint8_t *ranks,
 			  uint32_t *leaves)
 {
-#define BODY(parts)                                                            	do {                                                                   		const struct row row = load_row(ranks, parts);                 		oblivious(&p->oblivious, &row, parts, first, count, leaves);   	} while (0)
+#define BODY(parts)                                                          \
+	do {                                                                 \
+		const struct row row = load_row(ranks, parts);               \
+		oblivious(&p->oblivious, &row, parts, first, count, leaves); \
+	} while (0)
 	BY_PARTS(p, BODY);
 #undef BODY
 }

@@ -114,11 +114,11 @@ struct tiler {
 	const struct forest_ranks *r;
 	uint32_t levels;
 	uint32_t slots;
-	size_t count;     // of tiles so far
-	uint8_t *tests;   // by tile; NULL: only counted
-	uint32_t *exits;  // by tile and exit
-	uint32_t *queue;  // not flat: by tile, the node at its top
-	bool flat;        // exits are places of leaves
+	size_t count;    // of tiles so far
+	uint8_t *tests;  // by tile; NULL: only counted
+	uint32_t *exits; // by tile and exit
+	uint32_t *queue; // not flat: by tile, the node at its top
+	bool flat;       // exits are places of leaves
 };
 
 static void put_test(struct tiler *t, size_t tile, uint32_t slot, struct rank_test test)
@@ -410,8 +410,11 @@ enum layout_result ms_layout_oblivious(const struct forest *f, const struct fore
 			invert[i / per_vector] |= (uint64_t)test->invert << (at + d);
 		}
 	}
-	*ret_oblivious = (struct plan_oblivious){
-		.width = width, .tests = tests, .invert = invert, .first_leaf = first_leaf,
-		.leaf_width = f->params.vector_leaves ? (uint32_t)f->params.group_count : 1};
+	*ret_oblivious =
+		(struct plan_oblivious){.width = width,
+					.tests = tests,
+					.invert = invert,
+					.first_leaf = first_leaf,
+					.leaf_width = f->params.vector_leaves ? (uint32_t)f->params.group_count : 1};
 	return LAYOUT_DONE;
 }

@@ -114,7 +114,7 @@ static const char *reason_of(const struct planner *b)
 	const struct forest_plan *p = b->p;
 	if (b->asked != MODEL_KERNEL_AUTO)
 		return p->single == b->asked || p->batch == b->asked ? "asked for"
-								      : "the one asked for cannot take this model here";
+								     : "the one asked for cannot take this model here";
 	if (p->ranks == NULL)
 		return "a small forest: ranking a row would cost more than walking it";
 	switch (p->single) {
@@ -125,8 +125,7 @@ static const char *reason_of(const struct planner *b)
 	case MODEL_KERNEL_OBLIVIOUS:
 		return "oblivious trees";
 	case MODEL_KERNEL_QUANTISED:
-		return p->words ? "many thresholds or categories: nodes of 8 bytes"
-				: "nodes of 4 bytes";
+		return p->words ? "many thresholds or categories: nodes of 8 bytes" : "nodes of 4 bytes";
 	case MODEL_KERNEL_AUTO:
 	case MODEL_KERNEL_WALK:
 	case MODEL_KERNEL_COUNT:
@@ -141,8 +140,10 @@ const struct forest_plan *ms_plan_build(const struct forest *f, enum model_kerne
 	struct forest_plan *p = MS_ARENA_NEW(memory, struct forest_plan);
 	if (p == NULL)
 		return NULL;
-	*p = (struct forest_plan){
-		.single = MODEL_KERNEL_WALK, .batch = MODEL_KERNEL_WALK, .trees = f->trees, .kernels = ms_kernels_choose(isa)};
+	*p = (struct forest_plan){.single = MODEL_KERNEL_WALK,
+				  .batch = MODEL_KERNEL_WALK,
+				  .trees = f->trees,
+				  .kernels = ms_kernels_choose(isa)};
 	struct planner b = {.f = f, .asked = kernel, .memory = memory, .scratch = scratch, .p = p};
 	for (size_t i = 0; i < f->tree_count; i++)
 		b.depth = MS_MAX(b.depth, f->trees[i].depth);

@@ -37,11 +37,13 @@ struct node_word {
 // Subtrees of `levels` levels as one vector of tests: test i has the children 2i and 2i + 1, the first is 1. The bits
 // of one comparison decide all of them at once; following the bits gives one of 2^levels exits.
 struct plan_tiles {
-	uint32_t levels;      // 4, 5 or 6; slots = 2^levels
-	bool flat;            // each tree is one tile: exit e of tree t is the leaf t * slots + e
-	const uint8_t *tests; // by vector of 64 / slots tiles: 64 byte columns, then 64 cuts. Not flat: by tile, `slots` of each
-	const uint32_t *exits; // not flat: by tile and exit: a tile, or PLAN_EXIT_LEAF | place of the leaf. Tile t is the
-			       // top of tree t
+	uint32_t levels; // 4, 5 or 6; slots = 2^levels
+	bool flat;       // each tree is one tile: exit e of tree t is the leaf t * slots + e
+	const uint8_t *
+		tests; // by vector of 64 / slots tiles: 64 byte columns, then 64 cuts. Not flat: by tile, `slots` of each
+	const uint32_t
+		*exits; // not flat: by tile and exit: a tile, or PLAN_EXIT_LEAF | place of the leaf. Tile t is the
+			// top of tree t
 	struct plan_leaves leaves; // flat; not flat: numbers are places
 };
 #define PLAN_EXIT_LEAF ((uint32_t)1 << 31)
@@ -70,8 +72,8 @@ struct plan_bit_test {
 // of its values, one after the other by the bits of the tests.
 struct plan_oblivious {
 	uint32_t width;
-	const uint8_t *tests;   // for one row: by vector of 64 / width trees: 64 byte columns, 64 cuts
-	const uint64_t *invert; // by vector: bits to turn over
+	const uint8_t *tests;       // for one row: by vector of 64 / width trees: 64 byte columns, 64 cuts
+	const uint64_t *invert;     // by vector: bits to turn over
 	const uint32_t *first_leaf; // by tree
 	uint32_t leaf_width;        // values of a leaf
 };
@@ -103,7 +105,7 @@ struct forest_plan {
 	struct plan_tiles tiles;
 	struct plan_bits bits;
 	struct plan_oblivious oblivious;
-	const char *reason;                   // in words, for people
+	const char *reason; // in words, for people
 };
 
 // NULL when memory is out.

@@ -139,8 +139,7 @@ static void write_column(const struct build *b, const struct rank_column *c, flo
 	const uint64_t *keys = b->keys + b->first[c->source];
 	size_t n = padded(c->cut_count);
 	for (size_t i = 0; i < n; i++)
-		write_number(cuts_f32, cuts_f64, c->first_cut + i,
-			     i < c->cut_count ? number_of(keys[i]) : INFINITY);
+		write_number(cuts_f32, cuts_f64, c->first_cut + i, i < c->cut_count ? number_of(keys[i]) : INFINITY);
 	if (c->cut_count > RANK_BYTE_CUTS)
 		return;
 	for (size_t g = 0; g < RANK_GROUP; g++) {
@@ -252,7 +251,7 @@ static void fill_table(const struct forest *f, const struct rank_sets *s, const 
 	for (uint32_t i = 0; i < s->count; i++) {
 		const struct forest_set *set = &f->sets[order[s->first + i]];
 		for (uint32_t row = 0; row < s->code_count + 2; row++) {
-			uint32_t code = row < s->code_count	     ? row
+			uint32_t code = row < s->code_count    ? row
 					: row == s->code_count ? FOREST_CATEGORY_OUTSIDE
 							       : FOREST_CATEGORY_MISSING;
 			table[(size_t)row * s->count + i] = !ms_forest_in_set(f, set, code);
@@ -336,16 +335,16 @@ const struct forest_ranks *ms_ranks_build(const struct forest *f, struct arena *
 // --- Tests ---------------------------------------------------------------------------------------------
 
 // Cuts of a column that are below x; all for NaN.
-#define DEFINE_RANK(name, type)                                             \
-	static inline uint32_t name(const type *cuts, uint32_t n, type x)   \
-	{                                                                   \
-		const type *p = cuts;                                       \
-		while (n > 1) {                                             \
-			uint32_t half = n / 2;                              \
-			p = p[half - 1] >= x ? p : p + half;                \
-			n -= half;                                          \
-		}                                                           \
-		return (uint32_t)(p - cuts) + !(*p >= x);                   \
+#define DEFINE_RANK(name, type)                                           \
+	static inline uint32_t name(const type *cuts, uint32_t n, type x) \
+	{                                                                 \
+		const type *p = cuts;                                     \
+		while (n > 1) {                                           \
+			uint32_t half = n / 2;                            \
+			p = p[half - 1] >= x ? p : p + half;              \
+			n -= half;                                        \
+		}                                                         \
+		return (uint32_t)(p - cuts) + !(*p >= x);                 \
 	}
 DEFINE_RANK(rank_f32, float)
 DEFINE_RANK(rank_f64, double)
@@ -429,7 +428,7 @@ static uint8_t set_rank(const struct forest *f, const struct forest_ranks *r, co
 {
 	if (s->table == NULL)
 		return !ms_forest_in_set(f, &f->sets[r->set_order[s->first + i]], code);
-	uint32_t row = code < s->code_count	       ? code
+	uint32_t row = code < s->code_count              ? code
 		       : code == FOREST_CATEGORY_MISSING ? s->code_count + 1
 							 : s->code_count;
 	return s->table[(size_t)row * s->count + i];

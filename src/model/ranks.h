@@ -16,10 +16,10 @@
 
 #include "model/forest.h"
 
-#define RANK_GROUP 16             // cuts that are compared at once
-#define RANK_BYTE_CUTS 255        // cuts of one byte column
-#define RANK_BYTES_MAX 256        // byte columns of a row that byte kernels take
-#define RANK_WORDS_MAX 65535      // word columns, and cuts of one
+#define RANK_GROUP 16                          // cuts that are compared at once
+#define RANK_BYTE_CUTS 255                     // cuts of one byte column
+#define RANK_BYTES_MAX 256                     // byte columns of a row that byte kernels take
+#define RANK_WORDS_MAX 65535                   // word columns, and cuts of one
 #define RANK_TABLE_BYTES_MAX ((size_t)4 << 20) // of one category column
 
 struct rank_column {
@@ -32,9 +32,9 @@ struct rank_column {
 
 // The set tests of one category column. Its rank columns follow each other.
 struct rank_sets {
-	uint32_t category; // category column of the forest
-	uint32_t count;    // distinct sets
-	uint32_t first;    // in set_order
+	uint32_t category;     // category column of the forest
+	uint32_t count;        // distinct sets
+	uint32_t first;        // in set_order
 	uint32_t first_column; // word column
 	uint32_t first_byte;
 	uint32_t code_count;  // codes with a row of their own in the table
