@@ -55,9 +55,11 @@ def say(text):
     print(text, file=sys.stderr, flush=True)
 
 
-def last_line(text):
-    lines = [line for line in text.strip().splitlines() if line.strip()]
-    return lines[-1].strip()[:160] if lines else "no message"
+def what_failed(text):
+    """The line of a traceback that tells."""
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    told = [line for line in lines if re.match(r"[\w.]*(Error|Exception|Interrupt)\b", line)] or lines or ["no message"]
+    return told[-1][:160]
 
 
 def run_python(*arguments, seconds):
@@ -76,7 +78,7 @@ def run_python(*arguments, seconds):
         os.killpg(process.pid, signal.SIGKILL)
         raise
     if process.returncode != 0:
-        raise Missing(last_line(errors))
+        raise Missing(what_failed(errors))
 
 
 def train(name):
@@ -107,6 +109,8 @@ def version(peer):
 
 def converted(name, peer):
     """The file that a peer reads, made on first use. What took too long is not tried again."""
+    if peer == "onnxruntime" and shapes.SHAPES[name]["library"] == "sklearn":
+        return shapes.folder(name) / "model.onnx"
     nodes = shapes.most_nodes(name)
     if LIBRARIES[peer] is None and nodes > COMPILED_NODES_MAX:
         raise Missing(f"not tried: up to {nodes:,} nodes to compile")

@@ -149,6 +149,11 @@ def convert_onnxruntime(name, to):
         model = catboost.CatBoostRegressor()
         model.load_model(str(folder / "model.cbm"))
         model.save_model(str(to), format="onnx")
+        import onnx
+        made = onnx.load(to)
+        # It declares one dimension for what the operator gives two.
+        made.graph.output[0].type.tensor_type.shape.dim.add().dim_value = 1
+        onnx.save(made, to)
         return
     import onnxmltools
     from onnxmltools.convert.common.data_types import FloatTensorType

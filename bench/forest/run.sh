@@ -43,5 +43,5 @@ install_peers() {
 	done
 }
 install_peers
-ninja -C build/release --quiet bench/forest/bench_forest
+ninja -C build/release --quiet bench/forest/bench_forest >/dev/null
 exec /usr/bin/python3 bench/forest/bench.py "$@"
