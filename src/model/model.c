@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 #include "model/detect.h"
+#include "model/kernels.h"
 #include "model/linear.h"
 #include "model/loader.h"
 #include "model/shap.h"
@@ -223,10 +224,29 @@ static void fill_info(struct model *m, enum model_format format)
 		.single_precision = d->single_precision,
 		.input_single_precision = d->input_single_precision,
 		.estimated_row_ns = d->forest != NULL ? ms_forest_row_ns(d->forest) : (uint32_t)fmin(linear_ns, 4e9),
-		.kernel_single = d->forest != NULL ? "walk (plain)" : "linear",
-		.kernel_batch = d->forest != NULL ? "walk (plain)" : "linear",
-		.kernel_reason = "",
 	};
+}
+
+static const char *kernel_text(struct model *m, enum model_kernel kernel)
+{
+	const struct forest_kernels *k = m->desc.forest->plan->kernels;
+	bool vectors = kernel != MODEL_KERNEL_WALK && kernel != MODEL_KERNEL_QUANTISED;
+	return ms_arena_printf(&m->memory, "%s (%s)", ms_model_kernel_name(kernel),
+			       ms_model_isa_name(vectors ? k->isa : MODEL_ISA_PLAIN));
+}
+
+static enum ms_err fill_kernels(struct model *m, struct errinfo *info)
+{
+	struct model_info *i = &m->info;
+	i->kernel_single = i->kernel_batch = "linear";
+	i->kernel_reason = "a linear model";
+	if (m->desc.forest == NULL)
+		return MS_OK;
+	const struct forest_plan *p = m->desc.forest->plan;
+	i->kernel_single = kernel_text(m, p->single);
+	i->kernel_batch = kernel_text(m, p->batch);
+	i->kernel_reason = p->reason;
+	return i->kernel_single != NULL && i->kernel_batch != NULL ? MS_OK : no_memory(info);
 }
 
 static enum ms_err check_description(const struct model_description *d, const struct model_options *options,
@@ -261,7 +281,7 @@ static enum ms_err load_into(struct model *m, struct slice bytes, enum model_for
 	MS_TRY(index_names(m, seed, info));
 	MS_TRY(index_categories(m, seed, info));
 	fill_info(m, format);
-	return MS_OK;
+	return fill_kernels(m, info);
 }
 
 enum ms_err ms_model_load(struct slice bytes, enum model_format format, const struct model_options *options,
