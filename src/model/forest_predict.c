@@ -396,6 +396,12 @@ static void raw_block(const struct forest *f, const double *rows, size_t n, stru
 	const struct plan_leaves *l = leaves_of(f->plan, f->plan->batch);
 	const size_t sum_bytes = groups * (f->params.sum_single ? sizeof(float) : sizeof(double));
 	prepare_block(f, c, rows, n);
+	if (f->plan->sum != NULL) {
+		f->plan->sum(f->plan, c->ranks, f->params.start[0], c->sums);
+		for (size_t r = 0; r < n; r++)
+			end_sums(f, c->sums + r * sum_bytes, out + r * groups);
+		return;
+	}
 	for (size_t r = 0; r < PLAN_ROWS; r++)
 		start_sums(f, c->sums + r * sum_bytes);
 	for (size_t first = 0; first < f->tree_count; first += BLOCK_TREES) {

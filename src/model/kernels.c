@@ -5,6 +5,8 @@
 
 // The compiler makes what it can of vectors of 16 bytes: SSE2, NEON, or plain words.
 #define BLOCK_VECTOR 16
+#define BLOCK_NAME(name) name
+#define BLOCK_LINKAGE static
 #include "model/kernels_block.h"
 
 const struct forest_kernels ms_kernels_plain = {

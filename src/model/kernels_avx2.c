@@ -38,6 +38,8 @@ static uint32_t rank_f64(const double *pivots, const double *cuts, uint32_t last
 #include "model/kernels_rank.h"
 
 #define BLOCK_VECTOR 32
+#define BLOCK_NAME(name) name
+#define BLOCK_LINKAGE static
 #include "model/kernels_block.h"
 
 const struct forest_kernels ms_kernels_avx2 = {

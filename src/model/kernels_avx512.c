@@ -82,11 +82,11 @@ static inline __attribute__((always_inline)) __mmask64 tests_hold(const struct r
 #define TILE_VECTORS 64 // decided before any is followed, so that what is stored can be loaded without a stall
 
 // Follows the bits of 8, 16 or 32 tiles through their levels: the exits.
-static inline __attribute__((always_inline)) __m512i follow64(__m512i b, uint32_t levels)
+static inline __attribute__((always_inline)) __m512i follow64(const uint64_t *bits)
 {
 	const __m512i one = _mm512_set1_epi64(1);
-	__m512i at = one;
-	for (uint32_t level = 0; level < levels; level++) {
+	__m512i b = _mm512_loadu_si512(bits), at = one;
+	for (int level = 0; level < 6; level++) {
 		__m512i held = _mm512_srlv_epi64(b, at);
 		at = _mm512_ternarylogic_epi64(_mm512_add_epi64(at, at), held, one, 0xf8); // a | (b & c)
 	}
@@ -126,7 +126,7 @@ static void follow_flat(uint32_t levels, size_t first_tree, size_t vectors, cons
 	const __m512i step = _mm512_set1_epi32((int)(16 * slots));
 	for (size_t v = 0; v < vectors; v += 8) {
 		if (levels == 6) {
-			__m256i at = _mm512_cvtepi64_epi32(follow64(_mm512_loadu_si512(bits + v), 6));
+			__m256i at = _mm512_cvtepi64_epi32(follow64(bits + v));
 			_mm256_storeu_si256((void *)leaves, _mm256_add_epi32(at, _mm512_castsi512_si256(base)));
 			base = _mm512_add_epi32(base, _mm512_set1_epi32((int)(8 * slots)));
 			leaves += 8;
@@ -210,45 +210,6 @@ static void tiles_row(const struct forest_plan *p, size_t first, size_t count, c
 		else                                                       \
 			tiles_deep(p, parts, first, count, ranks, leaves); \
 	} while (0)
-	BY_PARTS(p, BODY);
-#undef BODY
-}
-
-// A tile's tests stay in registers while the rows go by; eight rows are followed at once.
-static inline __attribute__((always_inline)) void tiles_rows(const struct forest_plan *p, int parts, size_t first,
-							     size_t count, const uint8_t *ranks, uint32_t *leaves)
-{
-	const struct plan_tiles *t = &p->tiles;
-	const uint32_t levels = t->levels, slots = 1u << levels;
-	const size_t per_vector = 64 / slots;
-	for (size_t i = 0; i < count; i += per_vector) {
-		const uint8_t *tests = t->tests + (first + i) / per_vector * 128;
-		const __m512i columns = _mm512_loadu_si512(tests), cuts = _mm512_loadu_si512(tests + 64);
-		uint64_t bits[PLAN_ROWS];
-		for (size_t r = 0; r < PLAN_ROWS; r++) {
-			const struct row row = load_row(ranks + r * p->rank_stride, parts);
-			bits[r] = tests_hold(&row, parts, columns, cuts);
-		}
-		for (size_t j = 0; j < MS_MIN(per_vector, count - i); j++) {
-			const uint32_t base = (uint32_t)(first + i + j) * slots - slots;
-			const __m512i tree = _mm512_set1_epi32((int)base);
-			const __m512i mask = _mm512_set1_epi64(slots == 64 ? -1 : ((int64_t)1 << slots) - 1);
-			for (size_t r = 0; r < PLAN_ROWS; r += 8) {
-				__m512i b = _mm512_loadu_si512(bits + r);
-				b = _mm512_and_si512(_mm512_srl_epi64(b, _mm_cvtsi64_si128((int64_t)(j * slots))),
-						     mask);
-				__m512i at = follow64(b, levels);
-				_mm256_storeu_si256(
-					(void *)(leaves + (i + j) * PLAN_ROWS + r),
-					_mm256_add_epi32(_mm512_cvtepi64_epi32(at), _mm512_castsi512_si256(tree)));
-			}
-		}
-	}
-}
-
-static void tiles_block(const struct forest_plan *p, size_t first, size_t count, const uint8_t *ranks, uint32_t *leaves)
-{
-#define BODY(parts) tiles_rows(p, parts, first, count, ranks, leaves)
 	BY_PARTS(p, BODY);
 #undef BODY
 }
@@ -351,16 +312,16 @@ static void oblivious_row(const struct forest_plan *p, size_t first, size_t coun
 #undef BODY
 }
 
-#define BLOCK_VECTOR 64
-#include "model/kernels_block.h"
-
 const struct forest_kernels ms_kernels_avx512 = {
 	.isa = MODEL_ISA_AVX512,
 	.rank_bytes = rank_bytes,
 	.tiles_row = tiles_row,
-	.tiles_block = tiles_block,
+	.tiles_block = ms_avx512_tiles_block,
+	.tiles_sum = ms_avx512_tiles_sum,
 	.bits_row = bits_row,
-	.bits_block = bits_block,
+	.bits_block = ms_avx512_bits_block,
+	.bits_sum = ms_avx512_bits_sum,
 	.oblivious_row = oblivious_row,
-	.oblivious_block = oblivious_block,
+	.oblivious_block = ms_avx512_oblivious_block,
+	.oblivious_sum = ms_avx512_oblivious_sum,
 };

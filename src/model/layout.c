@@ -418,3 +418,57 @@ enum layout_result ms_layout_oblivious(const struct forest *f, const struct fore
 					.leaf_width = f->params.vector_leaves ? (uint32_t)f->params.group_count : 1};
 	return LAYOUT_DONE;
 }
+
+// --- Planes --------------------------------------------------------------------------------------------
+
+static bool has_one_sum(const struct forest *f)
+{
+	return f->params.group_count == 1 && !f->params.vector_leaves && !f->has_linear;
+}
+
+static void put_planes(uint8_t *planes, uint32_t entries, uint32_t at, const void *value, size_t size)
+{
+	const uint8_t *bytes = value; // little endian, as all machines that have such kernels are
+	for (size_t i = 0; i < size; i++)
+		planes[i * entries + at] = bytes[i];
+}
+
+enum layout_result ms_layout_planes(const struct forest *f, const struct plan_leaves *leaves, uint32_t stride,
+				    struct arena *memory, struct plan_planes *ret_planes)
+{
+	const bool single = leaves->values_f32 != NULL;
+	const size_t size = single ? sizeof(float) : sizeof(double);
+	if (!has_one_sum(f) || stride > 64)
+		return LAYOUT_UNFIT;
+	uint8_t *bytes = MS_ARENA_ARRAY(memory, uint8_t, f->tree_count * stride * size);
+	if (bytes == NULL)
+		return LAYOUT_NO_MEMORY;
+	for (size_t t = 0; t < f->tree_count; t++)
+		for (uint32_t i = 0; i < stride; i++) {
+			const void *value = single ? (const void *)&leaves->values_f32[t * stride + i]
+						   : (const void *)&leaves->values_f64[t * stride + i];
+			put_planes(bytes + t * stride * size, stride, i, value, size);
+		}
+	*ret_planes = (struct plan_planes){.entries = stride, .single = single, .bytes = bytes};
+	return LAYOUT_DONE;
+}
+
+enum layout_result ms_layout_oblivious_planes(const struct forest *f, struct arena *memory,
+					      struct plan_planes *ret_planes)
+{
+	uint32_t depth = 4;
+	for (size_t t = 0; t < f->tree_count; t++)
+		depth = MS_MAX(depth, f->trees[t].depth);
+	if (!has_one_sum(f) || f->params.sum_single || depth > 6)
+		return LAYOUT_UNFIT;
+	const uint32_t entries = 1u << depth;
+	uint8_t *bytes = MS_ARENA_ARRAY(memory, uint8_t, f->tree_count * entries * sizeof(double));
+	if (bytes == NULL)
+		return LAYOUT_NO_MEMORY;
+	for (size_t t = 0; t < f->tree_count; t++)
+		for (uint32_t i = 0; i < 1u << f->trees[t].depth; i++)
+			put_planes(bytes + t * entries * sizeof(double), entries, i,
+				   &f->values[f->trees[t].first_leaf + i], sizeof(double));
+	*ret_planes = (struct plan_planes){.entries = entries, .bytes = bytes};
+	return LAYOUT_DONE;
+}

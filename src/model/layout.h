@@ -24,6 +24,12 @@ enum layout_result ms_layout_bits(const struct forest *f, const struct forest_ra
 // Byte ranks; oblivious trees.
 enum layout_result ms_layout_oblivious(const struct forest *f, const struct forest_ranks *r, struct arena *memory,
 				       struct plan_oblivious *ret_oblivious);
+// The values of at most 64 leaves a tree; `stride` numbers a tree. Unfit for other forests than those of one sum.
+enum layout_result ms_layout_planes(const struct forest *f, const struct plan_leaves *leaves, uint32_t stride,
+				    struct arena *memory, struct plan_planes *ret_planes);
+// The same for oblivious trees of at most six tests.
+enum layout_result ms_layout_oblivious_planes(const struct forest *f, struct arena *memory,
+					      struct plan_planes *ret_planes);
 // Any ranks that fit; exactly one of the two is set.
 enum layout_result ms_layout_nodes(const struct forest *f, const struct forest_ranks *r, struct arena *memory,
 				   const struct node_byte **ret_bytes, const struct node_word **ret_words);

@@ -52,6 +52,8 @@ static void plan_oblivious(struct planner *b)
 	    !done(b, ms_layout_oblivious(b->f, p->ranks, b->memory, &p->oblivious)))
 		return;
 	set_kernel(p, MODEL_KERNEL_OBLIVIOUS, k->oblivious_row, k->oblivious_block, false);
+	if (k->oblivious_sum != NULL && done(b, ms_layout_oblivious_planes(b->f, b->memory, &p->planes)))
+		p->sum = k->oblivious_sum;
 }
 
 static void plan_tiles(struct planner *b)
@@ -61,7 +63,10 @@ static void plan_tiles(struct planner *b)
 	if (!asked_for(b, MODEL_KERNEL_TILES) || k->tiles_row == NULL ||
 	    !done(b, ms_layout_tiles(b->f, p->ranks, b->memory, b->scratch, &p->tiles)))
 		return;
-	set_kernel(p, MODEL_KERNEL_TILES, k->tiles_row, p->tiles.flat ? k->tiles_block : NULL, true);
+	set_kernel(p, MODEL_KERNEL_TILES, k->tiles_row, p->tiles.flat ? k->tiles_block : NULL, false);
+	if (p->tiles.flat && k->tiles_sum != NULL &&
+	    done(b, ms_layout_planes(b->f, &p->tiles.leaves, 1u << p->tiles.levels, b->memory, &p->planes)))
+		p->sum = k->tiles_sum;
 }
 
 static void plan_bits(struct planner *b)
@@ -74,6 +79,9 @@ static void plan_bits(struct planner *b)
 	    !done(b, ms_layout_bits(b->f, p->ranks, row, block, b->memory, &p->bits)))
 		return;
 	set_kernel(p, MODEL_KERNEL_BITS, row ? k->bits_row : NULL, block ? k->bits_block : NULL, false);
+	if (block && k->bits_sum != NULL &&
+	    done(b, ms_layout_planes(b->f, &p->bits.leaves, p->bits.leaf_slots, b->memory, &p->planes)))
+		p->sum = k->bits_sum;
 }
 
 static void plan_nodes(struct planner *b)
@@ -142,7 +150,7 @@ const struct forest_plan *ms_plan_build(const struct forest *f, enum model_kerne
 		return NULL;
 	*p = (struct forest_plan){.single = MODEL_KERNEL_WALK,
 				  .batch = MODEL_KERNEL_WALK,
-				  .trees = f->trees,
+				  .trees = f->trees, .tree_count = f->tree_count,
 				  .kernels = ms_kernels_choose(isa)};
 	struct planner b = {.f = f, .asked = kernel, .memory = memory, .scratch = scratch, .p = p};
 	for (size_t i = 0; i < f->tree_count; i++)

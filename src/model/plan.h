@@ -22,6 +22,14 @@ struct plan_leaves {
 	const double *values_f64; // likewise; exactly one of the two
 };
 
+// The values of a tree's leaves byte by byte: `entries` (16, 32 or 64) first bytes, then second bytes, …; so that one
+// permutation of a vector looks a byte up for 64 rows.
+struct plan_planes {
+	uint32_t entries;
+	bool single; // four planes of floats, else eight of doubles
+	const uint8_t *bytes; // by tree; NULL: none
+};
+
 // Small nodes for the interleaved walk: `v[column] < cut` takes the second child.
 struct node_byte {
 	uint8_t column;
@@ -90,18 +98,25 @@ typedef void plan_row_fn(const struct forest_plan *p, size_t first, size_t count
 typedef void plan_block_fn(const struct forest_plan *p, size_t first, size_t count, const uint8_t *ranks,
 			   uint32_t *leaves);
 
+// The sums of PLAN_ROWS rows over all trees, in their order, from `start` on; floats or doubles as the forest sums. Only
+// for forests with one sum of scalar leaves, and layouts with planes.
+typedef void plan_sum_fn(const struct forest_plan *p, const uint8_t *ranks, double start, void *sums);
+
 struct forest_plan {
 	enum model_kernel single, batch;
 	plan_row_fn *row;                     // NULL: the walk, on ranks or on numbers
 	plan_block_fn *block;                 // NULL: row by row
+	plan_sum_fn *sum;                     // NULL: the leaves of `block` are summed
 	bool by_row;                          // how `block` reads ranks
-	const struct forest_tree *trees;      // the forest's
+	const struct forest_tree *trees;      // the forest's, tree_count
+	size_t tree_count;
 	const struct forest_kernels *kernels; // of the instruction set
 	const struct forest_ranks *ranks;     // NULL when both are MODEL_KERNEL_WALK
 	bool words;                           // rows are word ranks, else bytes
 	size_t rank_stride;                   // bytes of a row of ranks, a multiple of 64
 	const struct node_byte *nodes_byte;   // MODEL_KERNEL_QUANTISED: one of the two
 	const struct node_word *nodes_word;
+	struct plan_planes planes; // of the layout that `sum` reads
 	struct plan_tiles tiles;
 	struct plan_bits bits;
 	struct plan_oblivious oblivious;
