@@ -29,20 +29,14 @@ static void put_binary(struct walk *w, double value)
 	// Of the largest 64-bit numbers the double is one too large for its type.
 	uint64_t whole = value >= 0x1p63 ? (value >= 0x1p64 ? UINT64_MAX : (uint64_t)value) : 0;
 	int64_t integer = value < 0x1p63 && value >= -0x1p63 ? (int64_t)value : INT64_MAX;
-	switch (w->type) {
-	case TENSOR_FP32:
+	if (w->type == TENSOR_FP32)
 		ms_buf_append(w->binary, &single, sizeof(single));
-		break;
-	case TENSOR_FP64:
+	else if (w->type == TENSOR_FP64)
 		ms_buf_append(w->binary, &value, sizeof(value));
-		break;
-	case TENSOR_UINT64:
-		integer = whole != 0 ? (int64_t)whole : integer;
-		ms_buf_append(w->binary, &integer, sizeof(integer));
-		break;
-	default:
+	else if (w->type == TENSOR_UINT64 && whole != 0)
+		ms_buf_append(w->binary, &whole, sizeof(whole));
+	else
 		ms_buf_append(w->binary, &integer, ms_tensor_type_size(w->type)); // little-endian: the low bytes
-	}
 }
 
 static enum ms_err on_number(void *arg, size_t index, double value, struct errinfo *info)
