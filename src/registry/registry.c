@@ -3,6 +3,7 @@
 // every loop. Loops never wait for it: each keeps its own pointer, swapped by mail between two requests.
 #include "registry/registry.h"
 
+#include <pthread.h>
 #include <stdlib.h>
 
 #include "registry/served.h"
@@ -50,6 +51,8 @@ struct registry {
 	atomic_bool store_broken;
 	struct metric_family *predictions, *durations, *loaded_family;
 	struct metric_series *loaded;
+	pthread_mutex_t gone_lock; // for moments, and only where versions come and go
+	struct served_model *gone; // versions that left the store while requests still hold them
 	// Of the loader thread:
 	struct snapshot *latest;
 	struct name_set unloaded; // models unloaded by request
@@ -148,19 +151,67 @@ static bool is_wanted(const struct scan *scan, const struct store_model *model, 
 	MS_UNREACHABLE();
 }
 
-static void add_series(const struct registry *registry, struct served_model *served)
+// A version that comes while one of its name is on its way out takes over the series of that one.
+static void take_over_series(struct registry *registry, const struct served_model *served)
+{
+	for (struct served_model *gone = registry->gone; gone != NULL; gone = gone->next_gone) {
+		if (!ms_slice_eq(gone->name, served->name))
+			continue;
+		gone->model_gone = false;
+		gone->version_gone = gone->version_gone && !ms_slice_eq(gone->version, served->version);
+	}
+}
+
+static void add_series(struct registry *registry, struct served_model *served)
 {
 	const struct slice ok[] = {served->name, served->version, MS_SLICE_LIT("success")};
 	const struct slice failed[] = {served->name, served->version, MS_SLICE_LIT("error")};
 	if (registry->predictions == NULL || registry->durations == NULL)
 		return;
+	pthread_mutex_lock(&registry->gone_lock);
+	take_over_series(registry, served);
+	served->registry = registry;
 	served->predictions_ok = ms_metrics_series(registry->predictions, ok);
 	served->predictions_failed = ms_metrics_series(registry->predictions, failed);
 	served->duration = ms_metrics_series(registry->durations, &served->name);
-	served->predictions_family = registry->predictions;
-	served->duration_family = registry->durations;
+	pthread_mutex_unlock(&registry->gone_lock);
 	if (served->predictions_failed == NULL || served->duration == NULL)
 		served->predictions_ok = NULL; // ms_served_record looks at this one
+}
+
+static void end_series(const struct registry *registry, struct slice model, struct slice version)
+{
+	const struct slice ok[] = {model, version, MS_SLICE_LIT("success")};
+	const struct slice failed[] = {model, version, MS_SLICE_LIT("error")};
+	ms_metrics_retire(registry->predictions, ok);
+	ms_metrics_retire(registry->predictions, failed);
+}
+
+// Requests still hold it: its series end with the last of them.
+static void leave_later(struct registry *registry, struct served_model *served, bool model_gone)
+{
+	pthread_mutex_lock(&registry->gone_lock);
+	served->version_gone = true;
+	served->model_gone = model_gone;
+	served->next_gone = registry->gone;
+	registry->gone = served;
+	pthread_mutex_unlock(&registry->gone_lock);
+}
+
+void ms_registry_leave(struct served_model *served)
+{
+	struct registry *registry = served->registry;
+	pthread_mutex_lock(&registry->gone_lock);
+	struct served_model **at = &registry->gone;
+	while (*at != NULL && *at != served)
+		at = &(*at)->next_gone;
+	if (*at != NULL)
+		*at = served->next_gone;
+	if (served->version_gone)
+		end_series(registry, served->name, served->version);
+	if (served->model_gone)
+		ms_metrics_retire(registry->durations, &served->name);
+	pthread_mutex_unlock(&registry->gone_lock);
 }
 
 static struct slice keep_text(struct scan *scan, const char *text)
@@ -173,7 +224,7 @@ static struct slice keep_text(struct scan *scan, const char *text)
 static void load_version(struct scan *scan, const struct version_files *files, const struct live_version *old,
 			 struct live_version *live)
 {
-	const struct registry *registry = scan->registry;
+	struct registry *registry = scan->registry;
 	struct errinfo info;
 	struct served_model *served = NULL;
 	ms_errinfo_init(&info);
@@ -455,17 +506,8 @@ static bool has_version(const struct live_model *model, struct slice version)
 	return false;
 }
 
-// Of a version that is not loaded, so that no reference ends them.
-static void end_series(const struct registry *registry, struct slice model, struct slice version)
-{
-	const struct slice ok[] = {model, version, MS_SLICE_LIT("success")};
-	const struct slice failed[] = {model, version, MS_SLICE_LIT("error")};
-	ms_metrics_retire(registry->predictions, ok);
-	ms_metrics_retire(registry->predictions, failed);
-}
-
 // The metrics of what the new snapshot no longer knows end: those of a loaded version with its last reference.
-static void mark_gone(const struct registry *registry, const struct snapshot *next)
+static void mark_gone(struct registry *registry, const struct snapshot *next)
 {
 	const struct snapshot *old = registry->latest;
 	for (size_t m = 0; m < old->model_count; m++) {
@@ -476,12 +518,10 @@ static void mark_gone(const struct registry *registry, const struct snapshot *ne
 			any_served = any_served || served != NULL;
 			if (has_version(after, before->versions[v].version))
 				continue;
-			if (served == NULL) {
+			if (served == NULL)
 				end_series(registry, before->name, before->versions[v].version);
-				continue;
-			}
-			atomic_store(&served->model_gone, after == NULL);
-			atomic_store(&served->version_gone, true);
+			else if (served->registry != NULL)
+				leave_later(registry, served, after == NULL);
 		}
 		if (after == NULL && !any_served)
 			ms_metrics_retire(registry->durations, &before->name);
@@ -615,6 +655,7 @@ enum ms_err ms_registry_new(const struct registry_options *options, struct errin
 		return ms_fail(info, MS_ERR_NO_MEMORY, "out of memory for the model registry");
 	registry->options = *options;
 	registry->loop_count = loops;
+	pthread_mutex_init(&registry->gone_lock, NULL);
 	registry->options.dir = registry->dir = strdup(options->dir);
 	registry->latest = ms_snapshot_new();
 	enum ms_err err = registry->latest == NULL
@@ -665,6 +706,7 @@ void ms_registry_free(struct registry *registry)
 	ms_snapshot_unref(registry->latest);
 	while (registry->unloaded.first != NULL)
 		remove_name(&registry->unloaded, ms_slice_cstr(registry->unloaded.first->name));
+	pthread_mutex_destroy(&registry->gone_lock);
 	free(registry->dir);
 	free(registry);
 }

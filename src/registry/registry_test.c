@@ -15,6 +15,7 @@ enum { LOOPS = 2 };
 struct live {
 	const char *dir;
 	struct rt *rt;
+	bool without_metrics;
 	struct metrics *metrics;
 	struct registry *registry;
 	struct thread *thread; // runs the loops
@@ -176,7 +177,7 @@ static void start(struct live *live, struct registry_options *options)
 	REQUIRE(ms_rt_new(&(struct rt_options){.loops = LOOPS}, NULL, &live->rt) == MS_OK);
 	REQUIRE(ms_metrics_new(LOOPS, &live->metrics) == MS_OK);
 	options->rt = live->rt;
-	options->metrics = live->metrics;
+	options->metrics = live->without_metrics ? NULL : live->metrics;
 	REQUIRE(ms_registry_new(options, NULL, &live->registry) == MS_OK);
 	CHECK(!ms_registry_ready(live->registry));
 	REQUIRE(ms_registry_start(live->registry, NULL) == MS_OK);
@@ -226,7 +227,7 @@ static bool metrics_have(const struct live *live, const char *part)
 
 TEST(registry_switches_every_loop_and_frees_the_old_with_its_last_request)
 {
-	struct live live;
+	struct live live = {0};
 	struct registry_options options = {.dir = ms_test_temp_dir()};
 	REQUIRE(push(options.dir, "1", penguins(), NULL) == MS_OK);
 	start(&live, &options);
@@ -270,7 +271,7 @@ TEST(registry_switches_every_loop_and_frees_the_old_with_its_last_request)
 
 TEST(registry_ends_the_figures_of_a_version_that_was_removed)
 {
-	struct live live;
+	struct live live = {0};
 	struct registry_options options = {.dir = ms_test_temp_dir(), .policy = LOAD_ALL};
 	REQUIRE(push(options.dir, "1", penguins(), NULL) == MS_OK);
 	REQUIRE(push(options.dir, "2", penguins(), NULL) == MS_OK);
@@ -305,11 +306,52 @@ TEST(registry_ends_the_figures_of_a_version_that_was_removed)
 	stop(&live);
 }
 
+// Removed and pushed again while a request still holds the old one: the figures are the new one's.
+TEST(registry_keeps_the_figures_of_a_version_that_came_again)
+{
+	struct live live = {0};
+	struct registry_options options = {.dir = ms_test_temp_dir()};
+	REQUIRE(push(options.dir, "1", penguins(), NULL) == MS_OK);
+	start(&live, &options);
+	struct snapshot *held = see(&live, 1);
+	CHECK_OK(ms_store_remove(live.dir, m, MS_SLICE_EMPTY, NULL));
+	look(&live);
+	REQUIRE(push(live.dir, "1", penguins(), NULL) == MS_OK);
+	look(&live);
+	ms_snapshot_unref(held);
+	struct snapshot *snapshot = see(&live, 0);
+	ms_served_record(ms_snapshot_model(snapshot, m)->current, NULL, &(struct model_sample){.rows = 1});
+	ms_snapshot_unref(snapshot);
+	CHECK(metrics_have(&live, "model_version=\"1\",outcome=\"success\"} 1"));
+	CHECK(metrics_have(&live, "model_prediction_duration_seconds_count{model=\"m\"} 1"));
+	CHECK_OK(ms_store_remove(live.dir, m, MS_SLICE_EMPTY, NULL));
+	look(&live);
+	CHECK(!metrics_have(&live, "model=\"m\""));
+	stop(&live);
+}
+
+TEST(registry_works_without_metrics)
+{
+	struct live live = {.without_metrics = true};
+	struct registry_options options = {.dir = ms_test_temp_dir()};
+	REQUIRE(push(options.dir, "1", penguins(), NULL) == MS_OK);
+	start(&live, &options);
+	struct snapshot *held = see(&live, 1);
+	ms_served_record(ms_snapshot_model(held, m)->current, NULL, &(struct model_sample){.rows = 1});
+	CHECK_OK(ms_store_remove(live.dir, m, MS_SLICE_EMPTY, NULL));
+	look(&live);
+	ms_snapshot_unref(held);
+	REQUIRE(push(live.dir, "1", penguins(), NULL) == MS_OK);
+	look(&live);
+	check_serves(&live, "", "1", "");
+	stop(&live);
+}
+
 // --- Broken models -----------------------------------------------------------------------------------
 
 TEST(registry_keeps_the_old_version_when_the_new_is_broken)
 {
-	struct live live;
+	struct live live = {0};
 	struct registry_options options = {.dir = ms_test_temp_dir()};
 	REQUIRE(push(options.dir, "1", penguins(), NULL) == MS_OK);
 	start(&live, &options);
@@ -333,7 +375,7 @@ TEST(registry_keeps_the_old_version_when_the_new_is_broken)
 
 TEST(registry_keeps_the_old_content_when_a_changed_file_is_broken)
 {
-	struct live live;
+	struct live live = {0};
 	struct registry_options options = {.dir = ms_test_temp_dir()};
 	put(options.dir, "m", "1", penguins());
 	start(&live, &options);
@@ -364,7 +406,7 @@ TEST(registry_keeps_the_old_content_when_a_changed_file_is_broken)
 
 TEST(registry_keeps_all_when_the_store_cannot_be_read)
 {
-	struct live live;
+	struct live live = {0};
 	char path[600], aside[600];
 	const char *parent = ms_test_temp_dir();
 	snprintf(path, sizeof(path), "%s/store", parent);
@@ -390,7 +432,7 @@ TEST(registry_keeps_all_when_the_store_cannot_be_read)
 
 TEST(registry_unloads_and_loads_on_request)
 {
-	struct live live;
+	struct live live = {0};
 	struct registry_options options = {.dir = ms_test_temp_dir()};
 	REQUIRE(push(options.dir, "1", penguins(), NULL) == MS_OK);
 	start(&live, &options);
@@ -424,7 +466,7 @@ static size_t count_lines(const char *path, const char *part)
 // A broken version whose file did not change is left alone by polling, and tried again when somebody asks.
 TEST(registry_tries_a_broken_version_again_on_request)
 {
-	struct live live;
+	struct live live = {0};
 	struct registry_options options = {.dir = ms_test_temp_dir()};
 	char path[600];
 	snprintf(path, sizeof(path), "%s/log", ms_test_temp_dir());
@@ -454,7 +496,7 @@ TEST(registry_tries_a_broken_version_again_on_request)
 
 TEST(registry_follows_aliases)
 {
-	struct live live;
+	struct live live = {0};
 	struct registry_options options = {.dir = ms_test_temp_dir()};
 	for (char version[] = "1"; version[0] <= '3'; version[0]++)
 		REQUIRE(push(options.dir, version, penguins(), NULL) == MS_OK);
@@ -486,7 +528,7 @@ TEST(registry_follows_aliases)
 // Edited by hand and broken: what it said before holds until it says something again.
 TEST(registry_keeps_aliases_when_their_file_is_broken)
 {
-	struct live live;
+	struct live live = {0};
 	char path[600];
 	struct registry_options options = {.dir = ms_test_temp_dir()};
 	REQUIRE(push(options.dir, "1", penguins(), NULL) == MS_OK);
@@ -521,7 +563,7 @@ TEST(registry_loads_what_the_policy_says)
 	for (char version[] = "1"; version[0] <= '3'; version[0]++)
 		REQUIRE(push(options.dir, version, penguins(), NULL) == MS_OK);
 	for (size_t i = 0; i < MS_ARRAY_LEN(cases); i++) {
-		struct live live;
+		struct live live = {0};
 		options.policy = cases[i].policy;
 		start(&live, &options);
 		check_serves(&live, "1", cases[i].one, "");
@@ -534,7 +576,7 @@ TEST(registry_loads_what_the_policy_says)
 
 TEST(registry_serves_a_single_file_before_a_model_of_its_name)
 {
-	struct live live;
+	struct live live = {0};
 	char path[600];
 	struct registry_options options = {.dir = ms_test_temp_dir(), .single_file = path};
 	snprintf(path, sizeof(path), "%s/m.txt", ms_test_temp_dir());
@@ -565,7 +607,7 @@ static enum ms_err push_work(struct registry_change *change, const char *dir)
 
 TEST(registry_takes_two_changes_at_once)
 {
-	struct live live;
+	struct live live = {0};
 	struct registry_options options = {.dir = ms_test_temp_dir(), .policy = LOAD_ALL};
 	start(&live, &options);
 	atomic_uint order = 0;
@@ -592,7 +634,7 @@ TEST(registry_takes_two_changes_at_once)
 
 TEST(registry_tells_a_change_that_failed_and_publishes_nothing_of_it)
 {
-	struct live live;
+	struct live live = {0};
 	struct registry_options options = {.dir = ms_test_temp_dir()};
 	REQUIRE(push(options.dir, "1", penguins(), NULL) == MS_OK);
 	start(&live, &options);
@@ -628,7 +670,7 @@ static enum ms_err wait_at_gate(struct registry_change *change, const char *dir)
 TEST(registry_refuses_changes_beyond_its_queue)
 {
 	enum { MORE = 300 };
-	struct live live;
+	struct live live = {0};
 	struct registry_options options = {.dir = ms_test_temp_dir()};
 	start(&live, &options);
 	struct gate gate = {.errand.change.work = wait_at_gate};

@@ -331,24 +331,12 @@ struct served_model *ms_served_ref(struct served_model *served)
 	return served;
 }
 
-// Nobody counts with the series any more, and the model they speak of is gone.
-static void end_series(const struct served_model *served)
-{
-	const struct slice ok[] = {served->name, served->version, MS_SLICE_LIT("success")};
-	const struct slice failed[] = {served->name, served->version, MS_SLICE_LIT("error")};
-	if (served->predictions_ok == NULL || !atomic_load(&served->version_gone))
-		return;
-	ms_metrics_retire(served->predictions_family, ok);
-	ms_metrics_retire(served->predictions_family, failed);
-	if (atomic_load(&served->model_gone))
-		ms_metrics_retire(served->duration_family, &served->name);
-}
-
 void ms_served_unref(struct served_model *served)
 {
 	if (served == NULL || atomic_fetch_sub_explicit(&served->refs, 1, memory_order_acq_rel) != 1)
 		return;
-	end_series(served);
+	if (served->registry != NULL)
+		ms_registry_leave(served);
 	ms_model_unref(served->model);
 	ms_map_fini(&served->input_index);
 	ms_arena_fini(&served->arena);
