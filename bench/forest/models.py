@@ -132,8 +132,8 @@ def convert_treelite(name, to):
     treelite_model(name).serialize(to)
 
 
-def convert_tl2cgen(name, to):
-    """With all that makes it fast: thresholds quantised, branches annotated with counts from training rows."""
+def convert_tl2cgen(name, to, quantise=0):
+    """As its documentation advises: branches annotated with counts from training rows."""
     import tl2cgen
     model = treelite_model(name)
     s = shapes.SHAPES[name]
@@ -144,9 +144,13 @@ def convert_tl2cgen(name, to):
     counts = to.with_name("tl2cgen.counts")
     tl2cgen.annotate_branch(model, dmat=rows, path=counts, verbose=False)
     parts = max(1, s["trees"] // 20)  # files
-    tl2cgen.generate_c_code(model, source, params={"parallel_comp": parts, "quantize": 1, "annotate_in": str(counts)})
+    tl2cgen.generate_c_code(model, source, params={"parallel_comp": parts, "quantize": quantise, "annotate_in": str(counts)})
     shutil.copy(tl2cgen.create_shared("gcc", source, nthread=THREADS), to)
     shutil.rmtree(source)
+
+
+def convert_tl2cgen_quantised(name, to):
+    convert_tl2cgen(name, to, quantise=1)
 
 
 def convert_lleaves(name, to):
@@ -187,7 +191,7 @@ def convert(name, peer):
     file = shapes.folder(name) / shapes.FILES[peer]
     part = file.with_name(f"part-{file.name}")
     start = time.monotonic()
-    globals()[f"convert_{peer}"](name, part)
+    globals()[f"convert_{peer.replace('-', '_')}"](name, part)
     (file.with_name(file.name + ".json")).write_text(json.dumps({"seconds": time.monotonic() - start}), encoding="utf-8")
     part.rename(file)
 

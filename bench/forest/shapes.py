@@ -9,7 +9,7 @@ FOLDER = ROOT / "build/bench/forest"
 VENV = ROOT / "build/bench/venv"
 MAKING = 1  # to be raised when models.py makes other models from the same parameters
 
-EVERYONE = ("onnxruntime", "treelite", "tl2cgen")
+EVERYONE = ("onnxruntime", "treelite", "tl2cgen", "tl2cgen-quantised")
 LIGHTGBM = ("lightgbm", "lleaves", *EVERYONE)
 XGBOOST = ("xgboost", *EVERYONE)
 
@@ -63,7 +63,8 @@ def folder(name):
     return FOLDER / f"{name}-{key}"
 
 # What a peer reads, in the folder of the shape; those that convert_PEER of models.py makes.
-FILES = {"onnxruntime": "peer.onnx", "treelite": "peer.treelite", "tl2cgen": "tl2cgen-quantised.so", "lleaves": "lleaves.so"}
+FILES = {"onnxruntime": "peer.onnx", "treelite": "peer.treelite", "tl2cgen": "tl2cgen.so", "tl2cgen-quantised": "tl2cgen-quantised.so",
+         "lleaves": "lleaves.so"}
 # What the library's own engine reads, and what Mainstay reads.
 OWN = {"lightgbm": "model.txt", "xgboost": "model.ubj", "catboost": "model.cbm", "sklearn": "model.joblib"}
 MAINSTAY = {"lightgbm": "model.txt", "xgboost": "model.ubj", "catboost": "model.json", "sklearn": "model.onnx"}
