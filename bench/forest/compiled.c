@@ -10,10 +10,10 @@ static struct {
 	bool single;
 	const double *rows;
 	const float *rows_single;
-	double *scores;
-	float *scores_single;
-	void (*predict)(const double *row, int margin, double *score);
-	void (*predict_single)(const float *row, int margin, float *score);
+	double *row, *scores;
+	float *row_single;
+	void (*predict)(double *row, int margin, double *score);
+	void (*predict_single)(float *row, int margin, float *score);
 	void (*forest)(const double *rows, double *scores, int32_t first, int32_t end);
 } self;
 
@@ -24,7 +24,8 @@ static void open_common(const struct job *job)
 	self.rows = job->rows;
 	self.rows_single = job->rows_single;
 	self.scores = allocate(job->row_count, sizeof(double));
-	self.scores_single = allocate(job->row_count, sizeof(float));
+	self.row = allocate(job->feature_count, sizeof(double));
+	self.row_single = allocate(job->feature_count, sizeof(float));
 }
 
 static bool is_single(void)
@@ -34,7 +35,7 @@ static bool is_single(void)
 
 static double score(size_t row)
 {
-	return self.single ? (double)self.scores_single[row] : self.scores[row];
+	return self.scores[row];
 }
 
 // --- tl2cgen -------------------------------------------------------------------------------------------
@@ -52,29 +53,26 @@ static void open_tl2cgen(const struct job *job)
 	LOAD(job, self.predict_single, "predict");
 }
 
+// Quantised code writes ranks over the values, so that it gets a copy; it adds to the score that is there.
 static double tl2cgen_one(size_t row)
 {
 	if (self.single) {
 		float score_single = 0;
-		self.predict_single(self.rows_single + row * self.feature_count, 1, &score_single);
+		memcpy(self.row_single, self.rows_single + row * self.feature_count,
+		       self.feature_count * sizeof(float));
+		self.predict_single(self.row_single, 1, &score_single);
 		return (double)score_single;
 	}
 	double score_double = 0;
-	self.predict(self.rows + row * self.feature_count, 1, &score_double);
+	memcpy(self.row, self.rows + row * self.feature_count, self.feature_count * sizeof(double));
+	self.predict(self.row, 1, &score_double);
 	return score_double;
 }
 
 static void tl2cgen_many(void)
 {
-	// The compiled functions add to what is there.
-	for (size_t i = 0; i < self.row_count && self.single; i++) {
-		self.scores_single[i] = 0;
-		self.predict_single(self.rows_single + i * self.feature_count, 1, &self.scores_single[i]);
-	}
-	for (size_t i = 0; i < self.row_count && !self.single; i++) {
-		self.scores[i] = 0;
-		self.predict(self.rows + i * self.feature_count, 1, &self.scores[i]);
-	}
+	for (size_t i = 0; i < self.row_count; i++)
+		self.scores[i] = tl2cgen_one(i);
 }
 
 const struct engine ENGINE_TL2CGEN = {"tl2cgen", is_single, open_tl2cgen, tl2cgen_one, tl2cgen_many, score, NULL};

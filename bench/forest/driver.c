@@ -7,7 +7,8 @@
 // ROWS holds float64 values, row-major. SCORES gets the scores of one call with all rows, then those of calls with
 // one row each. The driver then prints "ready LOAD_NS TYPE KERNEL_SINGLE; KERNEL_BATCH" and obeys its input:
 //
-//	one MS     calls with one row for that long, over many rows in turn: "CALLS P50 P99", in ns
+//	one MS     calls with one row for that long, over many rows in turn: "CALLS P50 P99", in ns; calls in which the
+//	           process lost its core to another are left out
 //	many MS    calls with all rows, at least one: "CALLS P50 P99", in ns of processor time per row
 #include "engine.h"
 
@@ -16,6 +17,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <time.h>
 
 #include "model/model.h"
@@ -23,6 +25,7 @@
 #define SINGLE_ROWS 1000 // different rows that calls with one row go through
 #define SAMPLES_MAX ((size_t)1 << 20)
 #define CACHE_LINE 64
+#define SUSPECT_NS 50e3 // a call of this length may have lost the core to another process in between
 
 static const struct engine *const ENGINES[] = {&ENGINE_MAINSTAY, &ENGINE_LIGHTGBM, &ENGINE_XGBOOST, &ENGINE_ONNXRUNTIME,
 					       &ENGINE_TREELITE, &ENGINE_TL2CGEN,  &ENGINE_LLEAVES};
@@ -122,11 +125,20 @@ static void print_samples(size_t count, double per)
 	fflush(stdout);
 }
 
+// How often another process took the core away.
+static long preemptions(void)
+{
+	struct rusage usage;
+	getrusage(RUSAGE_THREAD, &usage);
+	return usage.ru_nivcsw;
+}
+
 static void time_one(const struct engine *engine, const struct job *job, double ms)
 {
 	size_t rows = MS_MIN(job->row_count, SINGLE_ROWS), row = 0, count = 0;
 	double cost = clock_cost(), start = now_ns(), warm = start + ms * 2e5, end = start + ms * 1.2e6;
 	double sum = 0;
+	long lost = preemptions();
 	while (count < SAMPLES_MAX) {
 		double before = now_ns();
 		sum += engine->one(row);
@@ -134,8 +146,11 @@ static void time_one(const struct engine *engine, const struct job *job, double 
 		row = row + 1 < rows ? row + 1 : 0;
 		if (after < warm)
 			continue;
-		samples[count++] = MS_MAX(after - before - cost, 0);
-		if (after >= end)
+		long lost_by_now = after - before > SUSPECT_NS ? preemptions() : lost;
+		if (lost_by_now == lost)
+			samples[count++] = MS_MAX(after - before - cost, 0);
+		lost = lost_by_now;
+		if (after >= end && count > 0)
 			break;
 	}
 	sink = sum;

@@ -50,7 +50,23 @@ def train_lightgbm(s, x, y, to):
     import lightgbm
     parameters = {"objective": "regression", "num_leaves": s["leaves"], "learning_rate": s["rate"], "verbose": -1, "seed": 1,
                   "num_threads": THREADS, "feature_fraction": s.get("column_share", 1.0), "min_data_in_leaf": 10}
-    lightgbm.train(parameters, lightgbm.Dataset(x.astype(np.float64), y), s["trees"]).save_model(to / "model.txt")
+    repeats = s.get("repeats", 1)
+    model = lightgbm.train(parameters, lightgbm.Dataset(x.astype(np.float64), y), s["trees"] // repeats).model_to_string()
+    (to / "model.txt").write_text(repeat_trees(model, repeats), encoding="utf-8")
+
+
+def repeat_trees(model, times):
+    """The same trees, all of them, so many times over: a forest too large to be trained here in a minute."""
+    head, *trees = model.split("\n\nTree=")
+    trees[-1], end, tail = trees[-1].partition("\n\n\nend of trees")
+    assert end or times == 1
+    if times == 1:
+        return model
+    bodies = [tree.split("\n", 1)[1].strip("\n") for tree in trees] * times
+    blocks = [f"Tree={number}\n{body}\n\n\n" for number, body in enumerate(bodies)]
+    sizes = "tree_sizes=" + " ".join(str(len(block)) for block in blocks)
+    lines = [sizes if line.startswith("tree_sizes=") else line for line in head.split("\n")]
+    return "\n".join(lines) + "\n\n" + "".join(blocks) + "end of trees" + tail
 
 
 def train_xgboost(s, x, y, to):
@@ -116,8 +132,8 @@ def convert_treelite(name, to):
     treelite_model(name).serialize(to)
 
 
-def convert_tl2cgen(name, to):
-    """Compiled as its documentation advises: branches annotated with counts from training rows, in several files."""
+def convert_tl2cgen(name, to, quantise=0):
+    """As its documentation advises: branches annotated with counts from training rows."""
     import tl2cgen
     model = treelite_model(name)
     s = shapes.SHAPES[name]
@@ -127,10 +143,14 @@ def convert_tl2cgen(name, to):
     rows = tl2cgen.DMatrix(table(2_000, s["features"], seed=1)[0].astype(type_), dtype=np.dtype(type_).name)
     counts = to.with_name("tl2cgen.counts")
     tl2cgen.annotate_branch(model, dmat=rows, path=counts, verbose=False)
-    parts = max(1, s["trees"] // 20)
-    tl2cgen.generate_c_code(model, source, params={"parallel_comp": parts, "annotate_in": str(counts)})
+    parts = max(1, s["trees"] // 20)  # files
+    tl2cgen.generate_c_code(model, source, params={"parallel_comp": parts, "quantize": quantise, "annotate_in": str(counts)})
     shutil.copy(tl2cgen.create_shared("gcc", source, nthread=THREADS), to)
     shutil.rmtree(source)
+
+
+def convert_tl2cgen_quantised(name, to):
+    convert_tl2cgen(name, to, quantise=1)
 
 
 def convert_lleaves(name, to):
@@ -171,7 +191,7 @@ def convert(name, peer):
     file = shapes.folder(name) / shapes.FILES[peer]
     part = file.with_name(f"part-{file.name}")
     start = time.monotonic()
-    globals()[f"convert_{peer}"](name, part)
+    globals()[f"convert_{peer.replace('-', '_')}"](name, part)
     (file.with_name(file.name + ".json")).write_text(json.dumps({"seconds": time.monotonic() - start}), encoding="utf-8")
     part.rename(file)
 

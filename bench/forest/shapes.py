@@ -9,7 +9,7 @@ FOLDER = ROOT / "build/bench/forest"
 VENV = ROOT / "build/bench/venv"
 MAKING = 1  # to be raised when models.py makes other models from the same parameters
 
-EVERYONE = ("onnxruntime", "treelite", "tl2cgen")
+EVERYONE = ("onnxruntime", "treelite", "tl2cgen", "tl2cgen-quantised")
 LIGHTGBM = ("lightgbm", "lleaves", *EVERYONE)
 XGBOOST = ("xgboost", *EVERYONE)
 
@@ -27,11 +27,11 @@ SHAPES = {
     "xgboost-forest-500x12": shape("xgboost", XGBOOST, trees=500, depth=12, forest=True),
     "sklearn-forest-500x12": shape("sklearn", ("sklearn", *EVERYONE), trees=500, depth=12, training_rows=20_000),
     "catboost-1000x6": shape("catboost", ("catboost", "onnxruntime"), trees=1000, depth=6, rate=0.05),
-    # 12 thousand, 512 thousand and 4 million nodes. The last is trained with one feature in twenty per tree.
+    # 12 thousand, 512 thousand and 4 million nodes.
     "nodes-12k": shape("lightgbm", LIGHTGBM, trees=200, leaves=31, rate=0.05, features=64),
     "nodes-512k": shape("lightgbm", LIGHTGBM, trees=1000, leaves=256, rate=0.02, features=128, column_share=0.3),
     "nodes-4m": shape("lightgbm", LIGHTGBM, trees=4000, leaves=500, rate=0.01, features=1000, column_share=0.05,
-                      training_rows=20_000, rows=2_000),
+                      training_rows=20_000, rows=2_000, repeats=5),
 }
 
 # At least so many times as fast as the peer.
@@ -63,7 +63,8 @@ def folder(name):
     return FOLDER / f"{name}-{key}"
 
 # What a peer reads, in the folder of the shape; those that convert_PEER of models.py makes.
-FILES = {"onnxruntime": "peer.onnx", "treelite": "peer.treelite", "tl2cgen": "tl2cgen.so", "lleaves": "lleaves.so"}
+FILES = {"onnxruntime": "peer.onnx", "treelite": "peer.treelite", "tl2cgen": "tl2cgen.so", "tl2cgen-quantised": "tl2cgen-quantised.so",
+         "lleaves": "lleaves.so"}
 # What the library's own engine reads, and what Mainstay reads.
 OWN = {"lightgbm": "model.txt", "xgboost": "model.ubj", "catboost": "model.cbm", "sklearn": "model.joblib"}
 MAINSTAY = {"lightgbm": "model.txt", "xgboost": "model.ubj", "catboost": "model.json", "sklearn": "model.onnx"}
