@@ -22,3 +22,17 @@ struct model_options ms_models_options(const struct settings *settings)
 	options.isa = (enum model_isa)settings->models_isa;
 	return options;
 }
+
+static void show_loading(void *context, size_t done, size_t total)
+{
+	struct progress *progress = context;
+	progress->total = total;
+	ms_progress_update(progress, done);
+}
+
+void ms_models_show_loading(struct model_options *options, struct progress *progress, FILE *out)
+{
+	ms_progress_begin(progress, out, "load", PROGRESS_BYTES, 0);
+	options->progress = show_loading;
+	options->progress_context = progress;
+}

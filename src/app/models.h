@@ -3,6 +3,7 @@
 #ifndef MS_APP_MODELS_H
 #define MS_APP_MODELS_H
 
+#include "app/progress.h"
 #include "config/config.h"
 #include "model/model.h"
 
@@ -12,5 +13,8 @@
 MS_MUST_USE enum ms_err ms_models_dir(const struct settings *settings, struct errinfo *info,
 				      char ret_dir[MS_MODELS_DIR_MAX]);
 struct model_options ms_models_options(const struct settings *settings);
+// Loading with these options shows a line on `out` when that is a terminal and loading takes a while; it ends with
+// ms_progress_end(). `progress` must outlive the loading.
+void ms_models_show_loading(struct model_options *options, struct progress *progress, FILE *out);
 
 #endif

@@ -70,6 +70,12 @@ struct loader_context {
 	struct errinfo *info;  // never NULL
 };
 
+static inline void ms_loader_progress(const struct loader_context *ctx, size_t done)
+{
+	if (ctx->options->progress != NULL)
+		ctx->options->progress(ctx->options->progress_context, done, ctx->bytes.n);
+}
+
 typedef enum ms_err model_load_fn(struct loader_context *ctx, struct model_description *ret_description);
 model_load_fn ms_lightgbm_load;
 model_load_fn ms_xgboost_json_load;

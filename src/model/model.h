@@ -109,6 +109,9 @@ struct model_options {
 	size_t max_classes;
 	enum model_kernel kernel; // for tests and bug reports; otherwise AUTO
 	enum model_isa isa;       // likewise; one that the CPU lacks is as PLAIN
+	// Called after each tree of the file, on the loading thread, with the bytes read so far; NULL: nobody asks.
+	void (*progress)(void *context, size_t done, size_t total);
+	void *progress_context;
 };
 extern const struct model_options
 	MS_MODEL_DEFAULT_OPTIONS; // 2 GiB, 8 GiB, 1,000,000 trees, 1,000,000 features, 10,000 classes; AUTO

@@ -121,6 +121,8 @@ struct served_model {
 	size_t stats_count;
 	struct metric_series *predictions_ok, *predictions_failed, *duration; // NULL outside a registry
 	struct metric_family *predictions_family, *duration_family;
+	struct metric_series *memory; // NULL outside a registry
+	struct metric_family *memory_family;
 	atomic_bool version_gone, model_gone; // from the store: its series end with the last reference
 	// private to registry
 	atomic_uint refs;

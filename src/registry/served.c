@@ -333,6 +333,11 @@ static void end_series(const struct served_model *served)
 {
 	const struct slice ok[] = {served->name, served->version, MS_SLICE_LIT("success")};
 	const struct slice failed[] = {served->name, served->version, MS_SLICE_LIT("error")};
+	if (served->memory != NULL)
+		ms_gauge_add(served->memory, MS_METRICS_SHARED_SHARD,
+			     -(double)ms_model_info(served->model)->memory_bytes);
+	if (served->memory != NULL && atomic_load(&served->version_gone))
+		ms_metrics_retire(served->memory_family, ok);
 	if (served->predictions_ok == NULL || !atomic_load(&served->version_gone))
 		return;
 	ms_metrics_retire(served->predictions_family, ok);

@@ -2,9 +2,15 @@
 """`mainstay model …` and `mainstay predict`: scripts that check the status, tables for people, errors by row."""
 
 import csv
+import fcntl
 import io
 import json
+import os
+import pty
+import re
+import struct
 import subprocess
+import termios
 
 import numpy as np
 import pytest
@@ -132,6 +138,41 @@ def test_show(cli, name):
     document = json.loads(ok(cli("model", "show", name, "v1.0.0", "--json", models=EXAMPLE_MODELS)))
     assert document["metadata"]["sha256"] == EXAMPLE[name].metadata["sha256"]
     assert [i["name"] for i in document["metadata"]["inputs"]] == EXAMPLE[name].names
+
+
+@pytest.mark.parametrize("name", EXAMPLE_NAMES)
+def test_show_names_the_kernel(cli, name):
+    text = ok(cli("model", "show", name, models=EXAMPLE_MODELS))
+    document = json.loads(ok(cli("model", "show", name, "--json", models=EXAMPLE_MODELS)))
+    assert f"kernel:     {document['kernel_single']} for one row, {document['kernel_batch']} for many\n" in text
+    assert document["kernel_single"] and document["kernel_reason"] in text
+
+
+def on_terminal(command, cwd):
+    """What a command writes to a terminal of 100 columns as its standard error; standard output is dropped."""
+    parent, child = pty.openpty()
+    fcntl.ioctl(child, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 100, 0, 0))
+    with subprocess.Popen([str(word) for word in command], stderr=child, stdout=subprocess.DEVNULL, cwd=cwd, env=clean_environment()) as process:
+        os.close(child)
+        written = b""
+        try:
+            while data := os.read(parent, 65536):
+                written += data
+        except OSError:  # the other end is closed
+            pass
+    os.close(parent)
+    assert process.returncode == OK, written
+    return written.decode()
+
+
+@pytest.mark.parametrize("verb", ("check", "push"))
+def test_loading_a_large_file_shows_its_progress(binary, store, tmp_path, model_file, verb):
+    path = model_file(data=constant_model(1, trees=200000))
+    words = ("check", path) if verb == "check" else ("push", "big", path, "--models", store)
+    text = on_terminal((binary, "model", *words), tmp_path)
+    shares = [int(share) for share in re.findall(r"load  \[=*>? *\]\s+(\d+) %", text)]
+    assert shares and shares == sorted(shares) and shares[-1] <= 100, text
+    assert text.endswith("\r\x1b[K")
 
 
 def test_show_follows_an_alias(cli, store):
