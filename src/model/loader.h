@@ -62,6 +62,8 @@ struct model_description {
 	const void *encode_context;
 };
 
+const struct model_description *ms_model_description(const struct model *model);
+
 struct loader_context {
 	struct slice bytes;
 	const struct model_options *options;

@@ -146,4 +146,11 @@ size_t ms_model_scratch_size(const struct model *model);
 void ms_model_predict(const struct model *model, enum model_output output, const double *rows, size_t row_count,
 		      void *scratch, double *out);
 
+// Rows for measurements, the same for the same seed. Numbers are drawn between the thresholds that the model compares
+// a feature with, each gap being as likely as any other, and one in 8 is a threshold itself; so each split is taken both
+// ways. Features without thresholds, and those of linear models, lie between -1 and 1. Categories are drawn from those
+// that the file lists, else small codes. One value in 32 is missing. MS_ERR_NO_MEMORY.
+MS_MUST_USE enum ms_err ms_model_draw_rows(const struct model *model, uint64_t seed, size_t row_count,
+					   double *ret_rows);
+
 #endif
