@@ -71,12 +71,15 @@ struct mainstay_forest_text {
 // a library of different age understand each other. The same holds for the structures below.
 struct mainstay_forest_options {
 	size_t struct_size;
-	const char *format; // "lightgbm-text", "xgboost-json", "xgboost-ubjson", "catboost-json",
-		// "linear-json"; default "auto", recognised by content
+	// "lightgbm-text", "xgboost-json", "xgboost-ubjson", "catboost-json", "linear-json"; default "auto": by content
+	const char *format;
 	uint64_t max_file_bytes;     // default 2 GiB
 	uint64_t max_memory_bytes;   // of the loaded model; default 8 GiB
 	const char *kernel;          // for measurements: "walk", "quantised", "tiles", "bits", "oblivious"
 	const char *instruction_set; // for measurements: "plain", "neon", "avx2", "avx512"
+	// Called on the loading thread after each tree with the bytes read so far; default: not called.
+	void (*progress)(void *context, size_t done, size_t total);
+	void *progress_context;
 };
 
 struct mainstay_forest_info {

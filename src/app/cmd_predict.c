@@ -291,15 +291,13 @@ static enum ms_err score_csv(struct scoring *s, struct errinfo *info)
 static enum ms_err load_model(struct cli *cli, const struct settings *settings, struct errinfo *info,
 			      struct served_model **ret_served)
 {
-	char dir[MS_MODELS_DIR_MAX];
-	const struct model_options options = ms_models_options(settings);
-	const char *model = ms_cli_option(cli, "model"), *version = ms_cli_option(cli, "version");
-	MS_TRY(ms_models_dir(settings, info, dir));
-	// A name has no '/'; "./m.txt" is a file whatever the store holds.
-	if (strchr(model, '/') != NULL)
-		return ms_store_load_file(model, &options, info, ret_served);
-	return ms_store_load(dir, ms_slice_cstr(model), version != NULL ? ms_slice_cstr(version) : MS_SLICE_EMPTY,
-			     &options, info, ret_served);
+	struct progress loading;
+	struct model_options options = ms_models_options(settings);
+	ms_models_show_loading(&options, &loading, cli->err);
+	enum ms_err err = ms_models_load(settings, ms_cli_option(cli, "model"), ms_cli_option(cli, "version"), &options,
+					 info, ret_served);
+	ms_progress_end(&loading);
+	return err;
 }
 
 // By option, by the file's name, or by its first character.

@@ -138,6 +138,8 @@ static enum ms_err model_options_of(const struct mainstay_forest_options *given,
 	if (o.instruction_set != NULL && !parse_isa(o.instruction_set, &ret_options->isa))
 		return ms_fail(info, MS_ERR_INVALID, "options: there is no instruction set \"%.64s\"",
 			       o.instruction_set);
+	ret_options->progress = o.progress;
+	ret_options->progress_context = o.progress_context;
 	return MS_OK;
 }
 

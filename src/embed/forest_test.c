@@ -195,6 +195,23 @@ TEST(embed_refuses_wrong_files_and_options)
 	mainstay_forest_free(forest);
 }
 
+static void count_call(void *context, size_t done, size_t total)
+{
+	*(size_t *)context += done <= total;
+}
+
+TEST(embed_loading_tells_its_progress)
+{
+	size_t calls = 0;
+	struct slice file = ms_test_file(PENGUINS);
+	struct mainstay_forest_options o = {
+		.struct_size = sizeof(o), .progress = count_call, .progress_context = &calls};
+	struct mainstay_forest *forest = NULL;
+	CHECK_INT(mainstay_forest_load(file.p, file.n, &o, NULL, 0, &forest), MAINSTAY_FOREST_OK);
+	CHECK_INT(calls, 60); // trees
+	mainstay_forest_free(forest);
+}
+
 TEST(embed_error_text_is_cut)
 {
 	struct mainstay_forest *forest = NULL;

@@ -478,6 +478,7 @@ static enum ms_err read_trees(struct tree_reader *r)
 	for (; ms_doc_next_item(d); r->number++) {
 		MS_TRY(read_one(r));
 		MS_TRY(r->m->oblivious ? add_oblivious(r) : add_nodes(r));
+		ms_loader_progress(r->m->ctx, ms_doc_offset(d));
 	}
 	return ms_doc_err(d);
 }

@@ -6,7 +6,7 @@
 
 #define BLOCK_VECTOR 64
 #define BLOCK_NAME(name) ms_avx512_##name
-#define BLOCK_LINKAGE 
+#define BLOCK_LINKAGE
 #include "model/kernels_block.h"
 
 // --- Tiles ---------------------------------------------------------------------------------------------
@@ -45,8 +45,8 @@ DEFINE_EXITS(4, 3)
 DEFINE_EXITS(5, 4)
 DEFINE_EXITS(6, 5)
 
-static inline __attribute__((always_inline)) __m512i tile_exits(const struct plan_tiles *t, uint32_t levels, size_t tree,
-								const uint8_t *ranks)
+static inline __attribute__((always_inline)) __m512i tile_exits(const struct plan_tiles *t, uint32_t levels,
+								size_t tree, const uint8_t *ranks)
 {
 	const size_t per_vector = 64u >> levels;
 	const uint8_t *tests = t->tests + tree / per_vector * 128 + tree % per_vector * (1u << levels);
@@ -107,13 +107,12 @@ static inline __attribute__((always_inline)) void add_f64(const uint8_t *planes,
 		low[i] = _mm512_unpacklo_epi8(byte[2 * i], byte[2 * i + 1]);
 		high[i] = _mm512_unpackhi_epi8(byte[2 * i], byte[2 * i + 1]);
 	}
-#define ADD(j, unpack, half)                                                                            \
-	do {                                                                                            \
-		__m512i ab = unpack(half[0], half[1]), cd = unpack(half[2], half[3]);                   \
-		sums[2 * (j)] = _mm512_add_pd(sums[2 * (j)],                                            \
-					      _mm512_castsi512_pd(_mm512_unpacklo_epi32(ab, cd)));      \
-		sums[2 * (j) + 1] = _mm512_add_pd(sums[2 * (j) + 1],                                    \
-						  _mm512_castsi512_pd(_mm512_unpackhi_epi32(ab, cd)));  \
+#define ADD(j, unpack, half)                                                                                      \
+	do {                                                                                                      \
+		__m512i ab = unpack(half[0], half[1]), cd = unpack(half[2], half[3]);                             \
+		sums[2 * (j)] = _mm512_add_pd(sums[2 * (j)], _mm512_castsi512_pd(_mm512_unpacklo_epi32(ab, cd))); \
+		sums[2 * (j) + 1] =                                                                               \
+			_mm512_add_pd(sums[2 * (j) + 1], _mm512_castsi512_pd(_mm512_unpackhi_epi32(ab, cd)));     \
 	} while (0)
 	ADD(0, _mm512_unpacklo_epi16, low);
 	ADD(1, _mm512_unpackhi_epi16, low);
@@ -143,24 +142,24 @@ static void store_f64(const __m512d sums[8], double *out)
 }
 
 // Sums a forest of which EXITS(tree) are the exits; `entries` is known to the compiler.
-#define SUM_TREES(p, entries, EXITS, start, out)                                                                  \
-	do {                                                                                                      \
-		const uint8_t *planes = (p)->planes.bytes;                                                        \
-		if ((p)->planes.single) {                                                                         \
-			__m512 total[4];                                                                           \
-			for (int i = 0; i < 4; i++)                                                               \
-				total[i] = _mm512_set1_ps((float)(start));                                         \
-			for (size_t tree = 0; tree < (p)->tree_count; tree++, planes += (entries)*sizeof(float))  \
-				add_f32(planes, entries, EXITS, total);                                            \
-			store_f32(total, out);                                                                     \
-		} else {                                                                                          \
-			__m512d total[8];                                                                          \
-			for (int i = 0; i < 8; i++)                                                               \
-				total[i] = _mm512_set1_pd(start);                                                  \
-			for (size_t tree = 0; tree < (p)->tree_count; tree++, planes += (entries)*sizeof(double)) \
-				add_f64(planes, entries, EXITS, total);                                            \
-			store_f64(total, out);                                                                     \
-		}                                                                                                 \
+#define SUM_TREES(p, entries, EXITS, start, out)                                                                    \
+	do {                                                                                                        \
+		const uint8_t *planes = (p)->planes.bytes;                                                          \
+		if ((p)->planes.single) {                                                                           \
+			__m512 total[4];                                                                            \
+			for (int i = 0; i < 4; i++)                                                                 \
+				total[i] = _mm512_set1_ps((float)(start));                                          \
+			for (size_t tree = 0; tree < (p)->tree_count; tree++, planes += (entries) * sizeof(float))  \
+				add_f32(planes, entries, EXITS, total);                                             \
+			store_f32(total, out);                                                                      \
+		} else {                                                                                            \
+			__m512d total[8];                                                                           \
+			for (int i = 0; i < 8; i++)                                                                 \
+				total[i] = _mm512_set1_pd(start);                                                   \
+			for (size_t tree = 0; tree < (p)->tree_count; tree++, planes += (entries) * sizeof(double)) \
+				add_f64(planes, entries, EXITS, total);                                             \
+			store_f64(total, out);                                                                      \
+		}                                                                                                   \
 	} while (0)
 
 void ms_avx512_tiles_sum(const struct forest_plan *p, const uint8_t *ranks, double start, void *sums)

@@ -60,7 +60,7 @@ static inline __attribute__((always_inline)) block_bytes oblivious_bits(const st
 // --- Blocks --------------------------------------------------------------------------------------------
 
 BLOCK_LINKAGE void BLOCK_NAME(bits_block)(const struct forest_plan *p, size_t first, size_t count, const uint8_t *ranks,
-				   uint32_t *leaves)
+					  uint32_t *leaves)
 {
 	for (size_t i = 0; i < count; i++)
 		for (size_t part = 0; part < PLAN_ROWS; part += BLOCK_VECTOR, leaves += BLOCK_VECTOR) {
@@ -70,8 +70,8 @@ BLOCK_LINKAGE void BLOCK_NAME(bits_block)(const struct forest_plan *p, size_t fi
 		}
 }
 
-BLOCK_LINKAGE void BLOCK_NAME(oblivious_block)(const struct forest_plan *p, size_t first, size_t count, const uint8_t *ranks,
-					uint32_t *leaves)
+BLOCK_LINKAGE void BLOCK_NAME(oblivious_block)(const struct forest_plan *p, size_t first, size_t count,
+					       const uint8_t *ranks, uint32_t *leaves)
 {
 	const struct plan_oblivious *o = &p->oblivious;
 	for (size_t i = 0; i < count; i++) {

@@ -388,6 +388,7 @@ static enum ms_err read_trees(struct reader *r)
 			uint32_t group = (uint32_t)(r->tree_count % r->group_count);
 			MS_TRY(ms_lightgbm_read_tree(&r->trees, &r->lines, r->tree_count, group));
 			r->tree_count++;
+			ms_loader_progress(r->ctx, r->ctx->bytes.n - r->lines.rest.n);
 		} else if (ms_slice_eq_cstr(line, "end of trees")) {
 			ended = true;
 		} else if (line.n > 0) {

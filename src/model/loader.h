@@ -62,6 +62,8 @@ struct model_description {
 	const void *encode_context;
 };
 
+const struct model_description *ms_model_description(const struct model *model);
+
 struct loader_context {
 	struct slice bytes;
 	const struct model_options *options;
@@ -69,6 +71,12 @@ struct loader_context {
 	struct arena *scratch; // gone after loading
 	struct errinfo *info;  // never NULL
 };
+
+static inline void ms_loader_progress(const struct loader_context *ctx, size_t done)
+{
+	if (ctx->options->progress != NULL)
+		ctx->options->progress(ctx->options->progress_context, done, ctx->bytes.n);
+}
 
 typedef enum ms_err model_load_fn(struct loader_context *ctx, struct model_description *ret_description);
 model_load_fn ms_lightgbm_load;

@@ -344,6 +344,11 @@ size_t ms_model_feature_index(const struct model *model, struct slice name)
 	return found != NULL ? (size_t)(uintptr_t)found - 1 : SIZE_MAX;
 }
 
+const struct model_description *ms_model_description(const struct model *model)
+{
+	return &model->desc;
+}
+
 // --- Categories ----------------------------------------------------------------------------------------
 
 static enum ms_err unseen(const struct model *m, size_t feature, const char *shown, struct errinfo *info,

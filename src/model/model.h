@@ -113,6 +113,9 @@ struct model_options {
 	size_t max_classes;
 	enum model_kernel kernel; // for tests and bug reports; otherwise AUTO
 	enum model_isa isa;       // likewise; one that the CPU lacks is as PLAIN
+	// Called after each tree of the file, on the loading thread, with the bytes read so far; NULL: nobody asks.
+	void (*progress)(void *context, size_t done, size_t total);
+	void *progress_context;
 };
 extern const struct model_options
 	MS_MODEL_DEFAULT_OPTIONS; // 2 GiB, 8 GiB, 1,000,000 trees, 1,000,000 features, 10,000 classes; AUTO
@@ -151,5 +154,12 @@ uint64_t ms_model_row_ns(const struct model *model, enum model_output output);
 // Bit-identical to the library for RAW (design section 9).
 void ms_model_predict(const struct model *model, enum model_output output, const double *rows, size_t row_count,
 		      void *scratch, double *out);
+
+// Rows for measurements, the same for the same seed. Numbers are drawn between the thresholds that the model compares
+// a feature with, each gap being as likely as any other, and one in 8 is a threshold itself; so each split is taken both
+// ways. Features without thresholds, and those of linear models, lie between -1 and 1. Categories are drawn from those
+// that the file lists, else small codes. One value in 32 is missing. MS_ERR_NO_MEMORY.
+MS_MUST_USE enum ms_err ms_model_draw_rows(const struct model *model, uint64_t seed, size_t row_count,
+					   double *ret_rows);
 
 #endif

@@ -26,7 +26,7 @@ struct plan_leaves {
 // permutation of a vector looks a byte up for 64 rows.
 struct plan_planes {
 	uint32_t entries;
-	bool single; // four planes of floats, else eight of doubles
+	bool single;          // four planes of floats, else eight of doubles
 	const uint8_t *bytes; // by tree; NULL: none
 };
 
@@ -104,11 +104,11 @@ typedef void plan_sum_fn(const struct forest_plan *p, const uint8_t *ranks, doub
 
 struct forest_plan {
 	enum model_kernel single, batch;
-	plan_row_fn *row;                     // NULL: the walk, on ranks or on numbers
-	plan_block_fn *block;                 // NULL: row by row
-	plan_sum_fn *sum;                     // NULL: the leaves of `block` are summed
-	bool by_row;                          // how `block` reads ranks
-	const struct forest_tree *trees;      // the forest's, tree_count
+	plan_row_fn *row;                // NULL: the walk, on ranks or on numbers
+	plan_block_fn *block;            // NULL: row by row
+	plan_sum_fn *sum;                // NULL: the leaves of `block` are summed
+	bool by_row;                     // how `block` reads ranks
+	const struct forest_tree *trees; // the forest's, tree_count
 	size_t tree_count;
 	const struct forest_kernels *kernels; // of the instruction set
 	const struct forest_ranks *ranks;     // NULL when both are MODEL_KERNEL_WALK

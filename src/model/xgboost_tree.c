@@ -416,6 +416,7 @@ static enum ms_err read_trees(struct tree_reader *r)
 		else
 			r->arrays[TREE_CATEGORIES_NODES].count = 0;
 		MS_TRY(build_tree(r));
+		ms_loader_progress(r->m->ctx, ms_doc_offset(d));
 	}
 	if (ms_doc_err(d) != MS_OK)
 		return ms_doc_err(d);

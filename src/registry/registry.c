@@ -11,6 +11,8 @@
 
 #define LOADER_QUEUE 256
 #define SCAN_ARENA_MAX ((size_t)1 << 30)
+#define PROGRESS_EVERY_NS 1000000000 // between two log lines of one loading model
+#define PROGRESS_STEP 10             // percent
 
 struct loop_slot {
 	struct snapshot *snapshot; // of this loop; read and written on its thread
@@ -49,7 +51,7 @@ struct registry {
 	bool poll_pending;           // loop 0
 	atomic_bool ready;
 	atomic_bool store_broken;
-	struct metric_family *predictions, *durations, *loaded_family;
+	struct metric_family *predictions, *durations, *memory_family, *loaded_family;
 	struct metric_series *loaded;
 	pthread_mutex_t gone_lock; // for moments, and only where versions come and go
 	struct served_model *gone; // versions that left the store while requests still hold them
@@ -61,6 +63,7 @@ struct registry {
 
 static const char *const prediction_labels[] = {"model", "model_version", "outcome"};
 static const char *const duration_labels[] = {"model"};
+static const char *const memory_labels[] = {"model", "model_version"};
 static const double duration_buckets[] = {0.000001, 0.00001, 0.0001, 0.001, 0.01, 0.1, 0.5, 1, 2.5, 5, 10};
 
 // --- Unloaded models ---------------------------------------------------------------------------------
@@ -177,6 +180,10 @@ static void add_series(struct registry *registry, struct served_model *served)
 	pthread_mutex_unlock(&registry->gone_lock);
 	if (served->predictions_failed == NULL || served->duration == NULL)
 		served->predictions_ok = NULL; // ms_served_record looks at this one
+	served->memory = registry->memory_family != NULL ? ms_metrics_series(registry->memory_family, ok) : NULL;
+	if (served->memory != NULL) // taken off again with the last reference
+		ms_gauge_add(served->memory, MS_METRICS_SHARED_SHARD,
+			     (double)ms_model_info(served->model)->memory_bytes);
 }
 
 static void end_series(const struct registry *registry, struct slice model, struct slice version)
@@ -185,6 +192,8 @@ static void end_series(const struct registry *registry, struct slice model, stru
 	const struct slice failed[] = {model, version, MS_SLICE_LIT("error")};
 	ms_metrics_retire(registry->predictions, ok);
 	ms_metrics_retire(registry->predictions, failed);
+	if (registry->memory_family != NULL)
+		ms_metrics_retire(registry->memory_family, ok);
 }
 
 // Requests still hold it: its series end with the last of them.
@@ -207,6 +216,9 @@ void ms_registry_leave(struct served_model *served)
 		at = &(*at)->next_gone;
 	if (*at != NULL)
 		*at = served->next_gone;
+	if (served->memory != NULL)
+		ms_gauge_add(served->memory, MS_METRICS_SHARED_SHARD,
+			     -(double)ms_model_info(served->model)->memory_bytes);
 	if (served->version_gone)
 		end_series(registry, served->name, served->version);
 	if (served->model_gone)
@@ -220,11 +232,39 @@ static struct slice keep_text(struct scan *scan, const char *text)
 	return kept.p != NULL ? kept : MS_SLICE_LIT("out of memory");
 }
 
+// Says how far a model is that takes seconds to load.
+struct load_progress {
+	const struct registry *registry;
+	const struct version_files *files;
+	int64_t told_ns;
+	size_t told_percent;
+};
+
+static void tell_progress(void *context, size_t done, size_t total)
+{
+	struct load_progress *p = context;
+	size_t percent = total > 0 ? (size_t)((double)done * 100 / (double)total) : 100;
+	if (percent < p->told_percent + PROGRESS_STEP || ms_clock_mono_ns() - p->told_ns < PROGRESS_EVERY_NS)
+		return;
+	p->told_percent = percent;
+	p->told_ns = ms_clock_mono_ns();
+	ms_log(p->registry->options.log, LOG_INFO, "model is loading",
+	       MS_LOG_STR("mainstay.model.name", p->files->model),
+	       MS_LOG_STR("mainstay.model.version", p->files->version),
+	       MS_LOG_INT("mainstay.model.percent", (int64_t)percent),
+	       MS_LOG_INT("mainstay.model.bytes", (int64_t)total));
+}
+
 // Loads into `live`. A version that was served before stays served when its changed file is broken.
-static void load_version(struct scan *scan, const struct version_files *files, const struct live_version *old,
+static void load_version(struct scan *scan, struct version_files *files, const struct live_version *old,
 			 struct live_version *live)
 {
 	struct registry *registry = scan->registry;
+	struct load_progress progress = {.registry = registry, .files = files, .told_ns = ms_clock_mono_ns()};
+	struct model_options options = registry->options.model_options;
+	options.progress = tell_progress;
+	options.progress_context = &progress;
+	files->model_options = &options;
 	struct errinfo info;
 	struct served_model *served = NULL;
 	ms_errinfo_init(&info);
@@ -273,12 +313,11 @@ static void take_version(struct scan *scan, struct slice model, const struct sto
 		live->reason = MS_SLICE_LIT("it is being loaded");
 		return;
 	}
-	const struct version_files files = {.model = model,
-					    .version = stored->version,
-					    .signature = stored->signature,
-					    .single_file = scan->single_file,
-					    .loops = ms_rt_loop_count(scan->registry->options.rt),
-					    .model_options = &scan->registry->options.model_options};
+	struct version_files files = {.model = model,
+				      .version = stored->version,
+				      .signature = stored->signature,
+				      .single_file = scan->single_file,
+				      .loops = ms_rt_loop_count(scan->registry->options.rt)};
 	load_version(scan, &files, old, live);
 }
 
@@ -639,6 +678,14 @@ static void register_metrics(struct registry *registry)
 			.label_count = MS_ARRAY_LEN(duration_labels),
 			.buckets = duration_buckets,
 			.bucket_count = MS_ARRAY_LEN(duration_buckets)});
+	registry->memory_family = ms_metrics_family(
+		metrics, &(struct metric_options){.name = "model_memory_bytes",
+						  .help = "Memory of loaded model versions; while a changed file takes "
+							  "over, of both.",
+						  .unit = "bytes",
+						  .type = METRIC_GAUGE,
+						  .labels = memory_labels,
+						  .label_count = MS_ARRAY_LEN(memory_labels)});
 	registry->loaded_family =
 		ms_metrics_family(metrics, &(struct metric_options){.name = "models_loaded",
 								    .help = "Model versions that are ready to predict.",

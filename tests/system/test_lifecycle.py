@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import threading
+import time
 
 import pytest
 from harness import (EXAMPLE, Closed, Server, check_error, clean_environment, constant_model, put_version, raw_request, wait_until)
@@ -514,3 +515,24 @@ def test_log_reader_that_stalls_does_not_stop_requests(binary, tmp_path, free_po
         with os.fdopen(reader, "rb") as stream:
             stream.read()
         assert process.wait(20) == 0
+
+
+def test_a_model_that_takes_seconds_says_how_far_it_is(make_server, tmp_path):
+    store = tmp_path / "slow"
+    put_version(store, "slow", "v1", constant_model(1, trees=400000))
+    server = make_server(models=store, ready=False)
+    wait_until(lambda: server.process.poll() is None and server.bound(), what="the server to listen")
+    server.signal(signal.SIGSTOP)  # any machine is slow enough now
+    time.sleep(1.2)
+    server.signal(signal.SIGCONT)
+    line = server.wait_log(lambda line: line.get("message") == "model is loading", what="the share that is loaded")
+    assert line["mainstay.model.name"] == "slow" and line["mainstay.model.version"] == "v1"
+    assert 10 <= line["mainstay.model.percent"] <= 100
+    assert line["mainstay.model.bytes"] == (store / "slow" / "v1" / "model.txt").stat().st_size
+    server.wait_model("slow")
+    assert sum(line.get("message") == "model is loading" for line in server.log) <= 10
+
+
+def test_models_that_load_at_once_say_nothing_of_shares(make_server):
+    server = make_server(examples=True)
+    assert not [line for line in server.log if line.get("message") == "model is loading"]
