@@ -91,16 +91,42 @@ static void write_csv_row(struct scoring *s, bool ok, const double *values)
 			ms_buf_append_cstr(&s->out, values[i] < 0 ? "-inf" : "inf");
 		else
 			ms_buf_append(&s->out, number,
-				      mi->single_precision ? ms_number_format_f32((float)values[i], number)
-							   : ms_number_format_f64(values[i], number));
+				      mi->single_precision && s->output != MODEL_OUTPUT_CONTRIBUTIONS
+					      ? ms_number_format_f32((float)values[i], number)
+					      : ms_number_format_f64(values[i], number));
 	}
 	ms_buf_append_char(&s->out, '\n');
+}
+
+// "base_value" or the feature; with several raw scores the label, or the number, and a colon stand before it.
+static void write_contribution_name(struct scoring *s, size_t i)
+{
+	size_t count = ms_model_output_group(s->served->model, s->output), output = i / count, feature = i % count;
+	struct slice name = feature + 1 < count ? s->served->inputs[feature].name : MS_SLICE_LIT("base_value"),
+		     whole = name;
+	struct buf text;
+	ms_buf_init(&text, (size_t)1 << 20);
+	if (s->width > count) {
+		if (s->served->labels != NULL && s->width / count == s->served->label_count)
+			ms_buf_append_slice(&text, s->served->labels[output]);
+		else
+			ms_buf_printf(&text, "%zu", output);
+		ms_buf_append_char(&text, ':');
+		ms_buf_append_slice(&text, name);
+		whole = ms_buf_slice(&text);
+	}
+	ms_csv_write(&s->out, whole);
+	ms_buf_fini(&text);
 }
 
 static void write_csv_header(struct scoring *s)
 {
 	for (size_t i = 0; i < s->width; i++) {
-		if (s->width == 1)
+		if (s->output == MODEL_OUTPUT_CONTRIBUTIONS)
+			write_contribution_name(s, i);
+		else if (s->output == MODEL_OUTPUT_TREE)
+			ms_buf_printf(&s->out, "tree_%zu", i);
+		else if (s->width == 1)
 			ms_buf_append_cstr(&s->out, "prediction");
 		else if (s->served->labels != NULL && s->width == s->served->label_count)
 			ms_csv_write(&s->out, s->served->labels[i]);
@@ -373,8 +399,7 @@ static enum cli_exit run_predict(struct cli *cli)
 			cli,
 			"--model is missing: a name of the store, or the path of a model file such as ./model.txt");
 	if (name != NULL && !ms_model_output_parse(ms_slice_cstr(name), &output))
-		return ms_cli_usage(cli, "--output must be default, raw, probability, label or leaf, not \"%.64s\"",
-				    name);
+		return ms_cli_usage(cli, "--output must be " MS_MODEL_OUTPUT_NAMES ", not \"%.64s\"", name);
 	if (format != NULL && strcmp(format, "csv") != 0 && strcmp(format, "jsonl") != 0)
 		return ms_cli_usage(cli, "--format must be csv or jsonl, not \"%.64s\"", format);
 	enum cli_exit status = ms_cli_load_config(cli, &config);
@@ -395,7 +420,7 @@ static enum cli_exit run_predict(struct cli *cli)
 static const struct cli_option options[] = {
 	{.name = "model", .value = "MODEL", .help = "Name in the store, or path of a model file (with a '/')"},
 	{.name = "version", .value = "VERSION", .help = "Version or alias; default the newest"},
-	{.name = "output", .value = "OUTPUT", .help = "default, raw, probability, label or leaf"},
+	{.name = "output", .value = "OUTPUT", .help = MS_MODEL_OUTPUT_NAMES},
 	{.name = "format", .value = "FORMAT", .help = "csv or jsonl; default by the file's name or content"},
 	{.name = "ignore-extra", .help = "Leave out CSV columns that the model does not know"},
 };
