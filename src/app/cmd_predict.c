@@ -15,6 +15,7 @@
 
 #define INPUT_MAX ((size_t)8 << 30)
 #define BLOCK_ROWS 512
+#define BLOCK_VALUES ((size_t)1 << 24) // of the output; fewer rows when one is wide
 #define ROW_ARENA_MAX ((size_t)1 << 30)
 #define FLUSH_BYTES ((size_t)1 << 16)
 #define ERRORS_SHOWN 20
@@ -30,6 +31,7 @@ struct scoring {
 	struct buf out;
 	struct progress progress;
 	struct feature_matrix block; // rows that wait to be predicted
+	size_t block_rows;           // as many as are predicted at once
 	bool *ok;                    // per row of the block
 	size_t *csv_columns;         // model column of each CSV column
 	size_t csv_count;
@@ -119,13 +121,23 @@ static void write_contribution_name(struct scoring *s, size_t i)
 	ms_buf_fini(&text);
 }
 
+// The tree; with vector leaves a colon and the number of the raw score follow.
+static void write_tree_name(struct scoring *s, size_t i)
+{
+	size_t count = ms_model_output_group(s->served->model, s->output);
+	if (count == s->width)
+		ms_buf_printf(&s->out, "tree_%zu", i);
+	else
+		ms_buf_printf(&s->out, "tree_%zu:%zu", i / count, i % count);
+}
+
 static void write_csv_header(struct scoring *s)
 {
 	for (size_t i = 0; i < s->width; i++) {
 		if (s->output == MODEL_OUTPUT_CONTRIBUTIONS)
 			write_contribution_name(s, i);
 		else if (s->output == MODEL_OUTPUT_TREE)
-			ms_buf_printf(&s->out, "tree_%zu", i);
+			write_tree_name(s, i);
 		else if (s->width == 1)
 			ms_buf_append_cstr(&s->out, "prediction");
 		else if (s->served->labels != NULL && s->width == s->served->label_count)
@@ -159,7 +171,7 @@ static enum ms_err finish_block(struct scoring *s, struct errinfo *info)
 // The place of the next row, all values missing.
 static enum ms_err next_row(struct scoring *s, struct errinfo *info, double **ret_row)
 {
-	if (s->block.rows == BLOCK_ROWS)
+	if (s->block.rows == s->block_rows)
 		MS_TRY(finish_block(s, info));
 	double *row = s->block.values + s->block.rows * s->block.columns;
 	for (size_t i = 0; i < s->block.columns; i++)
@@ -348,6 +360,7 @@ static enum ms_err score(struct scoring *s, struct errinfo *info)
 	MS_TRY(ms_output_check(s->served, s->output, info));
 	s->width = ms_model_output_width(s->served->model, s->output);
 	s->block.columns = s->served->input_count;
+	s->block_rows = MS_MAX(MS_MIN(BLOCK_VALUES / s->width, (size_t)BLOCK_ROWS), (size_t)1);
 	if (MS_MUL_OVERFLOWS((size_t)BLOCK_ROWS, s->block.columns * sizeof(double), &count))
 		return ms_fail(info, MS_ERR_LIMIT, "the model has too many inputs");
 	s->block.values = malloc(count + 1);
