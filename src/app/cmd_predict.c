@@ -15,6 +15,7 @@
 
 #define INPUT_MAX ((size_t)8 << 30)
 #define BLOCK_ROWS 512
+#define BLOCK_VALUES ((size_t)1 << 24) // of the output; fewer rows when one is wide
 #define ROW_ARENA_MAX ((size_t)1 << 30)
 #define FLUSH_BYTES ((size_t)1 << 16)
 #define ERRORS_SHOWN 20
@@ -30,6 +31,7 @@ struct scoring {
 	struct buf out;
 	struct progress progress;
 	struct feature_matrix block; // rows that wait to be predicted
+	size_t block_rows;           // as many as are predicted at once
 	bool *ok;                    // per row of the block
 	size_t *csv_columns;         // model column of each CSV column
 	size_t csv_count;
@@ -91,16 +93,52 @@ static void write_csv_row(struct scoring *s, bool ok, const double *values)
 			ms_buf_append_cstr(&s->out, values[i] < 0 ? "-inf" : "inf");
 		else
 			ms_buf_append(&s->out, number,
-				      mi->single_precision ? ms_number_format_f32((float)values[i], number)
-							   : ms_number_format_f64(values[i], number));
+				      mi->single_precision && s->output != MODEL_OUTPUT_CONTRIBUTIONS
+					      ? ms_number_format_f32((float)values[i], number)
+					      : ms_number_format_f64(values[i], number));
 	}
 	ms_buf_append_char(&s->out, '\n');
+}
+
+// "base_value" or the feature; with several raw scores the label, or the number, and a colon stand before it.
+static void write_contribution_name(struct scoring *s, size_t i)
+{
+	size_t count = ms_model_output_group(s->served->model, s->output), output = i / count, feature = i % count;
+	struct slice name = feature + 1 < count ? s->served->inputs[feature].name : MS_SLICE_LIT("base_value"),
+		     whole = name;
+	struct buf text;
+	ms_buf_init(&text, (size_t)1 << 20);
+	if (s->width > count) {
+		if (s->served->labels != NULL && s->width / count == s->served->label_count)
+			ms_buf_append_slice(&text, s->served->labels[output]);
+		else
+			ms_buf_printf(&text, "%zu", output);
+		ms_buf_append_char(&text, ':');
+		ms_buf_append_slice(&text, name);
+		whole = ms_buf_slice(&text);
+	}
+	ms_csv_write(&s->out, whole);
+	ms_buf_fini(&text);
+}
+
+// The tree; with vector leaves a colon and the number of the raw score follow.
+static void write_tree_name(struct scoring *s, size_t i)
+{
+	size_t count = ms_model_output_group(s->served->model, s->output);
+	if (count == s->width)
+		ms_buf_printf(&s->out, "tree_%zu", i);
+	else
+		ms_buf_printf(&s->out, "tree_%zu:%zu", i / count, i % count);
 }
 
 static void write_csv_header(struct scoring *s)
 {
 	for (size_t i = 0; i < s->width; i++) {
-		if (s->width == 1)
+		if (s->output == MODEL_OUTPUT_CONTRIBUTIONS)
+			write_contribution_name(s, i);
+		else if (s->output == MODEL_OUTPUT_TREE)
+			write_tree_name(s, i);
+		else if (s->width == 1)
 			ms_buf_append_cstr(&s->out, "prediction");
 		else if (s->served->labels != NULL && s->width == s->served->label_count)
 			ms_csv_write(&s->out, s->served->labels[i]);
@@ -133,7 +171,7 @@ static enum ms_err finish_block(struct scoring *s, struct errinfo *info)
 // The place of the next row, all values missing.
 static enum ms_err next_row(struct scoring *s, struct errinfo *info, double **ret_row)
 {
-	if (s->block.rows == BLOCK_ROWS)
+	if (s->block.rows == s->block_rows)
 		MS_TRY(finish_block(s, info));
 	double *row = s->block.values + s->block.rows * s->block.columns;
 	for (size_t i = 0; i < s->block.columns; i++)
@@ -320,6 +358,7 @@ static enum ms_err score(struct scoring *s, struct errinfo *info)
 	MS_TRY(ms_output_check(s->served, s->output, info));
 	s->width = ms_model_output_width(s->served->model, s->output);
 	s->block.columns = s->served->input_count;
+	s->block_rows = MS_MAX(MS_MIN(BLOCK_VALUES / s->width, (size_t)BLOCK_ROWS), (size_t)1);
 	if (MS_MUL_OVERFLOWS((size_t)BLOCK_ROWS, s->block.columns * sizeof(double), &count))
 		return ms_fail(info, MS_ERR_LIMIT, "the model has too many inputs");
 	s->block.values = malloc(count + 1);
@@ -371,8 +410,7 @@ static enum cli_exit run_predict(struct cli *cli)
 			cli,
 			"--model is missing: a name of the store, or the path of a model file such as ./model.txt");
 	if (name != NULL && !ms_model_output_parse(ms_slice_cstr(name), &output))
-		return ms_cli_usage(cli, "--output must be default, raw, probability, label or leaf, not \"%.64s\"",
-				    name);
+		return ms_cli_usage(cli, "--output must be " MS_MODEL_OUTPUT_NAMES ", not \"%.64s\"", name);
 	if (format != NULL && strcmp(format, "csv") != 0 && strcmp(format, "jsonl") != 0)
 		return ms_cli_usage(cli, "--format must be csv or jsonl, not \"%.64s\"", format);
 	enum cli_exit status = ms_cli_load_config(cli, &config);
@@ -393,7 +431,7 @@ static enum cli_exit run_predict(struct cli *cli)
 static const struct cli_option options[] = {
 	{.name = "model", .value = "MODEL", .help = "Name in the store, or path of a model file (with a '/')"},
 	{.name = "version", .value = "VERSION", .help = "Version or alias; default the newest"},
-	{.name = "output", .value = "OUTPUT", .help = "default, raw, probability, label or leaf"},
+	{.name = "output", .value = "OUTPUT", .help = MS_MODEL_OUTPUT_NAMES},
 	{.name = "format", .value = "FORMAT", .help = "csv or jsonl; default by the file's name or content"},
 	{.name = "ignore-extra", .help = "Leave out CSV columns that the model does not know"},
 };

@@ -477,6 +477,17 @@ static size_t chunk_bytes(const struct model *m)
 	return (chunk_rows(m) * m->desc.raw_count * sizeof(double) + 15) & ~(size_t)15;
 }
 
+size_t ms_model_output_group(const struct model *model, enum model_output output)
+{
+	const struct model_description *d = &model->desc;
+	size_t width = ms_model_output_width(model, output);
+	if (output == MODEL_OUTPUT_CONTRIBUTIONS && width > 0)
+		return d->feature_count + 1;
+	if (output == MODEL_OUTPUT_TREE && d->forest != NULL && d->forest->params.vector_leaves)
+		return d->raw_count;
+	return width;
+}
+
 const char *ms_model_output_absence(const struct model *model, enum model_output output)
 {
 	if (ms_model_output_width(model, output) > 0)

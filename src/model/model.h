@@ -57,6 +57,7 @@ enum model_output {
 	MODEL_OUTPUT_COUNT
 };
 const char *ms_model_output_name(enum model_output output); // "default", "raw", …
+#define MS_MODEL_OUTPUT_NAMES "default, raw, probability, label, leaf, contributions or tree"
 MS_MUST_USE bool ms_model_output_parse(struct slice name, enum model_output *ret_output);
 
 struct model_info {
@@ -143,6 +144,9 @@ MS_MUST_USE enum ms_err ms_model_encode_number(const struct model *model, size_t
 
 // Values per row of that output; 0 when the model has no such output (then predict may not be called for it).
 size_t ms_model_output_width(const struct model *model, enum model_output output);
+// The values of a row come in groups of so many: feature_count + 1 for contributions to several raw scores, raw_count
+// for trees with vector leaves; else the width.
+size_t ms_model_output_group(const struct model *model, enum model_output output);
 // Why the model lacks that output, as the end of a sentence ("its file …"); NULL when it has it.
 const char *ms_model_output_absence(const struct model *model, enum model_output output);
 // Bytes of scratch memory that a predict call needs for that output, whatever its number of rows (16-byte aligned).

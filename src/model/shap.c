@@ -381,6 +381,12 @@ struct step {
 	uint32_t first; // child, the second follows
 	uint32_t previous;
 	uint32_t feature;
+	union {
+		double threshold;
+		uint64_t set; // column is FOREST_SET_COLUMN_WIDE
+	};
+	uint32_t column;
+	bool invert;     // the row goes to the first child when its value is not above the threshold
 	bool second_hot; // the row goes to the second child
 	bool old_hot;    // it passes the tests of this feature further up
 };
@@ -402,6 +408,9 @@ static inline double share(double weight, double old)
 {
 	return old > 0 ? weight / old : 0;
 }
+
+typedef double vec4 __attribute__((vector_size(4 * sizeof(double))));
+typedef double vec2 __attribute__((vector_size(2 * sizeof(double))));
 
 #define TARGET
 #define LANES 4
@@ -531,24 +540,39 @@ static struct work work_in(const struct forest *f, void *scratch)
 }
 
 // The splits and leaves of a tree, which are the same for all rows.
-static void open_nodes(struct work *w, const struct forest_tree *t)
+static inline __attribute__((always_inline)) void open_nodes(struct work *w, const struct forest_tree *t, bool wide)
 {
 	const struct forest *f = w->f;
 	const struct shap *shap = f->shap;
+	const uint32_t *previous = shap->previous + t->root, *column_feature = shap->column_feature;
 	struct sweep *s = &w->sweep;
+	size_t steps = 0, leaves = 0;
 	s->weights = shap->weights + t->root;
 	for (uint32_t n = 0; n < t->node_count; n++) {
-		uint32_t child = child_of(f, t->root + n);
-		if (child == 0)
-			s->leaf_nodes[s->leaf_count++] = n;
-		else
-			s->steps[s->step_count++] = (struct step){
-				.node = n,
-				.first = n + child,
-				.previous = shap->previous[t->root + n],
-				.feature = feature_of(f, shap->column_feature, shap->category_feature, t->root + n),
-			};
+		const struct node_f64 *big = &f->nodes_f64[t->root + n];
+		const struct node_f32 *small = &f->nodes_f32[t->root + n];
+		const uint32_t child = wide ? big->child : small->child, column = wide ? big->column : small->column;
+		// Both are written and one is kept: nobody can predict which. The last node is a leaf, so there is room.
+		struct step *step = &s->steps[steps];
+		s->leaf_nodes[leaves] = n;
+		leaves += child == 0;
+		steps += child != 0;
+		step->node = n;
+		step->first = n + child;
+		step->invert = false;
+		step->previous = previous[n];
+		if (MS_UNLIKELY(column == (wide ? FOREST_SET_COLUMN_WIDE : FOREST_SET_COLUMN))) {
+			step->set = wide ? big->index : small->index;
+			step->column = FOREST_SET_COLUMN_WIDE;
+			step->feature = shap->category_feature[f->sets[step->set].category];
+		} else {
+			step->threshold = wide ? big->threshold : (double)small->threshold;
+			step->column = column;
+			step->feature = column_feature[column];
+		}
 	}
+	s->step_count = steps;
+	s->leaf_count = leaves;
 }
 
 static void open_oblivious(struct work *w, size_t tree)
@@ -560,13 +584,16 @@ static void open_oblivious(struct work *w, size_t tree)
 	s->weights = shap->weights + heap_first(f, tree);
 	for (uint32_t level = 0; level < t->depth; level++) {
 		uint32_t above = previous_level(f, shap->column_feature, t, level);
-		uint32_t feature = shap->column_feature[level_test(f, t, level)->column];
+		const struct forest_test *test = level_test(f, t, level);
 		for (uint32_t n = (UINT32_C(1) << level) - 1; n < (UINT32_C(2) << level) - 1; n++)
 			s->steps[s->step_count++] = (struct step){
 				.node = n,
 				.first = 2 * n + 1,
 				.previous = heap_previous(n, level, above),
-				.feature = feature,
+				.feature = shap->column_feature[test->column],
+				.threshold = test->threshold,
+				.column = test->column,
+				.invert = test->invert,
 			};
 	}
 	uint32_t leaves = UINT32_C(1) << t->depth;
@@ -583,8 +610,10 @@ static void open_tree(struct work *w, size_t tree)
 	s->rule = shap->rules + rule_offset(rule_number(s->point_count));
 	if (w->f->oblivious)
 		open_oblivious(w, tree);
+	else if (w->f->wide)
+		open_nodes(w, &w->f->trees[tree], true);
 	else
-		open_nodes(w, &w->f->trees[tree]);
+		open_nodes(w, &w->f->trees[tree], false);
 }
 
 static void load_leaves(struct work *w, const struct forest_tree *t, size_t k)
@@ -592,45 +621,35 @@ static void load_leaves(struct work *w, const struct forest_tree *t, size_t k)
 	const struct forest *f = w->f;
 	struct sweep *s = &w->sweep;
 	const size_t width = f->params.vector_leaves ? f->params.group_count : 1;
-	for (size_t i = 0; i < s->leaf_count; i++)
-		s->leaf_values[i] = f->oblivious ? f->values[t->first_leaf + i * width + k]
-						 : node_value(f, t->root + s->leaf_nodes[i], k);
-}
-
-static bool goes_second(const struct forest *f, size_t place, const double *v, const uint32_t *categories)
-{
-	if (f->wide) {
-		const struct node_f64 *n = &f->nodes_f64[place];
-		if (n->column == FOREST_SET_COLUMN_WIDE)
-			return ms_forest_in_set(f, &f->sets[n->index], categories[f->sets[n->index].category]);
-		return v[n->column] <= n->threshold;
-	}
-	const struct node_f32 *n = &f->nodes_f32[place];
-	if (n->column == FOREST_SET_COLUMN)
-		return ms_forest_in_set(f, &f->sets[n->index], categories[f->sets[n->index].category]);
-	return v[n->column] <= (double)n->threshold;
+	const bool direct = f->leaf == FOREST_LEAF_VALUE;
+	if (f->oblivious)
+		for (size_t i = 0; i < s->leaf_count; i++)
+			s->leaf_values[i] = f->values[t->first_leaf + i * width + k];
+	else if (f->wide && direct)
+		for (size_t i = 0; i < s->leaf_count; i++)
+			s->leaf_values[i] = f->nodes_f64[t->root + s->leaf_nodes[i]].value;
+	else
+		for (size_t i = 0; i < s->leaf_count; i++)
+			s->leaf_values[i] = node_value(f, t->root + s->leaf_nodes[i], k);
 }
 
 // Where the row goes at each split.
-static void decide(struct work *w, const struct forest_tree *t, const double *v, const uint32_t *categories)
+static void decide(struct work *w, const double *v, const uint32_t *categories)
 {
 	const struct forest *f = w->f;
 	struct sweep *s = &w->sweep;
 	bool *hot = w->hot;
 	hot[0] = true;
-	for (size_t i = 0, level = 0; i < s->step_count; i++) {
+	for (size_t i = 0; i < s->step_count; i++) {
 		struct step *step = &s->steps[i];
-		bool second;
-		if (f->oblivious) {
-			level += step->node + 1 == (UINT32_C(2) << level);
-			const struct forest_test *test = level_test(f, t, (uint32_t)level);
-			second = (v[test->column] <= test->threshold) ^ test->invert;
-		} else {
-			second = goes_second(f, t->root + step->node, v, categories);
-		}
+		bool second =
+			MS_UNLIKELY(step->column == FOREST_SET_COLUMN_WIDE)
+				? ms_forest_in_set(f, &f->sets[step->set], categories[f->sets[step->set].category])
+				: (v[step->column] <= step->threshold) ^ step->invert;
+		const bool old_hot = hot[step->previous];
 		step->second_hot = second;
-		step->old_hot = hot[step->previous];
-		hot[step->first + second] = step->old_hot;
+		step->old_hot = old_hot;
+		hot[step->first + second] = old_hot;
 		hot[step->first + !second] = false;
 	}
 }
@@ -687,7 +706,7 @@ void ms_shap_contributions(const struct forest *f, const double *rows, size_t ro
 			open_tree(&w, tree);
 			load_leaves(&w, t, 0);
 			for (size_t r = 0; r < n; r++) {
-				decide(&w, t, (const double *)(const void *)(w.columns + r * w.layout.column_bytes),
+				decide(&w, (const double *)(const void *)(w.columns + r * w.layout.column_bytes),
 				       (const uint32_t *)(const void *)(w.categories + r * w.layout.category_bytes));
 				add_tree(&w, t, chunk + r * width);
 			}
@@ -705,8 +724,8 @@ uint32_t ms_shap_row_ns(const struct forest *f)
 	double ns = 50 + (double)(f->column_count + f->params.group_count * f->params.feature_count);
 	for (size_t i = 0; f->shap != NULL && i < f->tree_count; i++) {
 		double splits = (double)(nodes_of(f, &f->trees[i]) / 2);
-		double passes = f->shap->points[i] <= 4 ? 0.6 : (double)f->shap->points[i] / 8;
-		ns += 5 + splits * (4 + 7 * passes * groups);
+		double passes = f->shap->points[i] <= 4 ? 0.8 : (double)f->shap->points[i] / 8;
+		ns += 10 + splits * (8 + 13 * passes * groups);
 	}
 	return ns < (double)UINT32_MAX ? (uint32_t)ns : UINT32_MAX;
 }

@@ -53,11 +53,13 @@ TARGET static void KERNEL(sweep)(const struct sweep *s, size_t point, void *slot
 		const VEC part = slots[step->node] * difference;
 		slots[step->node] = sum;
 #if LANES == 8
-		phi[step->feature] +=
-			((part[0] + part[4]) + (part[2] + part[6])) + ((part[1] + part[5]) + (part[3] + part[7]));
+		const vec4 half = __builtin_shufflevector(part, part, 0, 1, 2, 3) +
+				  __builtin_shufflevector(part, part, 4, 5, 6, 7);
 #else
-		phi[step->feature] += (part[0] + part[2]) + (part[1] + part[3]);
+		const vec4 half = part;
 #endif
+		const vec2 pair = __builtin_shufflevector(half, half, 0, 1) + __builtin_shufflevector(half, half, 2, 3);
+		phi[step->feature] += pair[0] + pair[1];
 	}
 }
 #undef VEC

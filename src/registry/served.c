@@ -180,7 +180,10 @@ static void write_outputs(struct json_writer *w, const struct served_model *serv
 		ms_json_key_lit(w, "shape");
 		ms_json_begin_array(w);
 		ms_json_i64(w, -1);
-		ms_json_u64(w, width);
+		size_t group = ms_model_output_group(served->model, (enum model_output)o);
+		if (group != width)
+			ms_json_u64(w, width / group);
+		ms_json_u64(w, group);
 		ms_json_end_array(w);
 		ms_json_end_object(w);
 	}

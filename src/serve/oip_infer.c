@@ -114,7 +114,8 @@ static enum ms_err read_output(struct infer_state *s, struct json_reader *r, str
 	if (!known) {
 		ms_errinfo_set_field(info, out.name);
 		return ms_fail(info, MS_ERR_MODEL_OUTPUT,
-			       "unknown output '%.*s'; there are: predictions, raw, probability, label, leaf",
+			       "unknown output '%.*s'; there are: predictions, raw, probability, label, leaf, "
+			       "contributions, tree",
 			       MS_SLICE_ARG(out.name));
 	}
 	if (s->output_count == MS_ARRAY_LEN(s->outputs))
@@ -447,7 +448,10 @@ static void write_output(const struct infer_state *s, const struct wanted_output
 	ms_json_key_lit(w, "shape");
 	ms_json_begin_array(w);
 	ms_json_u64(w, s->matrix.rows);
-	ms_json_u64(w, out->width);
+	size_t group = ms_model_output_group(s->served->model, out->output);
+	if (group != out->width)
+		ms_json_u64(w, out->width / group);
+	ms_json_u64(w, group);
 	ms_json_end_array(w);
 	if (out->binary == BINARY_YES) {
 		ms_json_key_lit(w, "parameters");
@@ -466,6 +470,8 @@ static enum tensor_type output_type(const struct served_model *served, enum mode
 		return served->labels != NULL ? TENSOR_BYTES : TENSOR_INT64;
 	if (output == MODEL_OUTPUT_LEAF)
 		return TENSOR_INT64;
+	if (output == MODEL_OUTPUT_CONTRIBUTIONS)
+		return TENSOR_FP64;
 	return ms_model_info(served->model)->single_precision ? TENSOR_FP32 : TENSOR_FP64;
 }
 
@@ -565,8 +571,10 @@ void ms_oip_infer(struct exchange *x, void *role)
 		return;
 	}
 	decode(s);
-	uint64_t cost =
-		o->err == MS_OK ? s->matrix.rows * (uint64_t)ms_model_info(s->served->model)->estimated_row_ns : 0;
+	uint64_t row_ns = 0;
+	for (size_t i = 0; o->err == MS_OK && i < MS_MAX(s->output_count, (size_t)1); i++) // none: the default
+		row_ns += ms_model_row_ns(s->served->model, s->outputs[i].output);
+	uint64_t cost = s->matrix.rows * row_ns;
 	if (cost > MS_SERVE_INLINE_NS)
 		ms_offload_away(o);
 	else

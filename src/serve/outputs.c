@@ -75,16 +75,64 @@ static void write_value(struct json_writer *w, const struct served_model *served
 		ms_json_f64(w, value);
 }
 
+// One raw score's contributions; with several of them the object says whose they are.
+static void write_contributions(struct json_writer *w, const struct served_model *served, size_t output, size_t outputs,
+				const double *values, size_t count)
+{
+	const struct model_info *info = ms_model_info(served->model);
+	ms_json_begin_object(w);
+	if (outputs > 1 && served->labels != NULL && outputs == info->class_count) {
+		ms_json_key_lit(w, "label");
+		ms_json_str(w, served->labels[output]);
+	} else if (outputs > 1) {
+		ms_json_key_lit(w, "output");
+		ms_json_u64(w, output);
+	}
+	ms_json_key_lit(w, "base_value");
+	write_value(w, served, MODEL_OUTPUT_CONTRIBUTIONS, values[count - 1]);
+	ms_json_key_lit(w, "values");
+	ms_json_begin_array(w);
+	for (size_t i = 0; i + 1 < count; i++)
+		write_value(w, served, MODEL_OUTPUT_CONTRIBUTIONS, values[i]);
+	ms_json_end_array(w);
+	ms_json_end_object(w);
+}
+
+static void write_group(struct json_writer *w, const struct served_model *served, enum model_output output,
+			size_t group, size_t groups, const double *values, size_t count)
+{
+	if (output == MODEL_OUTPUT_CONTRIBUTIONS) {
+		write_contributions(w, served, group, groups, values, count);
+		return;
+	}
+	ms_json_begin_array(w);
+	for (size_t i = 0; i < count; i++)
+		write_value(w, served, output, values[i]);
+	ms_json_end_array(w);
+}
+
+void ms_output_write_features(struct json_writer *w, const struct served_model *served)
+{
+	ms_json_begin_array(w);
+	for (size_t i = 0; i < served->input_count; i++)
+		ms_json_str(w, served->inputs[i].name);
+	ms_json_end_array(w);
+}
+
 void ms_output_write_row(struct json_writer *w, const struct served_model *served, enum model_output output,
 			 const double *row)
 {
 	size_t width = ms_model_output_width(served->model, output);
-	if (width == 1) {
+	size_t count = ms_model_output_group(served->model, output), groups = width / count;
+	bool grouped = output == MODEL_OUTPUT_CONTRIBUTIONS || output == MODEL_OUTPUT_TREE;
+	if (width == 1 && !grouped) {
 		write_value(w, served, output, row[0]);
 		return;
 	}
-	ms_json_begin_array(w);
-	for (size_t i = 0; i < width; i++)
-		write_value(w, served, output, row[i]);
-	ms_json_end_array(w);
+	if (groups > 1)
+		ms_json_begin_array(w);
+	for (size_t i = 0; i < groups; i++)
+		write_group(w, served, output, i, groups, row + i * count, count);
+	if (groups > 1)
+		ms_json_end_array(w);
 }

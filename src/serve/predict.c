@@ -107,8 +107,7 @@ enum ms_err ms_predict_read(struct json_reader *r, const struct snapshot *snapsh
 	}
 	if (item->output_name.n > 0 && !ms_model_output_parse(item->output_name, &item->output)) {
 		ms_errinfo_set_field(info, fields[FIELD_OUTPUT]);
-		return ms_fail(info, MS_ERR_MODEL_OUTPUT,
-			       "'output' must be default, raw, probability, label or leaf, not '%.*s'",
+		return ms_fail(info, MS_ERR_MODEL_OUTPUT, "'output' must be " MS_MODEL_OUTPUT_NAMES ", not '%.*s'",
 			       MS_SLICE_ARG(item->output_name));
 	}
 	struct json_reader features;
@@ -132,6 +131,10 @@ enum ms_err ms_predict_write(const struct predict_item *item, struct arena *aren
 	for (size_t row = 0; row < item->matrix.rows; row++)
 		ms_output_write_row(w, item->served, item->output, values + row * width);
 	ms_json_end_array(w);
+	if (item->output == MODEL_OUTPUT_CONTRIBUTIONS) {
+		ms_json_key_lit(w, "features");
+		ms_output_write_features(w, item->served);
+	}
 	ms_json_key_lit(w, "model");
 	ms_json_str(w, item->served->name);
 	ms_json_key_lit(w, "model_version");
@@ -216,7 +219,7 @@ void ms_serve_predict(struct exchange *x, void *role)
 	}
 	decode(s);
 	uint64_t cost = s->item.served != NULL
-				? s->item.matrix.rows * (uint64_t)ms_model_info(s->item.served->model)->estimated_row_ns
+				? s->item.matrix.rows * ms_model_row_ns(s->item.served->model, s->item.output)
 				: 0;
 	if (o->err == MS_OK && cost > MS_SERVE_INLINE_NS)
 		ms_offload_away(o);

@@ -24,11 +24,20 @@ static const struct route_param push_params[] = {
 	"\"version\":{\"type\":[\"string\",\"integer\"],\"description\":\"Version or alias; default the newest\"},"          \
 	"\"features\":{\"description\":\"Rows [[…],…], one row […], records [{…},…], one record {…} or columns " \
 	"{name:[…]}; null is a missing value\",\"type\":[\"array\",\"object\"]},"                                          \
-	"\"output\":{\"type\":\"string\",\"enum\":[\"default\",\"raw\",\"probability\",\"label\",\"leaf\"]}}}"
+	"\"output\":{\"type\":\"string\",\"enum\":[\"default\",\"raw\",\"probability\",\"label\",\"leaf\","                  \
+	"\"contributions\","                                                                                                 \
+	"\"tree\"],\"description\":\"contributions: what each feature adds to the raw score (TreeSHAP); tree: what "         \
+	"each "                                                                                                              \
+	"tree adds\"}}}"
 #define PREDICT_ANSWER                                                                                                 \
 	"{\"type\":\"object\",\"required\":[\"predictions\",\"model\",\"model_version\",\"timestamp\",\"request_id\"]" \
 	","                                                                                                            \
-	"\"properties\":{\"predictions\":{\"type\":\"array\",\"description\":\"One entry per row\"},"                  \
+	"\"properties\":{\"predictions\":{\"type\":\"array\",\"description\":\"One entry per row. "                    \
+	"With output contributions an object, or one for each raw score: base_value and values in the order of "       \
+	"features; their sum is the raw score\"},"                                                                     \
+	"\"features\":{\"type\":\"array\",\"items\":{\"type\":\"string\"},\"description\":\"With output "              \
+	"contributions: "                                                                                              \
+	"names of the values\"},"                                                                                      \
 	"\"model\":{\"type\":\"string\"},\"model_version\":{\"type\":\"string\"},"                                     \
 	"\"timestamp\":{\"type\":\"string\",\"format\":\"date-time\"},\"request_id\":{\"type\":\"string\"}}}"
 #define BATCH_REQUEST                                                                                         \

@@ -61,7 +61,10 @@ MS_MUST_USE enum ms_err ms_output_check(const struct served_model *served, enum 
 MS_MUST_USE enum ms_err ms_output_compute(const struct served_model *served, enum model_output output,
 					  const struct feature_matrix *matrix, struct arena *arena,
 					  struct errinfo *info, double **ret_values);
-// One row's prediction as JSON: a value, or an array when there are several.
+// The names of the inputs, in the order of the contributions.
+void ms_output_write_features(struct json_writer *w, const struct served_model *served);
+// One row's prediction as JSON: a value, or an array when there are several. Contributions: an object for each raw
+// score.
 void ms_output_write_row(struct json_writer *w, const struct served_model *served, enum model_output output,
 			 const double *row);
 
