@@ -248,8 +248,8 @@ static void check_output(struct golden *g, const struct model *model, enum model
 	double *many = must(calloc(g->rows * width + 1, sizeof(double)));
 	void *scratch = must(aligned_alloc(16, ms_model_scratch_size(model) + 16));
 	for (size_t r = 0; r < g->rows; r++)
-		ms_model_predict(model, output, rows + r * g->features, 1, scratch, one + r * width);
-	ms_model_predict(model, output, rows, g->rows, scratch, many);
+		ms_model_predict(model, &MS_MODEL_QUERY(output), rows + r * g->features, 1, scratch, one + r * width);
+	ms_model_predict(model, &MS_MODEL_QUERY(output), rows, g->rows, scratch, many);
 	compare(g, name, one, want, width, max_ulps, ms_model_info(model)->single_precision);
 	for (size_t i = 0; i < g->rows * width; i++)
 		if (!same_bits(one[i], many[i]))
@@ -343,7 +343,8 @@ static void check_contribution_rows(struct golden *g, const struct model *model,
 			fail(g, "contributions.txt names row %zu", row);
 			break;
 		}
-		ms_model_predict(model, MODEL_OUTPUT_CONTRIBUTIONS, features + row * g->features, 1, scratch, got);
+		ms_model_predict(model, &MS_MODEL_QUERY(MODEL_OUTPUT_CONTRIBUTIONS), features + row * g->features, 1,
+				 scratch, got);
 		if (c->tolerance > 0 && ms_slice_next(&line, '|', &block))
 			compare_contributions(g, row, block, got, width, c->tolerance);
 		if (c->exact && ms_slice_next(&line, '|', &block))

@@ -56,13 +56,15 @@ static void open_model(const struct job *job)
 static double one(size_t row)
 {
 	double score;
-	ms_model_predict(self.model, MODEL_OUTPUT_RAW, self.rows + row * self.feature_count, 1, self.scratch, &score);
+	ms_model_predict(self.model, &MS_MODEL_QUERY(MODEL_OUTPUT_RAW), self.rows + row * self.feature_count, 1,
+			 self.scratch, &score);
 	return score;
 }
 
 static void many(void)
 {
-	ms_model_predict(self.model, MODEL_OUTPUT_RAW, self.rows, self.row_count, self.scratch, self.scores);
+	ms_model_predict(self.model, &MS_MODEL_QUERY(MODEL_OUTPUT_RAW), self.rows, self.row_count, self.scratch,
+			 self.scores);
 }
 
 static double score(size_t row)

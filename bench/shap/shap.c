@@ -68,10 +68,11 @@ int main(int argc, char **argv)
 	for (int i = 0; i < repeats; i++) {
 		start = now_us();
 		for (size_t r = 0; r < rows; r++)
-			ms_model_predict(model, output, in + r * mi->feature_count, 1, scratch, out + r * width);
+			ms_model_predict(model, &MS_MODEL_QUERY(output), in + r * mi->feature_count, 1, scratch,
+					 out + r * width);
 		alone = MS_MIN(alone, (now_us() - start) / (double)rows);
 		start = now_us();
-		ms_model_predict(model, output, in, rows, scratch, out);
+		ms_model_predict(model, &MS_MODEL_QUERY(output), in, rows, scratch, out);
 		batch = MS_MIN(batch, (now_us() - start) / (double)rows);
 	}
 	if (argc > 3) {

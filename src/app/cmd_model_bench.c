@@ -165,7 +165,7 @@ static enum ms_err keep_reference(struct bench *b, const struct model *model, st
 		free(scratch);
 		return ms_fail(info, MS_ERR_NO_MEMORY, "out of memory for raw scores");
 	}
-	ms_model_predict(model, MODEL_OUTPUT_RAW, b->rows.values, b->rows.rows, scratch, b->want);
+	ms_model_predict(model, &MS_MODEL_QUERY(MODEL_OUTPUT_RAW), b->rows.values, b->rows.rows, scratch, b->want);
 	free(scratch);
 	return MS_OK;
 }
@@ -330,7 +330,7 @@ static enum ms_err run(struct bench *b, bool kernels, struct errinfo *info)
 					 info, &b->served);
 	ms_progress_end(&loading);
 	MS_TRY(err);
-	MS_TRY(ms_output_check(b->served, b->output, info));
+	MS_TRY(ms_output_check(b->served, &MS_MODEL_QUERY(b->output), info));
 	MS_TRY(get_rows(b, info));
 	b->cores = ms_process_cores();
 	size_t runs = kernels ? (MODEL_KERNEL_COUNT - MODEL_KERNEL_WALK) * (MODEL_ISA_COUNT - MODEL_ISA_PLAIN) : 1;

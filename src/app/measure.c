@@ -82,8 +82,8 @@ static size_t time_rows(struct measure *m, const struct bench_memory *memory, do
 	do {
 		for (size_t i = 0; i < CALLS_BETWEEN_LOOKS && count < SAMPLES_MAX; i++) {
 			int64_t from = ms_clock_mono_ns();
-			ms_model_predict(m->model, m->output, rows->values + row * rows->columns, 1, memory->scratch,
-					 memory->out);
+			ms_model_predict(m->model, &MS_MODEL_QUERY(m->output), rows->values + row * rows->columns, 1,
+					 memory->scratch, memory->out);
 			samples[count++] = clamp_ns(ms_clock_mono_ns() - from);
 			row = row + 1 < rows->rows ? row + 1 : 0;
 		}
@@ -104,7 +104,7 @@ enum ms_err ms_measure_latency(struct measure *m, double seconds, struct errinfo
 	}
 	double clock = clock_cost_ns(samples);
 	for (size_t i = 0; i < WARM_CALLS; i++)
-		ms_model_predict(m->model, m->output, m->rows->values, 1, memory.scratch, memory.out);
+		ms_model_predict(m->model, &MS_MODEL_QUERY(m->output), m->rows->values, 1, memory.scratch, memory.out);
 	size_t n = time_rows(m, &memory, seconds, samples);
 	qsort(samples, n, sizeof(*samples), ascending);
 	*ret_latency = (struct measure_latency){
@@ -150,14 +150,15 @@ static void run_batches(void *arg)
 	int64_t elapsed = 0, limit = (int64_t)(w->seconds * 1e9);
 	uint64_t done = 0;
 	size_t looks = 0;
-	ms_model_predict(m->model, m->output, rows->values, n, w->memory.scratch, w->memory.out); // warm
+	ms_model_predict(m->model, &MS_MODEL_QUERY(m->output), rows->values, n, w->memory.scratch,
+			 w->memory.out); // warm
 	int64_t start = ms_clock_mono_ns();
 	while (elapsed < limit || done == 0) {
 		for (size_t i = 0; i < calls; i++) {
 			if (rows->rows - at < n)
 				at = 0;
-			ms_model_predict(m->model, m->output, rows->values + at * rows->columns, n, w->memory.scratch,
-					 w->memory.out);
+			ms_model_predict(m->model, &MS_MODEL_QUERY(m->output), rows->values + at * rows->columns, n,
+					 w->memory.scratch, w->memory.out);
 			at += n;
 			done += n;
 		}
@@ -240,11 +241,12 @@ enum ms_err ms_measure_same_bits(struct measure *m, const double *want, struct e
 	struct bench_memory memory;
 	raw.output = MODEL_OUTPUT_RAW;
 	MS_TRY(memory_new(&raw, rows->rows, info, &memory));
-	ms_model_predict(m->model, MODEL_OUTPUT_RAW, rows->values, rows->rows, memory.scratch, memory.out);
+	ms_model_predict(m->model, &MS_MODEL_QUERY(MODEL_OUTPUT_RAW), rows->values, rows->rows, memory.scratch,
+			 memory.out);
 	bool same = same_bits(memory.out, want, rows->rows * width);
 	for (size_t r = 0; r < rows->rows; r++)
-		ms_model_predict(m->model, MODEL_OUTPUT_RAW, rows->values + r * rows->columns, 1, memory.scratch,
-				 memory.out + r * width);
+		ms_model_predict(m->model, &MS_MODEL_QUERY(MODEL_OUTPUT_RAW), rows->values + r * rows->columns, 1,
+				 memory.scratch, memory.out + r * width);
 	*ret_same = same && same_bits(memory.out, want, rows->rows * width);
 	memory_free(&memory);
 	return MS_OK;

@@ -428,8 +428,8 @@ enum mainstay_forest_status mainstay_forest_predict_f64(const struct mainstay_fo
 	enum mainstay_forest_status status =
 		check_predict(forest, scratch, output, rows, row_count, ret_values, capacity);
 	if (status == MAINSTAY_FOREST_OK && row_count > 0)
-		ms_model_predict(forest->model, (enum model_output)output, rows, row_count, scratch->memory,
-				 ret_values);
+		ms_model_predict(forest->model, &MS_MODEL_QUERY((enum model_output)output), rows, row_count,
+				 scratch->memory, ret_values);
 	return status;
 }
 
@@ -448,8 +448,8 @@ enum mainstay_forest_status mainstay_forest_predict_f32(const struct mainstay_fo
 		size_t n = MS_MIN(row_count - done, scratch->block_rows);
 		for (size_t i = 0; i < n * columns; i++)
 			scratch->block[i] = (double)rows[done * columns + i];
-		ms_model_predict(forest->model, (enum model_output)output, scratch->block, n, scratch->memory,
-				 ret_values + done * width);
+		ms_model_predict(forest->model, &MS_MODEL_QUERY((enum model_output)output), scratch->block, n,
+				 scratch->memory, ret_values + done * width);
 	}
 	return MAINSTAY_FOREST_OK;
 }

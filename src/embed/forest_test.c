@@ -103,7 +103,7 @@ TEST(embed_predicts_as_the_model_module)
 		want = malloc(n * sizeof(*want));
 		got = malloc(2 * n * sizeof(*got));
 		REQUIRE(n > 0 && want != NULL && got != NULL);
-		ms_model_predict(model, (enum model_output)o, rows, ROWS, memory, want);
+		ms_model_predict(model, &MS_MODEL_QUERY((enum model_output)o), rows, ROWS, memory, want);
 		CHECK_INT(mainstay_forest_predict_f64(forest, scratch, (enum mainstay_forest_output)o, rows, ROWS, got,
 						      n),
 			  MAINSTAY_FOREST_OK);

@@ -276,6 +276,15 @@ static inline uint32_t ms_forest_in_set(const struct forest *f, const struct for
 size_t ms_forest_scratch_size(const struct forest *f);
 // rows: row-major, feature_count values a row. out: row-major, group_count values a row.
 void ms_forest_raw(const struct forest *f, const double *rows, size_t row_count, void *scratch, double *out);
+// The same of a part of the trees. Rows whose sums end early have the sums of the trees until then.
+struct forest_part {
+	size_t tree_count;  // the first ones
+	double stop_margin; // > 0: a row's sum ends when it is decided by more than that. One group: twice the sum's
+			    // distance from 0; several: the largest sum less the second (LightGBM's pred_early_stop)
+	size_t stop_every;  // trees between two looks, at least 1
+};
+void ms_forest_raw_part(const struct forest *f, const struct forest_part *part, const double *rows, size_t row_count,
+			void *scratch, double *out);
 // out: row-major, tree_count values a row.
 void ms_forest_leaves(const struct forest *f, const double *rows, size_t row_count, void *scratch, double *out);
 // What each tree adds to the raw score. out: row-major, a value per tree, or group_count with vector_leaves.

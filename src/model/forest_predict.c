@@ -311,7 +311,8 @@ static void end_sums(const struct forest *f, const void *sums, double *out)
 
 // --- Rows one by one -----------------------------------------------------------------------------------
 
-static void raw_rows(const struct forest *f, const double *rows, size_t row_count, void *scratch, double *out)
+static void raw_rows(const struct forest *f, size_t trees, const double *rows, size_t row_count, void *scratch,
+		     double *out)
 {
 	const size_t features = f->params.feature_count, groups = f->params.group_count;
 	const struct plan_leaves *l = leaves_of(f->plan, f->plan->single);
@@ -323,8 +324,8 @@ static void raw_rows(const struct forest *f, const double *rows, size_t row_coun
 			prepare_row(f, &c, chunk_rows + r * features, r);
 			start_sums(f, row_sums(&c, r));
 		}
-		for (size_t first = 0; first < f->tree_count; first += FOREST_BLOCK) {
-			size_t count = MS_MIN(f->tree_count - first, FOREST_BLOCK);
+		for (size_t first = 0; first < trees; first += FOREST_BLOCK) {
+			size_t count = MS_MIN(trees - first, FOREST_BLOCK);
 			for (size_t r = 0; r < n; r++) {
 				find_leaves(f, &c, r, first, count);
 				sum_leaves(f, l, first, count, c.leaves, chunk_rows + r * features, row_sums(&c, r));
@@ -333,6 +334,64 @@ static void raw_rows(const struct forest *f, const double *rows, size_t row_coun
 		for (size_t r = 0; r < n; r++)
 			end_sums(f, row_sums(&c, r), out + (done + r) * groups);
 		done += n;
+	}
+}
+
+static double sum_of(const struct forest *f, const void *sums, size_t k)
+{
+	return f->params.sum_single ? (double)((const float *)sums)[k] : ((const double *)sums)[k];
+}
+
+static bool is_decided(const struct forest *f, const void *sums, double margin)
+{
+	if (f->params.group_count == 1)
+		return 2 * fabs(sum_of(f, sums, 0)) > margin;
+	double best = -INFINITY, second = -INFINITY;
+	for (size_t k = 0; k < f->params.group_count; k++) {
+		double sum = sum_of(f, sums, k);
+		if (sum > best) {
+			second = best;
+			best = sum;
+		} else if (sum > second) {
+			second = sum;
+		}
+	}
+	return best - second > margin;
+}
+
+// Adds `count` trees from `first` on, `stop_every` at a time. true: decided after some of them.
+static bool sum_until_decided(const struct forest *f, const struct forest_part *part, const struct chunk *c,
+			      size_t first, size_t count, const double *row)
+{
+	const struct plan_leaves *l = leaves_of(f->plan, f->plan->single);
+	for (size_t done = 0; done < count;) {
+		size_t next = part->stop_every - (first + done) % part->stop_every;
+		size_t n = MS_MIN(next, count - done);
+		sum_leaves(f, l, first + done, n, c->leaves + done, row, row_sums(c, 0));
+		done += n;
+		if (n == next && is_decided(f, row_sums(c, 0), part->stop_margin))
+			return true;
+	}
+	return false;
+}
+
+static void raw_until_decided(const struct forest *f, const struct forest_part *part, const double *rows,
+			      size_t row_count, void *scratch, double *out)
+{
+	// Kernels that take part of a block find fewer leaves in vain.
+	const size_t step = f->plan->row != NULL ? BLOCK_TREES : FOREST_BLOCK;
+	struct chunk c = chunk_in(f, false, scratch);
+	for (size_t r = 0; r < row_count; r++) {
+		const double *row = rows + r * f->params.feature_count;
+		bool decided = false;
+		prepare_row(f, &c, row, 0);
+		start_sums(f, row_sums(&c, 0));
+		for (size_t first = 0; first < part->tree_count && !decided; first += step) {
+			size_t count = MS_MIN(part->tree_count - first, step);
+			find_leaves(f, &c, 0, first, count);
+			decided = sum_until_decided(f, part, &c, first, count, row);
+		}
+		end_sums(f, row_sums(&c, 0), out + r * f->params.group_count);
 	}
 }
 
@@ -390,22 +449,22 @@ static void prepare_block(const struct forest *f, const struct chunk *c, const d
 	}
 }
 
-static void raw_block(const struct forest *f, const double *rows, size_t n, struct chunk *c, double *out)
+static void raw_block(const struct forest *f, size_t trees, const double *rows, size_t n, struct chunk *c, double *out)
 {
 	const size_t groups = f->params.group_count;
 	const struct plan_leaves *l = leaves_of(f->plan, f->plan->batch);
 	const size_t sum_bytes = groups * (f->params.sum_single ? sizeof(float) : sizeof(double));
 	prepare_block(f, c, rows, n);
 	if (f->plan->sum != NULL) {
-		f->plan->sum(f->plan, c->ranks, f->params.start[0], c->sums);
+		f->plan->sum(f->plan, trees, c->ranks, f->params.start[0], c->sums);
 		for (size_t r = 0; r < n; r++)
 			end_sums(f, c->sums + r * sum_bytes, out + r * groups);
 		return;
 	}
 	for (size_t r = 0; r < PLAN_ROWS; r++)
 		start_sums(f, c->sums + r * sum_bytes);
-	for (size_t first = 0; first < f->tree_count; first += BLOCK_TREES) {
-		size_t count = MS_MIN(f->tree_count - first, BLOCK_TREES);
+	for (size_t first = 0; first < trees; first += BLOCK_TREES) {
+		size_t count = MS_MIN(trees - first, BLOCK_TREES);
 		find_block(f, c, first, count);
 		sum_block(f, l, c, first, count, rows, n);
 	}
@@ -413,20 +472,32 @@ static void raw_block(const struct forest *f, const double *rows, size_t n, stru
 		end_sums(f, c->sums + r * sum_bytes, out + r * groups);
 }
 
-void ms_forest_raw(const struct forest *f, const double *rows, size_t row_count, void *scratch, double *out)
+void ms_forest_raw_part(const struct forest *f, const struct forest_part *part, const double *rows, size_t row_count,
+			void *scratch, double *out)
 {
+	const size_t trees = part->tree_count;
+	MS_ASSERT(trees <= f->tree_count);
+	if (part->stop_margin > 0) {
+		raw_until_decided(f, part, rows, row_count, scratch, out);
+		return;
+	}
 	if (row_count < BLOCK_ROWS_MIN || !has_block(f)) {
-		raw_rows(f, rows, row_count, scratch, out);
+		raw_rows(f, trees, rows, row_count, scratch, out);
 		return;
 	}
 	struct chunk c = chunk_in(f, true, scratch);
 	memset(c.ranks, 0, c.layout.rows * c.layout.rank_bytes); // of rows that are not there, too
 	size_t done = 0;
 	for (; row_count - done >= BLOCK_ROWS_MIN; done += MS_MIN(row_count - done, PLAN_ROWS))
-		raw_block(f, rows + done * f->params.feature_count, MS_MIN(row_count - done, PLAN_ROWS), &c,
+		raw_block(f, trees, rows + done * f->params.feature_count, MS_MIN(row_count - done, PLAN_ROWS), &c,
 			  out + done * f->params.group_count);
-	raw_rows(f, rows + done * f->params.feature_count, row_count - done, scratch,
+	raw_rows(f, trees, rows + done * f->params.feature_count, row_count - done, scratch,
 		 out + done * f->params.group_count);
+}
+
+void ms_forest_raw(const struct forest *f, const double *rows, size_t row_count, void *scratch, double *out)
+{
+	ms_forest_raw_part(f, &(struct forest_part){.tree_count = f->tree_count}, rows, row_count, scratch, out);
 }
 
 // --- Leaf numbers --------------------------------------------------------------------------------------

@@ -142,52 +142,52 @@ static void store_f64(const __m512d sums[8], double *out)
 }
 
 // Sums a forest of which EXITS(tree) are the exits; `entries` is known to the compiler.
-#define SUM_TREES(p, entries, EXITS, start, out)                                                                    \
-	do {                                                                                                        \
-		const uint8_t *planes = (p)->planes.bytes;                                                          \
-		if ((p)->planes.single) {                                                                           \
-			__m512 total[4];                                                                            \
-			for (int i = 0; i < 4; i++)                                                                 \
-				total[i] = _mm512_set1_ps((float)(start));                                          \
-			for (size_t tree = 0; tree < (p)->tree_count; tree++, planes += (entries) * sizeof(float))  \
-				add_f32(planes, entries, EXITS, total);                                             \
-			store_f32(total, out);                                                                      \
-		} else {                                                                                            \
-			__m512d total[8];                                                                           \
-			for (int i = 0; i < 8; i++)                                                                 \
-				total[i] = _mm512_set1_pd(start);                                                   \
-			for (size_t tree = 0; tree < (p)->tree_count; tree++, planes += (entries) * sizeof(double)) \
-				add_f64(planes, entries, EXITS, total);                                             \
-			store_f64(total, out);                                                                      \
-		}                                                                                                   \
+#define SUM_TREES(p, trees, entries, EXITS, start, out)                                                     \
+	do {                                                                                                \
+		const uint8_t *planes = (p)->planes.bytes;                                                  \
+		if ((p)->planes.single) {                                                                   \
+			__m512 total[4];                                                                    \
+			for (int i = 0; i < 4; i++)                                                         \
+				total[i] = _mm512_set1_ps((float)(start));                                  \
+			for (size_t tree = 0; tree < (trees); tree++, planes += (entries) * sizeof(float))  \
+				add_f32(planes, entries, EXITS, total);                                     \
+			store_f32(total, out);                                                              \
+		} else {                                                                                    \
+			__m512d total[8];                                                                   \
+			for (int i = 0; i < 8; i++)                                                         \
+				total[i] = _mm512_set1_pd(start);                                           \
+			for (size_t tree = 0; tree < (trees); tree++, planes += (entries) * sizeof(double)) \
+				add_f64(planes, entries, EXITS, total);                                     \
+			store_f64(total, out);                                                              \
+		}                                                                                           \
 	} while (0)
 
-void ms_avx512_tiles_sum(const struct forest_plan *p, const uint8_t *ranks, double start, void *sums)
+void ms_avx512_tiles_sum(const struct forest_plan *p, size_t trees, const uint8_t *ranks, double start, void *sums)
 {
 	const struct plan_tiles *t = &p->tiles;
 	if (t->levels == 6)
-		SUM_TREES(p, 64, tile_exits(t, 6, tree, ranks), start, sums);
+		SUM_TREES(p, trees, 64, tile_exits(t, 6, tree, ranks), start, sums);
 	else if (t->levels == 5)
-		SUM_TREES(p, 32, tile_exits(t, 5, tree, ranks), start, sums);
+		SUM_TREES(p, trees, 32, tile_exits(t, 5, tree, ranks), start, sums);
 	else
-		SUM_TREES(p, 16, tile_exits(t, 4, tree, ranks), start, sums);
+		SUM_TREES(p, trees, 16, tile_exits(t, 4, tree, ranks), start, sums);
 }
 
-void ms_avx512_bits_sum(const struct forest_plan *p, const uint8_t *ranks, double start, void *sums)
+void ms_avx512_bits_sum(const struct forest_plan *p, size_t trees, const uint8_t *ranks, double start, void *sums)
 {
 	if (p->planes.entries == 32)
-		SUM_TREES(p, 32, (__m512i)bits_exits(&p->bits, tree, ranks), start, sums);
+		SUM_TREES(p, trees, 32, (__m512i)bits_exits(&p->bits, tree, ranks), start, sums);
 	else
-		SUM_TREES(p, 64, (__m512i)bits_exits(&p->bits, tree, ranks), start, sums);
+		SUM_TREES(p, trees, 64, (__m512i)bits_exits(&p->bits, tree, ranks), start, sums);
 }
 
-void ms_avx512_oblivious_sum(const struct forest_plan *p, const uint8_t *ranks, double start, void *sums)
+void ms_avx512_oblivious_sum(const struct forest_plan *p, size_t trees, const uint8_t *ranks, double start, void *sums)
 {
 	const struct plan_oblivious *o = &p->oblivious;
 	if (p->planes.entries == 64)
-		SUM_TREES(p, 64, (__m512i)oblivious_bits(o, tree, 0, 6, ranks), start, sums);
+		SUM_TREES(p, trees, 64, (__m512i)oblivious_bits(o, tree, 0, 6, ranks), start, sums);
 	else if (p->planes.entries == 32)
-		SUM_TREES(p, 32, (__m512i)oblivious_bits(o, tree, 0, 5, ranks), start, sums);
+		SUM_TREES(p, trees, 32, (__m512i)oblivious_bits(o, tree, 0, 5, ranks), start, sums);
 	else
-		SUM_TREES(p, 16, (__m512i)oblivious_bits(o, tree, 0, 4, ranks), start, sums);
+		SUM_TREES(p, trees, 16, (__m512i)oblivious_bits(o, tree, 0, 4, ranks), start, sums);
 }

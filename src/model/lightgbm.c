@@ -333,6 +333,7 @@ static void finish_outputs(struct reader *r)
 {
 	struct model_description *d = r->desc;
 	size_t iterations = r->tree_count / r->group_count;
+	d->trees_per_iteration = r->group_count;
 	if (r->line[KEY_AVERAGE_OUTPUT] != 0 && iterations > 0)
 		d->transform.divisor = (double)iterations;
 	if (d->task == MODEL_BINARY || d->task == MODEL_MULTICLASS) {

@@ -99,7 +99,7 @@ static void predict(const struct model *m, enum model_output output, const doubl
 {
 	void *scratch = aligned_alloc(16, ms_model_scratch_size(m));
 	REQUIRE(scratch != NULL);
-	ms_model_predict(m, output, row, 1, scratch, out);
+	ms_model_predict(m, &MS_MODEL_QUERY(output), row, 1, scratch, out);
 	free(scratch);
 }
 

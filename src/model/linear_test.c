@@ -34,7 +34,7 @@ static void predict(const struct model *m, enum model_output output, const doubl
 {
 	void *scratch = aligned_alloc(16, ms_model_scratch_size(m));
 	REQUIRE(scratch != NULL);
-	ms_model_predict(m, output, rows, count, scratch, out);
+	ms_model_predict(m, &MS_MODEL_QUERY(output), rows, count, scratch, out);
 	free(scratch);
 }
 

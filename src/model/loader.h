@@ -44,6 +44,7 @@ struct model_description {
 	size_t raw_count;
 	bool single_precision;
 	bool input_single_precision;
+	size_t trees_per_iteration; // of boosting; 0: the model knows no iterations
 	bool has_best_iteration;
 	uint64_t best_iteration;
 

@@ -201,6 +201,13 @@ static size_t maps_bytes(const struct model *m)
 	return n;
 }
 
+static size_t iteration_count(const struct model_description *d)
+{
+	if (d->forest == NULL || d->trees_per_iteration == 0 || d->forest->tree_count % d->trees_per_iteration != 0)
+		return 0;
+	return d->forest->tree_count / d->trees_per_iteration;
+}
+
 static void fill_info(struct model *m, enum model_format format)
 {
 	const struct model_description *d = &m->desc;
@@ -219,6 +226,7 @@ static void fill_info(struct model *m, enum model_format format)
 		.tree_count = d->forest != NULL ? d->forest->tree_count : 0,
 		.node_count = d->forest != NULL ? d->forest->node_count : 0,
 		.memory_bytes = sizeof(*m) + m->memory.used + maps_bytes(m),
+		.iteration_count = iteration_count(d),
 		.has_best_iteration = d->has_best_iteration,
 		.best_iteration = d->best_iteration,
 		.single_precision = d->single_precision,
@@ -521,19 +529,61 @@ uint64_t ms_model_row_ns(const struct model *model, enum model_output output)
 	return model->info.estimated_row_ns;
 }
 
-static void raw_scores(const struct model *m, const double *rows, size_t row_count, void *scratch, double *out)
+enum ms_err ms_model_check_query(const struct model *model, const struct model_query *query, struct errinfo *info)
 {
-	if (m->desc.forest != NULL)
-		ms_forest_raw(m->desc.forest, rows, row_count, (char *)scratch + chunk_bytes(m), out);
-	else
+	const struct model_info *i = &model->info;
+	const bool scores = query->output <= MODEL_OUTPUT_LABEL;
+	if (query->iterations > 0 || query->early_stop_margin > 0) {
+		ms_errinfo_set_field(info,
+				     query->iterations > 0 ? MS_SLICE_LIT("iterations") : MS_SLICE_LIT("early_stop"));
+		if (i->iteration_count == 0)
+			return ms_fail(info, MS_ERR_MODEL_OUTPUT,
+				       "the model has no iterations of boosting to choose from");
+		if (!scores)
+			return ms_fail(info, MS_ERR_MODEL_OUTPUT,
+				       "the output '%s' is of all iterations; leave iterations and early_stop out",
+				       ms_model_output_name(query->output));
+	}
+	if (query->iterations > i->iteration_count)
+		return ms_fail(info, MS_ERR_MODEL_OUTPUT, "the model has %zu iterations, not %llu", i->iteration_count,
+			       (unsigned long long)query->iterations);
+	if (query->early_stop_margin > 0 && i->class_count == 0)
+		return ms_fail(info, MS_ERR_MODEL_OUTPUT,
+			       "early_stop ends a sum when the class is decided; the model is no classifier");
+	return MS_OK;
+}
+
+static void raw_scores(const struct model *m, const struct model_query *query, const double *rows, size_t row_count,
+		       void *scratch, double *out)
+{
+	const struct forest *f = m->desc.forest;
+	if (f == NULL) {
 		ms_linear_raw(m->desc.linear, rows, row_count, out);
+		return;
+	}
+	const size_t per_iteration = m->desc.trees_per_iteration;
+	const struct forest_part part = {
+		.tree_count = query->iterations > 0 ? query->iterations * per_iteration : f->tree_count,
+		.stop_margin = query->early_stop_margin,
+		.stop_every = MS_MAX(query->early_stop_every, 1) * per_iteration,
+	};
+	ms_forest_raw_part(f, &part, rows, row_count, (char *)scratch + chunk_bytes(m), out);
+}
+
+// A transform of the model; an average is one of the iterations that were summed.
+static struct transform asked(const struct model_query *query, const struct transform *of_all)
+{
+	struct transform t = *of_all;
+	if (query->iterations > 0 && t.divisor != 0)
+		t.divisor = (double)query->iterations;
+	return t;
 }
 
 // Binary with one raw score: the class 1's probability in raw[0] becomes those of both classes.
-static void write_probabilities(const struct model *m, double *raw, double *out)
+static void write_probabilities(const struct model *m, const struct transform *t, double *raw, double *out)
 {
 	const struct model_description *d = &m->desc;
-	ms_transform_apply(&d->probability, raw, d->raw_count, raw);
+	ms_transform_apply(t, raw, d->raw_count, raw);
 	if (d->raw_count > 1) {
 		memcpy(out, raw, d->raw_count * sizeof(*out));
 		return;
@@ -542,11 +592,11 @@ static void write_probabilities(const struct model *m, double *raw, double *out)
 	out[1] = raw[0];
 }
 
-static double label_of(const struct model *m, double *raw)
+static double label_of(const struct model *m, const struct transform *t, double *raw)
 {
 	const struct model_description *d = &m->desc;
 	if (d->label_rule == LABEL_PROBABILITY)
-		ms_transform_apply(&d->probability, raw, d->raw_count, raw);
+		ms_transform_apply(t, raw, d->raw_count, raw);
 	if (d->raw_count == 1)
 		return raw[0] > (d->label_rule == LABEL_PROBABILITY ? 0.5 : 0.0);
 	double label;
@@ -554,26 +604,29 @@ static double label_of(const struct model *m, double *raw)
 	return label;
 }
 
-static void write_row(const struct model *m, enum model_output output, double *raw, double *out)
+static void write_row(const struct model *m, const struct model_query *query, double *raw, double *out)
 {
-	if (output == MODEL_OUTPUT_PROBABILITY)
-		write_probabilities(m, raw, out);
-	else if (output == MODEL_OUTPUT_LABEL)
-		out[0] = label_of(m, raw);
+	const struct transform probability = asked(query, &m->desc.probability);
+	const struct transform transform = asked(query, &m->desc.transform);
+	if (query->output == MODEL_OUTPUT_PROBABILITY)
+		write_probabilities(m, &probability, raw, out);
+	else if (query->output == MODEL_OUTPUT_LABEL)
+		out[0] = label_of(m, &probability, raw);
 	else
-		ms_transform_apply(&m->desc.transform, raw, m->desc.raw_count, out);
+		ms_transform_apply(&transform, raw, m->desc.raw_count, out);
 }
 
-void ms_model_predict(const struct model *model, enum model_output output, const double *rows, size_t row_count,
+void ms_model_predict(const struct model *model, const struct model_query *query, const double *rows, size_t row_count,
 		      void *scratch, double *out)
 {
+	const enum model_output output = query->output;
 	const struct model_description *d = &model->desc;
 	size_t width = ms_model_output_width(model, output), step = chunk_rows(model);
 	double *raw = scratch;
 	MS_ASSERT(width > 0 || output == MODEL_OUTPUT_LEAF || output == MODEL_OUTPUT_TREE);
 	bool identity = d->transform.kind == TRANSFORM_IDENTITY && d->transform.divisor == 0;
 	if (output == MODEL_OUTPUT_RAW || (output == MODEL_OUTPUT_DEFAULT && identity)) {
-		raw_scores(model, rows, row_count, scratch, out);
+		raw_scores(model, query, rows, row_count, scratch, out);
 		return;
 	}
 	if (output == MODEL_OUTPUT_LEAF) {
@@ -594,8 +647,8 @@ void ms_model_predict(const struct model *model, enum model_output output, const
 	}
 	for (size_t done = 0; done < row_count; done += step) {
 		size_t n = MS_MIN(row_count - done, step);
-		raw_scores(model, rows + done * d->feature_count, n, scratch, raw);
+		raw_scores(model, query, rows + done * d->feature_count, n, scratch, raw);
 		for (size_t r = 0; r < n; r++)
-			write_row(model, output, raw + r * d->raw_count, out + (done + r) * width);
+			write_row(model, query, raw + r * d->raw_count, out + (done + r) * width);
 	}
 }

@@ -66,17 +66,18 @@ struct model_info {
 	struct slice objective;       // as the file says: "binary", "reg:squarederror", …
 	struct slice library_version; // as far as the file says, or empty
 	const struct model_feature *features;
-	size_t feature_count;        // columns of a row
-	bool named_features;         // the names come from the file
-	size_t class_count;          // classifiers: at least 2; else 0
-	const struct slice *labels;  // class_count names, or NULL when the file has none
-	size_t raw_count;            // margins per row
-	size_t tree_count;           // 0 for linear models
-	size_t node_count;           // splits and leaves
-	bool has_best_iteration;     // early stopping found one and the file says so (XGBoost's attribute)
-	uint64_t best_iteration;     // counted from 0; told only: predictions use every tree, as Booster.predict does
-	size_t memory_bytes;         // what the model holds
-	bool single_precision;       // outputs are float32 values: write them with ms_number_format_f32
+	size_t feature_count;       // columns of a row
+	bool named_features;        // the names come from the file
+	size_t class_count;         // classifiers: at least 2; else 0
+	const struct slice *labels; // class_count names, or NULL when the file has none
+	size_t raw_count;           // margins per row
+	size_t tree_count;          // 0 for linear models
+	size_t node_count;          // splits and leaves
+	size_t iteration_count;     // of boosting; 0: the model knows none
+	bool has_best_iteration;    // early stopping found one and the file says so (XGBoost's attribute)
+	uint64_t best_iteration;    // counted from 0; predictions use every tree, as Booster.predict does, unless asked
+	size_t memory_bytes;        // what the model holds
+	bool single_precision;      // outputs are float32 values: write them with ms_number_format_f32
 	bool input_single_precision; // rows are rounded to float32 first, as the library does
 	uint32_t estimated_row_ns;   // rough cost of one row on one core
 	const char *kernel_single;   // what evaluates one row: "tiles (avx512)", "linear", …
@@ -154,9 +155,22 @@ size_t ms_model_scratch_size_for(const struct model *model, enum model_output ou
 size_t ms_model_scratch_size(const struct model *model); // for any output
 // Rough cost of one row of that output on one core.
 uint64_t ms_model_row_ns(const struct model *model, enum model_output output);
-// rows: row-major, feature_count values a row, NaN = missing. out: row-major, width values a row. Does not fail.
-// Bit-identical to the library for RAW (design section 9).
-void ms_model_predict(const struct model *model, enum model_output output, const double *rows, size_t row_count,
+
+// What is asked of a model. Zeros beside the output ask for the prediction of all trees.
+struct model_query {
+	enum model_output output;
+	uint64_t iterations;       // of boosting, from the first on; 0: all
+	double early_stop_margin;  // > 0: a row's sum ends once its class is decided by more than that; see forest.h
+	uint64_t early_stop_every; // iterations between two looks, at least 1 when there is a margin
+};
+#define MS_MODEL_QUERY(what) ((const struct model_query){.output = (what)})
+
+// Whether the model can answer it: the output exists, and iterations and early stopping fit the model and the output.
+MS_MUST_USE enum ms_err ms_model_check_query(const struct model *model, const struct model_query *query,
+					     struct errinfo *info);
+// rows: row-major, feature_count values a row, NaN = missing. out: row-major, width values a row. The query was
+// checked; so this does not fail. Bit-identical to the library for RAW (design section 9).
+void ms_model_predict(const struct model *model, const struct model_query *query, const double *rows, size_t row_count,
 		      void *scratch, double *out);
 
 // Rows for measurements, the same for the same seed. Numbers are drawn between the thresholds that the model compares

@@ -79,7 +79,7 @@ static void predict_all(void)
 		size_t width = ms_model_output_width(asked, (enum model_output)o);
 		REQUIRE(width <= MS_ARRAY_LEN(out));
 		if (width > 0)
-			ms_model_predict(asked, (enum model_output)o, row, 1, scratch, out);
+			ms_model_predict(asked, &MS_MODEL_QUERY((enum model_output)o), row, 1, scratch, out);
 	}
 	CHECK(!ms_test_allocation_failed()); // there was none that could fail
 }

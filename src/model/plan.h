@@ -98,18 +98,17 @@ typedef void plan_row_fn(const struct forest_plan *p, size_t first, size_t count
 typedef void plan_block_fn(const struct forest_plan *p, size_t first, size_t count, const uint8_t *ranks,
 			   uint32_t *leaves);
 
-// The sums of PLAN_ROWS rows over all trees, in their order, from `start` on; floats or doubles as the forest sums. Only
+// The sums of PLAN_ROWS rows over the first `trees` trees, in their order, from `start` on; floats or doubles as the forest sums. Only
 // for forests with one sum of scalar leaves, and layouts with planes.
-typedef void plan_sum_fn(const struct forest_plan *p, const uint8_t *ranks, double start, void *sums);
+typedef void plan_sum_fn(const struct forest_plan *p, size_t trees, const uint8_t *ranks, double start, void *sums);
 
 struct forest_plan {
 	enum model_kernel single, batch;
-	plan_row_fn *row;                // NULL: the walk, on ranks or on numbers
-	plan_block_fn *block;            // NULL: row by row
-	plan_sum_fn *sum;                // NULL: the leaves of `block` are summed
-	bool by_row;                     // how `block` reads ranks
-	const struct forest_tree *trees; // the forest's, tree_count
-	size_t tree_count;
+	plan_row_fn *row;                     // NULL: the walk, on ranks or on numbers
+	plan_block_fn *block;                 // NULL: row by row
+	plan_sum_fn *sum;                     // NULL: the leaves of `block` are summed
+	bool by_row;                          // how `block` reads ranks
+	const struct forest_tree *trees;      // the forest's
 	const struct forest_kernels *kernels; // of the instruction set
 	const struct forest_ranks *ranks;     // NULL when both are MODEL_KERNEL_WALK
 	bool words;                           // rows are word ranks, else bytes

@@ -22,7 +22,7 @@ static double leaves_reached(const struct model *m, const double *rows, size_t l
 	bool *seen = calloc(trees * 4096, sizeof(*seen));
 	void *scratch = malloc(ms_model_scratch_size(m));
 	REQUIRE(leaves != NULL && seen != NULL && scratch != NULL);
-	ms_model_predict(m, MODEL_OUTPUT_LEAF, rows, ROWS, scratch, leaves);
+	ms_model_predict(m, &MS_MODEL_QUERY(MODEL_OUTPUT_LEAF), rows, ROWS, scratch, leaves);
 	for (size_t i = 0; i < ROWS * trees; i++) {
 		REQUIRE(leaves[i] >= 0 && leaves[i] < 4096);
 		bool *leaf = &seen[i % trees * 4096 + (size_t)leaves[i]];

@@ -249,7 +249,7 @@ TEST(registry_switches_every_loop_and_frees_the_old_with_its_last_request)
 	double row[16] = {0}, out[1] = {0};
 	void *scratch = malloc(ms_model_scratch_size(old->model) + 1);
 	REQUIRE(scratch != NULL && ms_model_info(old->model)->feature_count <= MS_ARRAY_LEN(row));
-	ms_model_predict(old->model, MODEL_OUTPUT_DEFAULT, row, 1, scratch, out);
+	ms_model_predict(old->model, &MS_MODEL_QUERY(MODEL_OUTPUT_DEFAULT), row, 1, scratch, out);
 	CHECK(out[0] > 1000); // grams: it still computes
 	free(scratch);
 

@@ -248,7 +248,7 @@ static enum ms_err warm(const struct served_model *served, struct errinfo *info)
 		rows[columns + i] = (double)NAN;
 	for (int o = 0; ok && o < WARMED; o++) {
 		if (ms_model_output_width(served->model, (enum model_output)o) > 0)
-			ms_model_predict(served->model, (enum model_output)o, rows, 2, scratch, out);
+			ms_model_predict(served->model, &MS_MODEL_QUERY((enum model_output)o), rows, 2, scratch, out);
 	}
 	free(rows);
 	free(out);

@@ -2,10 +2,11 @@
 // Computing and writing predictions.
 #include "serve/serve.h"
 
-enum ms_err ms_output_check(const struct served_model *served, enum model_output output, struct errinfo *info)
+enum ms_err ms_output_check(const struct served_model *served, const struct model_query *query, struct errinfo *info)
 {
+	const enum model_output output = query->output;
 	if (ms_model_output_width(served->model, output) > 0)
-		return MS_OK;
+		return ms_model_check_query(served->model, query, info);
 	struct buf list;
 	if (output == MODEL_OUTPUT_CONTRIBUTIONS) {
 		ms_errinfo_set_field(info, MS_SLICE_LIT("output"));
@@ -26,11 +27,12 @@ enum ms_err ms_output_check(const struct served_model *served, enum model_output
 	return err;
 }
 
-enum ms_err ms_output_compute(const struct served_model *served, enum model_output output,
+enum ms_err ms_output_compute(const struct served_model *served, const struct model_query *query,
 			      const struct feature_matrix *matrix, struct arena *arena, struct errinfo *info,
 			      double **ret_values)
 {
-	MS_TRY(ms_output_check(served, output, info));
+	const enum model_output output = query->output;
+	MS_TRY(ms_output_check(served, query, info));
 	size_t width = ms_model_output_width(served->model, output), count;
 	void *scratch = ms_arena_alloc(arena, ms_model_scratch_size_for(served->model, output));
 	double *values = NULL;
@@ -40,7 +42,7 @@ enum ms_err ms_output_compute(const struct served_model *served, enum model_outp
 		return ms_fail(info, MS_ERR_LIMIT,
 			       "the output of %zu rows × %zu values does not fit into the memory of one request",
 			       matrix->rows, width);
-	ms_model_predict(served->model, output, matrix->values, matrix->rows, scratch, values);
+	ms_model_predict(served->model, query, matrix->values, matrix->rows, scratch, values);
 	*ret_values = values;
 	return MS_OK;
 }

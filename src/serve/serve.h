@@ -54,11 +54,11 @@ MS_MUST_USE enum ms_err ms_features_read(struct json_reader *r, const struct ser
 MS_MUST_USE enum ms_err ms_features_from_text(const struct served_model *served, size_t column, struct slice text,
 					      struct errinfo *info, double *ret_value);
 
-// MS_ERR_MODEL_OUTPUT with the outputs that the model has, when it lacks this one.
-MS_MUST_USE enum ms_err ms_output_check(const struct served_model *served, enum model_output output,
+// MS_ERR_MODEL_OUTPUT with the outputs that the model has, when it lacks this one, or what else of the query does not fit.
+MS_MUST_USE enum ms_err ms_output_check(const struct served_model *served, const struct model_query *query,
 					struct errinfo *info);
 // Predicts all rows; the values are in the arena, ms_model_output_width() per row.
-MS_MUST_USE enum ms_err ms_output_compute(const struct served_model *served, enum model_output output,
+MS_MUST_USE enum ms_err ms_output_compute(const struct served_model *served, const struct model_query *query,
 					  const struct feature_matrix *matrix, struct arena *arena,
 					  struct errinfo *info, double **ret_values);
 // The names of the inputs, in the order of the contributions.
