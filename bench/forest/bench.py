@@ -8,6 +8,7 @@ A full run writes docs/benchmarks/forest.md. To work on a kernel:
 """
 import argparse
 import array
+import contextlib
 import datetime
 import json
 import math
@@ -174,8 +175,9 @@ class Engine:
         return line
 
     def measure(self, what, ms):
-        self.process.stdin.write(f"{what} {ms}\n")
-        self.process.stdin.flush()
+        with contextlib.suppress(BrokenPipeError):  # the answer tells of its end
+            self.process.stdin.write(f"{what} {ms}\n")
+            self.process.stdin.flush()
         _, p50, p99 = self.answer().split()
         getattr(self, what).append((float(p50), float(p99)))
 
@@ -183,7 +185,8 @@ class Engine:
         return statistics.median(figures[which] for figures in getattr(self, what))
 
     def close(self):
-        self.process.stdin.close()
+        with contextlib.suppress(BrokenPipeError):
+            self.process.stdin.close()
         try:
             self.process.wait(10)
         except subprocess.TimeoutExpired:

@@ -21,16 +21,11 @@ install_peers() {
 		/usr/bin/python3 -m venv "$venv" || { say "bench: no virtual environment, so no peers"; return 0; }
 		cp "$wanted" "$venv/requirements.txt"
 	fi
-	# The newest XGBoost wants a newer Python than Debian's, but its library does not: it alone is measured.
-	if [ ! -e "$venv/newest" ]; then
-		say "bench: fetching the library of $newest_xgboost"
-		"$venv/bin/pip" install -q --disable-pip-version-check --retries 1 --timeout 20 --only-binary :all: --no-deps --ignore-requires-python \
-			--target "$venv/newest" "$newest_xgboost" >/dev/null 2>&1 || say "bench: not to be had: $newest_xgboost"
-		mkdir -p "$venv/newest"
-	fi
 	for group in "${groups[@]}"; do
 		done="$venv/has-${group%% *}"
 		[ -e "$done" ] && continue
+		# All others need numpy: without it the package index is out of reach.
+		[ -n "$(find "$venv/not-numpy" -mmin -300 2>/dev/null)" ] && return 0
 		[ -n "$(find "$venv/not-${group%% *}" -mmin -300 2>/dev/null)" ] && continue
 		say "bench: installing $group into $venv"
 		# shellcheck disable=SC2086
@@ -41,6 +36,13 @@ install_peers() {
 			say "bench: not to be had: $group: $(grep -m 1 ERROR "$venv/not-${group%% *}")"
 		fi
 	done
+	# The newest XGBoost wants a newer Python than Debian's, but its library does not: it alone is measured.
+	if [ ! -e "$venv/newest" ]; then
+		say "bench: fetching the library of $newest_xgboost"
+		"$venv/bin/pip" install -q --disable-pip-version-check --retries 1 --timeout 20 --only-binary :all: --no-deps --ignore-requires-python \
+			--target "$venv/newest" "$newest_xgboost" >/dev/null 2>&1 || say "bench: not to be had: $newest_xgboost"
+		mkdir -p "$venv/newest"
+	fi
 }
 install_peers
 ninja -C build/release --quiet bench/forest/bench_forest >/dev/null
