@@ -150,9 +150,11 @@ static void find_leaves(const struct forest *f, const struct chunk *c, size_t ro
 {
 	const struct forest_plan *p = f->plan;
 	const uint8_t *ranks = row_ranks(c, row);
-	if (p->row != NULL)
+	if (p->row != NULL) {
 		p->row(p, first, count, ranks, c->leaves);
-	else if (p->single == MODEL_KERNEL_QUANTISED)
+		if (p->walk_on)
+			ms_walk_on_row(p, count, ranks, c->leaves);
+	} else if (p->single == MODEL_KERNEL_QUANTISED)
 		ms_walk_ranks(f, first, ranks, c->leaves);
 	else
 		ms_walk_block(f, first, count, row_columns(c, row), row_categories(c, row), c->leaves);
@@ -162,7 +164,7 @@ static void find_leaves(const struct forest *f, const struct chunk *c, size_t ro
 static const struct plan_leaves *leaves_of(const struct forest_plan *p, enum model_kernel kernel)
 {
 	static const struct plan_leaves places = {0};
-	if (kernel == MODEL_KERNEL_TILES && p->tiles.flat)
+	if (kernel == MODEL_KERNEL_TILES && p->tiles.whole)
 		return &p->tiles.leaves;
 	return kernel == MODEL_KERNEL_BITS ? &p->bits.leaves : &places;
 }
@@ -400,6 +402,8 @@ static void raw_until_decided(const struct forest *f, const struct forest_part *
 static void find_block(const struct forest *f, const struct chunk *c, size_t first, size_t count)
 {
 	f->plan->block(f->plan, first, count, c->ranks, c->block_leaves);
+	if (f->plan->walk_on)
+		ms_walk_on_block(f->plan, count, c->ranks, c->block_leaves);
 }
 
 static void sum_block_f32(const float *values, size_t count, const uint32_t *leaves, float *sums)

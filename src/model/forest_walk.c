@@ -200,3 +200,50 @@ void ms_walk_block_words(const struct forest_plan *p, size_t first, size_t count
 	for (size_t i = 0; i < count; i++, leaves += PLAN_ROWS)
 		walk_rows_word(p->nodes_word, p->trees + first + i, words, p->rank_stride / sizeof(*words), leaves);
 }
+
+// Walks on from places that are splits: those that have not ended, two levels a round. `v` of item i is row[i % rows]'s
+// value of a column.
+#define WALK_ON(count, VALUE)                                                          \
+	do {                                                                           \
+		const struct node_byte *nodes = p->nodes_byte;                         \
+		uint16_t open[WALK_ON_MAX];                                            \
+		size_t left = 0;                                                       \
+		for (size_t i = 0; i < (count); i++) {                                 \
+			open[left] = (uint16_t)i;                                      \
+			left += nodes[places[i]].child != 0;                           \
+		}                                                                      \
+		while (left > 0) {                                                     \
+			size_t still = 0;                                              \
+			for (size_t k = 0; k < left; k++) {                            \
+				const uint16_t i = open[k];                            \
+				const struct node_byte *n = nodes + places[i];         \
+				n = n + n->child + (VALUE(n->column, i) < n->cut);     \
+				n = n + n->child + (VALUE(n->column, i) < n->cut);     \
+				places[i] = (uint32_t)(n - nodes);                     \
+				open[still] = i;                                       \
+				still += n->child != 0;                                \
+			}                                                              \
+			left = still;                                                  \
+		}                                                                      \
+	} while (0)
+#define WALK_ON_MAX (FOREST_BLOCK > PLAN_ROWS ? FOREST_BLOCK : PLAN_ROWS)
+
+void ms_walk_on_row(const struct forest_plan *p, size_t count, const uint8_t *ranks, uint32_t *places)
+{
+	for (size_t i = 0; i < count; i++)
+		places[i] = p->tiles.leaves.places[places[i]];
+#define VALUE(column, i) ranks[column]
+	WALK_ON(count, VALUE);
+#undef VALUE
+}
+
+void ms_walk_on_block(const struct forest_plan *p, size_t count, const uint8_t *ranks, uint32_t *places)
+{
+	for (size_t t = 0; t < count; t++, places += PLAN_ROWS) {
+		for (size_t r = 0; r < PLAN_ROWS; r++)
+			places[r] = p->tiles.leaves.places[places[r]];
+#define VALUE(column, i) ranks[(size_t)(column)*PLAN_ROWS + (i)]
+		WALK_ON(PLAN_ROWS, VALUE);
+#undef VALUE
+	}
+}

@@ -116,7 +116,7 @@ static inline __attribute__((always_inline)) __m512i follow16(const uint64_t *bi
 }
 
 // From the bits of `vectors` vectors of tiles to numbers of leaves. A multiple of eight vectors is done.
-static void follow_flat(uint32_t levels, size_t first_tree, size_t vectors, const uint64_t *bits, uint32_t *leaves)
+static void follow(uint32_t levels, size_t first_tree, size_t vectors, const uint64_t *bits, uint32_t *leaves)
 {
 	const __m512i ramp = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
 	const uint32_t slots = 1u << levels;
@@ -147,7 +147,7 @@ static void follow_flat(uint32_t levels, size_t first_tree, size_t vectors, cons
 	}
 }
 
-static inline __attribute__((always_inline)) void tiles_flat(const struct forest_plan *p, int parts, size_t first,
+static inline __attribute__((always_inline)) void tiles(const struct forest_plan *p, int parts, size_t first,
 							     size_t count, const uint8_t *ranks, uint32_t *leaves)
 {
 	const struct plan_tiles *t = &p->tiles;
@@ -161,55 +161,13 @@ static inline __attribute__((always_inline)) void tiles_flat(const struct forest
 			bits[v] = tests_hold(&row, parts, _mm512_loadu_si512(tests), _mm512_loadu_si512(tests + 64));
 		for (size_t v = vectors; v % 8 != 0; v++)
 			bits[v] = 0;
-		follow_flat(t->levels, first + done, vectors, bits, leaves + done);
-	}
-}
-
-// One level of tiles after the other, for all trees of a block that have not ended.
-static inline __attribute__((always_inline)) void tiles_deep(const struct forest_plan *p, int parts, size_t first,
-							     size_t count, const uint8_t *ranks, uint32_t *leaves)
-{
-	const struct plan_tiles *t = &p->tiles;
-	const struct row row = load_row(ranks, parts);
-	const uint32_t levels = t->levels, slots = 1u << levels;
-	const __mmask64 part = slots == 64 ? ~(__mmask64)0 : ((__mmask64)1 << slots) - 1;
-	for (size_t done = 0; done < count; done += TILE_VECTORS) {
-		uint32_t tile[TILE_VECTORS], tree[TILE_VECTORS];
-		size_t open = MS_MIN(count - done, TILE_VECTORS);
-		for (size_t i = 0; i < open; i++) {
-			tile[i] = (uint32_t)(first + done + i);
-			tree[i] = (uint32_t)(done + i);
-		}
-		while (open > 0) {
-			size_t still = 0;
-			for (size_t i = 0; i < open; i++) {
-				const uint8_t *tests = t->tests + (size_t)tile[i] * slots * 2;
-				uint64_t bits = tests_hold(&row, parts, _mm512_maskz_loadu_epi8(part, tests),
-							   _mm512_maskz_loadu_epi8(part, tests + slots));
-				uint64_t at = 1;
-				for (uint32_t level = 0; level < levels; level++)
-					at = 2 * at + (bits >> at & 1);
-				uint32_t next = t->exits[(size_t)tile[i] * slots + at - slots];
-				uint32_t number = tree[i];
-				leaves[number] = next & ~PLAN_EXIT_LEAF; // overwritten until the tree ends
-				tile[still] = next;
-				tree[still] = number;
-				still += (next & PLAN_EXIT_LEAF) == 0;
-			}
-			open = still;
-		}
+		follow(t->levels, first + done, vectors, bits, leaves + done);
 	}
 }
 
 static void tiles_row(const struct forest_plan *p, size_t first, size_t count, const uint8_t *ranks, uint32_t *leaves)
 {
-#define BODY(parts)                                                        \
-	do {                                                               \
-		if (p->tiles.flat)                                         \
-			tiles_flat(p, parts, first, count, ranks, leaves); \
-		else                                                       \
-			tiles_deep(p, parts, first, count, ranks, leaves); \
-	} while (0)
+#define BODY(parts) tiles(p, parts, first, count, ranks, leaves)
 	BY_PARTS(p, BODY);
 #undef BODY
 }

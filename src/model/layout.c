@@ -1,9 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "model/layout.h"
 
-// A deep forest may take this many times the memory of its plain nodes as tiles.
-#define TILES_GROWTH_MAX 4
-
 static uint32_t child_of(const struct forest *f, size_t place)
 {
 	return f->wide ? f->nodes_f64[place].child : f->nodes_f32[place].child;
@@ -114,119 +111,59 @@ struct tiler {
 	const struct forest_ranks *r;
 	uint32_t levels;
 	uint32_t slots;
-	size_t count;    // of tiles so far
-	uint8_t *tests;  // by tile; NULL: only counted
-	uint32_t *exits; // by tile and exit
-	uint32_t *queue; // not flat: by tile, the node at its top
-	bool flat;       // exits are places of leaves
+	uint8_t *tests;
+	uint32_t *exits; // places, by tree and exit
 };
 
-static void put_test(struct tiler *t, size_t tile, uint32_t slot, struct rank_test test)
+static void put_test(struct tiler *t, size_t tree, uint32_t slot, struct rank_test test)
 {
-	// Flat: vectors of several tiles, their columns before their cuts. Deep: a tile's columns, then its cuts.
-	size_t per_vector = t->flat ? 64 / t->slots : 1;
-	uint8_t *vector = t->tests + tile / per_vector * per_vector * t->slots * 2;
-	size_t at = tile % per_vector * t->slots + slot;
+	const size_t per_vector = 64 / t->slots, at = tree % per_vector * t->slots + slot;
+	uint8_t *vector = t->tests + tree / per_vector * 128;
 	vector[at] = (uint8_t)test.column;
-	vector[per_vector * t->slots + at] = (uint8_t)test.cut;
+	vector[64 + at] = (uint8_t)test.cut;
 }
 
-static uint32_t exit_of(struct tiler *t, size_t place)
+// The subtree below `place` at slot `slot`, `level` levels below the root. A leaf above the last level takes all exits below
+// it.
+static void tile_below(struct tiler *t, size_t tree, size_t place, uint32_t slot, uint32_t level)
 {
-	if (child_of(t->f, place) == 0)
-		return t->flat ? (uint32_t)place : PLAN_EXIT_LEAF | (uint32_t)place;
-	MS_ASSERT(!t->flat);
-	if (t->queue != NULL)
-		t->queue[t->count] = (uint32_t)place;
-	return (uint32_t)t->count++;
-}
-
-// The subtree below `place` at slot `slot` of a tile, `level` levels below its top. A leaf above the last level takes all
-// exits below it.
-static void tile_below(struct tiler *t, size_t tile, size_t place, uint32_t slot, uint32_t level)
-{
-	bool leaf = child_of(t->f, place) == 0;
-	if (leaf || level == t->levels) {
-		uint32_t exit = exit_of(t, place), below = t->levels - level;
-		if (t->exits != NULL)
-			for (uint32_t i = 0; i < 1u << below; i++)
-				t->exits[tile * t->slots + (slot << below) - t->slots + i] = exit;
+	if (child_of(t->f, place) == 0 || level == t->levels) {
+		uint32_t below = t->levels - level;
+		for (uint32_t i = 0; i < 1u << below; i++)
+			t->exits[tree * t->slots + (slot << below) - t->slots + i] = (uint32_t)place;
 		return;
 	}
-	if (t->tests != NULL)
-		put_test(t, tile, slot, byte_test(t->f, t->r, place));
+	put_test(t, tree, slot, byte_test(t->f, t->r, place));
 	size_t first = place + child_of(t->f, place);
-	tile_below(t, tile, first, 2 * slot, level + 1);
-	tile_below(t, tile, first + 1, 2 * slot + 1, level + 1);
-}
-
-// Tiles of five levels are one cache line, of six two: six where they save a step.
-static uint32_t levels_for(uint32_t depth)
-{
-	if (depth <= 4)
-		return 4;
-	return (depth + 5) / 6 < (depth + 4) / 5 ? 6 : 5;
-}
-
-static enum layout_result flat_tiles(struct tiler *t, struct arena *memory, struct plan_tiles *ret_tiles)
-{
-	const struct forest *f = t->f;
-	size_t per_vector = 64 / t->slots, vectors = (f->tree_count + per_vector - 1) / per_vector;
-	t->flat = true;
-	t->tests = MS_ARENA_ARRAY(memory, uint8_t, vectors * 128);
-	t->exits = MS_ARENA_ARRAY(memory, uint32_t, f->tree_count * t->slots);
-	if (t->tests == NULL || t->exits == NULL)
-		return LAYOUT_NO_MEMORY;
-	for (size_t i = 0; i < f->tree_count; i++)
-		tile_below(t, i, f->trees[i].root, 1, 0);
-	*ret_tiles = (struct plan_tiles){.levels = t->levels, .flat = true, .tests = t->tests};
-	return keep_leaves(f, t->exits, f->tree_count * t->slots, memory, &ret_tiles->leaves) ? LAYOUT_DONE
-											      : LAYOUT_NO_MEMORY;
-}
-
-// Tiles of the whole forest, breadth first: counted, or written when there is memory for them.
-static void walk_tiles(struct tiler *t, const uint32_t *tops)
-{
-	t->count = t->f->tree_count;
-	for (size_t i = 0; i < t->f->tree_count; i++)
-		tile_below(t, i, t->f->trees[i].root, 1, 0);
-	for (size_t i = t->f->tree_count; i < t->count; i++)
-		tile_below(t, i, tops[i], 1, 0);
-}
-
-static enum layout_result deep_tiles(struct tiler *t, struct arena *memory, struct arena *scratch,
-				     struct plan_tiles *ret_tiles)
-{
-	const struct forest *f = t->f;
-	t->queue = MS_ARENA_ARRAY(scratch, uint32_t, f->node_count + 1);
-	if (t->queue == NULL)
-		return LAYOUT_NO_MEMORY;
-	walk_tiles(t, t->queue);
-	size_t node_bytes = f->node_count * (f->wide ? sizeof(struct node_f64) : sizeof(struct node_f32));
-	size_t tile_bytes = (size_t)t->slots * (2 + sizeof(uint32_t));
-	if (t->count > UINT32_MAX / 2 / t->slots || t->count * tile_bytes > node_bytes * TILES_GROWTH_MAX)
-		return LAYOUT_UNFIT;
-	t->tests = MS_ARENA_ARRAY(memory, uint8_t, t->count * t->slots * 2);
-	t->exits = MS_ARENA_ARRAY(memory, uint32_t, t->count * t->slots);
-	if (t->tests == NULL || t->exits == NULL)
-		return LAYOUT_NO_MEMORY;
-	walk_tiles(t, t->queue);
-	*ret_tiles = (struct plan_tiles){.levels = t->levels, .tests = t->tests, .exits = t->exits};
-	return LAYOUT_DONE;
+	tile_below(t, tree, first, 2 * slot, level + 1);
+	tile_below(t, tree, first + 1, 2 * slot + 1, level + 1);
 }
 
 enum layout_result ms_layout_tiles(const struct forest *f, const struct forest_ranks *r, struct arena *memory,
-				   struct arena *scratch, struct plan_tiles *ret_tiles)
+				   struct plan_tiles *ret_tiles)
 {
-	if (f->oblivious || !r->bytes || f->node_count >= PLAN_EXIT_LEAF)
-		return LAYOUT_UNFIT;
 	uint32_t depth = 0;
+	size_t exits;
 	for (size_t i = 0; i < f->tree_count; i++)
 		depth = MS_MAX(depth, f->trees[i].depth);
-	uint32_t levels = levels_for(depth);
+	const uint32_t levels = MS_MAX(MS_MIN(depth, LAYOUT_TILE_LEVELS_MAX), LAYOUT_TILE_LEVELS_MIN);
 	struct tiler t = {.f = f, .r = r, .levels = levels, .slots = 1u << levels};
-	return depth <= LAYOUT_TILE_LEVELS_MAX ? flat_tiles(&t, memory, ret_tiles)
-					       : deep_tiles(&t, memory, scratch, ret_tiles);
+	const size_t per_vector = 64 / t.slots, vectors = (f->tree_count + per_vector - 1) / per_vector;
+	if (f->oblivious || !r->bytes || f->tree_count > UINT32_MAX / 64)
+		return LAYOUT_UNFIT;
+	exits = f->tree_count * t.slots;
+	t.tests = MS_ARENA_ARRAY(memory, uint8_t, vectors * 128);
+	t.exits = MS_ARENA_ARRAY(memory, uint32_t, exits);
+	if (t.tests == NULL || t.exits == NULL)
+		return LAYOUT_NO_MEMORY;
+	for (size_t i = 0; i < f->tree_count; i++)
+		tile_below(&t, i, f->trees[i].root, 1, 0);
+	*ret_tiles = (struct plan_tiles){.levels = levels, .whole = depth <= levels, .tests = t.tests};
+	if (!ret_tiles->whole) {
+		ret_tiles->leaves.places = t.exits;
+		return LAYOUT_DONE;
+	}
+	return keep_leaves(f, t.exits, exits, memory, &ret_tiles->leaves) ? LAYOUT_DONE : LAYOUT_NO_MEMORY;
 }
 
 // --- Bit-vectors ---------------------------------------------------------------------------------------

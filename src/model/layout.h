@@ -11,13 +11,14 @@ enum layout_result {
 	LAYOUT_NO_MEMORY,
 };
 
+#define LAYOUT_TILE_LEVELS_MIN 4
 #define LAYOUT_TILE_LEVELS_MAX 6
 #define LAYOUT_BITS_LEAVES_MAX 64
 #define LAYOUT_OBLIVIOUS_DEPTH_MAX 16
 
-// Byte ranks; trees of any depth, unless tiles would take far more memory than nodes.
+// Byte ranks.
 enum layout_result ms_layout_tiles(const struct forest *f, const struct forest_ranks *r, struct arena *memory,
-				   struct arena *scratch, struct plan_tiles *ret_tiles);
+				   struct plan_tiles *ret_tiles);
 // Byte ranks; at most LAYOUT_BITS_LEAVES_MAX leaves a tree. The parts for one row and for blocks as asked.
 enum layout_result ms_layout_bits(const struct forest *f, const struct forest_ranks *r, bool for_row, bool for_block,
 				  struct arena *memory, struct plan_bits *ret_bits);

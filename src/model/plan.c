@@ -7,6 +7,8 @@
 
 // Ranking a row costs a few ns a column: not worth it for a forest that is walked in less. Found with bench/forest.
 #define QUANTISE_SPLITS_PER_COLUMN 6
+// Deep trees: beyond the second cache the walk from the exits of tiles on waits for memory more often than one from the root.
+#define WALK_ON_BYTES_MAX ((size_t)1 << 20)
 
 struct planner {
 	const struct forest *f;
@@ -60,11 +62,20 @@ static void plan_tiles(struct planner *b)
 {
 	struct forest_plan *p = b->p;
 	const struct forest_kernels *k = p->kernels;
-	if (!asked_for(b, MODEL_KERNEL_TILES) || k->tiles_row == NULL ||
-	    !done(b, ms_layout_tiles(b->f, p->ranks, b->memory, b->scratch, &p->tiles)))
+	const bool far = b->depth > LAYOUT_TILE_LEVELS_MAX &&
+			 b->f->node_count * sizeof(struct node_byte) > WALK_ON_BYTES_MAX;
+	if (!asked_for(b, MODEL_KERNEL_TILES) || (far && b->asked == MODEL_KERNEL_AUTO) ||
+	    p->single != MODEL_KERNEL_WALK || k->tiles_row == NULL ||
+	    !done(b, ms_layout_tiles(b->f, p->ranks, b->memory, &p->tiles)))
 		return;
-	set_kernel(p, MODEL_KERNEL_TILES, k->tiles_row, p->tiles.flat ? k->tiles_block : NULL, false);
-	if (p->tiles.flat && k->tiles_sum != NULL &&
+	if (!p->tiles.whole) { // the walk goes on through small nodes
+		if (!done(b, ms_layout_nodes(b->f, p->ranks, b->memory, &p->nodes_byte, &p->nodes_word)) ||
+		    p->nodes_byte == NULL)
+			return;
+		p->walk_on = true;
+	}
+	set_kernel(p, MODEL_KERNEL_TILES, k->tiles_row, k->tiles_block, false);
+	if (p->tiles.whole && k->tiles_sum != NULL &&
 	    done(b, ms_layout_planes(b->f, &p->tiles.leaves, 1u << p->tiles.levels, b->memory, &p->planes)))
 		p->sum = k->tiles_sum;
 }
@@ -90,7 +101,8 @@ static void plan_nodes(struct planner *b)
 	if (!asked_for(b, MODEL_KERNEL_QUANTISED) || p->single != MODEL_KERNEL_WALK ||
 	    // Plain nodes of f32 are no larger than nodes of words, and need no ranks.
 	    (b->asked == MODEL_KERNEL_AUTO && !p->ranks->bytes && !b->f->wide && b->f->set_count == 0) ||
-	    !done(b, ms_layout_nodes(b->f, p->ranks, b->memory, &p->nodes_byte, &p->nodes_word)))
+	    (p->nodes_word == NULL &&
+	     !done(b, ms_layout_nodes(b->f, p->ranks, b->memory, &p->nodes_byte, &p->nodes_word))))
 		return;
 	p->words = p->nodes_word != NULL;
 	p->single = MODEL_KERNEL_QUANTISED;
@@ -107,6 +119,7 @@ static void plan_layouts(struct planner *b)
 	if (b->depth <= LAYOUT_TILE_LEVELS_MAX || b->asked == MODEL_KERNEL_TILES)
 		plan_tiles(b);
 	plan_bits(b);
+	plan_tiles(b);
 	plan_nodes(b);
 	if (b->p->batch == MODEL_KERNEL_WALK)
 		b->p->batch = b->p->single; // row by row
@@ -127,7 +140,8 @@ static const char *reason_of(const struct planner *b)
 		return "a small forest: ranking a row would cost more than walking it";
 	switch (p->single) {
 	case MODEL_KERNEL_TILES:
-		return p->tiles.flat ? "every tree is at most six levels deep" : "deep trees, as tiles of a few levels";
+		return p->tiles.whole ? "every tree is at most six levels deep"
+				      : "deep trees: the top six levels at once, then nodes of 4 bytes";
 	case MODEL_KERNEL_BITS:
 		return "trees of at most 64 leaves";
 	case MODEL_KERNEL_OBLIVIOUS:

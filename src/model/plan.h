@@ -42,19 +42,15 @@ struct node_word {
 	uint32_t child;
 };
 
-// Subtrees of `levels` levels as one vector of tests: test i has the children 2i and 2i + 1, the first is 1. The bits
-// of one comparison decide all of them at once; following the bits gives one of 2^levels exits.
+// The top of each tree, `levels` levels of it, as one vector of tests: test i has the children 2i and 2i + 1, the first
+// is 1. The bits of one comparison decide all of them at once; following the bits gives one of 2^levels exits. Exit e of
+// tree t has the number t * 2^levels + e. In deep trees it may be a split: then the walk goes on from there.
 struct plan_tiles {
-	uint32_t levels; // 4, 5 or 6; slots = 2^levels
-	bool flat;       // each tree is one tile: exit e of tree t is the leaf t * slots + e
-	const uint8_t *
-		tests; // by vector of 64 / slots tiles: 64 byte columns, then 64 cuts. Not flat: by tile, `slots` of each
-	const uint32_t
-		*exits; // not flat: by tile and exit: a tile, or PLAN_EXIT_LEAF | place of the leaf. Tile t is the
-			// top of tree t
-	struct plan_leaves leaves; // flat; not flat: numbers are places
+	uint32_t levels; // 4, 5 or 6
+	bool whole;      // every exit is a leaf
+	const uint8_t *tests; // by vector of 64 / 2^levels trees: 64 byte columns, then 64 cuts
+	struct plan_leaves leaves; // places of all exits; values only of whole trees
 };
-#define PLAN_EXIT_LEAF ((uint32_t)1 << 31)
 
 // Leaves as bits: each test that holds takes the leaves of its first subtree away; the lowest that stays is the exit.
 // Trees of at most 64 leaves. The leaf l of tree t has the number t * leaf_slots + l.
@@ -108,6 +104,7 @@ struct forest_plan {
 	plan_block_fn *block;                 // NULL: row by row
 	plan_sum_fn *sum;                     // NULL: the leaves of `block` are summed
 	bool by_row;                          // how `block` reads ranks
+	bool walk_on;                         // what row and block find are exits of tiles, to be walked on from
 	const struct forest_tree *trees;      // the forest's
 	const struct forest_kernels *kernels; // of the instruction set
 	const struct forest_ranks *ranks;     // NULL when both are MODEL_KERNEL_WALK

@@ -15,6 +15,9 @@ void ms_walk_block(const struct forest *f, size_t first, size_t count, const voi
 // The same for all trees of the block, on the plan's small nodes and a row of ranks.
 void ms_walk_ranks(const struct forest *f, size_t first, const void *ranks, uint32_t *places);
 
+// From the exits of tiles to the places of leaves: one row in `count` trees, or PLAN_ROWS rows, by column, in each of them.
+void ms_walk_on_row(const struct forest_plan *p, size_t count, const uint8_t *ranks, uint32_t *places);
+void ms_walk_on_block(const struct forest_plan *p, size_t count, const uint8_t *ranks, uint32_t *places);
 // One tree after the other for PLAN_ROWS rows of ranks; rows lie one after the other.
 plan_block_fn ms_walk_block_bytes, ms_walk_block_words;
 
