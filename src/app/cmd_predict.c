@@ -156,7 +156,7 @@ static enum ms_err finish_block(struct scoring *s, struct errinfo *info)
 	double *values;
 	if (s->block.rows == 0)
 		return MS_OK;
-	MS_TRY(ms_output_compute(s->served, &s->query, &s->block, &s->arena, info, &values));
+	MS_TRY(ms_output_compute(s->served, &s->query, NULL, &s->block, &s->arena, info, &values));
 	for (size_t row = 0; row < s->block.rows; row++) {
 		if (s->json)
 			write_json_row(s, s->ok[row], values + row * s->width);

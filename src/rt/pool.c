@@ -211,3 +211,8 @@ struct pool_stats ms_pool_stats(struct pool *pool)
 	pthread_mutex_unlock(&pool->lock);
 	return stats;
 }
+
+unsigned ms_pool_threads(const struct pool *pool)
+{
+	return pool->thread_count;
+}

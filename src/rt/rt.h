@@ -138,6 +138,13 @@ MS_MUST_USE enum ms_err ms_pool_submit(struct pool *pool, struct job *job, struc
 				       job_fn *done);
 // From any thread.
 struct pool_stats ms_pool_stats(struct pool *pool);
+unsigned ms_pool_threads(const struct pool *pool);
+
+// Calls part(context, 0) to part(context, count - 1), each once, here and on threads of the pool that are idle; returns when
+// all have returned. From any thread that may block, one of the pool too. What no other thread takes is done here, so this
+// neither fails nor waits for a place in the queue.
+typedef void pool_part_fn(void *context, size_t part);
+void ms_pool_share(struct pool *pool, size_t count, pool_part_fn *part, void *context);
 
 // A thread of its own, for what is neither loop nor pool (the writer of the log). `name` has at most 15 bytes.
 struct thread;

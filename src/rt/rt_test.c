@@ -507,6 +507,39 @@ TEST(pool_refuses_beyond_its_depth)
 	CHECK_INT(gate.done, 5);
 }
 
+struct shared_sum {
+	atomic_uint times[1000];
+	atomic_uint threads;
+	atomic_bool met; // a second thread came
+};
+
+static void add_part(void *context, size_t part)
+{
+	struct shared_sum *sum = context;
+	atomic_fetch_add(&sum->times[part], 1);
+	if (part == 0 && atomic_load(&sum->threads) > 1)
+		while (!atomic_load(&sum->met)) // until another thread has another part
+			sched_yield();
+	if (part == 1)
+		atomic_store(&sum->met, true);
+}
+
+// Each part once, whatever the pool does: no thread idle, one part, many, and parts that need two threads.
+TEST(pool_share_calls_each_part_once)
+{
+	static struct shared_sum sum;
+	struct pool *pool = new_pool(3, 10);
+	for (unsigned round = 0; round < 200; round++)
+		for (size_t count = 0; count < 40; count += 1 + count / 3) {
+			memset(&sum, 0, sizeof(sum));
+			atomic_store(&sum.threads, round == 0 && count == 2 ? 2 : 1); // the pool is idle yet
+			ms_pool_share(pool, count, add_part, &sum);
+			for (size_t i = 0; i < MS_ARRAY_LEN(sum.times); i++)
+				REQUIRE(atomic_load(&sum.times[i]) == (i < count));
+		}
+	ms_pool_free(pool); // helpers that came too late end here
+}
+
 TEST(pool_runs_in_the_order_of_submission)
 {
 	struct gate gate = GATE;

@@ -49,7 +49,7 @@ static void run_one(struct offload *o, struct slice text, struct json_writer *w)
 	struct json_writer saved = *w;
 	ms_json_begin_object(w);
 	if (err == MS_OK)
-		err = ms_predict_write(&item, o->x->arena, &info, w, &sample);
+		err = ms_predict_write(&item, ms_offload_pool(o), o->x->arena, &info, w, &sample);
 	if (err != MS_OK) {
 		o->x->body->n = before; // nothing of a failed batch but its error is shown
 		*w = saved;

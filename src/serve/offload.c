@@ -22,6 +22,11 @@ const struct snapshot *ms_offload_snapshot(const struct offload *o)
 	return o->snapshot != NULL ? o->snapshot : ms_registry_snapshot(o->serve->options.registry, o->x->loop);
 }
 
+struct pool *ms_offload_pool(const struct offload *o)
+{
+	return o->away ? o->serve->pool : NULL;
+}
+
 void ms_offload_here(struct offload *o)
 {
 	o->run(o);

@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // Computing and writing predictions.
+#include "rt/rt.h"
 #include "serve/serve.h"
+
+#define PART_NS 250000 // waking a thread costs some 50 µs
+#define PART_ROWS 64
 
 enum ms_err ms_output_check(const struct served_model *served, const struct model_query *query, struct errinfo *info)
 {
@@ -27,23 +31,58 @@ enum ms_err ms_output_check(const struct served_model *served, const struct mode
 	return err;
 }
 
-enum ms_err ms_output_compute(const struct served_model *served, const struct model_query *query,
+// Rows divided among threads: each part has its own scratch memory.
+struct shared_rows {
+	const struct model *model;
+	const struct model_query *query;
+	const struct feature_matrix *matrix;
+	double *values;
+	char *scratch;
+	size_t scratch_bytes; // of a part
+	size_t rows;          // of a part, but the last
+};
+
+static void predict_part(void *context, size_t part)
+{
+	struct shared_rows *s = context;
+	const size_t first = part * s->rows, n = MS_MIN(s->rows, s->matrix->rows - first);
+	ms_model_predict(s->model, s->query, s->matrix->values + first * s->matrix->columns, n,
+			 s->scratch + part * s->scratch_bytes,
+			 s->values + first * ms_model_output_width(s->model, s->query->output));
+}
+
+// Enough parts for all threads, of at least PART_NS and PART_ROWS each; 1: not worth it.
+static size_t part_count(const struct shared_rows *s, struct pool *pool)
+{
+	if (pool == NULL)
+		return 1;
+	uint64_t row_ns = MS_MAX(ms_model_row_ns(s->model, s->query->output), 1);
+	size_t rows = MS_MAX(PART_NS / row_ns, PART_ROWS);
+	return MS_MAX(MS_MIN(s->matrix->rows / rows, (size_t)ms_pool_threads(pool)), 1);
+}
+
+enum ms_err ms_output_compute(const struct served_model *served, const struct model_query *query, struct pool *pool,
 			      const struct feature_matrix *matrix, struct arena *arena, struct errinfo *info,
 			      double **ret_values)
 {
-	const enum model_output output = query->output;
 	MS_TRY(ms_output_check(served, query, info));
-	size_t width = ms_model_output_width(served->model, output), count;
-	void *scratch = ms_arena_alloc(arena, ms_model_scratch_size_for(served->model, output));
-	double *values = NULL;
+	struct shared_rows s = {.model = served->model, .query = query, .matrix = matrix};
+	size_t width = ms_model_output_width(served->model, query->output), count, parts = part_count(&s, pool);
+	s.scratch_bytes = (ms_model_scratch_size_for(served->model, query->output) + 63) & ~(size_t)63;
+	s.rows = (matrix->rows + parts - 1) / parts;
+	if (!MS_MUL_OVERFLOWS(s.scratch_bytes, parts, &count))
+		s.scratch = ms_arena_alloc(arena, count);
 	if (!MS_MUL_OVERFLOWS(matrix->rows, width * sizeof(double), &count))
-		values = ms_arena_alloc(arena, count);
-	if (scratch == NULL || values == NULL)
+		s.values = ms_arena_alloc(arena, count);
+	if (s.scratch == NULL || s.values == NULL)
 		return ms_fail(info, MS_ERR_LIMIT,
 			       "the output of %zu rows × %zu values does not fit into the memory of one request",
 			       matrix->rows, width);
-	ms_model_predict(served->model, query, matrix->values, matrix->rows, scratch, values);
-	*ret_values = values;
+	if (parts == 1)
+		predict_part(&s, 0);
+	else
+		ms_pool_share(pool, (matrix->rows + s.rows - 1) / s.rows, predict_part, &s);
+	*ret_values = s.values;
 	return MS_OK;
 }
 

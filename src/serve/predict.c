@@ -186,12 +186,12 @@ enum ms_err ms_predict_read(struct json_reader *r, const struct snapshot *snapsh
 	return ms_json_finish(&features);
 }
 
-enum ms_err ms_predict_write(const struct predict_item *item, struct arena *arena, struct errinfo *info,
+enum ms_err ms_predict_write(const struct predict_item *item, struct pool *pool, struct arena *arena, struct errinfo *info,
 			     struct json_writer *w, struct model_sample *sample)
 {
 	double *values;
 	int64_t start = ms_clock_mono_ns();
-	MS_TRY(ms_output_compute(item->served, &item->query, &item->matrix, arena, info, &values));
+	MS_TRY(ms_output_compute(item->served, &item->query, pool, &item->matrix, arena, info, &values));
 	int64_t computed = ms_clock_mono_ns();
 	size_t width = ms_model_output_width(item->served->model, item->query.output);
 	ms_json_key_lit(w, "predictions");
@@ -247,7 +247,7 @@ static void run_predict(struct offload *o)
 		return;
 	ms_json_writer_init(&w, o->x->body);
 	ms_json_begin_object(&w);
-	o->err = ms_predict_write(&s->item, o->x->arena, &o->info, &w, &s->sample);
+	o->err = ms_predict_write(&s->item, ms_offload_pool(o), o->x->arena, &o->info, &w, &s->sample);
 	if (o->err != MS_OK)
 		return;
 	ms_json_key_lit(&w, "timestamp");

@@ -35,6 +35,8 @@ struct offload {
 };
 void ms_offload_init(struct offload *o, struct exchange *x, struct serve *serve, offload_fn *run, offload_fn *finish);
 const struct snapshot *ms_offload_snapshot(const struct offload *o);
+// The pool whose idle threads may share the work; NULL on the loop thread.
+struct pool *ms_offload_pool(const struct offload *o);
 // Runs here and now, or on the pool; a full pool answers 503.
 void ms_offload_here(struct offload *o);
 void ms_offload_away(struct offload *o);
@@ -95,7 +97,7 @@ struct predict_item {
 MS_MUST_USE enum ms_err ms_predict_read(struct json_reader *r, const struct snapshot *snapshot, size_t max_rows,
 					struct arena *arena, struct errinfo *info, struct predict_item *item);
 // Writes "predictions", "model", "model_version" into the open object; fills the sample's times.
-MS_MUST_USE enum ms_err ms_predict_write(const struct predict_item *item, struct arena *arena, struct errinfo *info,
+MS_MUST_USE enum ms_err ms_predict_write(const struct predict_item *item, struct pool *pool, struct arena *arena, struct errinfo *info,
 					 struct json_writer *w, struct model_sample *sample);
 
 #endif

@@ -57,8 +57,10 @@ MS_MUST_USE enum ms_err ms_features_from_text(const struct served_model *served,
 // MS_ERR_MODEL_OUTPUT with the outputs that the model has, when it lacks this one, or what else of the query does not fit.
 MS_MUST_USE enum ms_err ms_output_check(const struct served_model *served, const struct model_query *query,
 					struct errinfo *info);
-// Predicts all rows; the values are in the arena, ms_model_output_width() per row.
+// Predicts all rows; the values are in the arena, ms_model_output_width() per row. With a pool (from a thread that may block)
+// many rows are divided among its idle threads.
 MS_MUST_USE enum ms_err ms_output_compute(const struct served_model *served, const struct model_query *query,
+					  struct pool *pool,
 					  const struct feature_matrix *matrix, struct arena *arena,
 					  struct errinfo *info, double **ret_values);
 // The names of the inputs, in the order of the contributions.
