@@ -70,8 +70,10 @@ static void prepare_f32(const struct forest *f, const double *row, const double 
 	size_t at = 1;
 	v[0] = NAN;
 	for (int form = 0; form < FOREST_FORM_COUNT; form++)
-		for (; at < f->form_end[form]; at++)
-			v[at] = (float)form_value(source_value(f, row, computed, f->column_source[at]), form);
+		for (; at < f->form_end[form]; at++) {
+			float x = (float)source_value(f, row, computed, f->column_source[at]);
+			v[at] = (float)form_value((double)x, form); // exact: what is zero is asked of the rounded value
+		}
 }
 
 static void prepare_f64(const struct forest *f, const double *row, const double *computed, double *v)
@@ -81,8 +83,8 @@ static void prepare_f64(const struct forest *f, const double *row, const double 
 	v[0] = NAN;
 	for (int form = 0; form < FOREST_FORM_COUNT; form++)
 		for (; at < f->form_end[form]; at++) {
-			double x = form_value(source_value(f, row, computed, f->column_source[at]), form);
-			v[at] = single ? (double)(float)x : x;
+			double x = source_value(f, row, computed, f->column_source[at]);
+			v[at] = form_value(single ? (double)(float)x : x, form);
 		}
 }
 
