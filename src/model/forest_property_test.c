@@ -14,7 +14,7 @@
 
 #define ROWS 141 // two blocks and a rest that is a block too
 #define BLOCK_GROUPS_MAX 64
-#define CELLS_MAX ((size_t)1 << 20) // of leaves of all trees for all rows
+#define CELLS_MAX ((size_t)1 << 17) // of leaves of all trees for all rows
 #define REPORTS_MAX 10
 
 // What was exercised, in words.
@@ -645,7 +645,7 @@ TEST(forest_property)
 	check_widths(seen);
 	check_cuts(seen);
 	check_large(seen);
-	check_random(seen, ms_test_rounds(200));
+	check_random(seen, ms_test_rounds(100));
 	expect_all(seen);
 	free(seen);
 }
