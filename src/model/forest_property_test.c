@@ -496,7 +496,7 @@ static void check_large(struct seen *seen)
 		 .groups = 2,
 		 .ends = true},
 		{.tree = DRAW_LEAF_WISE,
-		 .trees = 300,
+		 .trees = 60,
 		 .depth = 50,
 		 .leaves = 100,
 		 .features = 5000,
@@ -525,7 +525,7 @@ static void check_large(struct seen *seen)
 		 .groups = 1,
 		 .zero_missing = 20},
 		{.tree = DRAW_BALANCED,
-		 .trees = 2,
+		 .trees = 1,
 		 .depth = 17,
 		 .features = 7,
 		 .cuts = 30,
@@ -619,6 +619,8 @@ static void draw_shape(struct rand *r, struct draw_shape *s)
 	s->linear = !s->single && !s->vector && s->tree != DRAW_OBLIVIOUS && ms_rand_below(r, 5) == 0;
 	if (s->tree == DRAW_LEAF_WISE || s->tree == DRAW_CHAIN || s->tree == DRAW_MIXED)
 		s->depth = PICK(r, 2, 4, 5, 6, 6, 7, 10, 20, 40, 60);
+	if (s->tree == DRAW_BALANCED && s->depth > 6)
+		s->trees = MS_MIN(s->trees, 65); // some thousand nodes are enough
 	if (s->tree == DRAW_OBLIVIOUS)
 		s->depth = PICK(r, 0, 1, 3, 4, 5, 6, 6, 7, 8, 9, 10);
 	if (s->tree != DRAW_OBLIVIOUS && ms_rand_below(r, 3) == 0) {
