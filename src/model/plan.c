@@ -117,13 +117,13 @@ static bool is_small(const struct forest *f)
 	return f->node_count < 2 * QUANTISE_SPLITS_PER_COLUMN * f->column_count;
 }
 
-static const char *reason_of(const struct planner *b)
+static const char *reason_of(const struct planner *b, bool small)
 {
 	const struct forest_plan *p = b->p;
 	if (b->asked != MODEL_KERNEL_AUTO)
 		return p->single == b->asked || p->batch == b->asked ? "asked for"
 								     : "the one asked for cannot take this model here";
-	if (p->ranks == NULL)
+	if (small)
 		return "a small forest: ranking a row would cost more than walking it";
 	switch (p->single) {
 	case MODEL_KERNEL_TILES:
@@ -150,23 +150,29 @@ const struct forest_plan *ms_plan_build(const struct forest *f, enum model_kerne
 		return NULL;
 	*p = (struct forest_plan){.single = MODEL_KERNEL_WALK,
 				  .batch = MODEL_KERNEL_WALK,
-				  .trees = f->trees, .tree_count = f->tree_count,
+				  .trees = f->trees,
+				  .tree_count = f->tree_count,
 				  .kernels = ms_kernels_choose(isa)};
 	struct planner b = {.f = f, .asked = kernel, .memory = memory, .scratch = scratch, .p = p};
 	for (size_t i = 0; i < f->tree_count; i++)
 		b.depth = MS_MAX(b.depth, f->trees[i].depth);
-	if (kernel != MODEL_KERNEL_WALK && !(kernel == MODEL_KERNEL_AUTO && is_small(f))) {
+	const bool small = kernel == MODEL_KERNEL_AUTO && is_small(f);
+	const struct arena_mark before = ms_arena_mark(memory);
+	if (kernel != MODEL_KERNEL_WALK && !small) {
 		p->ranks = ms_ranks_build(f, memory, scratch);
 		if (p->ranks == NULL)
 			return NULL;
 		plan_layouts(&b);
 		if (b.failed)
 			return NULL;
-		size_t row = p->words ? p->ranks->word_count * sizeof(uint16_t) : p->ranks->byte_count;
-		p->rank_stride = MS_MAX((row + 63) / 64 * 64, 64);
-		if (p->single == MODEL_KERNEL_WALK && p->batch == MODEL_KERNEL_WALK)
-			p->rank_stride = 0;
 	}
-	p->reason = reason_of(&b);
+	p->reason = reason_of(&b, small);
+	if (p->single == MODEL_KERNEL_WALK && p->batch == MODEL_KERNEL_WALK) {
+		ms_arena_rewind(memory, before); // no layout took the forest: nothing reads its ranks
+		p->ranks = NULL;
+		return p;
+	}
+	size_t row = p->words ? p->ranks->word_count * sizeof(uint16_t) : p->ranks->byte_count;
+	p->rank_stride = MS_MAX((row + 63) / 64 * 64, 64);
 	return p;
 }

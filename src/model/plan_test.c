@@ -84,7 +84,7 @@ static void check_whole(const struct forest *f, enum model_kernel asked)
 	const struct forest_plan *p = f->plan;
 	const bool walk = p->single == WALK && p->batch == WALK;
 	CHECK(!walk || (p->rank_stride == 0 && p->row == NULL && p->block == NULL && p->sum == NULL));
-	CHECK(walk || p->ranks != NULL);
+	CHECK(walk == (p->ranks == NULL));
 	CHECK(p->rank_stride % 64 == 0);
 	CHECK(p->sum == NULL || p->block != NULL);
 	CHECK(p->nodes_byte == NULL || p->nodes_word == NULL);
