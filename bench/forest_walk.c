@@ -23,6 +23,11 @@ struct shape {
 };
 
 static const struct shape SHAPES[] = {
+	{"f32 10 trees depth 6", 10, 64, true, true, 0},
+	{"f32 30 trees depth 6", 30, 64, true, true, 0},
+	{"f64 10 trees 31 leaves", 10, 31, false, false, 0},
+	{"f64 30 trees 31 leaves", 30, 31, false, false, 0},
+	{"f64 500 trees 63 leaves", 500, 63, false, false, 0},
 	{"f32 100 trees depth 6", 100, 64, true, true, 0},
 	{"f32 500 trees depth 6", 500, 64, true, true, 0},
 	{"f32 1000 trees depth 8", 1000, 256, true, true, 0},

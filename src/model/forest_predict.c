@@ -152,7 +152,7 @@ static void find_leaves(const struct forest *f, const struct chunk *c, size_t ro
 	const uint8_t *ranks = row_ranks(c, row);
 	if (p->row != NULL) {
 		p->row(p, first, count, ranks, c->leaves);
-		if (p->walk_on)
+		if (p->single == MODEL_KERNEL_TILES && !p->tiles.whole)
 			ms_walk_on_row(p, count, ranks, c->leaves);
 	} else if (p->single == MODEL_KERNEL_QUANTISED)
 		ms_walk_ranks(f, first, ranks, c->leaves);
@@ -402,7 +402,7 @@ static void raw_until_decided(const struct forest *f, const struct forest_part *
 static void find_block(const struct forest *f, const struct chunk *c, size_t first, size_t count)
 {
 	f->plan->block(f->plan, first, count, c->ranks, c->block_leaves);
-	if (f->plan->walk_on)
+	if (f->plan->batch == MODEL_KERNEL_TILES && !f->plan->tiles.whole)
 		ms_walk_on_block(f->plan, count, c->ranks, c->block_leaves);
 }
 

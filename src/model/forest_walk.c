@@ -70,8 +70,10 @@ static void prepare_f32(const struct forest *f, const double *row, const double 
 	size_t at = 1;
 	v[0] = NAN;
 	for (int form = 0; form < FOREST_FORM_COUNT; form++)
-		for (; at < f->form_end[form]; at++)
-			v[at] = (float)form_value(source_value(f, row, computed, f->column_source[at]), form);
+		for (; at < f->form_end[form]; at++) {
+			float x = (float)source_value(f, row, computed, f->column_source[at]);
+			v[at] = (float)form_value((double)x, form); // exact: what is zero is asked of the rounded value
+		}
 }
 
 static void prepare_f64(const struct forest *f, const double *row, const double *computed, double *v)
@@ -81,8 +83,8 @@ static void prepare_f64(const struct forest *f, const double *row, const double 
 	v[0] = NAN;
 	for (int form = 0; form < FOREST_FORM_COUNT; form++)
 		for (; at < f->form_end[form]; at++) {
-			double x = form_value(source_value(f, row, computed, f->column_source[at]), form);
-			v[at] = single ? (double)(float)x : x;
+			double x = source_value(f, row, computed, f->column_source[at]);
+			v[at] = form_value(single ? (double)(float)x : x, form);
 		}
 }
 
@@ -203,28 +205,28 @@ void ms_walk_block_words(const struct forest_plan *p, size_t first, size_t count
 
 // Walks on from places that are splits: those that have not ended, two levels a round. `v` of item i is row[i % rows]'s
 // value of a column.
-#define WALK_ON(count, VALUE)                                                          \
-	do {                                                                           \
-		const struct node_byte *nodes = p->nodes_byte;                         \
-		uint16_t open[WALK_ON_MAX];                                            \
-		size_t left = 0;                                                       \
-		for (size_t i = 0; i < (count); i++) {                                 \
-			open[left] = (uint16_t)i;                                      \
-			left += nodes[places[i]].child != 0;                           \
-		}                                                                      \
-		while (left > 0) {                                                     \
-			size_t still = 0;                                              \
-			for (size_t k = 0; k < left; k++) {                            \
-				const uint16_t i = open[k];                            \
-				const struct node_byte *n = nodes + places[i];         \
-				n = n + n->child + (VALUE(n->column, i) < n->cut);     \
-				n = n + n->child + (VALUE(n->column, i) < n->cut);     \
-				places[i] = (uint32_t)(n - nodes);                     \
-				open[still] = i;                                       \
-				still += n->child != 0;                                \
-			}                                                              \
-			left = still;                                                  \
-		}                                                                      \
+#define WALK_ON(count, VALUE)                                                      \
+	do {                                                                       \
+		const struct node_byte *nodes = p->nodes_byte;                     \
+		uint16_t open[WALK_ON_MAX];                                        \
+		size_t left = 0;                                                   \
+		for (size_t i = 0; i < (count); i++) {                             \
+			open[left] = (uint16_t)i;                                  \
+			left += nodes[places[i]].child != 0;                       \
+		}                                                                  \
+		while (left > 0) {                                                 \
+			size_t still = 0;                                          \
+			for (size_t k = 0; k < left; k++) {                        \
+				const uint16_t i = open[k];                        \
+				const struct node_byte *n = nodes + places[i];     \
+				n = n + n->child + (VALUE(n->column, i) < n->cut); \
+				n = n + n->child + (VALUE(n->column, i) < n->cut); \
+				places[i] = (uint32_t)(n - nodes);                 \
+				open[still] = i;                                   \
+				still += n->child != 0;                            \
+			}                                                          \
+			left = still;                                              \
+		}                                                                  \
 	} while (0)
 #define WALK_ON_MAX (FOREST_BLOCK > PLAN_ROWS ? FOREST_BLOCK : PLAN_ROWS)
 

@@ -148,7 +148,7 @@ static void follow(uint32_t levels, size_t first_tree, size_t vectors, const uin
 }
 
 static inline __attribute__((always_inline)) void tiles(const struct forest_plan *p, int parts, size_t first,
-							     size_t count, const uint8_t *ranks, uint32_t *leaves)
+							size_t count, const uint8_t *ranks, uint32_t *leaves)
 {
 	const struct plan_tiles *t = &p->tiles;
 	const struct row row = load_row(ranks, parts);

@@ -6,7 +6,7 @@
 #include "model/walk.h"
 
 // Ranking a row costs a few ns a column: not worth it for a forest that is walked in less. Found with bench/forest.
-#define QUANTISE_SPLITS_PER_COLUMN 6
+#define QUANTISE_SPLITS_PER_COLUMN 50
 // Deep trees: beyond the second cache the walk from the exits of tiles on waits for memory more often than one from the root.
 #define WALK_ON_BYTES_MAX ((size_t)1 << 20)
 
@@ -58,24 +58,28 @@ static void plan_oblivious(struct planner *b)
 		p->sum = k->oblivious_sum;
 }
 
+// Small nodes for the walk that goes on from the exits of tiles. Words do not go with tiles, which read bytes.
+static bool has_byte_nodes(struct planner *b)
+{
+	struct forest_plan *p = b->p;
+	return p->nodes_byte != NULL ||
+	       (done(b, ms_layout_nodes(b->f, p->ranks, b->memory, &p->nodes_byte, &p->nodes_word)) &&
+		p->nodes_byte != NULL);
+}
+
 static void plan_tiles(struct planner *b)
 {
 	struct forest_plan *p = b->p;
 	const struct forest_kernels *k = p->kernels;
-	const bool far = b->depth > LAYOUT_TILE_LEVELS_MAX &&
-			 b->f->node_count * sizeof(struct node_byte) > WALK_ON_BYTES_MAX;
-	if (!asked_for(b, MODEL_KERNEL_TILES) || (far && b->asked == MODEL_KERNEL_AUTO) ||
-	    p->single != MODEL_KERNEL_WALK || k->tiles_row == NULL ||
-	    !done(b, ms_layout_tiles(b->f, p->ranks, b->memory, &p->tiles)))
+	const bool row = k->tiles_row != NULL && p->single == MODEL_KERNEL_WALK;
+	const bool block = k->tiles_block != NULL && p->batch == MODEL_KERNEL_WALK;
+	const bool far =
+		b->depth > LAYOUT_TILE_LEVELS_MAX && b->f->node_count * sizeof(struct node_byte) > WALK_ON_BYTES_MAX;
+	if (!asked_for(b, MODEL_KERNEL_TILES) || (far && b->asked == MODEL_KERNEL_AUTO) || (!row && !block) ||
+	    !done(b, ms_layout_tiles(b->f, p->ranks, b->memory, &p->tiles)) || (!p->tiles.whole && !has_byte_nodes(b)))
 		return;
-	if (!p->tiles.whole) { // the walk goes on through small nodes
-		if (!done(b, ms_layout_nodes(b->f, p->ranks, b->memory, &p->nodes_byte, &p->nodes_word)) ||
-		    p->nodes_byte == NULL)
-			return;
-		p->walk_on = true;
-	}
-	set_kernel(p, MODEL_KERNEL_TILES, k->tiles_row, k->tiles_block, false);
-	if (p->tiles.whole && k->tiles_sum != NULL &&
+	set_kernel(p, MODEL_KERNEL_TILES, row ? k->tiles_row : NULL, block ? k->tiles_block : NULL, false);
+	if (block && p->tiles.whole && k->tiles_sum != NULL &&
 	    done(b, ms_layout_planes(b->f, &p->tiles.leaves, 1u << p->tiles.levels, b->memory, &p->planes)))
 		p->sum = k->tiles_sum;
 }
@@ -84,8 +88,10 @@ static void plan_bits(struct planner *b)
 {
 	struct forest_plan *p = b->p;
 	const struct forest_kernels *k = p->kernels;
-	bool row = k->bits_row != NULL && p->single == MODEL_KERNEL_WALK;
-	bool block = k->bits_block != NULL && p->batch == MODEL_KERNEL_WALK;
+	// Twice the bits are twice the memory: for one row, tiles and a walk on from them are faster then.
+	const bool few = b->leaves <= 32 || b->asked == MODEL_KERNEL_BITS || k->tiles_row == NULL;
+	const bool row = few && k->bits_row != NULL && p->single == MODEL_KERNEL_WALK;
+	const bool block = k->bits_block != NULL && p->batch == MODEL_KERNEL_WALK;
 	if (!asked_for(b, MODEL_KERNEL_BITS) || (!row && !block) ||
 	    !done(b, ms_layout_bits(b->f, p->ranks, row, block, b->memory, &p->bits)))
 		return;
@@ -116,11 +122,13 @@ static void plan_layouts(struct planner *b)
 		plan_oblivious(b);
 		return;
 	}
-	if (b->depth <= LAYOUT_TILE_LEVELS_MAX || b->asked == MODEL_KERNEL_TILES)
+	if (b->depth <= LAYOUT_TILE_LEVELS_MAX)
 		plan_tiles(b);
 	plan_bits(b);
 	plan_tiles(b);
 	plan_nodes(b);
+	if (!b->p->words)
+		b->p->nodes_word = NULL; // made for tiles in vain
 	if (b->p->batch == MODEL_KERNEL_WALK)
 		b->p->batch = b->p->single; // row by row
 }
@@ -130,13 +138,13 @@ static bool is_small(const struct forest *f)
 	return f->node_count < 2 * QUANTISE_SPLITS_PER_COLUMN * f->column_count;
 }
 
-static const char *reason_of(const struct planner *b)
+static const char *reason_of(const struct planner *b, bool small)
 {
 	const struct forest_plan *p = b->p;
 	if (b->asked != MODEL_KERNEL_AUTO)
 		return p->single == b->asked || p->batch == b->asked ? "asked for"
 								     : "the one asked for cannot take this model here";
-	if (p->ranks == NULL)
+	if (small)
 		return "a small forest: ranking a row would cost more than walking it";
 	switch (p->single) {
 	case MODEL_KERNEL_TILES:
@@ -165,23 +173,29 @@ const struct forest_plan *ms_plan_build(const struct forest *f, enum model_kerne
 	*p = (struct forest_plan){.single = MODEL_KERNEL_WALK,
 				  .batch = MODEL_KERNEL_WALK,
 				  .trees = f->trees,
-
 				  .kernels = ms_kernels_choose(isa)};
 	struct planner b = {.f = f, .asked = kernel, .memory = memory, .scratch = scratch, .p = p};
 	for (size_t i = 0; i < f->tree_count; i++)
 		b.depth = MS_MAX(b.depth, f->trees[i].depth);
-	if (kernel != MODEL_KERNEL_WALK && !(kernel == MODEL_KERNEL_AUTO && is_small(f))) {
+	for (size_t i = 0; i < f->tree_count && !f->oblivious; i++)
+		b.leaves = MS_MAX(b.leaves, (f->trees[i].node_count + 1) / 2);
+	const bool small = kernel == MODEL_KERNEL_AUTO && is_small(f);
+	const struct arena_mark before = ms_arena_mark(memory);
+	if (kernel != MODEL_KERNEL_WALK && !small) {
 		p->ranks = ms_ranks_build(f, memory, scratch);
 		if (p->ranks == NULL)
 			return NULL;
 		plan_layouts(&b);
 		if (b.failed)
 			return NULL;
-		size_t row = p->words ? p->ranks->word_count * sizeof(uint16_t) : p->ranks->byte_count;
-		p->rank_stride = MS_MAX((row + 63) / 64 * 64, 64);
-		if (p->single == MODEL_KERNEL_WALK && p->batch == MODEL_KERNEL_WALK)
-			p->rank_stride = 0;
 	}
-	p->reason = reason_of(&b);
+	p->reason = reason_of(&b, small);
+	if (p->single == MODEL_KERNEL_WALK && p->batch == MODEL_KERNEL_WALK) {
+		ms_arena_rewind(memory, before); // no layout took the forest: nothing reads its ranks
+		p->ranks = NULL;
+		return p;
+	}
+	size_t row = p->words ? p->ranks->word_count * sizeof(uint16_t) : p->ranks->byte_count;
+	p->rank_stride = MS_MAX((row + 63) / 64 * 64, 64);
 	return p;
 }

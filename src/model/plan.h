@@ -46,9 +46,9 @@ struct node_word {
 // is 1. The bits of one comparison decide all of them at once; following the bits gives one of 2^levels exits. Exit e of
 // tree t has the number t * 2^levels + e. In deep trees it may be a split: then the walk goes on from there.
 struct plan_tiles {
-	uint32_t levels; // 4, 5 or 6
-	bool whole;      // every exit is a leaf
-	const uint8_t *tests; // by vector of 64 / 2^levels trees: 64 byte columns, then 64 cuts
+	uint32_t levels;           // 4, 5 or 6
+	bool whole;                // every exit is a leaf
+	const uint8_t *tests;      // by vector of 64 / 2^levels trees: 64 byte columns, then 64 cuts
 	struct plan_leaves leaves; // places of all exits; values only of whole trees
 };
 
@@ -104,7 +104,6 @@ struct forest_plan {
 	plan_block_fn *block;                 // NULL: row by row
 	plan_sum_fn *sum;                     // NULL: the leaves of `block` are summed
 	bool by_row;                          // how `block` reads ranks
-	bool walk_on;                         // what row and block find are exits of tiles, to be walked on from
 	const struct forest_tree *trees;      // the forest's
 	const struct forest_kernels *kernels; // of the instruction set
 	const struct forest_ranks *ranks;     // NULL when both are MODEL_KERNEL_WALK

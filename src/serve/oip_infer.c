@@ -483,8 +483,8 @@ static enum ms_err compute(struct infer_state *s, struct errinfo *info)
 		s->outputs[s->output_count++] = (struct wanted_output){.name = MS_SLICE_LIT("predictions")};
 	for (size_t i = 0; i < s->output_count; i++) {
 		struct wanted_output *out = &s->outputs[i];
-		MS_TRY(ms_output_compute(s->served, &MS_MODEL_QUERY(out->output), ms_offload_pool(&s->offload), &s->matrix, arena, info,
-					 &out->values));
+		MS_TRY(ms_output_compute(s->served, &MS_MODEL_QUERY(out->output), ms_offload_pool(&s->offload),
+					 &s->matrix, arena, info, &out->values));
 		out->width = ms_model_output_width(s->served->model, out->output);
 		out->type = output_type(s->served, out->output);
 		if (out->binary == BINARY_UNSAID)

@@ -186,8 +186,8 @@ enum ms_err ms_predict_read(struct json_reader *r, const struct snapshot *snapsh
 	return ms_json_finish(&features);
 }
 
-enum ms_err ms_predict_write(const struct predict_item *item, struct pool *pool, struct arena *arena, struct errinfo *info,
-			     struct json_writer *w, struct model_sample *sample)
+enum ms_err ms_predict_write(const struct predict_item *item, struct pool *pool, struct arena *arena,
+			     struct errinfo *info, struct json_writer *w, struct model_sample *sample)
 {
 	double *values;
 	int64_t start = ms_clock_mono_ns();

@@ -97,7 +97,7 @@ struct predict_item {
 MS_MUST_USE enum ms_err ms_predict_read(struct json_reader *r, const struct snapshot *snapshot, size_t max_rows,
 					struct arena *arena, struct errinfo *info, struct predict_item *item);
 // Writes "predictions", "model", "model_version" into the open object; fills the sample's times.
-MS_MUST_USE enum ms_err ms_predict_write(const struct predict_item *item, struct pool *pool, struct arena *arena, struct errinfo *info,
-					 struct json_writer *w, struct model_sample *sample);
+MS_MUST_USE enum ms_err ms_predict_write(const struct predict_item *item, struct pool *pool, struct arena *arena,
+					 struct errinfo *info, struct json_writer *w, struct model_sample *sample);
 
 #endif

@@ -60,8 +60,7 @@ MS_MUST_USE enum ms_err ms_output_check(const struct served_model *served, const
 // Predicts all rows; the values are in the arena, ms_model_output_width() per row. With a pool (from a thread that may block)
 // many rows are divided among its idle threads.
 MS_MUST_USE enum ms_err ms_output_compute(const struct served_model *served, const struct model_query *query,
-					  struct pool *pool,
-					  const struct feature_matrix *matrix, struct arena *arena,
+					  struct pool *pool, const struct feature_matrix *matrix, struct arena *arena,
 					  struct errinfo *info, double **ret_values);
 // The names of the inputs, in the order of the contributions.
 void ms_output_write_features(struct json_writer *w, const struct served_model *served);
