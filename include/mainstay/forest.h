@@ -51,7 +51,11 @@ enum mainstay_forest_output {
 	MAINSTAY_FOREST_OUTPUT_RAW = 1,         // scores before any transform
 	MAINSTAY_FOREST_OUTPUT_PROBABILITY = 2, // one number a class (binary: 2); classifiers only
 	MAINSTAY_FOREST_OUTPUT_LABEL = 3,       // index of the class; classifiers only
-	MAINSTAY_FOREST_OUTPUT_LEAF = 4         // number of the leaf in each tree; forests only
+	MAINSTAY_FOREST_OUTPUT_LEAF = 4,        // number of the leaf in each tree; forests only
+	// What each feature adds to the raw score, by TreeSHAP: for each raw score a number per feature, then the base
+	// value. Not every model has it.
+	MAINSTAY_FOREST_OUTPUT_CONTRIBUTIONS = 5,
+	MAINSTAY_FOREST_OUTPUT_TREE = 6 // what each tree adds to the raw score
 };
 
 struct mainstay_forest;
@@ -145,7 +149,7 @@ MAINSTAY_FOREST_API enum mainstay_forest_status mainstay_forest_get_category(con
 MAINSTAY_FOREST_API enum mainstay_forest_status mainstay_forest_get_label(const struct mainstay_forest *forest,
 									  size_t class_index,
 									  struct mainstay_forest_text *ret_text);
-// "default", "raw", "probability", "label", "leaf".
+// "default", "raw", "probability", "label", "leaf", "contributions", "tree".
 MAINSTAY_FOREST_API enum mainstay_forest_status mainstay_forest_find_output(const char *name,
 									    enum mainstay_forest_output *ret_output);
 // Numbers per row of that output; 0 when the model has no such output.

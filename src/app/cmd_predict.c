@@ -371,8 +371,10 @@ static enum cli_exit run_predict(struct cli *cli)
 			cli,
 			"--model is missing: a name of the store, or the path of a model file such as ./model.txt");
 	if (name != NULL && !ms_model_output_parse(ms_slice_cstr(name), &output))
-		return ms_cli_usage(cli, "--output must be default, raw, probability, label or leaf, not \"%.64s\"",
-				    name);
+		return ms_cli_usage(
+			cli,
+			"--output must be default, raw, probability, label, leaf, contributions or tree, not \"%.64s\"",
+			name);
 	if (format != NULL && strcmp(format, "csv") != 0 && strcmp(format, "jsonl") != 0)
 		return ms_cli_usage(cli, "--format must be csv or jsonl, not \"%.64s\"", format);
 	enum cli_exit status = ms_cli_load_config(cli, &config);
@@ -393,7 +395,7 @@ static enum cli_exit run_predict(struct cli *cli)
 static const struct cli_option options[] = {
 	{.name = "model", .value = "MODEL", .help = "Name in the store, or path of a model file (with a '/')"},
 	{.name = "version", .value = "VERSION", .help = "Version or alias; default the newest"},
-	{.name = "output", .value = "OUTPUT", .help = "default, raw, probability, label or leaf"},
+	{.name = "output", .value = "OUTPUT", .help = "default, raw, probability, label, leaf, contributions or tree"},
 	{.name = "format", .value = "FORMAT", .help = "csv or jsonl; default by the file's name or content"},
 	{.name = "ignore-extra", .help = "Leave out CSV columns that the model does not know"},
 };

@@ -27,7 +27,9 @@ _Static_assert((int)MAINSTAY_FOREST_OUTPUT_DEFAULT == MODEL_OUTPUT_DEFAULT &&
 		       (int)MAINSTAY_FOREST_OUTPUT_RAW == MODEL_OUTPUT_RAW &&
 		       (int)MAINSTAY_FOREST_OUTPUT_PROBABILITY == MODEL_OUTPUT_PROBABILITY &&
 		       (int)MAINSTAY_FOREST_OUTPUT_LABEL == MODEL_OUTPUT_LABEL &&
-		       (int)MAINSTAY_FOREST_OUTPUT_LEAF == MODEL_OUTPUT_LEAF && MODEL_OUTPUT_COUNT == 5,
+		       (int)MAINSTAY_FOREST_OUTPUT_LEAF == MODEL_OUTPUT_LEAF &&
+		       (int)MAINSTAY_FOREST_OUTPUT_CONTRIBUTIONS == MODEL_OUTPUT_CONTRIBUTIONS &&
+		       (int)MAINSTAY_FOREST_OUTPUT_TREE == MODEL_OUTPUT_TREE && MODEL_OUTPUT_COUNT == 7,
 	       "outputs have the same numbers inside and outside");
 
 // --- Errors --------------------------------------------------------------------------------------------

@@ -271,7 +271,7 @@ TEST(embed_answers_wrong_arguments)
 	CHECK_INT(mainstay_forest_predict_f64(other, scratch, output, row, 1, out, 3), MAINSTAY_FOREST_ERR_ARGUMENT);
 	CHECK_INT(mainstay_forest_predict_f64(forest, scratch, output, NULL, 1, out, 3), MAINSTAY_FOREST_ERR_ARGUMENT);
 	CHECK_INT(mainstay_forest_predict_f64(forest, scratch, output, row, 1, NULL, 3), MAINSTAY_FOREST_ERR_ARGUMENT);
-	CHECK_INT(mainstay_forest_predict_f64(forest, scratch, (enum mainstay_forest_output)5, row, 1, out, 3),
+	CHECK_INT(mainstay_forest_predict_f64(forest, scratch, (enum mainstay_forest_output)99, row, 1, out, 3),
 		  MAINSTAY_FOREST_ERR_ARGUMENT);
 	CHECK_INT(mainstay_forest_predict_f64(forest, scratch, output, row, SIZE_MAX / 2, out, 3),
 		  MAINSTAY_FOREST_ERR_ARGUMENT);

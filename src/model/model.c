@@ -7,8 +7,10 @@
 #include <stdlib.h>
 
 #include "model/detect.h"
+#include "model/kernels.h"
 #include "model/linear.h"
 #include "model/loader.h"
+#include "model/shap.h"
 
 #define FIRST_CHUNK ((size_t)64 << 10)
 #define CHUNK_ROWS_MAX 64
@@ -57,8 +59,13 @@ static model_load_fn *const LOADERS[MODEL_FORMAT_COUNT] = {
 };
 
 static const char *const OUTPUT_NAMES[MODEL_OUTPUT_COUNT] = {
-	[MODEL_OUTPUT_DEFAULT] = "default", [MODEL_OUTPUT_RAW] = "raw",   [MODEL_OUTPUT_PROBABILITY] = "probability",
-	[MODEL_OUTPUT_LABEL] = "label",     [MODEL_OUTPUT_LEAF] = "leaf",
+	[MODEL_OUTPUT_DEFAULT] = "default",
+	[MODEL_OUTPUT_RAW] = "raw",
+	[MODEL_OUTPUT_PROBABILITY] = "probability",
+	[MODEL_OUTPUT_LABEL] = "label",
+	[MODEL_OUTPUT_LEAF] = "leaf",
+	[MODEL_OUTPUT_CONTRIBUTIONS] = "contributions",
+	[MODEL_OUTPUT_TREE] = "tree",
 };
 
 const char *ms_model_format_name(enum model_format format)
@@ -217,10 +224,29 @@ static void fill_info(struct model *m, enum model_format format)
 		.single_precision = d->single_precision,
 		.input_single_precision = d->input_single_precision,
 		.estimated_row_ns = d->forest != NULL ? ms_forest_row_ns(d->forest) : (uint32_t)fmin(linear_ns, 4e9),
-		.kernel_single = d->forest != NULL ? "walk (plain)" : "linear",
-		.kernel_batch = d->forest != NULL ? "walk (plain)" : "linear",
-		.kernel_reason = "",
 	};
+}
+
+static const char *kernel_text(struct model *m, enum model_kernel kernel)
+{
+	const struct forest_kernels *k = m->desc.forest->plan->kernels;
+	bool vectors = kernel != MODEL_KERNEL_WALK && kernel != MODEL_KERNEL_QUANTISED;
+	return ms_arena_printf(&m->memory, "%s (%s)", ms_model_kernel_name(kernel),
+			       ms_model_isa_name(vectors ? k->isa : MODEL_ISA_PLAIN));
+}
+
+static enum ms_err fill_kernels(struct model *m, struct errinfo *info)
+{
+	struct model_info *i = &m->info;
+	i->kernel_single = i->kernel_batch = "linear";
+	i->kernel_reason = "a linear model";
+	if (m->desc.forest == NULL)
+		return MS_OK;
+	const struct forest_plan *p = m->desc.forest->plan;
+	i->kernel_single = kernel_text(m, p->single);
+	i->kernel_batch = kernel_text(m, p->batch);
+	i->kernel_reason = p->reason;
+	return i->kernel_single != NULL && i->kernel_batch != NULL ? MS_OK : no_memory(info);
 }
 
 static enum ms_err check_description(const struct model_description *d, const struct model_options *options,
@@ -255,7 +281,7 @@ static enum ms_err load_into(struct model *m, struct slice bytes, enum model_for
 	MS_TRY(index_names(m, seed, info));
 	MS_TRY(index_categories(m, seed, info));
 	fill_info(m, format);
-	return MS_OK;
+	return fill_kernels(m, info);
 }
 
 enum ms_err ms_model_load(struct slice bytes, enum model_format format, const struct model_options *options,
@@ -428,6 +454,12 @@ size_t ms_model_output_width(const struct model *model, enum model_output output
 		return d->label_rule != LABEL_NONE ? 1 : 0;
 	case MODEL_OUTPUT_LEAF:
 		return d->forest != NULL ? d->forest->tree_count : 0;
+	case MODEL_OUTPUT_CONTRIBUTIONS:
+		return d->forest == NULL || d->forest->shap != NULL ? d->raw_count * (d->feature_count + 1) : 0;
+	case MODEL_OUTPUT_TREE:
+		if (d->forest == NULL)
+			return 0;
+		return d->forest->tree_count * (d->forest->params.vector_leaves ? d->raw_count : 1);
 	case MODEL_OUTPUT_COUNT:
 		break;
 	}
@@ -445,9 +477,37 @@ static size_t chunk_bytes(const struct model *m)
 	return (chunk_rows(m) * m->desc.raw_count * sizeof(double) + 15) & ~(size_t)15;
 }
 
+const char *ms_model_output_absence(const struct model *model, enum model_output output)
+{
+	if (ms_model_output_width(model, output) > 0)
+		return NULL;
+	if (output == MODEL_OUTPUT_CONTRIBUTIONS)
+		return model->desc.forest->no_shap;
+	if (output == MODEL_OUTPUT_PROBABILITY || output == MODEL_OUTPUT_LABEL)
+		return "it is no classifier whose classes exclude each other";
+	return "it has no trees";
+}
+
+size_t ms_model_scratch_size_for(const struct model *model, enum model_output output)
+{
+	const struct forest *f = model->desc.forest;
+	if (output == MODEL_OUTPUT_CONTRIBUTIONS)
+		return f != NULL && f->shap != NULL ? ms_shap_scratch_size(f) : 0;
+	return chunk_bytes(model) + (f != NULL ? ms_forest_scratch_size(f) : 0);
+}
+
 size_t ms_model_scratch_size(const struct model *model)
 {
-	return chunk_bytes(model) + (model->desc.forest != NULL ? ms_forest_scratch_size(model->desc.forest) : 0);
+	return MS_MAX(ms_model_scratch_size_for(model, MODEL_OUTPUT_DEFAULT),
+		      ms_model_scratch_size_for(model, MODEL_OUTPUT_CONTRIBUTIONS));
+}
+
+uint64_t ms_model_row_ns(const struct model *model, enum model_output output)
+{
+	const struct forest *f = model->desc.forest;
+	if (output == MODEL_OUTPUT_CONTRIBUTIONS && f != NULL && f->shap != NULL)
+		return ms_shap_row_ns(f);
+	return model->info.estimated_row_ns;
 }
 
 static void raw_scores(const struct model *m, const double *rows, size_t row_count, void *scratch, double *out)
@@ -499,7 +559,7 @@ void ms_model_predict(const struct model *model, enum model_output output, const
 	const struct model_description *d = &model->desc;
 	size_t width = ms_model_output_width(model, output), step = chunk_rows(model);
 	double *raw = scratch;
-	MS_ASSERT(width > 0 || output == MODEL_OUTPUT_LEAF);
+	MS_ASSERT(width > 0 || output == MODEL_OUTPUT_LEAF || output == MODEL_OUTPUT_TREE);
 	bool identity = d->transform.kind == TRANSFORM_IDENTITY && d->transform.divisor == 0;
 	if (output == MODEL_OUTPUT_RAW || (output == MODEL_OUTPUT_DEFAULT && identity)) {
 		raw_scores(model, rows, row_count, scratch, out);
@@ -508,6 +568,17 @@ void ms_model_predict(const struct model *model, enum model_output output, const
 	if (output == MODEL_OUTPUT_LEAF) {
 		MS_ASSERT(d->forest != NULL);
 		ms_forest_leaves(d->forest, rows, row_count, (char *)scratch + chunk_bytes(model), out);
+		return;
+	}
+	if (output == MODEL_OUTPUT_TREE) {
+		ms_forest_trees(d->forest, rows, row_count, (char *)scratch + chunk_bytes(model), out);
+		return;
+	}
+	if (output == MODEL_OUTPUT_CONTRIBUTIONS) {
+		if (d->forest != NULL)
+			ms_shap_contributions(d->forest, rows, row_count, scratch, out);
+		else
+			ms_linear_contributions(d->linear, rows, row_count, out);
 		return;
 	}
 	for (size_t done = 0; done < row_count; done += step) {

@@ -50,6 +50,10 @@ enum model_output {
 	MODEL_OUTPUT_PROBABILITY, // one column per class (binary: 2); classifiers only
 	MODEL_OUTPUT_LABEL,       // class index; classifiers only
 	MODEL_OUTPUT_LEAF,        // leaf index per tree as the library numbers them; forests only
+	// What each feature adds to the raw score (TreeSHAP): for each raw score feature_count values, then the base
+	// value; together they are the raw score. See ms_model_output_absence().
+	MODEL_OUTPUT_CONTRIBUTIONS,
+	MODEL_OUTPUT_TREE, // what each tree adds to the raw score; one value, or raw_count with vector leaves
 	MODEL_OUTPUT_COUNT
 };
 const char *ms_model_output_name(enum model_output output); // "default", "raw", …
@@ -139,8 +143,13 @@ MS_MUST_USE enum ms_err ms_model_encode_number(const struct model *model, size_t
 
 // Values per row of that output; 0 when the model has no such output (then predict may not be called for it).
 size_t ms_model_output_width(const struct model *model, enum model_output output);
-// Bytes of scratch memory that a predict call needs, whatever its number of rows (16-byte aligned).
-size_t ms_model_scratch_size(const struct model *model);
+// Why the model lacks that output, as the end of a sentence ("its file …"); NULL when it has it.
+const char *ms_model_output_absence(const struct model *model, enum model_output output);
+// Bytes of scratch memory that a predict call needs for that output, whatever its number of rows (16-byte aligned).
+size_t ms_model_scratch_size_for(const struct model *model, enum model_output output);
+size_t ms_model_scratch_size(const struct model *model); // for any output
+// Rough cost of one row of that output on one core.
+uint64_t ms_model_row_ns(const struct model *model, enum model_output output);
 // rows: row-major, feature_count values a row, NaN = missing. out: row-major, width values a row. Does not fail.
 // Bit-identical to the library for RAW (design section 9).
 void ms_model_predict(const struct model *model, enum model_output output, const double *rows, size_t row_count,

@@ -61,14 +61,27 @@ static enum ms_err read_inputs(struct infer_state *s, struct json_reader *r, str
 	return r->err;
 }
 
-// "parameters" of an output or of the request: `key` turns binary data on or off.
-static enum ms_err read_binary_choice(struct json_reader *r, const char *wanted, enum binary_choice *ret_choice)
+// Parameters that ask for another answer than the one that would come.
+static bool changes_answer(struct slice key)
+{
+	return ms_slice_eq_cstr(key, "classification") || ms_slice_starts_with(key, MS_SLICE_LIT("shared_memory_"));
+}
+
+// "parameters" of an output or of the request: `wanted` turns binary data on or off.
+static enum ms_err read_binary_choice(struct json_reader *r, const char *wanted, struct errinfo *info,
+				      enum binary_choice *ret_choice)
 {
 	struct slice key;
 	if (!ms_json_enter_object(r))
 		return r->err;
 	while (ms_json_next_key(r, &key)) {
 		bool flag;
+		if (changes_answer(key)) {
+			ms_errinfo_set_field(info, key);
+			return ms_fail(info, MS_ERR_PREDICT_FIELD,
+				       "parameter '%.*s': this extension of the protocol is not supported",
+				       MS_SLICE_ARG(key));
+		}
 		if (!ms_slice_eq_cstr(key, wanted)) {
 			if (!ms_json_skip(r, NULL))
 				return r->err;
@@ -91,7 +104,7 @@ static enum ms_err read_output(struct infer_state *s, struct json_reader *r, str
 			if (!ms_json_read_string(r, &out.name))
 				return r->err;
 		} else if (ms_slice_eq_cstr(key, "parameters"))
-			MS_TRY(read_binary_choice(r, "binary_data", &out.binary));
+			MS_TRY(read_binary_choice(r, "binary_data", info, &out.binary));
 		else if (!ms_json_skip(r, NULL))
 			return r->err;
 	}
@@ -118,7 +131,7 @@ static enum ms_err read_member(struct infer_state *s, struct json_reader *r, str
 	if (ms_slice_eq_cstr(key, "inputs"))
 		return read_inputs(s, r, info);
 	if (ms_slice_eq_cstr(key, "parameters")) {
-		MS_TRY(read_binary_choice(r, "binary_data_output", &choice));
+		MS_TRY(read_binary_choice(r, "binary_data_output", info, &choice));
 		s->binary_default = choice == BINARY_YES;
 		return MS_OK;
 	}

@@ -7,6 +7,11 @@ enum ms_err ms_output_check(const struct served_model *served, enum model_output
 	if (ms_model_output_width(served->model, output) > 0)
 		return MS_OK;
 	struct buf list;
+	if (output == MODEL_OUTPUT_CONTRIBUTIONS) {
+		ms_errinfo_set_field(info, MS_SLICE_LIT("output"));
+		return ms_fail(info, MS_ERR_MODEL_OUTPUT, "model '%.*s' has no output 'contributions': %s",
+			       MS_SLICE_ARG(served->name), ms_model_output_absence(served->model, output));
+	}
 	ms_buf_init(&list, 256);
 	for (int o = 0; o < MODEL_OUTPUT_COUNT; o++) {
 		if (ms_model_output_width(served->model, (enum model_output)o) > 0)
@@ -27,7 +32,7 @@ enum ms_err ms_output_compute(const struct served_model *served, enum model_outp
 {
 	MS_TRY(ms_output_check(served, output, info));
 	size_t width = ms_model_output_width(served->model, output), count;
-	void *scratch = ms_arena_alloc(arena, ms_model_scratch_size(served->model));
+	void *scratch = ms_arena_alloc(arena, ms_model_scratch_size_for(served->model, output));
 	double *values = NULL;
 	if (!MS_MUL_OVERFLOWS(matrix->rows, width * sizeof(double), &count))
 		values = ms_arena_alloc(arena, count);
@@ -54,6 +59,10 @@ static void write_value(struct json_writer *w, const struct served_model *served
 	case MODEL_OUTPUT_LEAF:
 		ms_json_i64(w, (int64_t)value);
 		return;
+	case MODEL_OUTPUT_CONTRIBUTIONS: // of f64 always
+		ms_json_f64(w, value);
+		return;
+	case MODEL_OUTPUT_TREE:
 	case MODEL_OUTPUT_DEFAULT:
 	case MODEL_OUTPUT_RAW:
 	case MODEL_OUTPUT_PROBABILITY:

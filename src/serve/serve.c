@@ -41,6 +41,9 @@ static const struct route_param push_params[] = {
 	"\"format\":\"date-time\"},\"request_id\":{\"type\":\"string\"}}}"
 #define ALIAS_REQUEST \
 	"{\"type\":\"object\",\"required\":[\"version\"],\"properties\":{\"version\":{\"type\":\"string\"}}}"
+// Of a model of four numbers; every model says in its metadata what it takes.
+#define INFER_EXAMPLE \
+	"{\"inputs\":[{\"name\":\"features\",\"datatype\":\"FP64\",\"shape\":[1,4],\"data\":[5.1,3.5,1.4,0.2]}]}"
 #define INFER_REQUEST                                                                                               \
 	"{\"type\":\"object\",\"required\":[\"inputs\"],\"properties\":{\"id\":{\"type\":\"string\"},"              \
 	"\"parameters\":{\"type\":\"object\"},\"inputs\":{\"type\":\"array\",\"items\":{\"type\":\"object\","       \
@@ -127,10 +130,12 @@ static const struct route routes[] = {
 	 .response_schema = OBJECT},
 	{ROW(HTTP_POST, "/v2/models/{model}/infer", ms_oip_infer, "oip_infer", "open inference protocol",
 	     "Infer with the newest version"),
-	 .request_type = JSON_TYPE, .request_schema = INFER_REQUEST, .response_schema = OBJECT},
+	 .request_type = JSON_TYPE, .request_schema = INFER_REQUEST, .request_example = INFER_EXAMPLE,
+	 .response_schema = OBJECT},
 	{ROW(HTTP_POST, "/v2/models/{model}/versions/{version}/infer", ms_oip_infer, "oip_version_infer",
 	     "open inference protocol", "Infer with a version"),
-	 .request_type = JSON_TYPE, .request_schema = INFER_REQUEST, .response_schema = OBJECT},
+	 .request_type = JSON_TYPE, .request_schema = INFER_REQUEST, .request_example = INFER_EXAMPLE,
+	 .response_schema = OBJECT},
 	{ROW(HTTP_POST, "/v2/repository/index", ms_oip_index, "oip_index", "open inference protocol",
 	     "All versions and their states"),
 	 .request_type = JSON_TYPE, .request_schema = OBJECT, .response_schema = "{\"type\":\"array\"}"},

@@ -123,7 +123,7 @@ bool ms_test_check_str(struct slice got, struct slice want, const char *expr, co
 
 bool ms_test_check_has(struct slice text, const char *part, const char *file, int line)
 {
-	bool ok = text.n > 0 && memmem(text.p, text.n, part, strlen(part)) != NULL;
+	bool ok = part[0] == '\0' || (text.n > 0 && memmem(text.p, text.n, part, strlen(part)) != NULL);
 	if (!ok)
 		report(file, line, "\"%s\" is not in \"%.*s\"", part, MS_SLICE_ARG(text));
 	return ok;

@@ -411,6 +411,31 @@ def test_client_that_never_finishes_is_cut_after_the_drain_timeout(make_server):
         assert own.wait_exit(10) in (0, 1)
 
 
+@pytest.mark.parametrize("flags", [(), ("--http.drain_grace=10m",)])
+def test_a_second_signal_cuts_what_is_open(make_server, flags):
+    own = make_server("--http.drain_timeout=1h", *flags, examples=True)
+    with own.connect() as kept, own.connect() as cut:
+        kept.send(PREDICT[:-50])
+        cut.send(PREDICT[:-50])
+        with own.connect() as sync:
+            sync.ask(LIVE)
+        own.signal(signal.SIGTERM)
+        own.signal(signal.SIGINT)  # so soon it counts as the same one: a terminal and a supervisor may both send it
+        own.wait_log(lambda line: line.get("message") == "shutting down", what="the first signal")
+        assert kept.ask(PREDICT[-50:]).status == 200
+
+        def gone():
+            if own.running():
+                own.signal(signal.SIGTERM)
+            return not own.running()
+
+        wait_until(gone, what="the end")
+        assert own.wait_exit() == 0
+        with pytest.raises((Closed, ConnectionError)):
+            cut.ask(PREDICT[-50:])
+    own.wait_log(lambda line: line.get("message") == "stopping at once: the signal came again", what="the reason")
+
+
 def test_new_connections_are_refused_after_the_end_of_grace(make_server):
     own = make_server(examples=True)
     with own.connect() as c:
