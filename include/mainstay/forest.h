@@ -149,7 +149,7 @@ MAINSTAY_FOREST_API enum mainstay_forest_status mainstay_forest_get_category(con
 MAINSTAY_FOREST_API enum mainstay_forest_status mainstay_forest_get_label(const struct mainstay_forest *forest,
 									  size_t class_index,
 									  struct mainstay_forest_text *ret_text);
-// "default", "raw", "probability", "label", "leaf".
+// "default", "raw", "probability", "label", "leaf", "contributions", "tree".
 MAINSTAY_FOREST_API enum mainstay_forest_status mainstay_forest_find_output(const char *name,
 									    enum mainstay_forest_output *ret_output);
 // Numbers per row of that output; 0 when the model has no such output.

@@ -346,8 +346,10 @@ static enum cli_exit read_options(struct cli *cli, bool kernels, struct bench *b
 	b->seconds = kernels ? 1 : 5;
 	b->data = ms_cli_option(cli, "data");
 	if (output != NULL && !ms_model_output_parse(ms_slice_cstr(output), &b->output))
-		return ms_cli_usage(cli, "--output must be default, raw, probability, label or leaf, not \"%.64s\"",
-				    output);
+		return ms_cli_usage(
+			cli,
+			"--output must be default, raw, probability, label, leaf, contributions or tree, not \"%.64s\"",
+			output);
 	if (seconds != NULL) {
 		char *end;
 		b->seconds = strtod(seconds, &end);
@@ -382,7 +384,7 @@ static enum cli_exit run_bench(struct cli *cli)
 static const struct cli_option options[] = {
 	{.name = "version", .value = "VERSION", .help = "Version or alias; default the newest"},
 	{.name = "data", .value = "FILE", .help = "CSV or JSON lines with rows; default: drawn"},
-	{.name = "output", .value = "OUTPUT", .help = "default, raw, probability, label or leaf"},
+	{.name = "output", .value = "OUTPUT", .help = "default, raw, probability, label, leaf, contributions or tree"},
 	{.name = "seconds", .value = "SECONDS", .help = "Time of measuring; default 5, with --kernels 1 for each"},
 	{.name = "kernels", .help = "Compare all kernels and instruction sets, and their bits"},
 	{.name = "json", .help = "For programs: one JSON object"},

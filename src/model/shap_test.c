@@ -516,7 +516,7 @@ static void check_chain(size_t depth, size_t features)
 	double *out = calloc(features + 1, sizeof(*out)), score;
 	long double *want = calloc(features, sizeof(*want));
 	REQUIRE(out != NULL && want != NULL);
-	for (int row = 0; row < 6; row++) {
+	for (size_t row = 0, rows = ms_test_rounds(6); row < rows; row++) {
 		// A row that goes far, and rows that leave early.
 		for (size_t i = 0; i < features; i++)
 			c.row[i] = row == 0 ? 1 : (double)(ms_rand_below(ms_test_rand(), 8) > 0);

@@ -51,7 +51,7 @@ struct registry {
 	bool poll_pending;           // loop 0
 	atomic_bool ready;
 	atomic_bool store_broken;
-	struct metric_family *predictions, *durations, *memory_family, *loaded_family;
+	struct metric_family *predictions, *durations, *memory, *loaded_family;
 	struct metric_series *loaded;
 	pthread_mutex_t gone_lock; // for moments, and only where versions come and go
 	struct served_model *gone; // versions that left the store while requests still hold them
@@ -169,7 +169,7 @@ static void add_series(struct registry *registry, struct served_model *served)
 {
 	const struct slice ok[] = {served->name, served->version, MS_SLICE_LIT("success")};
 	const struct slice failed[] = {served->name, served->version, MS_SLICE_LIT("error")};
-	if (registry->predictions == NULL || registry->durations == NULL)
+	if (registry->predictions == NULL || registry->durations == NULL || registry->memory == NULL)
 		return;
 	pthread_mutex_lock(&registry->gone_lock);
 	take_over_series(registry, served);
@@ -177,13 +177,13 @@ static void add_series(struct registry *registry, struct served_model *served)
 	served->predictions_ok = ms_metrics_series(registry->predictions, ok);
 	served->predictions_failed = ms_metrics_series(registry->predictions, failed);
 	served->duration = ms_metrics_series(registry->durations, &served->name);
-	pthread_mutex_unlock(&registry->gone_lock);
-	if (served->predictions_failed == NULL || served->duration == NULL)
-		served->predictions_ok = NULL; // ms_served_record looks at this one
-	served->memory = registry->memory_family != NULL ? ms_metrics_series(registry->memory_family, ok) : NULL;
+	served->memory = ms_metrics_series(registry->memory, ok);
 	if (served->memory != NULL) // taken off again with the last reference
 		ms_gauge_add(served->memory, MS_METRICS_SHARED_SHARD,
 			     (double)ms_model_info(served->model)->memory_bytes);
+	pthread_mutex_unlock(&registry->gone_lock);
+	if (served->predictions_failed == NULL || served->duration == NULL)
+		served->predictions_ok = NULL; // ms_served_record looks at this one
 }
 
 static void end_series(const struct registry *registry, struct slice model, struct slice version)
@@ -192,8 +192,7 @@ static void end_series(const struct registry *registry, struct slice model, stru
 	const struct slice failed[] = {model, version, MS_SLICE_LIT("error")};
 	ms_metrics_retire(registry->predictions, ok);
 	ms_metrics_retire(registry->predictions, failed);
-	if (registry->memory_family != NULL)
-		ms_metrics_retire(registry->memory_family, ok);
+	ms_metrics_retire(registry->memory, ok);
 }
 
 // Requests still hold it: its series end with the last of them.
@@ -678,7 +677,7 @@ static void register_metrics(struct registry *registry)
 			.label_count = MS_ARRAY_LEN(duration_labels),
 			.buckets = duration_buckets,
 			.bucket_count = MS_ARRAY_LEN(duration_buckets)});
-	registry->memory_family = ms_metrics_family(
+	registry->memory = ms_metrics_family(
 		metrics, &(struct metric_options){.name = "model_memory_bytes",
 						  .help = "Memory of loaded model versions; while a changed file takes "
 							  "over, of both.",

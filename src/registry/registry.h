@@ -120,7 +120,7 @@ struct served_model {
 	struct model_stats *stats; // one per loop, then the shared one
 	size_t stats_count;
 	struct metric_series *predictions_ok, *predictions_failed, *duration; // NULL outside a registry
-	struct metric_series *memory;                                         // NULL outside a registry
+	struct metric_series *memory;                                         // likewise
 	// private to registry
 	struct registry *registry;      // that owns the series, or NULL
 	struct served_model *next_gone; // with the two below under the registry's lock

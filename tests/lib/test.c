@@ -143,7 +143,7 @@ struct rand *ms_test_rand(void)
 
 size_t ms_test_rounds(size_t full)
 {
-	size_t rounds = full / 100 * current.effort;
+	size_t rounds = full * current.effort / 100;
 	return rounds > 0 ? rounds : 1;
 }
 
