@@ -430,10 +430,10 @@ static inline double share(double weight, double old)
 	return old > 0 ? weight / old : 0;
 }
 
-typedef double vec4 __attribute__((vector_size(4 * sizeof(double))));
 typedef double vec2 __attribute__((vector_size(2 * sizeof(double))));
 
 #define TARGET
+#define WIDTH 2
 #define LANES 4
 #define KERNEL(name) name##_4
 #include "model/shap_kernel.h"
@@ -444,9 +444,11 @@ typedef double vec2 __attribute__((vector_size(2 * sizeof(double))));
 #include "model/shap_kernel.h"
 #undef LANES
 #undef KERNEL
+#undef WIDTH
 #undef TARGET
 #if defined(__x86_64__)
 #define TARGET __attribute__((target("avx2")))
+#define WIDTH 4
 #define LANES 4
 #define KERNEL(name) name##_4_avx2
 #include "model/shap_kernel.h"
@@ -455,13 +457,9 @@ typedef double vec2 __attribute__((vector_size(2 * sizeof(double))));
 #define LANES 8
 #define KERNEL(name) name##_8_avx2
 #include "model/shap_kernel.h"
-#undef TARGET
 #undef KERNEL
-#define TARGET __attribute__((target("avx512f,avx512vl")))
-#define KERNEL(name) name##_8_avx512
-#include "model/shap_kernel.h"
+#undef WIDTH
 #undef LANES
-#undef KERNEL
 #undef TARGET
 #endif
 
@@ -475,8 +473,6 @@ struct sweeps {
 static struct sweeps choose_sweeps(void)
 {
 #if defined(__x86_64__)
-	if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl"))
-		return (struct sweeps){sweep_4_avx2, sweep_8_avx512};
 	if (__builtin_cpu_supports("avx2"))
 		return (struct sweeps){sweep_4_avx2, sweep_8_avx2};
 #endif
