@@ -19,7 +19,7 @@ static inline void ms_fuzz_output(const struct model *model, enum model_output o
 	if (width == 0 || width > FUZZ_VALUES_MAX)
 		return;
 	double *one = calloc(FUZZ_ROWS * width, sizeof(*one)), *many = calloc(FUZZ_ROWS * width, sizeof(*many));
-	void *scratch = aligned_alloc(16, ms_model_scratch_size(model) + 16);
+	void *scratch = aligned_alloc(16, ms_model_scratch_size_for(model, output) + 16);
 	if (one != NULL && many != NULL && scratch != NULL) {
 		for (size_t r = 0; r < FUZZ_ROWS; r++)
 			ms_model_predict(model, &MS_MODEL_QUERY(output), rows + r * features, 1, scratch,

@@ -246,7 +246,7 @@ static void check_output(struct golden *g, const struct model *model, enum model
 	}
 	double *one = must(calloc(g->rows * width + 1, sizeof(double)));
 	double *many = must(calloc(g->rows * width + 1, sizeof(double)));
-	void *scratch = must(aligned_alloc(16, ms_model_scratch_size(model) + 16));
+	void *scratch = must(aligned_alloc(16, ms_model_scratch_size_for(model, output) + 16));
 	for (size_t r = 0; r < g->rows; r++)
 		ms_model_predict(model, &MS_MODEL_QUERY(output), rows + r * g->features, 1, scratch, one + r * width);
 	ms_model_predict(model, &MS_MODEL_QUERY(output), rows, g->rows, scratch, many);

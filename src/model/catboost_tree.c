@@ -445,6 +445,8 @@ static enum ms_err new_builder(struct tree_reader *r)
 	uint32_t *computed_feature = MS_ARENA_ARRAY(m->ctx->scratch, uint32_t, m->one_hot->computed_count);
 	if (computed_feature == NULL)
 		return ms_fail(m->ctx->info, MS_ERR_MODEL_TOO_LARGE, "the model needs more memory than it may use");
+	for (size_t i = 0; i < m->one_hot->computed_count; i++)
+		computed_feature[i] = FOREST_NONE;
 	for (size_t i = 0; i < m->one_hot->feature_count; i++) {
 		const struct cat_category_feature *c = &m->one_hot->features[i];
 		for (size_t v = 0; v < c->value_count; v++)

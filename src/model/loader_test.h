@@ -70,7 +70,7 @@ static inline void test_changes(const char *text, enum model_format format, cons
 
 static inline void test_predict_one(const struct model *model, enum model_output output, const double *row, double *out)
 {
-	void *scratch = malloc(ms_model_scratch_size(model) + 1);
+	void *scratch = malloc(ms_model_scratch_size_for(model, output) + 1);
 	REQUIRE(scratch != NULL);
 	ms_model_predict(model, &MS_MODEL_QUERY(output), row, 1, scratch, out);
 	free(scratch);

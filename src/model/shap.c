@@ -78,6 +78,7 @@ struct maker {
 	uint8_t *points;
 	double *base;
 	// Of one tree.
+	uint32_t *links; // per node: what `previous` is to say
 	uint32_t *last;  // per feature: the node below its nearest test on the path, or 0
 	uint32_t *stack; // splits whose subtrees are being visited
 	uint8_t *stage;  // of them: children that were entered
@@ -115,11 +116,17 @@ static double cover_share(double child, double parent)
 	return parent > 0 ? child / parent : 0.5;
 }
 
-// Fills `previous` of one tree; returns the largest number of different features on a path.
+// Splits of the trees before this one: a tree has a leaf more than splits.
+static size_t first_split(const struct forest *f, size_t tree)
+{
+	return (f->trees[tree].root - tree) / 2;
+}
+
+// Fills `links` of one tree; returns the largest number of different features on a path.
 static size_t link_tree(struct maker *m, const struct forest_tree *t)
 {
 	const struct forest *f = m->f;
-	uint32_t *previous = m->previous + t->root;
+	uint32_t *previous = m->links;
 	size_t depth = 0, features = 0, most = 0;
 	m->stack[depth] = 0;
 	m->stage[depth++] = 0;
@@ -149,12 +156,21 @@ static size_t link_tree(struct maker *m, const struct forest_tree *t)
 	return most;
 }
 
+static void keep_links(struct maker *m, size_t tree)
+{
+	const struct forest_tree *t = &m->f->trees[tree];
+	uint32_t *previous = m->previous + first_split(m->f, tree);
+	for (uint32_t n = 0; n < t->node_count; n++)
+		if (child_of(m->f, t->root + n) != 0)
+			*previous++ = m->links[n];
+}
+
 static void weigh_tree(struct maker *m, const struct forest_tree *t)
 {
 	const struct forest *f = m->f;
 	const double *covers = m->covers + t->root;
 	double *weights = m->weights + t->root;
-	const uint32_t *previous = m->previous + t->root;
+	const uint32_t *previous = m->links;
 	weights[0] = 1;
 	for (uint32_t n = 0; n < t->node_count; n++) {
 		uint32_t child = child_of(f, t->root + n);
@@ -289,14 +305,17 @@ static bool allocate(struct maker *m, struct arena *memory, size_t total, size_t
 	m->points = MS_ARENA_ARRAY(memory, uint8_t, f->tree_count);
 	m->base = MS_ARENA_ARRAY(memory, double, f->params.group_count);
 	m->means = ms_arena_alloc(m->scratch, max * sizeof(double));
-	m->previous = f->oblivious ? m->column_feature : MS_ARENA_ARRAY(memory, uint32_t, total);
+	// One more than splits: a leaf behind the last split looks there too.
+	m->previous =
+		f->oblivious ? m->column_feature : MS_ARENA_ARRAY(memory, uint32_t, (total - f->tree_count) / 2 + 1);
+	m->links = MS_ARENA_ARRAY(m->scratch, uint32_t, f->oblivious ? 0 : max);
 	m->sums = f->oblivious ? ms_arena_alloc(m->scratch, max * sizeof(double)) : m->means;
 	m->last = MS_ARENA_ARRAY(m->scratch, uint32_t, f->params.feature_count);
 	m->stack = MS_ARENA_ARRAY(m->scratch, uint32_t, max);
 	m->stage = MS_ARENA_ARRAY(m->scratch, uint8_t, max);
 	return m->column_feature != NULL && m->category_feature != NULL && m->weights != NULL && m->points != NULL &&
-	       m->base != NULL && m->means != NULL && m->previous != NULL && m->sums != NULL && m->last != NULL &&
-	       m->stack != NULL && m->stage != NULL;
+	       m->base != NULL && m->means != NULL && m->previous != NULL && m->links != NULL && m->sums != NULL &&
+	       m->last != NULL && m->stack != NULL && m->stage != NULL;
 }
 
 static const char *make_trees(struct maker *m, size_t *ret_points)
@@ -307,8 +326,10 @@ static const char *make_trees(struct maker *m, size_t *ret_points)
 		size_t features = m->f->oblivious ? weigh_oblivious(m, i) : link_tree(m, t);
 		if (features > SHAP_FEATURES_MAX)
 			return "a path of one of its trees tests more than 128 different features";
-		if (!m->f->oblivious)
+		if (!m->f->oblivious) {
 			weigh_tree(m, t);
+			keep_links(m, i);
+		}
 		m->points[i] = (uint8_t)points_for(features);
 		most = MS_MAX(most, m->points[i]);
 	}
@@ -409,10 +430,10 @@ static inline double share(double weight, double old)
 	return old > 0 ? weight / old : 0;
 }
 
-typedef double vec4 __attribute__((vector_size(4 * sizeof(double))));
 typedef double vec2 __attribute__((vector_size(2 * sizeof(double))));
 
 #define TARGET
+#define WIDTH 2
 #define LANES 4
 #define KERNEL(name) name##_4
 #include "model/shap_kernel.h"
@@ -423,9 +444,11 @@ typedef double vec2 __attribute__((vector_size(2 * sizeof(double))));
 #include "model/shap_kernel.h"
 #undef LANES
 #undef KERNEL
+#undef WIDTH
 #undef TARGET
 #if defined(__x86_64__)
 #define TARGET __attribute__((target("avx2")))
+#define WIDTH 4
 #define LANES 4
 #define KERNEL(name) name##_4_avx2
 #include "model/shap_kernel.h"
@@ -434,13 +457,9 @@ typedef double vec2 __attribute__((vector_size(2 * sizeof(double))));
 #define LANES 8
 #define KERNEL(name) name##_8_avx2
 #include "model/shap_kernel.h"
-#undef TARGET
 #undef KERNEL
-#define TARGET __attribute__((target("avx512f,avx512vl")))
-#define KERNEL(name) name##_8_avx512
-#include "model/shap_kernel.h"
+#undef WIDTH
 #undef LANES
-#undef KERNEL
 #undef TARGET
 #endif
 
@@ -454,8 +473,6 @@ struct sweeps {
 static struct sweeps choose_sweeps(void)
 {
 #if defined(__x86_64__)
-	if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl"))
-		return (struct sweeps){sweep_4_avx2, sweep_8_avx512};
 	if (__builtin_cpu_supports("avx2"))
 		return (struct sweeps){sweep_4_avx2, sweep_8_avx2};
 #endif
@@ -540,11 +557,12 @@ static struct work work_in(const struct forest *f, void *scratch)
 }
 
 // The splits and leaves of a tree, which are the same for all rows.
-static inline __attribute__((always_inline)) void open_nodes(struct work *w, const struct forest_tree *t, bool wide)
+static inline __attribute__((always_inline)) void open_nodes(struct work *w, size_t tree, bool wide)
 {
 	const struct forest *f = w->f;
 	const struct shap *shap = f->shap;
-	const uint32_t *previous = shap->previous + t->root, *column_feature = shap->column_feature;
+	const struct forest_tree *t = &f->trees[tree];
+	const uint32_t *previous = shap->previous + first_split(f, tree), *column_feature = shap->column_feature;
 	struct sweep *s = &w->sweep;
 	size_t steps = 0, leaves = 0;
 	s->weights = shap->weights + t->root;
@@ -560,7 +578,8 @@ static inline __attribute__((always_inline)) void open_nodes(struct work *w, con
 		step->node = n;
 		step->first = n + child;
 		step->invert = false;
-		step->previous = previous[n];
+		step->previous = *previous;
+		previous += child != 0;
 		if (MS_UNLIKELY(column == (wide ? FOREST_SET_COLUMN_WIDE : FOREST_SET_COLUMN))) {
 			step->set = wide ? big->index : small->index;
 			step->column = FOREST_SET_COLUMN_WIDE;
@@ -611,9 +630,9 @@ static void open_tree(struct work *w, size_t tree)
 	if (w->f->oblivious)
 		open_oblivious(w, tree);
 	else if (w->f->wide)
-		open_nodes(w, &w->f->trees[tree], true);
+		open_nodes(w, tree, true);
 	else
-		open_nodes(w, &w->f->trees[tree], false);
+		open_nodes(w, tree, false);
 }
 
 static void load_leaves(struct work *w, const struct forest_tree *t, size_t k)

@@ -11,7 +11,7 @@
 // deep the tree. Products are shared by all leaves below a node: one sweep down and one up a tree give all its
 // features in O(nodes × points), without a table per leaf.
 //
-// What the sweeps need besides the forest is made when the model is loaded: 12 bytes a node, or 16 a leaf of an
+// What the sweeps need besides the forest is made when the model is loaded: 10 bytes a node, or 16 a leaf of an
 // oblivious tree. Nothing else of the evaluation knows of it.
 #ifndef MS_MODEL_SHAP_H
 #define MS_MODEL_SHAP_H
@@ -25,8 +25,8 @@ struct shap {
 	// Per node: the share of the training rows that all tests of one feature on the path down to this node let
 	// through, that of the test just above the node. Oblivious trees: nodes as in a heap, tree by tree.
 	const double *weights;
-	// Per split: the node below the nearest test of the same feature further up (counted in the tree), or 0.
-	// NULL for oblivious trees.
+	// Per split, leaves left out: the node below the nearest test of the same feature further up (counted in the
+	// tree), or 0. NULL for oblivious trees.
 	const uint32_t *previous;
 	const uint8_t *points;            // per tree: number of points of its quadrature, a multiple of 4
 	const double *rules;              // per rule: points, 1 - points, their weights; see rule_of()

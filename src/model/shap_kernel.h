@@ -1,65 +1,92 @@
 // SPDX-License-Identifier: Apache-2.0
-// The two sweeps over a tree, for LANES points of the quadrature at once: shap.c includes this file with LANES,
-// KERNEL(name) and TARGET defined. No include guard, for that reason. The operations of a lane and their order are the
-// same for every TARGET, so the results have the same bits.
+// The two sweeps over a tree, for LANES points of the quadrature at once: shap.c includes this file with LANES, WIDTH (of
+// the machine's vectors), KERNEL(name) and TARGET defined. No include guard, for that reason. The operations of a lane
+// and their order are the same for every TARGET, so the results have the same bits.
 
-typedef double KERNEL(vec) __attribute__((vector_size(LANES * sizeof(double)), aligned(LANES * sizeof(double))));
-typedef double KERNEL(loose) __attribute__((vector_size(LANES * sizeof(double)), aligned(sizeof(double))));
+typedef double KERNEL(vec) __attribute__((vector_size(WIDTH * sizeof(double)), aligned(WIDTH * sizeof(double))));
+typedef double KERNEL(loose) __attribute__((vector_size(WIDTH * sizeof(double)), aligned(sizeof(double))));
 #define VEC KERNEL(vec)
+#define PARTS (LANES / WIDTH)
+#define EACH _Pragma("GCC unroll 4") for (int k = 0; k < PARTS; k++)
 
-// slots: a vector per node of the tree. Going down it holds the product of the path's factors above the node, going up
-// the sum over the leaves below of value and factors below.
+// slots: LANES values per node of the tree. Going down they hold the product of the path's factors above the node, going
+// up the sum over the leaves below of value and factors below.
 TARGET static void KERNEL(sweep)(const struct sweep *s, size_t point, void *slots_memory, double *phi)
 {
-	VEC *slots = __builtin_assume_aligned(slots_memory, LANES * sizeof(double));
+	VEC *slots = __builtin_assume_aligned(slots_memory, WIDTH * sizeof(double));
+	const KERNEL(loose) *rule = (const KERNEL(loose) *)(const void *)(s->rule + point);
+	const size_t next = s->point_count / WIDTH;
 	const double *weights = s->weights;
-	const VEC t = *(const KERNEL(loose) *)(const void *)(s->rule + point);
-	const VEC u = *(const KERNEL(loose) *)(const void *)(s->rule + s->point_count + point);
-	slots[0] = *(const KERNEL(loose) *)(const void *)(s->rule + 2 * s->point_count + point);
+	VEC t[PARTS], u[PARTS];
+	EACH
+	{
+		t[k] = rule[k];
+		u[k] = rule[next + k];
+		slots[k] = rule[2 * next + k];
+	}
 	for (size_t i = 0; i < s->step_count; i++) {
 		const struct step *step = &s->steps[i];
+		VEC *here = slots + (size_t)step->node * PARTS;
 		const uint32_t hot = step->first + step->second_hot, cold = step->first + !step->second_hot;
-		VEC p = slots[step->node];
+		VEC *to_hot = slots + (size_t)hot * PARTS, *to_cold = slots + (size_t)cold * PARTS;
+		const double w_hot = weights[hot], w_cold = weights[cold];
 		if (step->previous != 0) {
 			const double old = weights[step->previous];
 			if (!step->old_hot) { // both factors change by a constant
-				slots[hot] = p * share(weights[hot], old);
-				slots[cold] = p * share(weights[cold], old);
+				const double share_hot = share(w_hot, old), share_cold = share(w_cold, old);
+				EACH
+				{
+					to_hot[k] = here[k] * share_hot;
+					to_cold[k] = here[k] * share_cold;
+				}
 				continue;
 			}
-			p = p / (old * u + t); // the feature's factor so far gives way to a new one
-			slots[step->node] = p;
+			EACH here[k] =
+				here[k] / (old * u[k] + t[k]); // the feature's factor so far gives way to a new one
 		}
-		slots[hot] = p * (weights[hot] * u + t);
-		slots[cold] = p * (weights[cold] * u);
+		EACH
+		{
+			to_hot[k] = here[k] * (w_hot * u[k] + t[k]);
+			to_cold[k] = here[k] * (w_cold * u[k]);
+		}
 	}
 	for (size_t i = 0; i < s->leaf_count; i++)
-		slots[s->leaf_nodes[i]] = s->leaf_values[i] - (VEC){0};
+		EACH slots[(size_t)s->leaf_nodes[i] * PARTS + k] = s->leaf_values[i] - (VEC){0};
 	for (size_t i = s->step_count; i-- > 0;) {
 		const struct step *step = &s->steps[i];
+		VEC *here = slots + (size_t)step->node * PARTS;
 		const uint32_t hot = step->first + step->second_hot, cold = step->first + !step->second_hot;
-		const VEC below_hot = slots[hot], below_cold = slots[cold];
+		const VEC *below_hot = slots + (size_t)hot * PARTS, *below_cold = slots + (size_t)cold * PARTS;
 		const double w_hot = weights[hot], w_cold = weights[cold], old = weights[step->previous];
 		if (!step->old_hot) { // a test above decided: this one adds nothing
-			slots[step->node] = share(w_hot, old) * below_hot + share(w_cold, old) * below_cold;
+			const double share_hot = share(w_hot, old), share_cold = share(w_cold, old);
+			EACH here[k] = share_hot * below_hot[k] + share_cold * below_cold[k];
 			continue;
 		}
-		VEC sum = (w_hot * u + t) * below_hot + w_cold * u * below_cold;
-		VEC difference = (1 - w_hot) * below_hot - w_cold * below_cold;
-		if (step->previous != 0) { // what the test above has counted for these leaves is replaced
-			sum = sum / (old * u + t);
-			difference -= (1 - old) * sum;
+		VEC part[PARTS];
+		EACH
+		{
+			VEC sum = (w_hot * u[k] + t[k]) * below_hot[k] + w_cold * u[k] * below_cold[k];
+			VEC difference = (1 - w_hot) * below_hot[k] - w_cold * below_cold[k];
+			if (step->previous != 0) { // what the test above has counted for these leaves is replaced
+				sum = sum / (old * u[k] + t[k]);
+				difference -= (1 - old) * sum;
+			}
+			part[k] = here[k] * difference;
+			here[k] = sum;
 		}
-		const VEC part = slots[step->node] * difference;
-		slots[step->node] = sum;
-#if LANES == 8
-		const vec4 half = __builtin_shufflevector(part, part, 0, 1, 2, 3) +
-				  __builtin_shufflevector(part, part, 4, 5, 6, 7);
+		// By halves, the same for every WIDTH.
+#if WIDTH == 2 && LANES == 8
+		const vec2 pair = (part[0] + part[2]) + (part[1] + part[3]);
+#elif WIDTH == 2
+		const vec2 pair = part[0] + part[1];
 #else
-		const vec4 half = part;
-#endif
+		const VEC half = PARTS == 2 ? part[0] + part[PARTS - 1] : part[0];
 		const vec2 pair = __builtin_shufflevector(half, half, 0, 1) + __builtin_shufflevector(half, half, 2, 3);
+#endif
 		phi[step->feature] += pair[0] + pair[1];
 	}
 }
 #undef VEC
+#undef PARTS
+#undef EACH

@@ -136,6 +136,21 @@ def test_batches(server):
     assert "features" not in results[1]
 
 
+def test_long_contributions_leave_the_loop(make_server):
+    own = make_server(examples=True)
+    own.wait_model("penguins")
+    rows = EXAMPLE["penguins"].records[:1] * 60
+
+    def waited():
+        stats = own.get("/v2/models/penguins/stats").json()["model_stats"][0]["inference_stats"]["queue"]
+        return stats["ns"]
+
+    own.predictions("penguins", rows)
+    assert waited() == 0, "as many predictions are short"
+    ask(own, "penguins", rows)
+    assert waited() > 0
+
+
 # --- Wrong uses -----------------------------------------------------------------------------------------------
 
 
