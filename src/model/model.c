@@ -9,6 +9,7 @@
 #include "model/detect.h"
 #include "model/linear.h"
 #include "model/loader.h"
+#include "model/pipeline.h"
 
 #define FIRST_CHUNK ((size_t)64 << 10)
 #define CHUNK_ROWS_MAX 64
@@ -38,6 +39,7 @@ static const char *const FORMAT_NAMES[MODEL_FORMAT_COUNT] = {
 	[MODEL_FORMAT_XGBOOST_UBJSON] = "xgboost-ubjson",
 	[MODEL_FORMAT_CATBOOST_JSON] = "catboost-json",
 	[MODEL_FORMAT_LINEAR_JSON] = "linear-json",
+	[MODEL_FORMAT_ONNX] = "onnx",
 };
 
 static const char *const KERNEL_NAMES[MODEL_KERNEL_COUNT] = {
@@ -53,7 +55,7 @@ static const char *const ISA_NAMES[MODEL_ISA_COUNT] = {
 static model_load_fn *const LOADERS[MODEL_FORMAT_COUNT] = {
 	[MODEL_FORMAT_LIGHTGBM_TEXT] = ms_lightgbm_load,        [MODEL_FORMAT_XGBOOST_JSON] = ms_xgboost_json_load,
 	[MODEL_FORMAT_XGBOOST_UBJSON] = ms_xgboost_ubjson_load, [MODEL_FORMAT_CATBOOST_JSON] = ms_catboost_json_load,
-	[MODEL_FORMAT_LINEAR_JSON] = ms_linear_json_load,
+	[MODEL_FORMAT_LINEAR_JSON] = ms_linear_json_load,       [MODEL_FORMAT_ONNX] = ms_onnx_load,
 };
 
 static const char *const OUTPUT_NAMES[MODEL_OUTPUT_COUNT] = {
@@ -221,17 +223,25 @@ static void fill_info(struct model *m, enum model_format format)
 		.kernel_batch = d->forest != NULL ? "walk (plain)" : "linear",
 		.kernel_reason = "",
 	};
+	if (d->pipeline != NULL) {
+		m->info.tree_count = d->pipeline->tree_count;
+		m->info.node_count = d->pipeline->node_count;
+		m->info.estimated_row_ns = ms_pipeline_row_ns(d->pipeline);
+		if (d->forest == NULL)
+			m->info.kernel_single = m->info.kernel_batch = "pipeline";
+	}
 }
 
 static enum ms_err check_description(const struct model_description *d, const struct model_options *options,
 				     struct errinfo *info)
 {
-	MS_ASSERT((d->forest != NULL) != (d->linear != NULL) && d->raw_count > 0);
-	MS_ASSERT(d->forest == NULL || (d->forest->params.feature_count == d->feature_count &&
+	MS_ASSERT(((d->forest != NULL) != (d->linear != NULL) || d->pipeline != NULL) && d->raw_count > 0);
+	MS_ASSERT(d->pipeline == NULL || d->pipeline->feature_count == d->feature_count);
+	MS_ASSERT(d->pipeline != NULL || d->forest == NULL || (d->forest->params.feature_count == d->feature_count &&
 					d->forest->params.group_count == d->raw_count));
 	MS_ASSERT(d->linear == NULL ||
 		  (d->linear->feature_count == d->feature_count && d->linear->output_count == d->raw_count));
-	MS_ASSERT(!d->has_probability || d->class_count == MS_MAX(d->raw_count, 2));
+	MS_ASSERT(!d->has_probability || d->pipeline != NULL || d->class_count == MS_MAX(d->raw_count, 2));
 	MS_ASSERT(d->label_rule != LABEL_PROBABILITY || d->has_probability);
 	if (d->feature_count > options->max_features)
 		return ms_fail(info, MS_ERR_MODEL_TOO_LARGE, "the model has %zu features, at most %zu are allowed",
@@ -414,7 +424,7 @@ size_t ms_model_output_width(const struct model *model, enum model_output output
 	const struct model_description *d = &model->desc;
 	switch (output) {
 	case MODEL_OUTPUT_DEFAULT:
-		return ms_transform_width(&d->transform, d->raw_count);
+		return d->pipeline != NULL ? d->pipeline->scores.count : ms_transform_width(&d->transform, d->raw_count);
 	case MODEL_OUTPUT_RAW:
 		return d->raw_count;
 	case MODEL_OUTPUT_PROBABILITY:
@@ -442,6 +452,8 @@ static size_t chunk_bytes(const struct model *m)
 
 size_t ms_model_scratch_size(const struct model *model)
 {
+	if (model->desc.pipeline != NULL)
+		return ms_pipeline_scratch_size(model->desc.pipeline);
 	return chunk_bytes(model) + (model->desc.forest != NULL ? ms_forest_scratch_size(model->desc.forest) : 0);
 }
 
@@ -488,6 +500,19 @@ static void write_row(const struct model *m, enum model_output output, double *r
 		ms_transform_apply(&m->desc.transform, raw, m->desc.raw_count, out);
 }
 
+static void run_pipeline(const struct pipeline *p, enum model_output output, const double *rows, size_t row_count,
+			 void *scratch, double *out)
+{
+	if (output == MODEL_OUTPUT_LEAF)
+		ms_pipeline_leaves(p, rows, row_count, scratch, out);
+	else
+		ms_pipeline_run(p,
+				output == MODEL_OUTPUT_RAW     ? p->raw
+				: output == MODEL_OUTPUT_LABEL ? p->label
+							       : p->scores,
+				rows, row_count, scratch, out);
+}
+
 void ms_model_predict(const struct model *model, enum model_output output, const double *rows, size_t row_count,
 		      void *scratch, double *out)
 {
@@ -495,6 +520,10 @@ void ms_model_predict(const struct model *model, enum model_output output, const
 	size_t width = ms_model_output_width(model, output), step = chunk_rows(model);
 	double *raw = scratch;
 	MS_ASSERT(width > 0 || output == MODEL_OUTPUT_LEAF);
+	if (d->pipeline != NULL) {
+		run_pipeline(d->pipeline, output, rows, row_count, scratch, out);
+		return;
+	}
 	bool identity = d->transform.kind == TRANSFORM_IDENTITY && d->transform.divisor == 0;
 	if (output == MODEL_OUTPUT_RAW || (output == MODEL_OUTPUT_DEFAULT && identity)) {
 		raw_scores(model, rows, row_count, scratch, out);
