@@ -548,6 +548,11 @@ static enum ms_err read_options5(struct reader *r)
 		return ms_onnx_fail(r->g->file, r->n, MS_ERR_MODEL_UNSUPPORTED,
 				    "post_transform %lld, aggregate_function %lld", (long long)post,
 				    (long long)aggregate);
+	// The specification numbers SOFTMAX 1 and LOGISTIC 2, ONNX Runtime (1.31) the other way round.
+	if (targets > 1 && (post == PIPELINE_SOFTMAX_POST || post == PIPELINE_LOGISTIC))
+		return ms_onnx_fail(r->g->file, r->n, MS_ERR_MODEL_UNSUPPORTED,
+				    "post_transform %lld, which ONNX Runtime reads otherwise than ONNX says",
+				    (long long)post);
 	r->post = (enum pipeline_post)post;
 	r->aggregate = (enum pipeline_aggregate)aggregate;
 	r->e.target_count = targets > 0 ? (size_t)targets : 0;

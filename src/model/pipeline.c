@@ -277,10 +277,10 @@ static float logistic_f32(float x)
 	return x < 0 ? 1 - y : y;
 }
 
-// sqrt(2) times Winitzki's approximation of the inverse of the error function, with the constants of the runtime.
+// sqrt(2) times Winitzki's approximation of the inverse of the error function, as the runtime has it.
 static float probit_f32(float x)
 {
-	const float a = 0.147f, pi = 3.14159f;
+	const float a = 0.147f, pi = (float)M_PI;
 	float z = 2 * x - 1, sign = z < 0 ? -1.0f : 1.0f;
 	float log_term = logf((1 - z) * (1 + z));
 	float v = 2 / (pi * a) + 0.5f * log_term;
@@ -355,8 +355,8 @@ static void end_regressor(const struct pipeline_end *e, const struct operands *l
 	bool scored;
 	for (size_t k = 0; k < n; k++) {
 		double x = aggregate(e, l, k, &scored);
-		dst[k] = e->base_count == n ? in_type(e, x + e->base[k]) : x;
-		dst[n + k] = e->wide ? dst[k] : (double)(float)dst[k];
+		x = e->base_count == n ? in_type(e, x + e->base[k]) : x;
+		dst[k] = dst[n + k] = e->wide ? x : (double)(float)x;
 	}
 	if (n > 1 || e->post == PIPELINE_PROBIT) // one target knows no other transform
 		post_transform(e->post, dst + n, n);
@@ -397,7 +397,7 @@ static double end_two_classes(const struct pipeline_end *e, const struct operand
 		if (!scored[k])
 			v[k] = 0;
 		if (!e->one_column || e->column == k)
-			raw[at++] = v[k];
+			raw[at++] = (double)(float)v[k];
 	}
 	double decisive = scored[1] ? v[1] : v[0];
 	if (e->base_count < 2 && !scored[1])
@@ -422,16 +422,19 @@ static void end_classifier(const struct pipeline_end *e, const struct operands *
 		*label = end_two_classes(e, l, dst, scores);
 		return;
 	}
+	double largest = 0;
 	for (size_t k = 0; k < n; k++) {
 		bool scored;
-		dst[k] = aggregate(e, l, k, &scored);
+		double x = aggregate(e, l, k, &scored);
 		if (e->base_count > 0) {
-			dst[k] = in_type(e, dst[k] + e->base[k]);
+			x = in_type(e, x + e->base[k]);
 			scored = true;
 		}
-		if (scored && (best == SIZE_MAX || dst[k] > dst[best]))
+		if (scored && (best == SIZE_MAX || x > largest)) {
 			best = k;
-		scores[k] = (double)(float)dst[k];
+			largest = x;
+		}
+		dst[k] = scores[k] = (double)(float)x;
 	}
 	*label = best != SIZE_MAX ? (double)best : 0;
 	post_transform(e->post, scores, n);

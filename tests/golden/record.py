@@ -171,11 +171,35 @@ def onnx_raw_model(model):
                 entry.s = b"NONE"
             else:
                 entry.i = 0
+    based = any(entry.name.startswith("base_values") for entry in node.attribute)
+    if node.op_type == "TreeEnsembleClassifier" and not based and len(copy.graph.node) == 1 and two_columns(node):
+        as_regressor(node)
     name = node.output[-1]
     del copy.graph.output[:]
     element = onnx.TensorProto.DOUBLE if node.op_type == "TreeEnsemble" and model.graph.input[0].type.tensor_type.elem_type == onnx.TensorProto.DOUBLE else onnx.TensorProto.FLOAT
     copy.graph.output.append(onnx.helper.make_tensor_value_info(name, element, None))
     return copy, node
+
+
+def two_columns(node):
+    """A classifier of two classes whose leaves score both: where a row scores one of them, the other is made of it."""
+    classes = sum(len(entry.ints) + len(entry.strings) for entry in node.attribute if entry.name.startswith("classlabels"))
+    return classes == 2 and any(entry.name == "class_ids" and len(set(entry.ints)) == 2 for entry in node.attribute)
+
+
+def as_regressor(node):
+    """The plain sums of a classifier's trees."""
+    import onnx
+
+    kept = [entry for entry in node.attribute if not entry.name.startswith("classlabels")]
+    for entry in kept:
+        entry.name = entry.name.replace("class_", "target_")
+    del node.attribute[:]
+    node.attribute.extend([*kept, onnx.helper.make_attribute("n_targets", 2)])
+    node.op_type = "TreeEnsembleRegressor"
+    scores = node.output[-1]
+    del node.output[:]
+    node.output.append(scores)
 
 
 def onnx_raw(model, features, pred):
@@ -188,7 +212,7 @@ def onnx_raw(model, features, pred):
     if node.op_type == "LinearClassifier" and len(named["intercepts"].floats) == 1:
         return scores[:, 1:]
     if node.op_type != "TreeEnsembleClassifier" or scores.shape[1] != 2:
-        return scores
+        return scores  # the sums themselves, or one for each class
     ids = set(named["class_ids"].ints)
     if len(ids) == 2:
         return scores
