@@ -61,15 +61,16 @@ static enum ms_err cast_type(struct onnx_graph *g, const struct onnx_node *n, en
 	}
 }
 
-// Whether the labels stay what they are: whole numbers as integers, strings as strings.
+// Whether the labels stay what they are: numbers that the type can hold, strings as strings.
 static bool keeps_labels(const struct onnx_labels *labels, enum pipeline_type to)
 {
 	if (labels->numbers == NULL)
 		return to == PIPELINE_STRING;
 	for (size_t i = 0; i < labels->count; i++)
-		if (labels->numbers[i] != trunc(labels->numbers[i]))
+		if ((to == PIPELINE_I64 && labels->numbers[i] != trunc(labels->numbers[i])) ||
+		    (to == PIPELINE_F32 && labels->numbers[i] != (double)(float)labels->numbers[i]))
 			return false;
-	return to == PIPELINE_I64;
+	return to == PIPELINE_I64 || to == PIPELINE_F32 || to == PIPELINE_F64;
 }
 
 static enum ms_err build_cast(struct onnx_graph *g, const struct onnx_node *n)
@@ -220,6 +221,35 @@ static enum ms_err build_variadic(struct onnx_graph *g, const struct onnx_node *
 		MS_TRY(ms_onnx_new_value(g, n, b.in[0]->type, b.rank, b.dims, b.batch, &y));
 		for (size_t i = 0; i < y->count; i++)
 			MS_TRY(ms_onnx_emit(g, op, y->type, broadcast_column(&b, 0, i), broadcast_column(&b, 1, i), 0,
+					    &y->columns[i]));
+	}
+	return ms_onnx_set_output(g, n, 0, y);
+}
+
+// Clip between two optional constants (attributes before opset 11), and Relu, which is Clip from 0 on.
+static enum ms_err build_clip(struct onnx_graph *g, const struct onnx_node *n)
+{
+	const struct onnx_value *x = NULL;
+	struct onnx_value *y = NULL;
+	bool relu = row_of(n)->detail != 0;
+	MS_TRY(ms_onnx_number_input(g, n, 0, &x));
+	if (ms_onnx_has_attr(n, "min") || ms_onnx_has_attr(n, "max"))
+		return unsupported(g, n, "limits as attributes");
+	MS_TRY(ms_onnx_new_value(g, n, x->type, x->rank, x->dims, x->batch, &y));
+	memcpy(y->columns, x->columns, x->count * sizeof(*x->columns));
+	for (size_t side = 1; side <= 2; side++) {
+		double *limit = (double[]){0};
+		size_t count = 1;
+		uint32_t by;
+		if (relu ? side == 2 : !ms_onnx_has_input(n, side))
+			continue;
+		if (!relu)
+			MS_TRY(ms_onnx_constant_input(g, n, side, &limit, &count));
+		if (count != 1)
+			return fail(g, n, "a limit is no single number");
+		MS_TRY(ms_onnx_constant(g, *limit, &by));
+		for (size_t i = 0; i < x->count; i++)
+			MS_TRY(ms_onnx_emit(g, side == 1 ? PIPELINE_MAX : PIPELINE_MIN, x->type, y->columns[i], by, 0,
 					    &y->columns[i]));
 	}
 	return ms_onnx_set_output(g, n, 0, y);
@@ -489,13 +519,18 @@ static enum ms_err build_concat(struct onnx_graph *g, const struct onnx_node *n)
 	int64_t axis = 0, dims[ONNX_RANK_MAX], length = 0;
 	size_t at, done = 0;
 	int batch = -1;
+	const struct onnx_value **in = MS_ARENA_ARRAY(g->ctx->scratch, const struct onnx_value *, n->input_count);
+	if (in == NULL)
+		return ms_onnx_no_memory(g->ctx);
 	MS_TRY(ms_onnx_attr_int(g->file, n, "axis", &axis));
 	for (size_t i = 0; i < n->input_count; i++) {
 		MS_TRY(ms_onnx_input(g, n, i, &x));
+		MS_TRY(ms_onnx_materialise(g, x, &in[i]));
+		x = in[i];
 		if (first == NULL)
 			first = x;
 		batch = MS_MAX(batch, x->batch);
-		if (x->rank != first->rank || x->labels != NULL || (x->type == PIPELINE_STRING) != (first->type == PIPELINE_STRING))
+		if (x->rank != first->rank || x->type != first->type)
 			return unsupported(g, n, "inputs of different kinds");
 		MS_TRY(find_along(g, n, x, axis, &at, &a));
 		length += (int64_t)a.length;
@@ -508,11 +543,10 @@ static enum ms_err build_concat(struct onnx_graph *g, const struct onnx_node *n)
 	MS_TRY(ms_onnx_new_value(g, n, first->type, first->rank, dims, batch, &y));
 	for (size_t i = 0; i < n->input_count; i++) {
 		struct along b = {0};
-		MS_TRY(ms_onnx_input(g, n, i, &x));
+		x = in[i];
 		MS_TRY(find_along(g, n, x, axis, &at, &b));
-		if (b.outer != a.outer || b.inner != a.inner || x->type != first->type ||
-		    (x->batch >= 0 && x->batch != batch))
-			return fail(g, n, "the shapes or types of its inputs do not fit");
+		if (b.outer != a.outer || b.inner != a.inner || (x->batch >= 0 && x->batch != batch))
+			return fail(g, n, "the shapes of its inputs do not fit");
 		for (size_t o = 0; o < b.outer; o++)
 			for (size_t k = 0; k < b.length * b.inner; k++)
 				y->columns[(o * (size_t)length + done) * b.inner + k] =
@@ -705,6 +739,30 @@ static enum ms_err build_softmax(struct onnx_graph *g, const struct onnx_node *n
 	return ms_onnx_set_output(g, n, 0, y);
 }
 
+static enum ms_err build_lp_normalization(struct onnx_graph *g, const struct onnx_node *n)
+{
+	const struct onnx_value *x = NULL;
+	struct onnx_value *y = NULL;
+	struct pipeline_list list;
+	struct along a = {0};
+	int64_t axis = -1, p = 2;
+	size_t at;
+	MS_TRY(ms_onnx_number_input(g, n, 0, &x));
+	MS_TRY(ms_onnx_attr_int(g->file, n, "axis", &axis));
+	MS_TRY(ms_onnx_attr_int(g->file, n, "p", &p));
+	MS_TRY(find_along(g, n, x, axis, &at, &a));
+	if (p != 1 || x->type != PIPELINE_F32 || a.outer != 1 || a.inner != 1 || x->count == 0)
+		return unsupported(g, n, "anything but p=1 of a row of floats");
+	MS_TRY(ms_onnx_new_value(g, n, x->type, x->rank, x->dims, x->batch, &y));
+	MS_TRY(ms_onnx_list(g, x->columns, x->count, 1, &list));
+	struct pipeline_step step = {.op = PIPELINE_NORM_L1, .a = list.first, .c = list.count};
+	MS_TRY(ms_onnx_slots(g, x->count, &step.dst));
+	MS_TRY(ms_onnx_step(g, step));
+	for (size_t i = 0; i < x->count; i++)
+		y->columns[i] = step.dst + (uint32_t)i;
+	return ms_onnx_set_output(g, n, 0, y);
+}
+
 // --- Products ----------------------------------------------------------------------------------------------------
 
 // y[k] = Σ x[i] · w[i, k]: w is constant, [inputs, outputs], or [outputs, inputs] when `transposed`.
@@ -814,6 +872,9 @@ const struct onnx_op *ms_onnx_find_op(const struct onnx_node *n)
 		{"Sum", build_variadic, PIPELINE_ADD},
 		{"Max", build_variadic, PIPELINE_MAX},
 		{"Min", build_variadic, PIPELINE_MIN},
+		{"Clip", build_clip, 0},
+		{"Relu", build_clip, 1},
+		{"LpNormalization", build_lp_normalization, 0},
 		{"Reshape", build_reshape, 0},
 		{"Flatten", build_flatten, 0},
 		{"Squeeze", build_squeeze, 0},

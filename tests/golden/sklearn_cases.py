@@ -76,6 +76,7 @@ def convert(model, types, **more):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         made = skl2onnx.convert_sklearn(model, initial_types=types, **more)
+        made.graph.name = "model"  # onnxmltools makes one up each time
         return as_runtime(made)
 
 
@@ -435,6 +436,40 @@ def unknown():
     return Made(graph([helper.make_node("Erf", ["X"], ["Y"], name="odd one")], [("X", FLOAT, 2)], [("Y", FLOAT)]), [])
 
 
+def stacking():
+    from sklearn.ensemble import RandomForestClassifier, StackingClassifier
+    from sklearn.tree import DecisionTreeClassifier
+
+    return StackingClassifier([("forest", RandomForestClassifier(2, max_depth=3, random_state=1)), ("tree", DecisionTreeClassifier(max_depth=3, random_state=1))])
+
+
+def calibrated():
+    from sklearn.calibration import CalibratedClassifierCV
+    from sklearn.ensemble import RandomForestClassifier
+
+    return CalibratedClassifierCV(RandomForestClassifier(2, max_depth=3, random_state=1), cv=2, method="isotonic")
+
+
+def one_vs_rest():
+    from sklearn.ensemble import GradientBoostingClassifier
+    from sklearn.multiclass import OneVsRestClassifier
+
+    return OneVsRestClassifier(GradientBoostingClassifier(n_estimators=2, max_depth=2, random_state=1))
+
+
+def whole_columns():
+    """OneHotEncoder of integers."""
+    from sklearn.compose import ColumnTransformer
+    from sklearn.pipeline import Pipeline
+    from sklearn.preprocessing import OneHotEncoder
+
+    table, frame = mixed_frame(False)
+    frame = frame[["age", "rooms"]]
+    columns = ColumnTransformer([("whole", OneHotEncoder(handle_unknown="ignore"), ["rooms"]), ("rest", "passthrough", ["age"])])
+    model = Pipeline([("columns", columns), ("model", sk("ensemble", "RandomForestClassifier", **RF)())]).fit(frame, data.target(table, "four"))
+    return Made(convert(model, [("age", tensor_type(FLOAT, 1)), ("rooms", tensor_type(INT64, 1))]), frame.values.tolist())
+
+
 RF = dict(n_estimators=6, max_depth=4, random_state=1)
 GB = dict(n_estimators=6, max_depth=3, random_state=1)
 HGB = dict(max_iter=6, max_leaf_nodes=8, random_state=1, early_stopping=False)
@@ -472,6 +507,10 @@ CASES = [
     forest_case("tree-regressor", "DecisionTreeRegressor", sk("tree", "DecisionTreeRegressor", max_depth=5, random_state=1), "real"),
     forest_case("bagging", "BaggingClassifier: an ensemble for each tree, and their mean", sk("ensemble", "BaggingClassifier", n_estimators=3, random_state=1, estimator=None), "four", answer=PROBA, tolerance=3e-7),
     forest_case("ada-boost", "AdaBoostClassifier: an ensemble for each tree, and arithmetic", sk("ensemble", "AdaBoostClassifier", n_estimators=4, random_state=1), "four", answer=PROBA, tolerance=1e-6),
+    forest_case("isolation", "IsolationForest: scores", sk("ensemble", "IsolationForest", n_estimators=3, max_samples=32, random_state=1), "four", tolerance=1e-5),
+    forest_case("stacking", "StackingClassifier of a forest and a tree", stacking, "four", answer=PROBA, tolerance=1e-5),
+    forest_case("calibrated", "CalibratedClassifierCV of a forest, isotonic: comparisons, Clip and others", calibrated, "binary", answer=PROBA, tolerance=1e-5),
+    forest_case("one-vs-rest", "OneVsRestClassifier: an ensemble for each class", one_vs_rest, "four", answer=PROBA, tolerance=1e-5),
     forest_case("logistic-binary", "LogisticRegression, two classes: LinearClassifier", sk("linear_model", "LogisticRegression"), "binary", answer=PROBA, tolerance=1e-5),
     forest_case("logistic-multiclass", "LogisticRegression, four classes: LinearClassifier and Normalizer", sk("linear_model", "LogisticRegression"), "four", answer=PROBA, tolerance=1e-5),
     forest_case("linear", "LinearRegression: LinearRegressor", sk("linear_model", "LinearRegression"), "real", tolerance=1e-5),
@@ -481,12 +520,14 @@ CASES = [
     Case("sklearn1-columns-gb", "the same before a GradientBoostingRegressor", column_pipeline(sk("ensemble", "GradientBoostingRegressor", **GB), target="real")),
     Case("sklearn1-columns-ordinal", "ColumnTransformer with OrdinalEncoder; RandomForestClassifier", column_pipeline(sk("ensemble", "RandomForestClassifier", **RF), ordinal=True)),
     Case("sklearn1-columns-logistic", "ColumnTransformer before a LogisticRegression", column_pipeline(sk("linear_model", "LogisticRegression", max_iter=500)), tolerance=1e-5),
+    Case("sklearn1-columns-whole", "OneHotEncoder of integers", whole_columns),
     Case("sklearn1-scalers", "MinMaxScaler, Normalizer and RobustScaler before a forest", scaled(sk("preprocessing", "MinMaxScaler"), sk("preprocessing", "Normalizer"), sk("preprocessing", "RobustScaler"), sk("ensemble", "RandomForestRegressor", **RF))),
     Case("sklearn1-polynomial", "MaxAbsScaler and PolynomialFeatures before a forest", scaled(sk("preprocessing", "MaxAbsScaler"), sk("preprocessing", "PolynomialFeatures", degree=2), sk("ensemble", "RandomForestRegressor", **{**RF, "n_estimators": 3}))),
     Case("lightgbm-onnx-binary", "LightGBM by onnxmltools, two classes", trained(other("lightgbm", "LGBMClassifier", **LGB), "binary", PROBA, missing=True, libname="LightGBM")),
     Case("lightgbm-onnx-multiclass", "LightGBM by onnxmltools, four classes", trained(other("lightgbm", "LGBMClassifier", **{**LGB, "n_estimators": 4}), "four", PROBA, libname="LightGBM")),
     Case("lightgbm-onnx-regressor", "LightGBM by onnxmltools, regression", trained(other("lightgbm", "LGBMRegressor", **LGB), "real", missing=True, libname="LightGBM")),
     Case("lightgbm-onnx-categories", "LightGBM by onnxmltools, categories as equality tests", lightgbm_categories()),
+    Case("lightgbm-onnx-poisson", "LightGBM by onnxmltools, poisson: Exp after the ensemble", trained(other("lightgbm", "LGBMRegressor", **{**LGB, "objective": "poisson"}), "count", libname="LightGBM"), tolerance=1e-5),
     Case("xgboost-onnx-binary", "XGBoost by onnxmltools, two classes", trained(other("xgboost", "XGBClassifier", **XGB), "binary", PROBA, missing=True, libname="XGBoost")),
     Case("xgboost-onnx-multiclass", "XGBoost by onnxmltools, four classes", trained(other("xgboost", "XGBClassifier", **{**XGB, "n_estimators": 4}), "four", PROBA, libname="XGBoost")),
     Case("xgboost-onnx-regressor", "XGBoost by onnxmltools, regression", trained(other("xgboost", "XGBRegressor", **XGB), "real", missing=True, libname="XGBoost")),
