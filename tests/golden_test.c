@@ -239,7 +239,7 @@ static void compare(struct golden *g, const char *what, const double *got, const
 	for (size_t i = 0; i < g->rows * width; i++) {
 		double scale = fmax(1, fabs(want[i]));
 		bool near = g->tolerance > 0 && fabs(got[i] - want[i]) <= g->tolerance * scale;
-		bool ok = near                ? true
+		bool ok = near           ? true
 			  : max_ulps > 0 ? ulps(got[i], want[i], single) <= max_ulps
 					 : same_bits(got[i], want[i]);
 		if (!ok)

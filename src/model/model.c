@@ -237,8 +237,9 @@ static enum ms_err check_description(const struct model_description *d, const st
 {
 	MS_ASSERT(((d->forest != NULL) != (d->linear != NULL) || d->pipeline != NULL) && d->raw_count > 0);
 	MS_ASSERT(d->pipeline == NULL || d->pipeline->feature_count == d->feature_count);
-	MS_ASSERT(d->pipeline != NULL || d->forest == NULL || (d->forest->params.feature_count == d->feature_count &&
-					d->forest->params.group_count == d->raw_count));
+	MS_ASSERT(
+		d->pipeline != NULL || d->forest == NULL ||
+		(d->forest->params.feature_count == d->feature_count && d->forest->params.group_count == d->raw_count));
 	MS_ASSERT(d->linear == NULL ||
 		  (d->linear->feature_count == d->feature_count && d->linear->output_count == d->raw_count));
 	MS_ASSERT(!d->has_probability || d->pipeline != NULL || d->class_count == MS_MAX(d->raw_count, 2));
@@ -424,7 +425,8 @@ size_t ms_model_output_width(const struct model *model, enum model_output output
 	const struct model_description *d = &model->desc;
 	switch (output) {
 	case MODEL_OUTPUT_DEFAULT:
-		return d->pipeline != NULL ? d->pipeline->scores.count : ms_transform_width(&d->transform, d->raw_count);
+		return d->pipeline != NULL ? d->pipeline->scores.count
+					   : ms_transform_width(&d->transform, d->raw_count);
 	case MODEL_OUTPUT_RAW:
 		return d->raw_count;
 	case MODEL_OUTPUT_PROBABILITY:

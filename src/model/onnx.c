@@ -7,20 +7,28 @@
 #define EXACT_INTEGER_MAX ((int64_t)1 << 53)
 
 // Types of attributes (AttributeProto.AttributeType).
-enum { ATTR_FLOAT = 1, ATTR_INT = 2, ATTR_STRING = 3, ATTR_TENSOR = 4, ATTR_FLOATS = 6, ATTR_INTS = 7, ATTR_STRINGS = 8 };
+enum {
+	ATTR_FLOAT = 1,
+	ATTR_INT = 2,
+	ATTR_STRING = 3,
+	ATTR_TENSOR = 4,
+	ATTR_FLOATS = 6,
+	ATTR_INTS = 7,
+	ATTR_STRINGS = 8
+};
 
 const char *ms_onnx_type_name(int64_t type)
 {
-	static const char *const names[] = {"undefined", "float",  "uint8",   "int8",   "uint16", "int16",
-					    "int32",     "int64",  "string",  "bool",   "float16", "double",
+	static const char *const names[] = {"undefined", "float",  "uint8",     "int8",       "uint16",  "int16",
+					    "int32",     "int64",  "string",    "bool",       "float16", "double",
 					    "uint32",    "uint64", "complex64", "complex128", "bfloat16"};
 	return type >= 0 && (size_t)type < MS_ARRAY_LEN(names) ? names[type] : "unknown";
 }
 
 enum ms_err ms_onnx_no_memory(const struct loader_context *ctx)
 {
-	return ms_fail(ctx->info, MS_ERR_MODEL_TOO_LARGE, "the model needs more than the %zu bytes of memory it may use",
-		       ctx->memory->max);
+	return ms_fail(ctx->info, MS_ERR_MODEL_TOO_LARGE,
+		       "the model needs more than the %zu bytes of memory it may use", ctx->memory->max);
 }
 
 bool ms_onnx_is_ml(const struct onnx_node *n)
@@ -68,8 +76,9 @@ static enum ms_err read_shape(struct loader_context *ctx, struct slice message, 
 		if (dim.number != 1 || dim.wire != PB_BYTES)
 			continue;
 		if (input->rank == ONNX_RANK_MAX)
-			return ms_fail(ctx->info, MS_ERR_MODEL_UNSUPPORTED, "input \"%.*s\" has more than %d dimensions",
-				       MS_SLICE_ARG(input->name), ONNX_RANK_MAX);
+			return ms_fail(ctx->info, MS_ERR_MODEL_UNSUPPORTED,
+				       "input \"%.*s\" has more than %d dimensions", MS_SLICE_ARG(input->name),
+				       ONNX_RANK_MAX);
 		int64_t *dst = &input->dims[input->rank++];
 		*dst = -1;
 		for (q = ms_pb(dim.bytes); ms_pb_next(&q, &size);)
@@ -298,6 +307,9 @@ enum ms_err ms_onnx_read(struct loader_context *ctx, struct onnx_file *ret_file)
 		return damaged(ctx, "the model");
 	if (!has_graph)
 		return ms_fail(ctx->info, MS_ERR_MODEL_FORMAT, "the file is no ONNX model: it has no graph");
+	if (f.opset == 0 && f.opset_ml == 0)
+		return ms_fail(ctx->info, MS_ERR_MODEL_FORMAT,
+			       "the model imports no operator sets that are known here");
 	MS_TRY(read_graph(&f, graph));
 	*ret_file = f;
 	return MS_OK;

@@ -51,7 +51,7 @@ struct onnx_tensor {
 	int64_t type;
 	size_t rank;
 	int64_t dims[ONNX_RANK_MAX];
-	size_t count;        // product of dims
+	size_t count;         // product of dims
 	struct slice message; // the whole TensorProto
 };
 

@@ -82,10 +82,10 @@ static enum ms_err read_reals(struct reader *r, const char *name, const char *te
 
 static enum ms_err read_modes(struct reader *r, size_t count)
 {
-	static const char *const names[] = {[MODE_LEQ] = "BRANCH_LEQ", [MODE_LT] = "BRANCH_LT",
-					    [MODE_GTE] = "BRANCH_GTE", [MODE_GT] = "BRANCH_GT",
-					    [MODE_EQ] = "BRANCH_EQ",   [MODE_NEQ] = "BRANCH_NEQ",
-					    [MODE_LEAF] = "LEAF"};
+	static const char *const names[] = {
+		[MODE_LEQ] = "BRANCH_LEQ", [MODE_LT] = "BRANCH_LT", [MODE_GTE] = "BRANCH_GTE",
+		[MODE_GT] = "BRANCH_GT",   [MODE_EQ] = "BRANCH_EQ", [MODE_NEQ] = "BRANCH_NEQ",
+		[MODE_LEAF] = "LEAF"};
 	struct slice *texts = NULL;
 	size_t n;
 	MS_TRY(ms_onnx_attr_strings(r->g->file, r->n, "nodes_modes", &texts, &n));
@@ -130,11 +130,11 @@ static enum ms_err check_target(struct reader *r, int64_t target, double weight)
 // Which node has an id of the file: nodes of one tree stand together, most often with the ids 0, 1, 2 …
 struct node_index {
 	const int64_t *tree_ids, *node_ids;
-	size_t *order;       // places sorted by tree and node, or NULL: ids are dense
+	size_t *order; // places sorted by tree and node, or NULL: ids are dense
 	size_t count;
-	int64_t *tree_of;    // per tree: its id
+	int64_t *tree_of; // per tree: its id
 	size_t tree_count;
-	size_t last_tree;    // found last
+	size_t last_tree; // found last
 };
 
 static int compare_ids(const void *a, const void *b, void *context)
@@ -233,8 +233,8 @@ static enum ms_err link_child(struct reader *r, struct node_index *index, int64_
 				    "tree %lld, node %lld: there is no node %lld", (long long)tree, (long long)from,
 				    (long long)child);
 	if (from == child)
-		return ms_onnx_fail(r->g->file, r->n, MS_ERR_MODEL_FORMAT,
-				    "tree %lld, node %lld is a child of itself", (long long)tree, (long long)from);
+		return ms_onnx_fail(r->g->file, r->n, MS_ERR_MODEL_FORMAT, "tree %lld, node %lld is a child of itself",
+				    (long long)tree, (long long)from);
 	*ret_at = (uint32_t)at;
 	return MS_OK;
 }
@@ -278,12 +278,24 @@ static enum ms_err read_nodes(struct reader *r, struct node_index *index)
 	return MS_OK;
 }
 
-static bool scores_target(const struct ensemble *e, const struct ensemble_node *n, uint32_t target)
+// Two weights of one leaf for one target would be one sum here and two in ONNX Runtime.
+static enum ms_err check_different(struct reader *r)
 {
-	for (uint32_t k = 0; k < n->weight_count; k++)
-		if (e->weights[n->first_weight + k].target == target)
-			return true;
-	return false;
+	const struct ensemble *e = &r->e;
+	uint32_t *last = MS_ARENA_ARRAY(r->g->ctx->scratch, uint32_t, e->target_count); // leaf + 1
+	if (last == NULL)
+		return no_memory(r);
+	for (uint32_t i = 0; i < e->node_count; i++) {
+		const struct ensemble_node *n = &e->nodes[i];
+		for (uint32_t k = 0; k < n->weight_count; k++) {
+			uint32_t target = e->weights[n->first_weight + k].target;
+			if (last[target] == i + 1)
+				return ms_onnx_fail(r->g->file, r->n, MS_ERR_MODEL_UNSUPPORTED,
+						    "leaf %u has two weights for target %u", n->id, target);
+			last[target] = i + 1;
+		}
+	}
+	return MS_OK;
 }
 
 // Weights by leaf, in the order of the file: count, place, fill.
@@ -306,13 +318,10 @@ static enum ms_err place_weights(struct reader *r, const uint32_t *leaf_of, cons
 		struct ensemble_node *n = &e->nodes[leaf_of[i]];
 		if (n->mode != MODE_LEAF)
 			continue; // old versions of onnxmltools wrote such; ONNX Runtime ignores them
-		if (n->weight_count < 64 && scores_target(e, n, (uint32_t)targets[i]))
-			return ms_onnx_fail(r->g->file, r->n, MS_ERR_MODEL_UNSUPPORTED,
-					    "leaf %u has two weights for target %lld", n->id, (long long)targets[i]);
 		e->weights[n->first_weight + n->weight_count++] =
 			(struct ensemble_weight){(uint32_t)targets[i], weights[i]};
 	}
-	return MS_OK;
+	return check_different(r);
 }
 
 static enum ms_err read_weights(struct reader *r, struct node_index *index)
@@ -396,7 +405,8 @@ static enum ms_err split_members(struct reader *r, struct lists5 *l)
 	size_t at = 0;
 	for (size_t i = 0; i < l->count; i++) {
 		if (!(l->modes[i] >= 0 && l->modes[i] < MODE_LEAF))
-			return ms_onnx_fail(r->g->file, r->n, MS_ERR_MODEL_UNSUPPORTED, "the node mode %g", l->modes[i]);
+			return ms_onnx_fail(r->g->file, r->n, MS_ERR_MODEL_UNSUPPORTED, "the node mode %g",
+					    l->modes[i]);
 		if (l->modes[i] != MODE_MEMBER)
 			continue;
 		l->first_member[i] = (uint32_t)at;
@@ -648,8 +658,8 @@ static enum ms_err build_forests(struct reader *r, const struct onnx_value *x, s
 		return emit_forest(r, forest, x, direct, *ret_first);
 	}
 	if (trees > SLOTS_MAX / targets)
-		return ms_onnx_fail(g->file, r->n, MS_ERR_MODEL_TOO_LARGE,
-				    "the extreme of %zu trees for %zu targets", trees, targets);
+		return ms_onnx_fail(g->file, r->n, MS_ERR_MODEL_TOO_LARGE, "the extreme of %zu trees for %zu targets",
+				    trees, targets);
 	*ret_count = trees * targets;
 	MS_TRY(ms_onnx_slots(g, *ret_count, ret_first));
 	for (size_t k = 0; k < targets; k++) {

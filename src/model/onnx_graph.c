@@ -42,7 +42,8 @@ bool ms_onnx_has_input(const struct onnx_node *n, size_t i)
 	return i < n->input_count && n->inputs[i].n > 0;
 }
 
-enum ms_err ms_onnx_input(struct onnx_graph *g, const struct onnx_node *n, size_t i, const struct onnx_value **ret_value)
+enum ms_err ms_onnx_input(struct onnx_graph *g, const struct onnx_node *n, size_t i,
+			  const struct onnx_value **ret_value)
 {
 	if (!ms_onnx_has_input(n, i))
 		return ms_onnx_fail(g->file, n, MS_ERR_MODEL_FORMAT, "input %zu is missing", i);
@@ -552,8 +553,7 @@ static enum ms_err name_features(struct onnx_graph *g, const struct onnx_input *
 		} else if (only && width > 1) {
 			name = ms_slice_cstr(ms_arena_printf(g->ctx->memory, "f%zu", i));
 		} else if (width > 1) {
-			name = ms_slice_cstr(
-				ms_arena_printf(g->ctx->memory, "%.*s_%zu", MS_SLICE_ARG(input->name), i));
+			name = ms_slice_cstr(ms_arena_printf(g->ctx->memory, "%.*s_%zu", MS_SLICE_ARG(input->name), i));
 		} else {
 			name = ms_arena_copy(g->ctx->memory, name);
 		}
@@ -654,8 +654,12 @@ static enum ms_err build_nodes(struct onnx_graph *g)
 		if (!needed[i])
 			continue;
 		bool standard = n->domain.n == 0;
-		const struct onnx_op *op =
-			standard ? ms_onnx_find_op(n) : ms_onnx_is_ml(n) ? ms_onnx_find_ml_op(n) : NULL;
+		const struct onnx_op *op = standard           ? ms_onnx_find_op(n)
+					   : ms_onnx_is_ml(n) ? ms_onnx_find_ml_op(n)
+							      : NULL;
+		if (op != NULL && (standard ? g->file->opset : g->file->opset_ml) == 0)
+			return ms_onnx_fail(g->file, n, MS_ERR_MODEL_FORMAT,
+					    "the model does not import its operator set");
 		if (op == NULL)
 			return ms_onnx_fail(g->file, n, MS_ERR_MODEL_UNSUPPORTED, "it is not known here");
 		MS_TRY(op->build(g, n));
@@ -711,7 +715,8 @@ static enum ms_err find_outputs(struct onnx_graph *g, struct outputs *ret_output
 static enum ms_err finish_categories(struct onnx_graph *g, struct model_description *d)
 {
 	const struct slice *texts = (const struct slice *)(const void *)g->string_texts.p;
-	struct category_encoding *encodings = MS_ARENA_ARRAY(g->ctx->memory, struct category_encoding, g->feature_count);
+	struct category_encoding *encodings =
+		MS_ARENA_ARRAY(g->ctx->memory, struct category_encoding, g->feature_count);
 	if (encodings == NULL)
 		return no_memory(g);
 	d->encodings = encodings;
@@ -819,9 +824,8 @@ static enum ms_err finish(struct onnx_graph *g, struct model_description *d)
 	d->objective = MS_SLICE_LIT("onnx");
 	const struct onnx_file *f = g->file;
 	if (f->producer.n > 0)
-		d->library_version = ms_slice_cstr(ms_arena_printf(g->ctx->memory, "%.*s %.*s",
-								   MS_SLICE_ARG(f->producer),
-								   MS_SLICE_ARG(f->producer_version)));
+		d->library_version = ms_slice_cstr(ms_arena_printf(
+			g->ctx->memory, "%.*s %.*s", MS_SLICE_ARG(f->producer), MS_SLICE_ARG(f->producer_version)));
 	return d->library_version.p != NULL || f->producer.n == 0 ? MS_OK : no_memory(g);
 }
 

@@ -141,7 +141,7 @@ struct onnx_op {
 	int detail; // which of several that one function builds
 };
 // The row of the operator, or NULL.
-const struct onnx_op *ms_onnx_find_op(const struct onnx_node *n);  // ai.onnx
+const struct onnx_op *ms_onnx_find_op(const struct onnx_node *n);    // ai.onnx
 const struct onnx_op *ms_onnx_find_ml_op(const struct onnx_node *n); // ai.onnx.ml
 onnx_op_fn ms_onnx_build_ensemble;
 

@@ -403,7 +403,8 @@ static enum ms_err build_scores(struct onnx_graph *g, const struct onnx_node *n,
 static enum ms_err build_end(struct onnx_graph *g, const struct onnx_node *n, const struct pipeline_end *end,
 			     struct pipeline_list scores, uint32_t *ret_first)
 {
-	struct pipeline_step step = {.op = PIPELINE_END, .a = scores.first, .b = (uint32_t)g->ends.n, .c = scores.count};
+	struct pipeline_step step = {
+		.op = PIPELINE_END, .a = scores.first, .b = (uint32_t)g->ends.n, .c = scores.count};
 	size_t predictions = end->classifier ? end->class_count + 1 : end->target_count;
 	if (end->target_count > g->ctx->options->max_classes)
 		return ms_onnx_fail(g->file, n, MS_ERR_MODEL_TOO_LARGE, "it has %zu targets, at most %zu are allowed",

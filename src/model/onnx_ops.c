@@ -201,8 +201,8 @@ static enum ms_err build_where(struct onnx_graph *g, const struct onnx_node *n)
 	MS_TRY(find_broadcast(g, n, &b));
 	MS_TRY(ms_onnx_new_value(g, n, b.in[1]->type, b.rank, b.dims, b.batch, &y));
 	for (size_t i = 0; i < y->count; i++)
-		MS_TRY(ms_onnx_emit(g, PIPELINE_WHERE, y->type, broadcast_column(&b, 0, i),
-				    broadcast_column(&b, 1, i), broadcast_column(&b, 2, i), &y->columns[i]));
+		MS_TRY(ms_onnx_emit(g, PIPELINE_WHERE, y->type, broadcast_column(&b, 0, i), broadcast_column(&b, 1, i),
+				    broadcast_column(&b, 2, i), &y->columns[i]));
 	return ms_onnx_set_output(g, n, 0, y);
 }
 
@@ -670,10 +670,8 @@ static enum ms_err build_reduce(struct onnx_graph *g, const struct onnx_node *n)
 		}
 		struct pipeline_list list;
 		MS_TRY(ms_onnx_list(g, columns, n_items, 1, &list));
-		struct pipeline_step step = {.op = (uint8_t)row_of(n)->detail,
-					     .type = (uint8_t)x->type,
-					     .a = list.first,
-					     .c = list.count};
+		struct pipeline_step step = {
+			.op = (uint8_t)row_of(n)->detail, .type = (uint8_t)x->type, .a = list.first, .c = list.count};
 		MS_TRY(ms_onnx_slots(g, 1, &step.dst));
 		MS_TRY(ms_onnx_step(g, step));
 		y->columns[at] = step.dst;
@@ -731,7 +729,8 @@ static enum ms_err build_softmax(struct onnx_graph *g, const struct onnx_node *n
 		return unsupported(g, n, "along an axis but the last of two");
 	MS_TRY(ms_onnx_new_value(g, n, x->type, x->rank, x->dims, x->batch, &y));
 	MS_TRY(ms_onnx_list(g, x->columns, x->count, 1, &list));
-	struct pipeline_step step = {.op = PIPELINE_SOFTMAX, .type = (uint8_t)x->type, .a = list.first, .c = list.count};
+	struct pipeline_step step = {
+		.op = PIPELINE_SOFTMAX, .type = (uint8_t)x->type, .a = list.first, .c = list.count};
 	MS_TRY(ms_onnx_slots(g, x->count, &step.dst));
 	MS_TRY(ms_onnx_step(g, step));
 	for (size_t i = 0; i < x->count; i++)

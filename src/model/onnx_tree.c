@@ -13,10 +13,10 @@
 struct member_feature {
 	uint32_t column;
 	uint32_t value_count;
-	const double *values;     // ascending
-	const uint32_t *tests;    // of value i: from first_tests[i] to first_tests[i + 1]
+	const double *values;  // ascending
+	const uint32_t *tests; // of value i: from first_tests[i] to first_tests[i + 1]
 	const uint32_t *first_tests;
-	const uint32_t *missing;  // tests that hold for NaN
+	const uint32_t *missing; // tests that hold for NaN
 	uint32_t missing_count;
 };
 
@@ -218,10 +218,11 @@ static enum ms_err finish_feature(struct test_builder *b, const struct pending_t
 static enum ms_err finish_tests(struct test_builder *b, const struct member_tests **ret_tests)
 {
 	const struct pending_test *all = (const struct pending_test *)(const void *)b->tests.p;
-	const struct pending_test **sorted = MS_ARENA_ARRAY(b->g->ctx->scratch, const struct pending_test *, b->tests.n);
+	const struct pending_test **sorted =
+		MS_ARENA_ARRAY(b->g->ctx->scratch, const struct pending_test *, b->tests.n);
 	struct member_tests *tests = MS_ARENA_NEW(b->g->ctx->memory, struct member_tests);
-	struct member_feature *features = MS_ARENA_ARRAY(b->g->ctx->memory, struct member_feature,
-							 MS_MIN(b->tests.n, b->e->feature_count));
+	struct member_feature *features =
+		MS_ARENA_ARRAY(b->g->ctx->memory, struct member_feature, MS_MIN(b->tests.n, b->e->feature_count));
 	if (sorted == NULL || tests == NULL || features == NULL)
 		return no_memory(b->g);
 	*tests = (struct member_tests){.test_count = b->tests.n, .single = b->e->single, .features = features};
@@ -275,8 +276,8 @@ void ms_onnx_fold_chains(struct ensemble *e)
 			continue;
 		struct ensemble_node *next = &e->nodes[n->false_at];
 		// The true branch has as many parents as the chain has links: the builder finds it if there are others.
-		next->folded = next->mode == MODE_EQ && !next->shared && next->feature == n->feature &&
-			       next != n && same_true_branch(e, n, next);
+		next->folded = next->mode == MODE_EQ && !next->shared && next->feature == n->feature && next != n &&
+			       same_true_branch(e, n, next);
 	}
 }
 

@@ -10,12 +10,12 @@
 enum ensemble_mode { MODE_LEQ, MODE_LT, MODE_GTE, MODE_GT, MODE_EQ, MODE_NEQ, MODE_MEMBER, MODE_LEAF };
 
 struct ensemble_node {
-	uint8_t mode;            // enum ensemble_mode
-	bool missing_true;       // NaN takes the true branch
-	bool shared;             // more than one node points at it
-	bool folded;             // an equality that became part of the set of the node before it
+	uint8_t mode;      // enum ensemble_mode
+	bool missing_true; // NaN takes the true branch
+	bool shared;       // more than one node points at it
+	bool folded;       // an equality that became part of the set of the node before it
 	uint32_t feature;
-	uint32_t id;             // leaf: as the file numbers it
+	uint32_t id;                // leaf: as the file numbers it
 	uint32_t true_at, false_at; // places in the table
 	uint32_t first_weight, weight_count;
 	uint32_t first_member, member_count; // MODE_MEMBER: in members

@@ -590,8 +590,9 @@ uint32_t ms_pipeline_row_ns(const struct pipeline *p)
 	double ns = 20;
 	for (size_t i = 0; i < p->step_count; i++) {
 		const struct pipeline_step *s = &p->steps[i];
-		ns += s->op == PIPELINE_FOREST ? ms_forest_row_ns(p->forests[s->b].forest)
-					       : s->op >= PIPELINE_ONE_HOT ? 4.0 + (double)s->c : 4.0;
+		ns += s->op == PIPELINE_FOREST    ? ms_forest_row_ns(p->forests[s->b].forest)
+		      : s->op >= PIPELINE_ONE_HOT ? 4.0 + (double)s->c
+						  : 4.0;
 	}
 	return ns < (double)UINT32_MAX ? (uint32_t)ns : UINT32_MAX;
 }

@@ -430,6 +430,54 @@ def after():
     return Made(model, random_rows(np.random.default_rng(5), 4))
 
 
+def operators():
+    """Operators that no converter above writes, in one graph."""
+    from onnx import helper
+
+    node = helper.make_node
+    nodes = [
+        node("Transpose", ["X"], ["same"], perm=[0, 1]),
+        node("Gather", ["same", "columns"], ["picked"], axis=1),
+        node("Softmax", ["picked"], ["soft"], axis=1),
+        node("Shape", ["soft"], ["shape"]),
+        node("ConstantOfShape", ["shape"], ["zeros"]),
+        node("Equal", ["picked", "one"], ["ones"]),
+        node("Where", ["ones", "soft", "zeros"], ["chosen"]),
+        node("Gemm", ["chosen", "matrix", "row"], ["product"], transB=1),
+        node("ReduceMean", ["product"], ["mean"], axes=[1], keepdims=0),
+        node("Unsqueeze", ["mean", "first"], ["mean column"]),
+        node("Slice", ["product", "first", "many", "first"], ["rest"]),
+        node("Sub", ["rest", "mean column"], ["centred"]),
+        node("Clip", ["centred", "low"], ["clipped"]),
+        node("Greater", ["X", "one"], ["large"]),
+        node("Cast", ["large"], ["large as number"], to=FLOAT),
+        node("ReduceSum", ["large as number", "first"], ["how many"], keepdims=1),
+        node("Sigmoid", ["X"], ["sigmoid"]),
+        node("Sqrt", ["sigmoid"], ["root"]),
+        node("Min", ["root", "clipped left"], ["least"]),
+        node("Pow", ["least", "two"], ["square"]),
+        node("Squeeze", ["mean column", "first"], ["mean again"]),
+        node("Reshape", ["mean again", "as column"], ["mean at last"]),
+        node("Flatten", ["square"], ["flat"]),
+        node("Concat", ["clipped", "how many", "flat", "mean at last"], ["Y"], axis=-1),
+    ]
+    nodes.insert(18, node("Gather", ["clipped", "zeroth"], ["clipped left"], axis=1))
+    constants = [
+        numbers([0, 2], np.int64, "columns"),
+        numbers([1.0], np.float32, "one"),
+        numbers([[1, 2], [3, 4], [5, 6]], np.float32, "matrix"),
+        numbers([1, 2, 3], np.float32, "row"),
+        numbers([1], np.int64, "first"),
+        numbers([99], np.int64, "many"),
+        numbers([0], np.int64, "zeroth"),
+        numbers(-1, np.float32, "low"),
+        numbers([2.0], np.float32, "two"),
+        numbers([-1, 1], np.int64, "as column"),
+    ]
+    model = graph(nodes, [("X", FLOAT, 3)], [("Y", FLOAT)], initialisers=constants)
+    return Made(model, random_rows(np.random.default_rng(9), 3))
+
+
 def unknown():
     from onnx import helper
 
@@ -577,6 +625,7 @@ CASES += [
     Case("onnx-ensemble5-softmax", "TreeEnsemble of opset 5, SOFTMAX of three targets: ONNX Runtime takes the number 1 for LOGISTIC", version5(members=False, targets=3, seed=5, post_transform=1), refuse=True),
     Case("onnx-encoders", "LabelEncoder of strings and integers, Normalizer, Concat", encoders),
     Case("onnx-after", "arithmetic after an ensemble, classes by ArgMax", after),
+    Case("onnx-operators", "many operators of ai.onnx", operators, tolerance=1e-6),
     Case("onnx-refused", "an operator that is not known", unknown),
 ]
 
