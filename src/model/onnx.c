@@ -349,22 +349,38 @@ static enum ms_err bad_attr(const struct onnx_file *f, const struct onnx_node *n
 	return ms_onnx_fail(f, n, MS_ERR_MODEL_FORMAT, "the attribute %s is damaged or of another type", name);
 }
 
-// Finds the attribute and checks its type where the file says it.
+// How many values of `size` bytes (0: varints; SIZE_MAX: byte strings) the fields of that number hold. The attribute must
+// be of that type, where the file says it.
+static enum ms_err scan_attr(const struct onnx_file *f, const struct onnx_node *n, const char *name, int64_t type,
+			     struct slice message, uint32_t number, size_t size, size_t *ret_count)
+{
+	struct pb p = ms_pb(message);
+	struct pb_field field;
+	size_t total = 0, count;
+	while (ms_pb_next(&p, &field)) {
+		if (field.number == number && size == SIZE_MAX) {
+			total += field.wire == PB_BYTES;
+		} else if (field.number == number) {
+			if (!ms_pb_count(&field, size, &count))
+				return bad_attr(f, n, name);
+			total += count; // at most a number per byte of the file
+		} else if (field.number == 20 && field.wire == PB_VARINT && ms_pb_i64(&field) != type) {
+			return bad_attr(f, n, name);
+		} else if (field.number == 21) {
+			return ms_onnx_fail(f, n, MS_ERR_MODEL_UNSUPPORTED, "the attribute %s refers to another", name);
+		}
+	}
+	*ret_count = total;
+	return ms_pb_ok(&p) ? MS_OK : bad_attr(f, n, name);
+}
+
+// Finds the attribute and checks its type.
 static enum ms_err open_attr(const struct onnx_file *f, const struct onnx_node *n, const char *name, int64_t type,
 			     struct slice *ret_message, bool *ret_found)
 {
+	size_t count;
 	*ret_found = find_attr(n, name, ret_message);
-	if (!*ret_found)
-		return MS_OK;
-	struct pb p = ms_pb(*ret_message);
-	struct pb_field field;
-	while (ms_pb_next(&p, &field)) {
-		if (field.number == 20 && field.wire == PB_VARINT && ms_pb_i64(&field) != type)
-			return bad_attr(f, n, name);
-		if (field.number == 21)
-			return ms_onnx_fail(f, n, MS_ERR_MODEL_UNSUPPORTED, "the attribute %s refers to another", name);
-	}
-	return ms_pb_ok(&p) ? MS_OK : bad_attr(f, n, name);
+	return *ret_found ? scan_attr(f, n, name, type, *ret_message, UINT32_MAX, 0, &count) : MS_OK;
 }
 
 // The last field of that number and wire type of a found attribute.
@@ -476,10 +492,9 @@ enum ms_err ms_onnx_attr_ints(const struct onnx_file *f, const struct onnx_node 
 {
 	struct slice message;
 	size_t count = 0;
-	bool found;
-	MS_TRY(open_attr(f, n, name, ATTR_INTS, &message, &found));
-	if (found && !count_numbers(message, 8, 0, &count))
-		return bad_attr(f, n, name);
+	bool found = find_attr(n, name, &message);
+	if (found)
+		MS_TRY(scan_attr(f, n, name, ATTR_INTS, message, 8, 0, &count));
 	int64_t *values = ms_arena_alloc(f->ctx->scratch, count * sizeof(*values));
 	if (values == NULL)
 		return ms_onnx_no_memory(f->ctx);
@@ -495,10 +510,9 @@ enum ms_err ms_onnx_attr_floats(const struct onnx_file *f, const struct onnx_nod
 {
 	struct slice message;
 	size_t count = 0;
-	bool found;
-	MS_TRY(open_attr(f, n, name, ATTR_FLOATS, &message, &found));
-	if (found && !count_numbers(message, 7, sizeof(float), &count))
-		return bad_attr(f, n, name);
+	bool found = find_attr(n, name, &message);
+	if (found)
+		MS_TRY(scan_attr(f, n, name, ATTR_FLOATS, message, 7, sizeof(float), &count));
 	float *values = ms_arena_alloc(f->ctx->scratch, count * sizeof(*values));
 	if (values == NULL)
 		return ms_onnx_no_memory(f->ctx);
@@ -509,10 +523,10 @@ enum ms_err ms_onnx_attr_floats(const struct onnx_file *f, const struct onnx_nod
 	return MS_OK;
 }
 
-static enum ms_err read_strings(const struct onnx_file *f, struct slice message, uint32_t number,
-				struct slice **ret_values, size_t *ret_count)
+static enum ms_err read_strings(const struct onnx_file *f, struct slice message, uint32_t number, size_t count,
+				struct slice **ret_values)
 {
-	size_t count = count_fields(message, number), n = 0;
+	size_t n = 0;
 	struct slice *values = MS_ARENA_ARRAY(f->ctx->scratch, struct slice, count);
 	if (values == NULL)
 		return ms_onnx_no_memory(f->ctx);
@@ -522,17 +536,17 @@ static enum ms_err read_strings(const struct onnx_file *f, struct slice message,
 		if (field.number == number && field.wire == PB_BYTES)
 			values[n++] = field.bytes;
 	*ret_values = values;
-	*ret_count = count;
 	return MS_OK;
 }
 
 enum ms_err ms_onnx_attr_strings(const struct onnx_file *f, const struct onnx_node *n, const char *name,
 				 struct slice **ret_values, size_t *ret_count)
 {
-	struct slice message;
-	bool found;
-	MS_TRY(open_attr(f, n, name, ATTR_STRINGS, &message, &found));
-	return read_strings(f, found ? message : MS_SLICE_EMPTY, 9, ret_values, ret_count);
+	struct slice message = MS_SLICE_EMPTY;
+	*ret_count = 0;
+	if (find_attr(n, name, &message))
+		MS_TRY(scan_attr(f, n, name, ATTR_STRINGS, message, 9, SIZE_MAX, ret_count));
+	return read_strings(f, message, 9, *ret_count, ret_values);
 }
 
 enum ms_err ms_onnx_attr_tensor(const struct onnx_file *f, const struct onnx_node *n, const char *name,
@@ -674,6 +688,6 @@ enum ms_err ms_onnx_tensor_strings(const struct onnx_file *f, const struct onnx_
 	size_t count;
 	if (t->type != ONNX_STRING)
 		return bad_tensor(f, t);
-	MS_TRY(read_strings(f, t->message, 6, ret_values, &count));
-	return count == t->count ? MS_OK : bad_tensor(f, t);
+	count = count_fields(t->message, 6);
+	return count == t->count ? read_strings(f, t->message, 6, count, ret_values) : bad_tensor(f, t);
 }

@@ -93,6 +93,10 @@ static enum ms_err read_modes(struct reader *r, size_t count)
 		return fail(r, "nodes_modes and nodes_treeids differ in length");
 	for (size_t i = 0; i < count; i++) {
 		uint8_t mode = 0;
+		if (i > 0 && ms_slice_eq(texts[i], texts[i - 1])) {
+			r->e.nodes[i].mode = r->e.nodes[i - 1].mode;
+			continue;
+		}
 		while (mode <= MODE_LEAF && (names[mode] == NULL || !ms_slice_eq_cstr(texts[i], names[mode])))
 			mode++;
 		if (mode > MODE_LEAF)
@@ -239,12 +243,37 @@ static enum ms_err link_child(struct reader *r, struct node_index *index, int64_
 	return MS_OK;
 }
 
+// Lists that are looked at once give their memory back: each is as long as the ensemble has nodes.
+static enum ms_err read_node_values(struct reader *r, size_t count)
+{
+	struct arena_mark mark = ms_arena_mark(r->g->ctx->scratch);
+	int64_t *features = NULL, *missing = NULL;
+	double *values = NULL;
+	size_t value_count, missing_count;
+	MS_TRY(read_modes(r, count));
+	ms_arena_rewind(r->g->ctx->scratch, mark);
+	MS_TRY(read_ints(r, "nodes_featureids", count, &features));
+	for (size_t i = 0; i < count; i++)
+		if (r->e.nodes[i].mode != MODE_LEAF)
+			MS_TRY(set_feature(r, &r->e.nodes[i], features[i], i));
+	ms_arena_rewind(r->g->ctx->scratch, mark);
+	MS_TRY(read_reals(r, "nodes_values", "nodes_values_as_tensor", &values, &value_count));
+	MS_TRY(ms_onnx_attr_ints(r->g->file, r->n, "nodes_missing_value_tracks_true", &missing, &missing_count));
+	if (value_count != count || missing_count > count)
+		return fail(r, "nodes_values and nodes_treeids differ in length");
+	for (size_t i = 0; i < count; i++) {
+		r->e.nodes[i].value = values[i];
+		r->e.nodes[i].missing_true = i < missing_count && missing[i] == 1;
+	}
+	ms_arena_rewind(r->g->ctx->scratch, mark);
+	return MS_OK;
+}
+
 static enum ms_err read_nodes(struct reader *r, struct node_index *index)
 {
 	struct ensemble *e = &r->e;
-	int64_t *features, *true_ids, *false_ids, *missing = NULL, *tree_ids, *node_ids;
-	double *values = NULL;
-	size_t count, value_count, missing_count;
+	int64_t *true_ids, *false_ids, *tree_ids, *node_ids;
+	size_t count;
 	MS_TRY(ms_onnx_attr_ints(r->g->file, r->n, "nodes_treeids", &tree_ids, &count));
 	if (count == 0 || count > INT32_MAX)
 		return fail(r, count == 0 ? "it has no trees" : "it has more than 2^31 nodes");
@@ -252,29 +281,23 @@ static enum ms_err read_nodes(struct reader *r, struct node_index *index)
 	e->nodes = MS_ARENA_ARRAY(r->g->ctx->scratch, struct ensemble_node, count);
 	if (e->nodes == NULL)
 		return no_memory(r);
+	MS_TRY(read_node_values(r, count));
 	MS_TRY(read_ints(r, "nodes_nodeids", count, &node_ids));
-	MS_TRY(read_ints(r, "nodes_featureids", count, &features));
-	MS_TRY(read_ints(r, "nodes_truenodeids", count, &true_ids));
-	MS_TRY(read_ints(r, "nodes_falsenodeids", count, &false_ids));
-	MS_TRY(read_reals(r, "nodes_values", "nodes_values_as_tensor", &values, &value_count));
-	MS_TRY(ms_onnx_attr_ints(r->g->file, r->n, "nodes_missing_value_tracks_true", &missing, &missing_count));
-	if (value_count != count || missing_count > count)
-		return fail(r, "nodes_values and nodes_treeids differ in length");
-	MS_TRY(read_modes(r, count));
 	index->tree_ids = tree_ids;
 	index->node_ids = node_ids;
 	MS_TRY(find_trees(r, index));
+	struct arena_mark mark = ms_arena_mark(r->g->ctx->scratch);
+	MS_TRY(read_ints(r, "nodes_truenodeids", count, &true_ids));
+	MS_TRY(read_ints(r, "nodes_falsenodeids", count, &false_ids));
 	for (size_t i = 0; i < count; i++) {
 		struct ensemble_node *n = &e->nodes[i];
-		n->value = values[i];
-		n->missing_true = i < missing_count && missing[i] == 1;
 		n->id = node_ids[i] >= 0 && node_ids[i] <= UINT32_MAX ? (uint32_t)node_ids[i] : 0;
 		if (n->mode == MODE_LEAF)
 			continue;
-		MS_TRY(set_feature(r, n, features[i], i));
 		MS_TRY(link_child(r, index, tree_ids[i], node_ids[i], true_ids[i], &n->true_at));
 		MS_TRY(link_child(r, index, tree_ids[i], node_ids[i], false_ids[i], &n->false_at));
 	}
+	ms_arena_rewind(r->g->ctx->scratch, mark);
 	return MS_OK;
 }
 

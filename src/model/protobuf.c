@@ -59,7 +59,7 @@ static bool read_bytes(struct pb *p, struct slice *ret_bytes)
 	return true;
 }
 
-bool ms_pb_next(struct pb *p, struct pb_field *ret_field)
+bool ms_pb_next_slow(struct pb *p, struct pb_field *ret_field)
 {
 	uint64_t key;
 	if (p->failed || !ms_pb_next_varint(p, &key))

@@ -33,7 +33,18 @@ static inline bool ms_pb_ok(const struct pb *p)
 	return !p->failed;
 }
 // False at the end and at the first damage.
-bool ms_pb_next(struct pb *p, struct pb_field *ret_field);
+bool ms_pb_next_slow(struct pb *p, struct pb_field *ret_field);
+static inline bool ms_pb_next(struct pb *p, struct pb_field *ret_field)
+{
+	// Lists of small integers are what large files consist of: two bytes each, key and value.
+	if (p->end - p->at >= 2 && (unsigned char)p->at[0] < 0x80 && (p->at[0] & 7) == PB_VARINT &&
+	    (unsigned char)p->at[0] >= 8 && (unsigned char)p->at[1] < 0x80) {
+		*ret_field = (struct pb_field){.number = (uint32_t)p->at[0] >> 3, .value = (uint64_t)p->at[1]};
+		p->at += 2;
+		return true;
+	}
+	return ms_pb_next_slow(p, ret_field);
+}
 
 static inline int64_t ms_pb_i64(const struct pb_field *f)
 {
