@@ -6,7 +6,12 @@
 
 #include "model/onnx_tree.h"
 
-#define SLOTS_MAX ((size_t)1 << 20) // of an ensemble whose trees are compared one by one (MIN, MAX)
+// Of an ensemble whose trees are compared one by one (MIN, MAX): a forest for each target.
+#define SLOTS_MAX ((size_t)1 << 20)
+#define NODES_MAX ((size_t)1 << 26)
+// Leaves that hold a value for each target, though the file names a few only: so many values, and more for each byte.
+#define LEAF_VALUES_FREE ((size_t)1 << 21)
+#define LEAF_VALUES_PER_BYTE 8
 
 struct reader {
 	struct onnx_graph *g;
@@ -674,13 +679,17 @@ static enum ms_err build_forests(struct reader *r, const struct onnx_value *x, s
 	}
 	if (!extreme) {
 		MS_TRY(ms_onnx_choose_leaves(g, &r->e, flags && targets > 1, &leaves));
+		if (leaves != LEAVES_ONE && r->e.node_count > LEAF_VALUES_FREE / targets &&
+		    r->e.node_count / LEAF_VALUES_PER_BYTE > g->ctx->bytes.n / targets)
+			return ms_onnx_fail(g->file, r->n, MS_ERR_MODEL_TOO_LARGE,
+					    "leaves for %zu targets in so small a file", targets);
 		end->has_flags = leaves == LEAVES_FLAGS;
 		*ret_count = targets + (end->has_flags ? targets : 0);
 		MS_TRY(ms_onnx_slots(g, *ret_count, ret_first));
 		MS_TRY(ms_onnx_build_forest(g, &r->e, leaves, 0, &forest));
 		return emit_forest(r, forest, x, direct, *ret_first);
 	}
-	if (trees > SLOTS_MAX / targets)
+	if (trees > SLOTS_MAX / targets || r->e.node_count > NODES_MAX / targets)
 		return ms_onnx_fail(g->file, r->n, MS_ERR_MODEL_TOO_LARGE, "the extreme of %zu trees for %zu targets",
 				    trees, targets);
 	*ret_count = trees * targets;

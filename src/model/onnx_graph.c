@@ -8,6 +8,10 @@
 #include "json/json.h"
 
 #define ENTRIES_MAX ((size_t)1 << 30) // of the maps; the memory limit comes first
+#define SLOTS_MAX ((size_t)1 << 22)   // a row takes 32 MiB of scratch memory at most
+#define BUDGET_FREE ((size_t)1 << 22) // columns that any file may make, and then so many for each of its bytes
+#define BUDGET_PER_BYTE 64
+#define GUESSED_INPUTS_MAX 16
 
 static enum ms_err no_memory(struct onnx_graph *g)
 {
@@ -68,6 +72,14 @@ enum ms_err ms_onnx_number_input(struct onnx_graph *g, const struct onnx_node *n
 	return MS_OK;
 }
 
+static enum ms_err spend(struct onnx_graph *g, size_t count)
+{
+	if (count > g->budget)
+		return too_many(g, "values for its size");
+	g->budget -= count;
+	return MS_OK;
+}
+
 enum ms_err ms_onnx_new_value(struct onnx_graph *g, const struct onnx_node *n, enum pipeline_type type, size_t rank,
 			      const int64_t *dims, int batch, struct onnx_value **ret_value)
 {
@@ -83,8 +95,7 @@ enum ms_err ms_onnx_new_value(struct onnx_graph *g, const struct onnx_node *n, e
 			return ms_onnx_fail(g->file, n, MS_ERR_MODEL_FORMAT, "a dimension of %lld",
 					    (long long)v->dims[i]);
 	}
-	if (v->count > COLUMN_INDEX_MAX)
-		return too_many(g, "values");
+	MS_TRY(spend(g, v->count));
 	v->columns = MS_ARENA_ARRAY(g->ctx->scratch, uint32_t, v->count);
 	if (v->columns == NULL)
 		return no_memory(g);
@@ -120,6 +131,7 @@ enum ms_err ms_onnx_materialise(struct onnx_graph *g, const struct onnx_value *v
 	*ret_value = v;
 	if (v->labels == NULL)
 		return MS_OK;
+	MS_TRY(spend(g, v->labels->count + v->count));
 	struct onnx_value *copy = MS_ARENA_NEW(g->ctx->scratch, struct onnx_value);
 	double *values = MS_ARENA_ARRAY(g->ctx->scratch, double, v->labels->count);
 	uint32_t *columns = MS_ARENA_ARRAY(g->ctx->scratch, uint32_t, v->count), first, operand;
@@ -200,11 +212,8 @@ void ms_onnx_strides(const struct onnx_value *v, size_t *ret_strides)
 
 enum ms_err ms_onnx_slots(struct onnx_graph *g, size_t count, uint32_t *ret_first)
 {
-	if (count > COLUMN_INDEX_MAX - g->slot_count)
+	if (count > SLOTS_MAX - g->slot_count)
 		return too_many(g, "values");
-	// What a row needs in scratch at prediction is bounded as the model itself is.
-	if ((g->slot_count + count) * sizeof(double) > g->ctx->options->max_memory)
-		return no_memory(g);
 	*ret_first = g->slot_count;
 	g->slot_count += (uint32_t)count;
 	return MS_OK;
@@ -269,6 +278,7 @@ enum ms_err ms_onnx_constant(struct onnx_graph *g, double value, uint32_t *ret_c
 enum ms_err ms_onnx_list(struct onnx_graph *g, const uint32_t *columns, size_t count, size_t stride,
 			 struct pipeline_list *ret_list)
 {
+	MS_TRY(spend(g, count));
 	if (g->lists.n > UINT32_MAX - count)
 		return too_many(g, "values");
 	struct pipeline_list list = {(uint32_t)g->lists.n, (uint32_t)count};
@@ -507,7 +517,7 @@ static enum ms_err input_width(struct onnx_graph *g, const struct onnx_input *in
 			       MS_SLICE_ARG(input->name), input->rank);
 	if (input->rank == 2)
 		width = input->dims[1];
-	if (width <= 0)
+	if (width <= 0 && g->file->input_count <= GUESSED_INPUTS_MAX)
 		MS_TRY(guess_width(g, input, &width));
 	if (width <= 0)
 		return ms_fail(g->ctx->info, MS_ERR_MODEL_UNSUPPORTED,
@@ -844,6 +854,9 @@ enum ms_err ms_onnx_load(struct loader_context *ctx, struct model_description *r
 	struct onnx_file file;
 	MS_TRY(ms_onnx_read(ctx, &file));
 	struct onnx_graph g = {.file = &file, .ctx = ctx};
+	if (MS_MUL_OVERFLOWS(ctx->bytes.n, BUDGET_PER_BYTE, &g.budget) ||
+	    MS_ADD_OVERFLOWS(g.budget, BUDGET_FREE, &g.budget))
+		g.budget = SIZE_MAX;
 	// Unknown to whoever writes the file: where this process put it.
 	struct hash_seed seed = {(uintptr_t)ctx->memory, (uintptr_t)ctx->bytes.p};
 	ms_map_init(&g.values, ENTRIES_MAX, seed);

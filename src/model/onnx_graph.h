@@ -45,6 +45,7 @@ struct onnx_graph {
 	struct map feature_strings; // feature and string → itself
 	struct onnx_vec steps, lists, constants, tables, ends, forests, string_texts;
 	uint32_t slot_count;
+	size_t budget; // columns and operands that may still be made: a small file must not make a huge program
 	size_t tree_count, node_count;
 
 	struct onnx_feature *features;

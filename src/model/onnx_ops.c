@@ -14,6 +14,12 @@ static enum ms_err unsupported(struct onnx_graph *g, const struct onnx_node *n, 
 	return ms_onnx_fail(g->file, n, MS_ERR_MODEL_UNSUPPORTED, "%s", what);
 }
 
+// A size or an axis; what is none becomes one that every check refuses.
+static int64_t whole(double x)
+{
+	return fabs(x) <= 0x1p53 ? (int64_t)x : INT64_MIN;
+}
+
 static enum ms_err copy_value(struct onnx_graph *g, const struct onnx_value *x, struct onnx_value **ret_value)
 {
 	struct onnx_value *y = MS_ARENA_NEW(g->ctx->scratch, struct onnx_value);
@@ -292,7 +298,7 @@ static enum ms_err build_reshape(struct onnx_graph *g, const struct onnx_node *n
 	if (rank > ONNX_RANK_MAX)
 		return unsupported(g, n, "too many dimensions");
 	for (size_t i = 0; i < rank; i++) {
-		dims[i] = (int64_t)shape[i];
+		dims[i] = whole(shape[i]);
 		if (dims[i] == 0 && i < x->rank && (int)i == x->batch) {
 			batch = (int)i;
 			dims[i] = 1;
@@ -336,7 +342,7 @@ static enum ms_err read_axes(struct onnx_graph *g, const struct onnx_node *n, si
 		MS_TRY(ms_onnx_constant_input(g, n, 1, &values, ret_count));
 	for (size_t i = 0; i < *ret_count; i++) {
 		size_t axis;
-		MS_TRY(ms_onnx_axis(g, n, as_input ? (int64_t)values[i] : ints[i], rank, &axis));
+		MS_TRY(ms_onnx_axis(g, n, as_input ? whole(values[i]) : ints[i], rank, &axis));
 		ret_axes[axis] = true;
 	}
 	return MS_OK;
@@ -454,7 +460,7 @@ static enum ms_err build_constant_of_shape(struct onnx_graph *g, const struct on
 	if (rank > ONNX_RANK_MAX)
 		return unsupported(g, n, "too many dimensions");
 	for (size_t i = 0; i < rank; i++) {
-		dims[i] = (int64_t)shape[i];
+		dims[i] = whole(shape[i]);
 		if (dims[i] == -1 && batch < 0)
 			batch = (int)i;
 	}
@@ -613,7 +619,7 @@ static enum ms_err build_slice(struct onnx_graph *g, const struct onnx_node *n)
 		MS_TRY(ms_onnx_constant_input(g, n, 4, &steps, &step_count));
 	if (starts != 1 || ends != 1 || axis_count != 1 || (step_count == 1 && steps[0] != 1))
 		return unsupported(g, n, "anything but a run along one named axis");
-	MS_TRY(find_along(g, n, x, (int64_t)axes[0], &at, &a));
+	MS_TRY(find_along(g, n, x, whole(axes[0]), &at, &a));
 	double length = (double)a.length;
 	double from = start[0] < 0 ? start[0] + length : start[0], to = end[0] < 0 ? end[0] + length : end[0];
 	from = fmin(fmax(from, 0), length);
@@ -626,8 +632,6 @@ static enum ms_err build_slice(struct onnx_graph *g, const struct onnx_node *n)
 		indices[i] = from + (double)i;
 	return pick(g, n, x, (int64_t)at, indices, count, 0);
 }
-
-#define REDUCE_MAX ((size_t)1 << 26)
 
 // Sum, Mean, Product, Min, Max over axes that are not that of the rows.
 static enum ms_err build_reduce(struct onnx_graph *g, const struct onnx_node *n)
@@ -652,24 +656,22 @@ static enum ms_err build_reduce(struct onnx_graph *g, const struct onnx_node *n)
 	}
 	MS_TRY(ms_onnx_new_value(g, n, x->type, rank, dims, batch, &y));
 	uint32_t *columns = MS_ARENA_ARRAY(g->ctx->scratch, uint32_t, x->count);
-	if (columns == NULL)
+	uint32_t *taken = MS_ARENA_ARRAY(g->ctx->scratch, uint32_t, y->count);
+	if (columns == NULL || taken == NULL)
 		return ms_onnx_no_memory(g->ctx);
-	if (x->count > REDUCE_MAX / MS_MAX(y->count, 1))
-		return unsupported(g, n, "so many values");
+	size_t each = x->count / y->count; // items of each result, in their order
+	for (size_t k = 0; k < x->count; k++) {
+		size_t place = 0, size = 1, rest = k;
+		for (size_t axis = x->rank; axis-- > 0; rest /= (size_t)x->dims[axis])
+			if (!axes[axis]) {
+				place += rest % (size_t)x->dims[axis] * size;
+				size *= (size_t)x->dims[axis];
+			}
+		columns[place * each + taken[place]++] = x->columns[k];
+	}
 	for (size_t at = 0; at < y->count; at++) {
-		size_t n_items = 0;
-		for (size_t k = 0; k < x->count; k++) { // those whose other coordinates are this result's
-			size_t place = 0, size = 1, rest = k;
-			for (size_t axis = x->rank; axis-- > 0; rest /= (size_t)x->dims[axis])
-				if (!axes[axis]) {
-					place += rest % (size_t)x->dims[axis] * size;
-					size *= (size_t)x->dims[axis];
-				}
-			if (place == at)
-				columns[n_items++] = x->columns[k];
-		}
 		struct pipeline_list list;
-		MS_TRY(ms_onnx_list(g, columns, n_items, 1, &list));
+		MS_TRY(ms_onnx_list(g, columns + at * each, each, 1, &list));
 		struct pipeline_step step = {
 			.op = (uint8_t)row_of(n)->detail, .type = (uint8_t)x->type, .a = list.first, .c = list.count};
 		MS_TRY(ms_onnx_slots(g, 1, &step.dst));
