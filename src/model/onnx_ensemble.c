@@ -719,7 +719,7 @@ static enum ms_err set_outputs(struct reader *r, const struct pipeline_end *end,
 	struct pipeline_list raw;
 	size_t n = end->classifier ? end->class_count : end->target_count;
 	MS_TRY(list_slots(r->g, first, end->target_count, &raw));
-	ms_onnx_set_raw(r->g, raw);
+	ms_onnx_set_raw(r->g, r->n, raw);
 	MS_TRY(ms_onnx_new_rows(r->g, r->n, end->wide ? PIPELINE_F64 : PIPELINE_F32, n, &scores));
 	for (size_t i = 0; i < n; i++)
 		scores->columns[i] = first + (uint32_t)(end->target_count + i);

@@ -109,7 +109,7 @@ enum ms_err ms_onnx_new_rows(struct onnx_graph *g, const struct onnx_node *n, en
 	return ms_onnx_new_value(g, n, type, 2, (const int64_t[]){1, (int64_t)count}, 0, ret_value);
 }
 
-static enum ms_err bind(struct onnx_graph *g, struct slice name, struct onnx_value *v)
+static enum ms_err bind_value(struct onnx_graph *g, struct slice name, struct onnx_value *v)
 {
 	void *old = NULL;
 	if (!ms_map_put(&g->values, name, v, &old))
@@ -123,7 +123,7 @@ enum ms_err ms_onnx_set_output(struct onnx_graph *g, const struct onnx_node *n, 
 {
 	if (i >= n->output_count || n->outputs[i].n == 0)
 		return MS_OK;
-	return bind(g, n->outputs[i], value);
+	return bind_value(g, n->outputs[i], value);
 }
 
 enum ms_err ms_onnx_materialise(struct onnx_graph *g, const struct onnx_value *v, const struct onnx_value **ret_value)
@@ -366,9 +366,10 @@ enum ms_err ms_onnx_takes_strings(struct onnx_graph *g, uint32_t column, const s
 	return MS_OK;
 }
 
-void ms_onnx_set_raw(struct onnx_graph *g, struct pipeline_list raw)
+void ms_onnx_set_raw(struct onnx_graph *g, const struct onnx_node *n, struct pipeline_list raw)
 {
 	g->raw = raw;
+	g->end_op = n->op;
 	g->end_count++;
 }
 
@@ -480,7 +481,7 @@ static enum ms_err bind_initialiser(struct onnx_graph *g, const struct onnx_tens
 	MS_TRY(ms_onnx_constants(g, numbers, t->count, &first));
 	for (size_t i = 0; i < t->count; i++)
 		v->columns[i] = first + (uint32_t)i;
-	return bind(g, t->name, v);
+	return bind_value(g, t->name, v);
 }
 
 // Columns of an input whose shape leaves them open, from the first operator that reads it.
@@ -595,7 +596,7 @@ static enum ms_err bind_input(struct onnx_graph *g, const struct onnx_input *inp
 		v->columns[i] = (uint32_t)(first + i) | COLUMN_FEATURE;
 	}
 	MS_TRY(name_features(g, input, first, width, only));
-	return bind(g, input->name, v);
+	return bind_value(g, input->name, v);
 }
 
 static enum ms_err bind_inputs(struct onnx_graph *g)
@@ -831,7 +832,9 @@ static enum ms_err finish(struct onnx_graph *g, struct model_description *d)
 		return no_memory(g);
 	d->pipeline = p;
 	d->forest = p->forest_count == 1 ? p->forests[0].forest : NULL;
-	d->objective = MS_SLICE_LIT("onnx");
+	d->objective = ms_arena_copy(g->ctx->memory, g->end_op);
+	if (d->objective.p == NULL)
+		return no_memory(g);
 	const struct onnx_file *f = g->file;
 	if (f->producer.n > 0)
 		d->library_version = ms_slice_cstr(ms_arena_printf(

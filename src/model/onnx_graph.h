@@ -51,6 +51,7 @@ struct onnx_graph {
 	struct onnx_feature *features;
 	size_t feature_count;
 	size_t end_count;         // ensembles and linear models
+	struct slice end_op;      // the operator of the last of them
 	struct pipeline_list raw; // of the last of them
 };
 
@@ -122,7 +123,7 @@ MS_MUST_USE enum ms_err ms_onnx_string(struct onnx_graph *g, struct slice text, 
 MS_MUST_USE enum ms_err ms_onnx_takes_strings(struct onnx_graph *g, uint32_t column, const struct slice *texts,
 					      size_t count, bool unseen_refused);
 // Raw scores of an ensemble or linear model, for the output "raw".
-void ms_onnx_set_raw(struct onnx_graph *g, struct pipeline_list raw);
+void ms_onnx_set_raw(struct onnx_graph *g, const struct onnx_node *n, struct pipeline_list raw);
 
 MS_MUST_USE enum ms_err ms_onnx_push(struct onnx_graph *g, struct onnx_vec *v, const void *item);
 

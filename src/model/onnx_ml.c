@@ -411,7 +411,7 @@ static enum ms_err build_end(struct onnx_graph *g, const struct onnx_node *n, co
 				    end->target_count, g->ctx->options->max_classes);
 	MS_TRY(ms_onnx_slots(g, end->target_count + predictions, &step.dst));
 	MS_TRY(ms_onnx_push(g, &g->ends, end));
-	ms_onnx_set_raw(g, scores);
+	ms_onnx_set_raw(g, n, scores);
 	*ret_first = step.dst + (uint32_t)end->target_count;
 	return ms_onnx_step(g, step);
 }
