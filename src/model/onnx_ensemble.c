@@ -669,9 +669,12 @@ static enum ms_err build_forests(struct reader *r, const struct onnx_value *x, s
 	const struct forest *forest = NULL;
 	enum ensemble_leaves leaves = LEAVES_TREE;
 	bool extreme = r->aggregate == PIPELINE_AGGREGATE_MIN || r->aggregate == PIPELINE_AGGREGATE_MAX;
-	bool direct = is_direct(r, x), flags = r->classifier && r->base_count != r->e.target_count;
+	bool direct = is_direct(r, x), flags = r->base_count > 0;
 	size_t targets = r->e.target_count, trees = r->e.tree_count;
-	flags = flags || (r->classifier && targets == 2);
+	// It matters which targets a row scores: among classes without base values, among two, and where base values are
+	// for scored targets only.
+	if (r->classifier)
+		flags = targets == 2 || r->base_count != targets;
 	if (end->one_column) { // one sum, whichever class it is
 		r->e.target_count = targets = 1;
 		for (size_t i = 0; i < r->e.weight_count; i++)

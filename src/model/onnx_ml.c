@@ -419,7 +419,8 @@ static enum ms_err build_end(struct onnx_graph *g, const struct onnx_node *n, co
 static enum ms_err build_linear_classifier(struct onnx_graph *g, const struct onnx_node *n)
 {
 	struct onnx_labels labels;
-	struct pipeline_end end = {.classifier = true, .linear = true, .single = true, .all_positive = true};
+	struct pipeline_end end = {.classifier = true, .linear = true, .single = true};
+	end.one_column = end.all_positive = true; // a single score is that of the second class
 	struct pipeline_list list;
 	struct onnx_value *scores = NULL, *label = NULL;
 	float *intercepts = NULL;

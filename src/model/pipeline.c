@@ -288,7 +288,8 @@ static float probit_f32(float x)
 	return 1.41421356f * (sign * sqrtf(root));
 }
 
-static void softmax_f32(double *v, size_t n, bool skip_zeros)
+// The exponentials and their sum are floats; of an ensemble that answers doubles the quotients are not.
+static void softmax_scores(double *v, size_t n, bool skip_zeros, bool wide)
 {
 	const float tiny = 0.0000001f;
 	float max = -FLT_MAX, sum = 0;
@@ -305,13 +306,13 @@ static void softmax_f32(double *v, size_t n, bool skip_zeros)
 		v[i] = (double)x;
 	}
 	for (size_t i = 0; i < n; i++)
-		v[i] = (double)((float)v[i] / sum);
+		v[i] = wide ? v[i] / (double)sum : (double)((float)v[i] / sum);
 }
 
-static void post_transform(enum pipeline_post post, double *v, size_t n)
+static void post_transform(enum pipeline_post post, bool wide, double *v, size_t n)
 {
 	if (post == PIPELINE_SOFTMAX_POST || post == PIPELINE_SOFTMAX_ZERO) {
-		softmax_f32(v, n, post == PIPELINE_SOFTMAX_ZERO);
+		softmax_scores(v, n, post == PIPELINE_SOFTMAX_ZERO, wide);
 		return;
 	}
 	for (size_t i = 0; i < n; i++) {
@@ -355,25 +356,29 @@ static void end_regressor(const struct pipeline_end *e, const struct operands *l
 	bool scored;
 	for (size_t k = 0; k < n; k++) {
 		double x = aggregate(e, l, k, &scored);
-		x = e->base_count == n ? in_type(e, x + e->base[k]) : x;
+		if (!scored && n > 1)
+			x = 0; // without its base value
+		else if (e->base_count == n)
+			x = in_type(e, x + e->base[k]);
 		dst[k] = dst[n + k] = e->wide ? x : (double)(float)x;
 	}
 	if (n > 1 || e->post == PIPELINE_PROBIT) // one target knows no other transform
-		post_transform(e->post, dst + n, n);
+		post_transform(e->post, e->wide, dst + n, n);
 }
 
 // Two classes, of which the leaves score the first only: its score is that of the second class, turned into both.
 static double end_one_score(const struct pipeline_end *e, double score, double *scores)
 {
 	float x = (float)score;
+	bool positive = e->one_column && e->all_positive; // else what no leaf can score is not told apart
 	if (e->post == PIPELINE_LOGISTIC) {
 		scores[0] = (double)logistic_f32(-x);
 		scores[1] = (double)logistic_f32(x);
 	} else {
-		scores[0] = (double)(e->all_positive ? 1.0f - x : -x);
+		scores[0] = (double)(positive ? 1.0f - x : -x);
 		scores[1] = (double)x;
 	}
-	return score > (e->all_positive ? 0.5 : 0);
+	return score > (positive ? 0.5 : 0);
 }
 
 // Two classes, as the runtime does it: with two base values and a scored second class, the raw score of the first class and
@@ -404,7 +409,7 @@ static double end_two_classes(const struct pipeline_end *e, const struct operand
 		return end_one_score(e, v[0], scores);
 	for (size_t k = 0; k < 2; k++)
 		scores[k] = (double)(float)v[k];
-	post_transform(e->post, scores, 2);
+	post_transform(e->post, e->wide, scores, 2);
 	return decisive > (e->one_column && e->all_positive ? 0.5 : 0);
 }
 
@@ -437,7 +442,7 @@ static void end_classifier(const struct pipeline_end *e, const struct operands *
 		dst[k] = scores[k] = (double)(float)x;
 	}
 	*label = best != SIZE_MAX ? (double)best : 0;
-	post_transform(e->post, scores, n);
+	post_transform(e->post, e->wide, scores, n);
 }
 
 // --- Running -----------------------------------------------------------------------------------------------------

@@ -584,6 +584,7 @@ CASES = [
     Case("onnx-trees-f64", "opset 3, doubles in tensors", version3("Regressor", 2, doubles=True, element=DOUBLE)),
     Case("onnx-trees-average", "AVERAGE of two targets with base values", version3("Regressor", 2, aggregate_function="AVERAGE", base_values=[0.5, -0.125])),
     Case("onnx-trees-min", "MIN of two targets, not scored by every leaf", version3("Regressor", 2, ids="some", aggregate_function="MIN")),
+    Case("onnx-trees-unscored-base", "targets that not every row scores, with base values", version3("Regressor", 3, trees=2, ids="one", base_values=[0.5, -0.25, 2.0])),
     Case("onnx-trees-max", "MAX of one target", version3("Regressor", 1, aggregate_function="MAX", base_values=[0.1])),
     Case("onnx-trees-probit", "PROBIT of one target", version3("Regressor", 1, weights=(0, 0.15), post_transform="PROBIT")),
     Case("onnx-trees-softmax", "SOFTMAX of three targets", version3("Regressor", 3, post_transform="SOFTMAX")),
@@ -607,6 +608,7 @@ for number, (ids, weights, base, post) in enumerate(
         ("all", (-1, 1), [0.25, 0.125], "SOFTMAX"),
         ("one", (-1, 1), None, "LOGISTIC"),
         ("some", (-1, 1), None, "NONE"),
+        ("some", (0, 0.3), None, "NONE"),
     ]
 ):
     named = {} if base is None else {"base_values": base}
@@ -621,6 +623,8 @@ CASES += [
     Case("onnx-ensemble5", "TreeEnsemble of opset 5 with sets of members, float", version5()),
     Case("onnx-ensemble5-f64", "TreeEnsemble of opset 5 with sets of members, double", version5(np.float64, seed=4)),
     Case("onnx-ensemble5-targets", "TreeEnsemble of opset 5, three targets, SOFTMAX_ZERO", version5(members=False, targets=3, seed=5, post_transform=3)),
+    Case("onnx-ensemble5-targets-f64", "TreeEnsemble of opset 5 in doubles, three targets, SOFTMAX_ZERO", version5(np.float64, targets=3, seed=7, post_transform=3)),
+    Case("onnx-ensemble5-min", "TreeEnsemble of opset 5, MIN of two targets", version5(targets=2, seed=8, aggregate_function=2)),
     Case("onnx-ensemble5-average", "TreeEnsemble of opset 5, AVERAGE", version5(targets=1, seed=6, aggregate_function=0)),
     Case("onnx-ensemble5-softmax", "TreeEnsemble of opset 5, SOFTMAX of three targets: ONNX Runtime takes the number 1 for LOGISTIC", version5(members=False, targets=3, seed=5, post_transform=1), refuse=True),
     Case("onnx-encoders", "LabelEncoder of strings and integers, Normalizer, Concat", encoders),
