@@ -308,7 +308,8 @@ static enum ms_err build_label_encoder(struct onnx_graph *g, const struct onnx_n
 	struct onnx_value *y = NULL;
 	struct encoder_list keys = {0}, values = {0};
 	double other = 0;
-	uint32_t table, fallback;
+	bool has_missing = false;
+	uint32_t table, fallback, missing = 0, is_missing;
 	MS_TRY(ms_onnx_input(g, n, 0, &x));
 	MS_TRY(ms_onnx_materialise(g, x, &x));
 	if (ms_onnx_has_attr(n, "classes_strings")) {
@@ -321,8 +322,10 @@ static enum ms_err build_label_encoder(struct onnx_graph *g, const struct onnx_n
 		return fail(g, n, "its keys do not fit its values or its input");
 	MS_TRY(encoder_default(g, n, values.type, &other));
 	for (size_t i = 0; i < keys.count; i++)
-		if (isnan(keys.values[i])) // the key of missing values
-			return ms_onnx_fail(g->file, n, MS_ERR_MODEL_UNSUPPORTED, "a key is NaN");
+		if (isnan(keys.values[i]) && g->file->opset_ml >= 4) { // what missing values become; before, nothing
+			has_missing = true;
+			MS_TRY(ms_onnx_constant(g, values.values[i], &missing));
+		}
 	MS_TRY(ms_onnx_table(g, keys.values, values.values, keys.count, &table));
 	MS_TRY(ms_onnx_constant(g, other, &fallback));
 	MS_TRY(ms_onnx_new_value(g, n, values.type, x->rank, x->dims, x->batch, &y));
@@ -335,6 +338,10 @@ static enum ms_err build_label_encoder(struct onnx_graph *g, const struct onnx_n
 		MS_TRY(ms_onnx_slots(g, 1, &step.dst));
 		MS_TRY(ms_onnx_step(g, step));
 		y->columns[i] = step.dst;
+		if (!has_missing)
+			continue;
+		MS_TRY(ms_onnx_emit(g, PIPELINE_IS_NAN, x->type, x->columns[i], 0, 0, &is_missing));
+		MS_TRY(ms_onnx_emit(g, PIPELINE_WHERE, values.type, is_missing, missing, step.dst, &y->columns[i]));
 	}
 	return ms_onnx_set_output(g, n, 0, y);
 }

@@ -407,6 +407,23 @@ def encoders():
     return Made(model, rows)
 
 
+def encoded_missing():
+    """LabelEncoder of floats with a key for missing values; its answers are looked up once more, as strings and back."""
+    from onnx import helper
+
+    node = helper.make_node
+    nodes = [
+        node("LabelEncoder", ["X"], ["codes"], domain="ai.onnx.ml", keys_floats=[0.5, 1.0, math.nan], values_floats=[10.0, 20.0, 30.0], default_float=-1.0),
+        node("LabelEncoder", ["codes"], ["names"], domain="ai.onnx.ml", keys_floats=[10.0, 30.0], values_strings=["ten", "thirty"], default_string="other"),
+        node("LabelEncoder", ["names"], ["lengths"], domain="ai.onnx.ml", keys_strings=["ten", "thirty", "other"], values_floats=[3.0, 6.0, 5.0]),
+        node("OneHotEncoder", ["names"], ["hot"], domain="ai.onnx.ml", cats_strings=["thirty", "ten"]),
+        node("Reshape", ["hot", "flat"], ["hot columns"]),
+        node("Concat", ["codes", "lengths", "hot columns"], ["Y"], axis=1),
+    ]
+    model = graph(nodes, [("X", FLOAT, 2)], [("Y", FLOAT)], ml=4, initialisers=[numbers([-1, 4], np.int64, "flat")])
+    return Made(model, [[a / 2, b / 2] for a in range(-1, 4) for b in range(3)])
+
+
 def after():
     """Arithmetic after an ensemble: what converters write for other objectives."""
     from onnx import helper
@@ -628,6 +645,7 @@ CASES += [
     Case("onnx-ensemble5-average", "TreeEnsemble of opset 5, AVERAGE", version5(targets=1, seed=6, aggregate_function=0)),
     Case("onnx-ensemble5-softmax", "TreeEnsemble of opset 5, SOFTMAX of three targets: ONNX Runtime takes the number 1 for LOGISTIC", version5(members=False, targets=3, seed=5, post_transform=1), refuse=True),
     Case("onnx-encoders", "LabelEncoder of strings and integers, Normalizer, Concat", encoders),
+    Case("onnx-encoded-missing", "LabelEncoder of version 4 with a key for missing values, to strings and back", encoded_missing),
     Case("onnx-after", "arithmetic after an ensemble, classes by ArgMax", after),
     Case("onnx-operators", "many operators of ai.onnx", operators, tolerance=1e-6),
     Case("onnx-refused", "an operator that is not known", unknown),
