@@ -495,6 +495,43 @@ def operators():
     return Made(model, random_rows(np.random.default_rng(9), 3))
 
 
+def ml_operators():
+    """Operators of ai.onnx.ml on numbers, on a float and an integer input."""
+    from onnx import helper
+
+    def node(op, inputs, output, **attributes):
+        return helper.make_node(op, inputs, [output], domain="ai.onnx.ml", **attributes)
+
+    nodes = [
+        node("Imputer", ["X"], "filled", imputed_value_floats=[0.5, -0.25, 3.0], replaced_value_float=1.0),
+        node("Imputer", ["X"], "known", imputed_value_floats=[7.0], replaced_value_float=math.nan),
+        node("Normalizer", ["filled"], "largest", norm="MAX"),
+        node("Normalizer", ["filled"], "share", norm="L1"),
+        node("Binarizer", ["known"], "sign", threshold=0.5),
+        node("Imputer", ["W"], "whole", imputed_value_int64s=[5, 6], replaced_value_int64=-1),
+        node("Scaler", ["whole"], "scaled", offset=[0.1], scale=[3.0]),
+        node("Normalizer", ["whole"], "length", norm="L2"),
+        node("FeatureVectorizer", ["known", "largest", "share", "sign", "scaled", "length"], "floats", inputdimensions=[3, 3, 3, 3, 2, 2]),
+        node("FeatureVectorizer", ["whole"], "integers", inputdimensions=[2]),
+        helper.make_node("Concat", ["floats", "integers"], ["Y"], axis=1),
+    ]
+    model = graph(nodes, [("X", FLOAT, 3), ("W", INT64, 2)], [("Y", FLOAT)])
+    rng = np.random.default_rng(10)
+    return Made(model, [(rng.integers(-3, 6, size=3) / 2).tolist() + rng.integers(-2, 4, size=2).tolist() for _ in range(40)])
+
+
+def linear_single(post):
+    """A LinearClassifier of one score for two classes."""
+
+    def make():
+        from onnx import helper
+
+        node = helper.make_node("LinearClassifier", ["X"], ["label", "scores"], domain="ai.onnx.ml", coefficients=[0.5, -1.5], intercepts=[0.25], classlabels_strings=["no", "yes"], post_transform=post)
+        return Made(graph([node], [("X", FLOAT, 2)], [("label", STRING), ("scores", FLOAT)]), random_rows(np.random.default_rng(11), 2))
+
+    return make
+
+
 def unknown():
     from onnx import helper
 
@@ -648,6 +685,9 @@ CASES += [
     Case("onnx-encoded-missing", "LabelEncoder of version 4 with a key for missing values, to strings and back", encoded_missing),
     Case("onnx-after", "arithmetic after an ensemble, classes by ArgMax", after),
     Case("onnx-operators", "many operators of ai.onnx", operators, tolerance=1e-6),
+    Case("onnx-ml-operators", "Imputer, Normalizer, Binarizer, Scaler and FeatureVectorizer of floats and integers", ml_operators),
+    Case("onnx-linear-single", "LinearClassifier of one score, NONE", linear_single("NONE"), tolerance=1e-6),
+    Case("onnx-linear-single-logistic", "LinearClassifier of one score, LOGISTIC", linear_single("LOGISTIC"), tolerance=1e-6),
     Case("onnx-refused", "an operator that is not known", unknown),
 ]
 
