@@ -481,6 +481,32 @@ TEST(onnx_survives_changed_bytes)
 	ms_buf_fini(&pipeline);
 }
 
+static struct model *asked; // by predict_asked, which takes no argument
+
+static void predict_asked(void)
+{
+	static double out[16];
+	_Alignas(16) static char scratch[1 << 20];
+	REQUIRE(ms_model_scratch_size(asked) <= sizeof(scratch));
+	for (int o = 0; o < MODEL_OUTPUT_COUNT; o++) {
+		REQUIRE(ms_model_output_width(asked, (enum model_output)o) <= MS_ARRAY_LEN(out));
+		if (ms_model_output_width(asked, (enum model_output)o) > 0)
+			ms_model_predict(asked, (enum model_output)o, (double[]){1, 2, 3}, 1, scratch, out);
+	}
+	CHECK(!ms_test_allocation_failed()); // there was none that could fail
+}
+
+TEST(onnx_predicts_without_memory)
+{
+	struct buf files[] = {one_node("TreeEnsembleRegressor", REGRESSOR, 2, false), pipeline_model()};
+	for (size_t i = 0; i < MS_ARRAY_LEN(files); i++) {
+		asked = test_load(ms_buf_slice(&files[i]), MODEL_FORMAT_ONNX);
+		ms_test_torture(predict_asked);
+		ms_model_unref(asked);
+		ms_buf_fini(&files[i]);
+	}
+}
+
 static struct buf tortured;
 
 static void load_tortured(void)
