@@ -22,8 +22,9 @@ static inline void ms_fuzz_output(const struct model *model, enum model_output o
 	void *scratch = aligned_alloc(16, ms_model_scratch_size(model) + 16);
 	if (one != NULL && many != NULL && scratch != NULL) {
 		for (size_t r = 0; r < FUZZ_ROWS; r++)
-			ms_model_predict(model, output, rows + r * features, 1, scratch, one + r * width);
-		ms_model_predict(model, output, rows, FUZZ_ROWS, scratch, many);
+			ms_model_predict(model, &MS_MODEL_QUERY(output), rows + r * features, 1, scratch,
+					 one + r * width);
+		ms_model_predict(model, &MS_MODEL_QUERY(output), rows, FUZZ_ROWS, scratch, many);
 		for (size_t i = 0; i < FUZZ_ROWS * width; i++)
 			MS_ASSERT((isnan(one[i]) && isnan(many[i])) || memcmp(&one[i], &many[i], sizeof(*one)) == 0);
 	}

@@ -261,8 +261,8 @@ static void check_output(struct golden *g, const struct model *model, enum model
 	double *many = must(calloc(g->rows * width + 1, sizeof(double)));
 	void *scratch = must(aligned_alloc(16, ms_model_scratch_size(model) + 16));
 	for (size_t r = 0; r < g->rows; r++)
-		ms_model_predict(model, output, rows + r * g->features, 1, scratch, one + r * width);
-	ms_model_predict(model, output, rows, g->rows, scratch, many);
+		ms_model_predict(model, &MS_MODEL_QUERY(output), rows + r * g->features, 1, scratch, one + r * width);
+	ms_model_predict(model, &MS_MODEL_QUERY(output), rows, g->rows, scratch, many);
 	compare(g, name, one, want, width, max_ulps, ms_model_info(model)->single_precision);
 	for (size_t i = 0; i < g->rows * width; i++)
 		if (!same_bits(one[i], many[i]))
@@ -289,6 +289,102 @@ static enum model_output predicted_output(const struct golden *g, const struct m
 									   : MODEL_OUTPUT_DEFAULT;
 }
 
+// --- Contributions (contributions.txt, written by golden/contributions.py) ---------------------------------
+
+#define EXACT_TOLERANCE 1e-9
+
+struct contributions {
+	struct slice text;
+	struct slice absent; // a part of the reason why the model has none
+	size_t rows;
+	double tolerance; // of the library's values, relative to the row's largest; 0: there are none
+	bool exact;       // the true values follow
+};
+
+static bool read_contributions_header(struct contributions *c)
+{
+	struct slice line;
+	while (ms_slice_next(&c->text, '\n', &line)) {
+		size_t at = ms_slice_find(line, ' ');
+		struct slice key = ms_slice_sub(line, 0, at), value = ms_slice_sub(line, at + 1, SIZE_MAX);
+		if (ms_slice_eq_cstr(key, "absent"))
+			c->absent = value;
+		else if (ms_slice_eq_cstr(key, "tolerance"))
+			c->tolerance = strtod(value.p, NULL);
+		else if (ms_slice_eq_cstr(key, "exact"))
+			c->exact = header_count(value) != 0;
+		if (ms_slice_eq_cstr(key, "rows")) {
+			c->rows = header_count(value);
+			return c->rows > 0 && (c->exact || c->tolerance > 0);
+		}
+	}
+	return c->absent.n > 0;
+}
+
+// One block of a row: what we said against what is recorded.
+static void compare_contributions(struct golden *g, size_t row, struct slice block, const double *got, size_t width,
+				  double tolerance)
+{
+	double *want = must(calloc(width, sizeof(*want))), largest = 0;
+	if (read_block(g, NULL, block, width, want)) {
+		for (size_t i = 0; i < width; i++)
+			largest = fmax(largest, fabs(want[i]));
+		for (size_t i = 0; i < width; i++)
+			if (!(fabs(got[i] - want[i]) <= tolerance * largest))
+				fail(g, "row %zu, contribution %zu: got %.17g, want %.17g", row, i, got[i], want[i]);
+	} else {
+		fail(g, "row %zu of contributions.txt does not have %zu values", row, width);
+	}
+	free(want);
+}
+
+static void check_contribution_rows(struct golden *g, const struct model *model, struct contributions *c,
+				    const double *features)
+{
+	const size_t width = ms_model_output_width(model, MODEL_OUTPUT_CONTRIBUTIONS);
+	if (width != g->raw * (g->features + 1)) {
+		fail(g, "contributions have width %zu, want %zu × %zu", width, g->raw, g->features + 1);
+		return;
+	}
+	double *got = must(calloc(width, sizeof(*got)));
+	void *scratch = must(malloc(ms_model_scratch_size_for(model, MODEL_OUTPUT_CONTRIBUTIONS) + 1));
+	struct slice line, block;
+	size_t rows = 0;
+	for (; rows < c->rows && ms_slice_next(&c->text, '\n', &line) && ms_slice_next(&line, '|', &block); rows++) {
+		size_t row = header_count(ms_slice_trim(block));
+		if (row >= g->rows) {
+			fail(g, "contributions.txt names row %zu", row);
+			break;
+		}
+		ms_model_predict(model, &MS_MODEL_QUERY(MODEL_OUTPUT_CONTRIBUTIONS), features + row * g->features, 1,
+				 scratch, got);
+		if (c->tolerance > 0 && ms_slice_next(&line, '|', &block))
+			compare_contributions(g, row, block, got, width, c->tolerance);
+		if (c->exact && ms_slice_next(&line, '|', &block))
+			compare_contributions(g, row, block, got, width, EXACT_TOLERANCE);
+	}
+	if (rows != c->rows)
+		fail(g, "contributions.txt has %zu rows, its header says %zu", rows, c->rows);
+	free(got);
+	free(scratch);
+}
+
+static void check_contributions(struct golden *g, const struct model *model, const double *features)
+{
+	struct contributions c = {.text = read_file(g->dir, MS_SLICE_LIT("contributions.txt"))};
+	const char *text = c.text.p, *absence = ms_model_output_absence(model, MODEL_OUTPUT_CONTRIBUTIONS);
+	if (text == NULL)
+		return;
+	if (!read_contributions_header(&c))
+		fail(g, "contributions.txt has a bad header");
+	else if (c.absent.n > 0 && (absence == NULL || !mentions(ms_slice_cstr(absence), c.absent)))
+		fail(g, "must have no contributions (%.*s), but: %s", MS_SLICE_ARG(c.absent),
+		     absence != NULL ? absence : "it has");
+	else if (c.absent.n == 0)
+		check_contribution_rows(g, model, &c, features);
+	free((void *)(uintptr_t)text);
+}
+
 static void check_rows(struct golden *g, const struct model *model)
 {
 	if (ms_model_info(model)->feature_count != g->features) {
@@ -309,6 +405,7 @@ static void check_rows(struct golden *g, const struct model *model)
 			check_output(g, model, MODEL_OUTPUT_LEAF, t.features, t.leaf, g->leaf, 0);
 		if (g->label > 0)
 			check_output(g, model, MODEL_OUTPUT_LABEL, t.features, t.label, g->label, 0);
+		check_contributions(g, model, t.features);
 	}
 	free(t.features);
 	free(t.raw);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The command line with commands of its own, the settings that must fit each other, roles, and what terminals show.
 #include <fcntl.h>
+#include <math.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -8,6 +9,7 @@
 #include <unistd.h>
 
 #include "app/cli.h"
+#include "app/measure.h"
 #include "app/progress.h"
 #include "app/reference.h"
 #include "app/roles.h"
@@ -456,6 +458,8 @@ TEST(progress_shows_share_rate_and_time_left)
 	CHECK_STR(progress_line(&p, 0, 40), "upload  [>          ]    0 %  0 B  0 B/s");
 	p.done = p.total;
 	CHECK_HAS(progress_line(&p, 4000, 45), "100 %");
+	struct progress share = {.label = "bench", .unit = PROGRESS_SHARE, .total = 4, .done = 1};
+	CHECK_STR(progress_line(&share, 2, 50), "bench  [======>                 ]   25 %  ETA 0:06");
 	p.done = 1;
 	CHECK_HAS(progress_line(&p, 4000, 60), "ETA over 99 h");
 	p = (struct progress){.label = "rows", .unit = PROGRESS_ITEMS, .total = 0, .done = 5000};
@@ -531,4 +535,47 @@ TEST(configuration_document_is_current)
 		printf("# run: mainstay config reference --markdown > docs/configuration.md\n");
 	CHECK(ms_slice_eq(document, ms_buf_slice(&out)));
 	ms_buf_fini(&out);
+}
+
+// --- Measuring -----------------------------------------------------------------------------------------
+
+TEST(measure_compares_bits)
+{
+	static const char text[] =
+		"{\"format\":\"mainstay-linear\",\"version\":1,\"coefficients\":[2,-1],\"intercepts\":1}";
+	double values[] = {1, 2, 3, 4, (double)NAN, 1}, want[] = {1, 3, (double)-NAN};
+	const struct feature_matrix rows = {.values = values, .rows = 3, .columns = 2};
+	struct model *model = NULL;
+	bool same = false;
+	REQUIRE(ms_model_load(MS_SLICE_LIT(text), MODEL_FORMAT_AUTO, NULL, NULL, &model) == MS_OK);
+	struct measure m = {.model = model, .output = MODEL_OUTPUT_DEFAULT, .rows = &rows};
+	CHECK_OK(ms_measure_same_bits(&m, want, NULL, &same));
+	CHECK(same); // NaN are all alike
+	want[1] = nextafter(3, 4);
+	CHECK_OK(ms_measure_same_bits(&m, want, NULL, &same));
+	CHECK(!same);
+	CHECK(ms_measure_takes_batch(&m, 3, 8) && !ms_measure_takes_batch(&m, 4, 1));
+	ms_model_unref(model);
+}
+
+TEST(measure_times_a_model)
+{
+	static const char text[] = "{\"format\":\"mainstay-linear\",\"version\":1,\"coefficients\":[2,-1]}";
+	double values[] = {1, 2, 3, 4};
+	const struct feature_matrix rows = {.values = values, .rows = 2, .columns = 2};
+	struct progress progress = {.total = 1000};
+	struct model *model = NULL;
+	struct measure_latency latency = {0};
+	struct measure_throughput throughput = {0};
+	REQUIRE(ms_model_load(MS_SLICE_LIT(text), MODEL_FORMAT_AUTO, NULL, NULL, &model) == MS_OK);
+	struct measure m = {.model = model, .output = MODEL_OUTPUT_DEFAULT, .rows = &rows, .progress = &progress};
+	int64_t start = ms_clock_mono_ns();
+	CHECK_OK(ms_measure_latency(&m, 0.01, NULL, &latency));
+	CHECK(latency.count > 0 && latency.p50_ns <= latency.p99_ns && latency.p99_ns <= latency.max_ns);
+	CHECK_OK(ms_measure_throughput(&m, 2, 2, 0.01, NULL, &throughput));
+	CHECK(throughput.rows_per_second > 0 && throughput.median_row_ns > 0);
+	CHECK(ms_clock_mono_ns() - start >= 20000000);
+	CHECK_INT(m.before_ms, 20);
+	CHECK_INT(progress.done, 20);
+	ms_model_unref(model);
 }

@@ -19,6 +19,7 @@ struct store {
 	struct config *config;
 	char dir[MS_MODELS_DIR_MAX];
 	struct model_options model_options;
+	struct progress loading; // of the model_options
 };
 
 static enum cli_exit open_store(struct cli *cli, struct store *store)
@@ -29,6 +30,7 @@ static enum cli_exit open_store(struct cli *cli, struct store *store)
 	if (status != CLI_OK)
 		return status;
 	store->model_options = ms_models_options(ms_config_settings(store->config));
+	ms_models_show_loading(&store->model_options, &store->loading, cli->err);
 	if (ms_models_dir(ms_config_settings(store->config), &info, store->dir) == MS_OK)
 		return CLI_OK;
 	ms_config_free(store->config);
@@ -67,7 +69,7 @@ static struct slice base_name(const char *path)
 
 // --- push --------------------------------------------------------------------------------------------
 
-static enum ms_err push(struct cli *cli, const struct store *store, enum model_format format, struct errinfo *info,
+static enum ms_err push(struct cli *cli, struct store *store, enum model_format format, struct errinfo *info,
 			char *ret_version)
 {
 	struct slice bytes, metadata = MS_SLICE_EMPTY;
@@ -84,6 +86,7 @@ static enum ms_err push(struct cli *cli, const struct store *store, enum model_f
 						.format = format,
 						.model_options = &store->model_options};
 		err = ms_store_push(store->dir, &what, info, ret_version);
+		ms_progress_end(&store->loading);
 	}
 	free((void *)(uintptr_t)metadata.p);
 	free((void *)(uintptr_t)bytes.p);
@@ -255,6 +258,14 @@ static void describe_inputs(const struct served_model *served, struct buf *out)
 	}
 }
 
+static void describe_kernels(const struct model_info *mi, struct buf *out)
+{
+	ms_buf_printf(out, "kernel:     %s for one row, %s for many\n", mi->kernel_single, mi->kernel_batch);
+	if (mi->kernel_reason[0] != '\0')
+		ms_buf_printf(out, "            %s\n", mi->kernel_reason);
+	ms_buf_printf(out, "row cost:   about %u ns\n", mi->estimated_row_ns);
+}
+
 static void describe_text(const struct served_model *served, struct buf *out)
 {
 	const struct model_info *mi = ms_model_info(served->model);
@@ -266,11 +277,11 @@ static void describe_text(const struct served_model *served, struct buf *out)
 		      MS_SLICE_ARG(mi->objective));
 	if (mi->tree_count > 0)
 		ms_buf_printf(out, "trees:      %zu (%zu nodes)\n", mi->tree_count, mi->node_count);
-	ms_buf_printf(out,
-		      "file:       %.*s, %llu bytes\nsha256:     %s\nmemory:     %zu bytes\nloaded in:  %.1f ms\nrow "
-		      "cost:   about %u ns\noutputs:    ",
+	ms_buf_printf(out, "file:       %.*s, %llu bytes\nsha256:     %s\nmemory:     %zu bytes\nloaded in:  %.1f ms\n",
 		      MS_SLICE_ARG(served->file_name), (unsigned long long)served->file_bytes, served->sha256,
-		      mi->memory_bytes, (double)served->load_ns * 1e-6, mi->estimated_row_ns);
+		      mi->memory_bytes, (double)served->load_ns * 1e-6);
+	describe_kernels(mi, out);
+	ms_buf_append_cstr(out, "outputs:    ");
 	const char *comma = "";
 	for (int o = 0; o < MODEL_OUTPUT_COUNT; o++) {
 		size_t width = ms_model_output_width(served->model, (enum model_output)o);
@@ -306,6 +317,12 @@ static void describe_json(const struct served_model *served, struct buf *out)
 	ms_json_u64(&w, served->file_bytes);
 	ms_json_key_lit(&w, "memory_bytes");
 	ms_json_u64(&w, mi->memory_bytes);
+	ms_json_key_lit(&w, "kernel_single");
+	ms_json_cstr(&w, mi->kernel_single);
+	ms_json_key_lit(&w, "kernel_batch");
+	ms_json_cstr(&w, mi->kernel_batch);
+	ms_json_key_lit(&w, "kernel_reason");
+	ms_json_cstr(&w, mi->kernel_reason);
 	ms_json_key_lit(&w, "row_ns");
 	ms_json_u64(&w, mi->estimated_row_ns);
 	ms_json_key_lit(&w, "metadata");
@@ -338,6 +355,7 @@ static enum cli_exit run_show(struct cli *cli)
 		return status;
 	enum ms_err err =
 		ms_store_load(store.dir, argument(cli, 0), argument(cli, 1), &store.model_options, &info, &served);
+	ms_progress_end(&store.loading);
 	ms_config_free(store.config);
 	if (err != MS_OK)
 		return ms_cli_fail(cli, &info);
@@ -369,8 +387,11 @@ static enum cli_exit run_check(struct cli *cli)
 	enum cli_exit status = ms_cli_load_config(cli, &config);
 	if (status != CLI_OK)
 		return status;
-	const struct model_options model_options = ms_models_options(ms_config_settings(config));
+	struct progress loading;
+	struct model_options model_options = ms_models_options(ms_config_settings(config));
+	ms_models_show_loading(&model_options, &loading, cli->err);
 	enum ms_err err = ms_store_load_file(cli->arguments[0], &model_options, &info, &served);
+	ms_progress_end(&loading);
 	ms_config_free(config);
 	if (err != MS_OK)
 		return ms_cli_fail(cli, &info);

@@ -15,6 +15,7 @@
 
 #define INPUT_MAX ((size_t)8 << 30)
 #define BLOCK_ROWS 512
+#define BLOCK_VALUES ((size_t)1 << 24) // of the output; fewer rows when one is wide
 #define ROW_ARENA_MAX ((size_t)1 << 30)
 #define FLUSH_BYTES ((size_t)1 << 16)
 #define ERRORS_SHOWN 20
@@ -22,7 +23,7 @@
 struct scoring {
 	struct cli *cli;
 	struct served_model *served;
-	enum model_output output;
+	struct model_query query;
 	size_t width;
 	bool json;
 	struct slice text;  // the whole input
@@ -30,6 +31,7 @@ struct scoring {
 	struct buf out;
 	struct progress progress;
 	struct feature_matrix block; // rows that wait to be predicted
+	size_t block_rows;           // as many as are predicted at once
 	bool *ok;                    // per row of the block
 	size_t *csv_columns;         // model column of each CSV column
 	size_t csv_count;
@@ -66,7 +68,7 @@ static void write_json_row(struct scoring *s, bool ok, const double *values)
 	ms_json_begin_object(&w);
 	ms_json_key_lit(&w, "prediction");
 	if (ok)
-		ms_output_write_row(&w, s->served, s->output, values);
+		ms_output_write_row(&w, s->served, s->query.output, values);
 	else
 		ms_json_null(&w);
 	ms_json_end_object(&w);
@@ -83,24 +85,61 @@ static void write_csv_row(struct scoring *s, bool ok, const double *values)
 			ms_buf_append_char(&s->out, ',');
 		if (!ok || isnan(values[i]))
 			continue;
-		if (s->output == MODEL_OUTPUT_LABEL && s->served->labels != NULL)
+		if (s->query.output == MODEL_OUTPUT_LABEL && s->served->labels != NULL)
 			ms_csv_write(&s->out, s->served->labels[(size_t)values[i]]);
-		else if (s->output == MODEL_OUTPUT_LABEL || s->output == MODEL_OUTPUT_LEAF)
+		else if (s->query.output == MODEL_OUTPUT_LABEL || s->query.output == MODEL_OUTPUT_LEAF)
 			ms_buf_append_i64(&s->out, (int64_t)values[i]);
 		else if (isinf(values[i]))
 			ms_buf_append_cstr(&s->out, values[i] < 0 ? "-inf" : "inf");
 		else
 			ms_buf_append(&s->out, number,
-				      mi->single_precision ? ms_number_format_f32((float)values[i], number)
-							   : ms_number_format_f64(values[i], number));
+				      mi->single_precision && s->query.output != MODEL_OUTPUT_CONTRIBUTIONS
+					      ? ms_number_format_f32((float)values[i], number)
+					      : ms_number_format_f64(values[i], number));
 	}
 	ms_buf_append_char(&s->out, '\n');
+}
+
+// "base_value" or the feature; with several raw scores the label, or the number, and a colon stand before it.
+static void write_contribution_name(struct scoring *s, size_t i)
+{
+	size_t count = ms_model_output_group(s->served->model, s->query.output), output = i / count,
+	       feature = i % count;
+	struct slice name = feature + 1 < count ? s->served->inputs[feature].name : MS_SLICE_LIT("base_value"),
+		     whole = name;
+	struct buf text;
+	ms_buf_init(&text, (size_t)1 << 20);
+	if (s->width > count) {
+		if (s->served->labels != NULL && s->width / count == s->served->label_count)
+			ms_buf_append_slice(&text, s->served->labels[output]);
+		else
+			ms_buf_printf(&text, "%zu", output);
+		ms_buf_append_char(&text, ':');
+		ms_buf_append_slice(&text, name);
+		whole = ms_buf_slice(&text);
+	}
+	ms_csv_write(&s->out, whole);
+	ms_buf_fini(&text);
+}
+
+// The tree; with vector leaves a colon and the number of the raw score follow.
+static void write_tree_name(struct scoring *s, size_t i)
+{
+	size_t count = ms_model_output_group(s->served->model, s->query.output);
+	if (count == s->width)
+		ms_buf_printf(&s->out, "tree_%zu", i);
+	else
+		ms_buf_printf(&s->out, "tree_%zu:%zu", i / count, i % count);
 }
 
 static void write_csv_header(struct scoring *s)
 {
 	for (size_t i = 0; i < s->width; i++) {
-		if (s->width == 1)
+		if (s->query.output == MODEL_OUTPUT_CONTRIBUTIONS)
+			write_contribution_name(s, i);
+		else if (s->query.output == MODEL_OUTPUT_TREE)
+			write_tree_name(s, i);
+		else if (s->width == 1)
 			ms_buf_append_cstr(&s->out, "prediction");
 		else if (s->served->labels != NULL && s->width == s->served->label_count)
 			ms_csv_write(&s->out, s->served->labels[i]);
@@ -117,7 +156,7 @@ static enum ms_err finish_block(struct scoring *s, struct errinfo *info)
 	double *values;
 	if (s->block.rows == 0)
 		return MS_OK;
-	MS_TRY(ms_output_compute(s->served, s->output, &s->block, &s->arena, info, &values));
+	MS_TRY(ms_output_compute(s->served, &s->query, &s->block, &s->arena, info, &values));
 	for (size_t row = 0; row < s->block.rows; row++) {
 		if (s->json)
 			write_json_row(s, s->ok[row], values + row * s->width);
@@ -133,7 +172,7 @@ static enum ms_err finish_block(struct scoring *s, struct errinfo *info)
 // The place of the next row, all values missing.
 static enum ms_err next_row(struct scoring *s, struct errinfo *info, double **ret_row)
 {
-	if (s->block.rows == BLOCK_ROWS)
+	if (s->block.rows == s->block_rows)
 		MS_TRY(finish_block(s, info));
 	double *row = s->block.values + s->block.rows * s->block.columns;
 	for (size_t i = 0; i < s->block.columns; i++)
@@ -291,15 +330,13 @@ static enum ms_err score_csv(struct scoring *s, struct errinfo *info)
 static enum ms_err load_model(struct cli *cli, const struct settings *settings, struct errinfo *info,
 			      struct served_model **ret_served)
 {
-	char dir[MS_MODELS_DIR_MAX];
-	const struct model_options options = ms_models_options(settings);
-	const char *model = ms_cli_option(cli, "model"), *version = ms_cli_option(cli, "version");
-	MS_TRY(ms_models_dir(settings, info, dir));
-	// A name has no '/'; "./m.txt" is a file whatever the store holds.
-	if (strchr(model, '/') != NULL)
-		return ms_store_load_file(model, &options, info, ret_served);
-	return ms_store_load(dir, ms_slice_cstr(model), version != NULL ? ms_slice_cstr(version) : MS_SLICE_EMPTY,
-			     &options, info, ret_served);
+	struct progress loading;
+	struct model_options options = ms_models_options(settings);
+	ms_models_show_loading(&options, &loading, cli->err);
+	enum ms_err err = ms_models_load(settings, ms_cli_option(cli, "model"), ms_cli_option(cli, "version"), &options,
+					 info, ret_served);
+	ms_progress_end(&loading);
+	return err;
 }
 
 // By option, by the file's name, or by its first character.
@@ -319,9 +356,10 @@ static bool is_json(const struct cli *cli, const char *path, struct slice text)
 static enum ms_err score(struct scoring *s, struct errinfo *info)
 {
 	size_t count;
-	MS_TRY(ms_output_check(s->served, s->output, info));
-	s->width = ms_model_output_width(s->served->model, s->output);
+	MS_TRY(ms_output_check(s->served, &s->query, info));
+	s->width = ms_model_output_width(s->served->model, s->query.output);
 	s->block.columns = s->served->input_count;
+	s->block_rows = MS_MAX(MS_MIN(BLOCK_VALUES / s->width, (size_t)BLOCK_ROWS), (size_t)1);
 	if (MS_MUL_OVERFLOWS((size_t)BLOCK_ROWS, s->block.columns * sizeof(double), &count))
 		return ms_fail(info, MS_ERR_LIMIT, "the model has too many inputs");
 	s->block.values = malloc(count + 1);
@@ -337,11 +375,11 @@ static enum ms_err score(struct scoring *s, struct errinfo *info)
 	return err;
 }
 
-static enum cli_exit score_text(struct cli *cli, struct served_model *served, enum model_output output, bool json,
-				struct slice text)
+static enum cli_exit score_text(struct cli *cli, struct served_model *served, const struct model_query *query,
+				bool json, struct slice text)
 {
 	struct errinfo info;
-	struct scoring s = {.cli = cli, .served = served, .output = output, .json = json, .text = text};
+	struct scoring s = {.cli = cli, .served = served, .query = *query, .json = json, .text = text};
 	ms_errinfo_init(&info);
 	ms_arena_init(&s.arena, 1 << 16, ROW_ARENA_MAX);
 	ms_buf_init(&s.out, (size_t)1 << 28);
@@ -358,13 +396,51 @@ static enum cli_exit score_text(struct cli *cli, struct served_model *served, en
 			    (unsigned long long)s.errors, (unsigned long long)s.rows);
 }
 
+// --early-stop MARGIN or MARGIN:EVERY
+static enum cli_exit read_early_stop(struct cli *cli, struct model_query *query)
+{
+	const char *text = ms_cli_option(cli, "early-stop");
+	if (text == NULL)
+		return CLI_OK;
+	const char *colon = strchr(text, ':');
+	struct slice margin = colon != NULL ? ms_slice(text, (size_t)(colon - text)) : ms_slice_cstr(text);
+	struct errinfo why;
+	ms_errinfo_init(&why);
+	query->early_stop_every = 10; // as in LightGBM
+	if (ms_number_parse_f64(margin, &query->early_stop_margin) && query->early_stop_margin > 0 &&
+	    (colon == NULL ||
+	     (ms_slice_to_u64(ms_slice_cstr(colon + 1), &query->early_stop_every) && query->early_stop_every > 0)))
+		return CLI_OK;
+	return ms_cli_usage(
+		cli, "--early-stop takes a margin above 0, and how often to look: 10 or 10:5, not \"%.64s\"", text);
+}
+
+static enum ms_err read_iterations(struct cli *cli, const struct served_model *served, struct errinfo *info,
+				   struct model_query *query)
+{
+	const char *text = ms_cli_option(cli, "iterations");
+	const struct model_info *mi = ms_model_info(served->model);
+	if (text == NULL)
+		return MS_OK;
+	if (strcmp(text, "best") == 0) {
+		query->iterations = mi->best_iteration + 1;
+		return mi->has_best_iteration
+			       ? MS_OK
+			       : ms_fail(info, MS_ERR_MODEL_OUTPUT, "the model's file says no best iteration");
+	}
+	if (ms_slice_to_u64(ms_slice_cstr(text), &query->iterations) && query->iterations > 0)
+		return MS_OK;
+	return ms_fail(info, MS_ERR_INVALID, "--iterations takes a whole number, at least 1, or best, not \"%.64s\"",
+		       text);
+}
+
 static enum cli_exit run_predict(struct cli *cli)
 {
 	struct errinfo info;
 	struct config *config;
 	struct served_model *served = NULL;
 	struct slice text = MS_SLICE_EMPTY;
-	enum model_output output = MODEL_OUTPUT_DEFAULT;
+	struct model_query query = {.output = MODEL_OUTPUT_DEFAULT};
 	const char *path = cli->argument_count > 0 ? cli->arguments[0] : "-", *name = ms_cli_option(cli, "output");
 	const char *format = ms_cli_option(cli, "format");
 	ms_errinfo_init(&info);
@@ -372,20 +448,23 @@ static enum cli_exit run_predict(struct cli *cli)
 		return ms_cli_usage(
 			cli,
 			"--model is missing: a name of the store, or the path of a model file such as ./model.txt");
-	if (name != NULL && !ms_model_output_parse(ms_slice_cstr(name), &output))
-		return ms_cli_usage(cli, "--output must be default, raw, probability, label or leaf, not \"%.64s\"",
-				    name);
+	if (name != NULL && !ms_model_output_parse(ms_slice_cstr(name), &query.output))
+		return ms_cli_usage(cli, "--output must be " MS_MODEL_OUTPUT_NAMES ", not \"%.64s\"", name);
 	if (format != NULL && strcmp(format, "csv") != 0 && strcmp(format, "jsonl") != 0)
 		return ms_cli_usage(cli, "--format must be csv or jsonl, not \"%.64s\"", format);
-	enum cli_exit status = ms_cli_load_config(cli, &config);
+	enum cli_exit status = read_early_stop(cli, &query);
+	if (status == CLI_OK)
+		status = ms_cli_load_config(cli, &config);
 	if (status != CLI_OK)
 		return status;
 	enum ms_err err = load_model(cli, ms_config_settings(config), &info, &served);
 	ms_config_free(config);
 	if (err == MS_OK)
+		err = read_iterations(cli, served, &info, &query);
+	if (err == MS_OK)
 		err = strcmp(path, "-") == 0 ? ms_fd_read_all(STDIN_FILENO, INPUT_MAX, &info, &text)
 					     : ms_file_read(path, INPUT_MAX, &info, &text);
-	status = err == MS_OK ? score_text(cli, served, output, is_json(cli, path, text), text)
+	status = err == MS_OK ? score_text(cli, served, &query, is_json(cli, path, text), text)
 			      : ms_cli_fail(cli, &info);
 	free((void *)(uintptr_t)text.p);
 	ms_served_unref(served);
@@ -395,7 +474,12 @@ static enum cli_exit run_predict(struct cli *cli)
 static const struct cli_option options[] = {
 	{.name = "model", .value = "MODEL", .help = "Name in the store, or path of a model file (with a '/')"},
 	{.name = "version", .value = "VERSION", .help = "Version or alias; default the newest"},
-	{.name = "output", .value = "OUTPUT", .help = "default, raw, probability, label or leaf"},
+	{.name = "output", .value = "OUTPUT", .help = MS_MODEL_OUTPUT_NAMES},
+	{.name = "iterations", .value = "N", .help = "Iterations of boosting to use, from the first on, or best"},
+	{.name = "early-stop",
+	 .value = "MARGIN",
+	 .help = "End a row's sum once its class is decided by more than that; MARGIN:EVERY looks each EVERY "
+		 "iterations (10)"},
 	{.name = "format", .value = "FORMAT", .help = "csv or jsonl; default by the file's name or content"},
 	{.name = "ignore-extra", .help = "Leave out CSV columns that the model does not know"},
 };

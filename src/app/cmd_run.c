@@ -10,12 +10,16 @@
 static const enum log_level log_levels[] = {LOG_TRACE, LOG_DEBUG, LOG_INFO, LOG_WARN, LOG_ERROR, LOG_OFF};
 static const enum log_format log_formats[] = {LOG_FORMAT_AUTO, LOG_FORMAT_JSON, LOG_FORMAT_TEXT};
 
+// A second signal this soon is the first one, sent by a terminal and a supervisor both.
+#define SAME_SIGNAL_NS 500000000
+
 struct run {
 	struct app app;
 	struct cli *cli;
 	struct config *config;
 	uint32_t roles;
-	uint32_t started; // roles whose start was called
+	uint32_t started;     // roles whose start was called
+	int64_t terminate_ns; // of the first signal to stop
 	struct string_list addresses;
 	struct http_listen *listens;
 	struct http_tls_options tls;
@@ -59,8 +63,15 @@ static void drained(void *arg)
 static void on_terminate(int signum, void *arg)
 {
 	struct run *run = arg;
-	if (atomic_exchange(&run->app.draining, true))
-		return; // a second signal changes nothing; drain_timeout bounds the wait
+	int64_t now_ns = ms_clock_mono_ns();
+	if (atomic_exchange(&run->app.draining, true)) {
+		if (now_ns - run->terminate_ns < SAME_SIGNAL_NS)
+			return;
+		ms_log(run->app.log, LOG_WARN, "stopping at once: the signal came again");
+		ms_http_server_cut(run->app.server);
+		return;
+	}
+	run->terminate_ns = now_ns;
 	ms_log(run->app.log, LOG_INFO, "shutting down",
 	       MS_LOG_CSTR("mainstay.signal", signum == SIGTERM ? "SIGTERM" : "SIGINT"));
 	for (size_t i = 0; i < ms_role_count(); i++) {
@@ -348,7 +359,8 @@ const struct cli_command ms_cmd_run = {
 	.arguments = "",
 	.summary = "Run the server",
 	.details = "Most used settings: --port, --listen, --threads, --data-dir, --models DIR, --model FILE, --roles.\n"
-		   "SIGTERM drains and stops, SIGHUP reads settings, certificate and models again.\n",
+		   "SIGTERM or SIGINT drains and stops, a second one cuts what is open.\n"
+		   "SIGHUP reads settings, certificate and models again.\n",
 	.settings = true,
 	.run = run_server,
 };

@@ -2,6 +2,7 @@
 #include "app/models.h"
 
 #include <stdio.h>
+#include <string.h>
 
 enum ms_err ms_models_dir(const struct settings *settings, struct errinfo *info, char ret_dir[MS_MODELS_DIR_MAX])
 {
@@ -21,4 +22,30 @@ struct model_options ms_models_options(const struct settings *settings)
 	options.kernel = (enum model_kernel)settings->models_kernel;
 	options.isa = (enum model_isa)settings->models_isa;
 	return options;
+}
+
+enum ms_err ms_models_load(const struct settings *settings, const char *model, const char *version,
+			   const struct model_options *options, struct errinfo *info, struct served_model **ret_served)
+{
+	char dir[MS_MODELS_DIR_MAX];
+	MS_TRY(ms_models_dir(settings, info, dir));
+	// A name has no '/'; "./m.txt" is a file whatever the store holds.
+	if (strchr(model, '/') != NULL)
+		return ms_store_load_file(model, options, info, ret_served);
+	return ms_store_load(dir, ms_slice_cstr(model), version != NULL ? ms_slice_cstr(version) : MS_SLICE_EMPTY,
+			     options, info, ret_served);
+}
+
+static void show_loading(void *context, size_t done, size_t total)
+{
+	struct progress *progress = context;
+	progress->total = total;
+	ms_progress_update(progress, done);
+}
+
+void ms_models_show_loading(struct model_options *options, struct progress *progress, FILE *out)
+{
+	ms_progress_begin(progress, out, "load", PROGRESS_BYTES, 0);
+	options->progress = show_loading;
+	options->progress_context = progress;
 }

@@ -55,14 +55,18 @@ void ms_progress_format(const struct progress *p, int64_t elapsed_ns, size_t wid
 	double share = p->total > 0 ? (double)done / (double)p->total : 0;
 	if (p->total > 0)
 		ms_buf_printf(&figures, "%3d %%  ", (int)(share * 100));
-	format_amount(&figures, p->unit, (double)p->done);
-	ms_buf_append_cstr(&figures, "  ");
-	format_amount(&figures, p->unit, rate);
-	ms_buf_append_cstr(&figures, "/s");
+	if (p->unit != PROGRESS_SHARE) {
+		format_amount(&figures, p->unit, (double)p->done);
+		ms_buf_append_cstr(&figures, "  ");
+		format_amount(&figures, p->unit, rate);
+		ms_buf_append_cstr(&figures, "/s  ");
+	}
 	if (p->total > 0 && done > 0) {
-		ms_buf_append_cstr(&figures, "  ETA ");
+		ms_buf_append_cstr(&figures, "ETA ");
 		format_duration(&figures, (double)(p->total - done) / rate);
 	}
+	while (figures.n > 0 && figures.p[figures.n - 1] == ' ')
+		figures.n--;
 	size_t label = ms_width_of(ms_slice_cstr(p->label)) + 2, taken = label + figures.n + 4;
 	struct buf line;
 	ms_buf_init(&line, 1024);

@@ -7,7 +7,7 @@
 
 #include "base/base.h"
 
-enum progress_unit { PROGRESS_BYTES, PROGRESS_ITEMS };
+enum progress_unit { PROGRESS_BYTES, PROGRESS_ITEMS, PROGRESS_SHARE }; // the last: percent and time left alone
 
 struct progress {
 	FILE *out;

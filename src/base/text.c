@@ -44,7 +44,8 @@ size_t ms_text_nearest(struct slice name, const struct slice *candidates, size_t
 		if (candidates[i].n == 0 || candidates[i].n > NAME_MAX_COMPARED)
 			continue;
 		size_t distance = edit_distance(name, candidates[i]);
-		if (distance < best_distance) {
+		bool alike = distance < MS_MAX(name.n, candidates[i].n); // "x" is no slip of "a"
+		if (alike && distance < best_distance) {
 			best_distance = distance;
 			best = i;
 		}

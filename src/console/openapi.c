@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // The OpenAPI 3.1 document, written from the route table that serves the requests.
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "console/private.h"
 
 #define OPENAPI_MAX_BYTES ((size_t)4 << 20)
+#define PATH_MAX_BYTES 1024 // of the patterns in our tables
 
 static const char error_schema[] =
 	"{\"type\":\"object\",\"required\":[\"error\",\"code\",\"request_id\"],\"properties\":{"
@@ -36,10 +38,21 @@ static void write_parameter(struct json_writer *w, struct slice name, const char
 	ms_json_end_object(w);
 }
 
-// The {names} of the pattern, then the query parameters.
+// "/files/{path...}" is "/files/{path}" in the document, which knows no rest of a path.
+static struct slice path_of(const struct route *route, char *dst, size_t size)
+{
+	const char *tail = strstr(route->pattern, "...}");
+	int head = (int)(tail != NULL ? (size_t)(tail - route->pattern) : strlen(route->pattern));
+	int n = snprintf(dst, size, "%.*s%s", head, route->pattern, tail != NULL ? "}" : "");
+	MS_ASSERT(n > 0 && (size_t)n < size);
+	return ms_slice(dst, (size_t)n);
+}
+
+// The {names} of the path, then the query parameters.
 static void write_parameters(struct json_writer *w, const struct route *route)
 {
-	struct slice rest = ms_slice_cstr(route->pattern), part;
+	char path[PATH_MAX_BYTES];
+	struct slice rest = path_of(route, path, sizeof(path)), part;
 	ms_json_key_lit(w, "parameters");
 	ms_json_begin_array(w);
 	while (ms_slice_next(&rest, '/', &part)) {
@@ -72,10 +85,10 @@ static void write_responses(struct json_writer *w, const struct route *route)
 	bool has_body = route->response_schema != NULL || route->response_type != NULL;
 	ms_json_key_lit(w, "responses");
 	ms_json_begin_object(w);
-	ms_json_key_lit(w, has_body ? "2XX" : "204");
+	ms_json_key_lit(w, "2XX"); // 200, 201 or, without a body, 204: as it happens to be
 	ms_json_begin_object(w);
 	ms_json_key_lit(w, "description");
-	ms_json_cstr(w, "Done");
+	ms_json_cstr(w, has_body ? "Done" : "Done; nothing comes back");
 	if (has_body)
 		write_content(w, route->response_type != NULL ? route->response_type : "application/json",
 			      route->response_schema, NULL);
@@ -135,7 +148,8 @@ static void write_path(struct json_writer *w, const struct http_server *server, 
 		if (is_shown(other) && ms_slice_eq_cstr(pattern, other->pattern))
 			return;
 	}
-	ms_json_key(w, pattern);
+	char path[PATH_MAX_BYTES];
+	ms_json_key(w, path_of(route, path, sizeof(path)));
 	ms_json_begin_object(w);
 	for (size_t i = first; (other = ms_http_server_route(server, i)) != NULL; i++) {
 		if (is_shown(other) && ms_slice_eq_cstr(pattern, other->pattern))

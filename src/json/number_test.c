@@ -273,7 +273,7 @@ static bool check_middle(long double middle)
 TEST(number_halfway)
 {
 	struct rand *rand = ms_test_rand();
-	for (int i = 0; i < 8000; i++) {
+	for (size_t i = 0, n = ms_test_rounds(8000); i < n; i++) {
 		uint64_t bits = ms_rand_u64(rand) & 0x7fffffffffffffff;
 		if (i % 4 == 0)
 			bits &= 0x000fffffffffffff; // subnormal
@@ -327,8 +327,8 @@ static void random_decimal(struct rand *rand, char *dst, size_t max)
 TEST(number_random_decimals)
 {
 	char text[128];
-	for (int i = 0; i < 1500000; i++) {
-		random_decimal(ms_test_rand(), text, 12 + (size_t)i % 13);
+	for (size_t i = 0, n = ms_test_rounds(1500000); i < n; i++) {
+		random_decimal(ms_test_rand(), text, 12 + i % 13);
 		if (!check_parse(text))
 			return;
 	}
@@ -337,7 +337,7 @@ TEST(number_random_decimals)
 TEST(number_long_decimals)
 {
 	static char text[TEXT_SIZE];
-	for (int i = 0; i < 20000; i++) {
+	for (size_t i = 0, n = ms_test_rounds(20000); i < n; i++) {
 		random_decimal(ms_test_rand(), text, 1000);
 		if (!check_parse(text))
 			return;
@@ -357,7 +357,7 @@ TEST(number_long_decimals)
 TEST(number_round_trip_f64)
 {
 	struct rand *rand = ms_test_rand();
-	for (int i = 0; i < 3000000; i++) {
+	for (size_t i = 0, n = ms_test_rounds(3000000); i < n; i++) {
 		uint64_t bits = ms_rand_u64(rand);
 		if (i % 8 == 0)
 			bits &= 0x800fffffffffffff; // subnormal
@@ -367,7 +367,8 @@ TEST(number_round_trip_f64)
 		if (isfinite(value) && !check_round_trip_f64(value))
 			return;
 	}
-	for (int i = -200000; i < 200000; i++) {
+	int whole = (int)ms_test_rounds(200000);
+	for (int i = -whole; i < whole; i++) {
 		if (!check_round_trip_f64(i) || !check_round_trip_f64(i / 1000.0))
 			return;
 	}
@@ -377,7 +378,7 @@ TEST(number_round_trip_f64)
 TEST(number_round_trip_f32)
 {
 	const char *setting = getenv("MS_TEST_F32_STRIDE");
-	uint64_t stride = setting != NULL ? strtoull(setting, NULL, 10) : 2099;
+	uint64_t stride = setting != NULL ? strtoull(setting, NULL, 10) : UINT32_MAX / ms_test_rounds(2046197);
 	REQUIRE(stride > 0);
 	for (uint64_t bits = 0; bits <= UINT32_MAX; bits += stride) {
 		float value = f32_from_bits((uint32_t)bits);
@@ -431,7 +432,7 @@ static bool check_shortest(double value, bool is_f32)
 TEST(number_shortest)
 {
 	struct rand *rand = ms_test_rand();
-	for (int i = 0; i < 60000; i++) {
+	for (size_t i = 0, n = ms_test_rounds(60000); i < n; i++) {
 		double value = f64_from_bits(ms_rand_u64(rand));
 		if (isfinite(value) && !check_shortest(value, false))
 			return;

@@ -305,6 +305,7 @@ static enum ms_err describe_outputs(const struct cat_model *m, struct model_desc
 	};
 	desc->task = tasks[loss.kind];
 	desc->raw_count = k;
+	desc->trees_per_iteration = 1;
 	desc->transform = (struct transform){.kind = loss.transform, .scale = 1};
 	if (loss.kind == LOSS_REGRESSION || loss.kind == LOSS_RANKING)
 		return MS_OK;

@@ -163,6 +163,23 @@ TEST(catboost_other_trees)
 }
 
 // The same with the members in another order: leaves are numbered from the left all the same.
+TEST(catboost_contributions)
+{
+	struct model *model = load(OBLIVIOUS);
+	double row[] = {1, 0, 1}, out[4], raw;
+	row[1] = color(model, "red");
+	test_predict_one(model, MODEL_OUTPUT_CONTRIBUTIONS, row, out);
+	test_predict_one(model, MODEL_OUTPUT_RAW, row, &raw);
+	// All leaves weigh the same, so each test adds half of what its bit changes: 1, 2 and 4; and the scale is 2.
+	CHECK(fabs(out[0] - 2 * 0.5) < 1e-12 && fabs(out[1] - 2 * 1) < 1e-12 && fabs(out[2] - 2 * 2) < 1e-12);
+	CHECK(fabs(out[3] - (2 * (4.5 + 0.5) + 10)) < 1e-12);
+	CHECK(fabs(out[0] + out[1] + out[2] + out[3] - raw) < 1e-12);
+	ms_model_unref(model);
+	model = load(NESTED); // two leaves have no weight
+	CHECK_HAS(ms_model_output_absence(model, MODEL_OUTPUT_CONTRIBUTIONS), "leaf_weights");
+	ms_model_unref(model);
+}
+
 TEST(catboost_members_may_come_in_any_order)
 {
 	struct buf text;
@@ -273,6 +290,8 @@ TEST(catboost_refuses_bad_models)
 		{"[1,2,3,4,5,6,7,8]", "[1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16]", MS_ERR_MODEL_FORMAT,
 		 "tree 1: leaf_values has 1 items, expected 2^0 leaves of 2"},
 		{"[1,2,3,4,5,6,7,8]", "[]", MS_ERR_MODEL_FORMAT, "tree 0: leaf_values has 0 items"},
+		{"[1,1,1,1,1,1,1,1]", "[1,1,1,1,1,1,1]", MS_ERR_MODEL_FORMAT,
+		 "tree 0: leaf_weights has 7 items, expected 2^3"},
 		{"\"leaf_values\":[0.5],", "", MS_ERR_MODEL_FORMAT, "tree 1, oblivious_trees: "},
 		{"\"feature_index\":1,\"flat_feature_index\":2", "\"feature_index\":0,\"flat_feature_index\":2",
 		 MS_ERR_MODEL_FORMAT, "two features have the same feature_index 0"},

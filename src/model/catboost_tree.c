@@ -20,6 +20,8 @@ struct cat_node {
 	struct cat_test test;
 	uint32_t left, right; // numbers; 0: a leaf, as nothing leads to the root
 	size_t first_value;   // of a leaf, in tree_reader.values
+	double cover;         // of a leaf; splits get the sum
+	bool has_cover;
 };
 
 struct tree_reader {
@@ -37,6 +39,7 @@ struct tree_reader {
 	size_t node_capacity;
 	struct doc_array values; // f64
 	struct doc_array leaf;   // f64, one leaf
+	struct doc_array covers; // f64, per leaf of an oblivious tree; none: not known
 	uint32_t *stack;         // node_count numbers
 	size_t stack_capacity;
 };
@@ -172,15 +175,29 @@ static bool read_splits(struct tree_reader *r)
 
 static bool read_oblivious(struct tree_reader *r)
 {
-	enum { LEAF_VALUES, SPLITS };
-	static const char *const names[] = {"leaf_values", "splits"};
+	enum { LEAF_VALUES, LEAF_WEIGHTS, SPLITS };
+	static const char *const names[] = {"leaf_values", "leaf_weights", "splits"};
 	struct doc_object o = {.what = "oblivious_trees", .names = names, .count = MS_ARRAY_LEN(names)};
 	size_t member;
+	r->covers.count = 0;
 	if (!ms_doc_enter_object(r->doc, &o))
 		return false;
-	while (ms_doc_next_member(r->doc, &o, &member))
-		if (!(member == SPLITS ? read_splits(r) : ms_doc_read_f64_array(r->doc, &r->values)))
+	while (ms_doc_next_member(r->doc, &o, &member)) {
+		bool ok = false;
+		switch (member) {
+		case LEAF_VALUES:
+			ok = ms_doc_read_f64_array(r->doc, &r->values);
+			break;
+		case LEAF_WEIGHTS:
+			ok = ms_doc_take_null(r->doc) || ms_doc_read_f64_array(r->doc, &r->covers);
+			break;
+		case SPLITS:
+			ok = read_splits(r);
+			break;
+		}
+		if (!ok)
 			return false;
+	}
 	return ms_doc_require(r->doc, &o, BIT(LEAF_VALUES) | BIT(SPLITS));
 }
 
@@ -193,6 +210,10 @@ static enum ms_err check_oblivious(struct tree_reader *r)
 		return ms_fail(r->m->ctx->info, MS_ERR_MODEL_FORMAT,
 			       "tree %zu: leaf_values has %zu items, expected 2^%zu leaves of %zu", r->number, count,
 			       r->test_count, MS_MAX(r->width, (size_t)1));
+	if (r->covers.count != 0 && r->covers.count != leaves)
+		return ms_fail(r->m->ctx->info, MS_ERR_MODEL_FORMAT,
+			       "tree %zu: leaf_weights has %zu items, expected 2^%zu", r->number, r->covers.count,
+			       r->test_count);
 	return MS_OK;
 }
 
@@ -207,7 +228,8 @@ static enum ms_err add_oblivious(struct tree_reader *r)
 			.missing_true = r->tests[i].nan_holds,
 			.threshold = r->tests[i].category ? 0.5 : r->tests[i].border,
 		};
-	return ms_forest_add_oblivious(r->builder, tests, r->test_count, 0, r->values.f64);
+	return ms_forest_add_oblivious(r->builder, tests, r->test_count, 0, r->values.f64,
+				       r->covers.count > 0 ? r->covers.f64 : NULL);
 }
 
 // --- Other trees ---------------------------------------------------------------------------------------
@@ -263,8 +285,8 @@ static bool read_leaf(struct tree_reader *r, uint32_t number)
 // Recursion is as deep as the document, which the JSON reader bounds.
 static bool read_node(struct tree_reader *r, uint32_t *ret_number)
 {
-	enum { LEFT, RIGHT, SPLIT, VALUE };
-	static const char *const names[] = {"left", "right", "split", "value"};
+	enum { LEFT, RIGHT, SPLIT, VALUE, WEIGHT };
+	static const char *const names[] = {"left", "right", "split", "value", "weight"};
 	struct doc_object o = {.what = "trees", .names = names, .count = MS_ARRAY_LEN(names)};
 	struct doc *d = r->doc;
 	uint32_t number, left = 0, right = 0;
@@ -286,6 +308,10 @@ static bool read_node(struct tree_reader *r, uint32_t *ret_number)
 			break;
 		case VALUE:
 			ok = read_leaf(r, number);
+			break;
+		case WEIGHT:
+			ok = ms_doc_read_f64(d, &r->nodes[number].cover);
+			r->nodes[number].has_cover = ok;
 			break;
 		}
 		if (!ok)
@@ -364,6 +390,15 @@ static enum ms_err add_nodes(struct tree_reader *r)
 		r->stack[depth++] = node->right;
 		r->stack[depth++] = node->left;
 	}
+	// Children have larger numbers than their parents.
+	bool has_covers = true;
+	for (size_t i = r->node_count; i-- > 0;) {
+		const struct cat_node *node = &r->nodes[i];
+		nodes[i].cover = node->left == 0 ? node->cover : nodes[node->left].cover + nodes[node->right].cover;
+		has_covers = has_covers && (node->left != 0 || node->has_cover);
+	}
+	if (has_covers)
+		ms_forest_tree_has_covers(r->builder);
 	return ms_forest_tree_end(r->builder, 0);
 }
 
@@ -407,6 +442,14 @@ static enum ms_err new_builder(struct tree_reader *r)
 		return ms_fail(m->ctx->info, MS_ERR_MODEL_FORMAT,
 			       "scale_and_bias has %zu biases, expected one or one for each of %zu outputs",
 			       m->bias.count, r->width);
+	uint32_t *computed_feature = MS_ARENA_ARRAY(m->ctx->scratch, uint32_t, m->one_hot->computed_count);
+	if (computed_feature == NULL)
+		return ms_fail(m->ctx->info, MS_ERR_MODEL_TOO_LARGE, "the model needs more memory than it may use");
+	for (size_t i = 0; i < m->one_hot->feature_count; i++) {
+		const struct cat_category_feature *c = &m->one_hot->features[i];
+		for (size_t v = 0; v < c->value_count; v++)
+			computed_feature[c->first_computed + v] = c->column;
+	}
 	for (size_t i = 0; i < r->width && m->bias.count > 0; i++)
 		bias[i] = m->bias.f64[m->bias.count > 1 ? i : 0];
 	struct forest_params params = {
@@ -414,6 +457,7 @@ static enum ms_err new_builder(struct tree_reader *r)
 		.computed_count = m->one_hot->computed_count,
 		.compute = m->one_hot->computed_count > 0 ? ms_cat_compute : NULL,
 		.compute_context = m->one_hot,
+		.computed_feature = computed_feature,
 		.group_count = r->width,
 		.vector_leaves = r->width > 1,
 		.input_single = true,
@@ -434,6 +478,7 @@ static enum ms_err read_trees(struct tree_reader *r)
 	for (; ms_doc_next_item(d); r->number++) {
 		MS_TRY(read_one(r));
 		MS_TRY(r->m->oblivious ? add_oblivious(r) : add_nodes(r));
+		ms_loader_progress(r->m->ctx, ms_doc_offset(d));
 	}
 	return ms_doc_err(d);
 }

@@ -37,6 +37,11 @@ static inline enum ms_err ms_doc_err(const struct doc *d)
 {
 	return d->is_ubjson ? d->ubj.err : d->json.err;
 }
+// Bytes of the document that were read.
+static inline size_t ms_doc_offset(const struct doc *d)
+{
+	return d->is_ubjson ? (size_t)(d->ubj.p - d->ubj.start) : (size_t)(d->json.p - d->json.start);
+}
 // Fails with a message at the present place; keeps the first error.
 enum ms_err ms_doc_fail(struct doc *d, enum ms_err code, const char *fmt, ...) MS_PRINTF(3, 4);
 // Memory ran out or met its limit.

@@ -47,6 +47,8 @@ struct forest_params {
 	size_t computed_count;      // further columns, numbered after the features
 	forest_compute_fn *compute; // NULL when computed_count is 0
 	const void *compute_context;
+	// Per computed column the feature it is made of; FOREST_NONE: several. NULL: not known. Read while building.
+	const uint32_t *computed_feature;
 	size_t group_count; // raw scores per row, at least 1
 	bool vector_leaves; // each leaf holds group_count values; else one, for the group of its tree
 	bool input_single;  // rows are rounded to f32; tests compare f32
@@ -76,6 +78,7 @@ struct tree_node {
 	uint32_t column;      // numeric, set: feature, or feature_count + number of the computed column
 	uint32_t left, right; // numeric, set: numbers of nodes of this tree
 	uint32_t leaf;        // leaf: its number in the library's leaf output
+	double cover;         // training rows (or their weights) that reached it; see ms_forest_tree_has_covers()
 	union {
 		double threshold; // numeric; with input_single it must be a value of f32
 		struct {
@@ -122,14 +125,17 @@ MS_MUST_USE enum ms_err ms_forest_add_linear(struct forest_builder *b, double co
 					     uint32_t *ret_linear);
 // Marks the leaves of the present tree as linear: they use tree_node.linear, not value.
 void ms_forest_tree_is_linear(struct forest_builder *b);
+// Says that all nodes of the present tree have their cover. Contributions need that of every tree of the forest.
+void ms_forest_tree_has_covers(struct forest_builder *b);
 // Checks the tree and appends it: children and columns in range, every node that is not absent reached exactly
 // once from the root.
 MS_MUST_USE enum ms_err ms_forest_tree_end(struct forest_builder *b, uint32_t root);
 
 // An oblivious tree of depth 0 to 30; values: 2^depth values, times group_count with vector_leaves (leaf by
-// leaf). A forest holds either oblivious trees or trees of nodes.
+// leaf). covers: 2^depth, or NULL when they are not known. A forest holds either oblivious trees or trees of nodes.
 MS_MUST_USE enum ms_err ms_forest_add_oblivious(struct forest_builder *b, const struct oblivious_test *tests,
-						size_t depth, uint32_t group, const double *values);
+						size_t depth, uint32_t group, const double *values,
+						const double *covers);
 
 // The finished forest. Zero trees are fine.
 MS_MUST_USE enum ms_err ms_forest_finish(struct forest_builder *b, const struct forest **ret_forest);
@@ -181,6 +187,10 @@ struct forest_set {
 	bool missing_in; // NaN counts as a member
 };
 
+// Codes of a category column beside 0, 1, …: what no set contains, and NaN.
+#define FOREST_CATEGORY_OUTSIDE UINT32_MAX
+#define FOREST_CATEGORY_MISSING (UINT32_MAX - 1)
+
 // Leaf values of trees whose leaves are linear models.
 struct forest_linear {
 	double constant;
@@ -205,6 +215,8 @@ struct forest_test {
 	bool invert; // the bit is set when the test fails
 };
 
+struct shap;
+
 enum forest_leaf { FOREST_LEAF_VALUE, FOREST_LEAF_INDEX };
 
 struct forest {
@@ -221,8 +233,9 @@ struct forest {
 	const struct node_f32 *nodes_f32;
 	const struct node_f64 *nodes_f64;
 	const uint32_t *leaf_ids;        // per node: the library's leaf number; 0 at splits
-	const struct forest_test *tests; // oblivious
-	const double *values;            // vector leaves and leaves of oblivious trees
+	const struct forest_test *tests; // oblivious: test_count
+	size_t test_count;
+	const double *values; // vector leaves and leaves of oblivious trees
 	const struct forest_linear *linear;
 	const uint32_t *linear_features;
 	const double *linear_coefficients;
@@ -235,22 +248,51 @@ struct forest {
 	size_t category_count;
 	const uint32_t *category_source; // per category column: the same
 	const struct forest_set *sets;
+	size_t set_count;
 	const uint32_t *set_words;
+
+	const struct forest_plan *plan; // how it is evaluated
 
 	// The order in which trees are walked: blocks of FOREST_BLOCK trees in file order; inside, the trees without
 	// set nodes first, by depth.
 	const uint32_t *walk_order; // place of the tree in its block
 	const uint32_t *walk_roots; // its root
 	const uint32_t *walk_plain; // per block: how many trees have no set nodes
+
+	const struct shap *shap; // what contributions need (shap.h), or NULL
+	const char *no_shap;     // then why: "the leaves of its trees are linear models"
 };
 #define FOREST_BLOCK 512
+
+// Members take the second child: 1.
+static inline uint32_t ms_forest_in_set(const struct forest *f, const struct forest_set *set, uint32_t code)
+{
+	if (MS_LIKELY(code < set->bit_count))
+		return f->set_words[set->first_word + code / 32] >> (code % 32) & 1;
+	return code == FOREST_CATEGORY_MISSING && set->missing_in;
+}
 
 // Bytes that a call below needs, for any number of rows (16-byte aligned).
 size_t ms_forest_scratch_size(const struct forest *f);
 // rows: row-major, feature_count values a row. out: row-major, group_count values a row.
 void ms_forest_raw(const struct forest *f, const double *rows, size_t row_count, void *scratch, double *out);
+// The same of a part of the trees. Rows whose sums end early have the sums of the trees until then.
+struct forest_part {
+	size_t tree_count;  // the first ones
+	double stop_margin; // > 0: a row's sum ends when it is decided by more than that. One group: twice the sum's
+			    // distance from 0; several: the largest sum less the second (LightGBM's pred_early_stop)
+	size_t stop_every;  // trees between two looks, at least 1
+};
+void ms_forest_raw_part(const struct forest *f, const struct forest_part *part, const double *rows, size_t row_count,
+			void *scratch, double *out);
 // out: row-major, tree_count values a row.
 void ms_forest_leaves(const struct forest *f, const double *rows, size_t row_count, void *scratch, double *out);
+// What each tree adds to the raw score. out: row-major, a value per tree, or group_count with vector_leaves.
+void ms_forest_trees(const struct forest *f, const double *rows, size_t row_count, void *scratch, double *out);
+// The columns of one row as f64, whatever the type of the tests, and its categories. computed: computed_count values
+// of scratch.
+void ms_forest_columns(const struct forest *f, const double *row, double *computed, double *columns,
+		       uint32_t *categories);
 // Rough cost of one row.
 uint32_t ms_forest_row_ns(const struct forest *f);
 

@@ -3,6 +3,8 @@
 #include <stdlib.h>
 
 #include "model/forest.h"
+#include "model/plan.h"
+#include "model/shap.h"
 
 #define FEATURE_SOURCE_MAX ((size_t)1 << 31)
 
@@ -17,6 +19,8 @@ struct vec {
 struct forest_builder {
 	struct forest_params params;
 	size_t max_trees;
+	enum model_kernel kernel;
+	enum model_isa isa;
 	struct arena *scratch;
 	struct arena *memory;
 	struct errinfo *info;
@@ -24,6 +28,7 @@ struct forest_builder {
 	struct vec trees;                       // struct forest_tree
 	struct vec nodes;                       // struct node_f64, columns provisional
 	struct vec leaf_ids;                    // uint32_t, per node
+	struct vec covers;                      // double, per node; oblivious: per leaf
 	struct vec tests;                       // struct forest_test, columns provisional
 	struct vec values;                      // double
 	struct vec linear;                      // struct forest_linear
@@ -37,6 +42,7 @@ struct forest_builder {
 	uint32_t max_child;                     // largest distance to a child
 	bool any_linear;
 	bool any_oblivious;
+	bool covers_missing; // of some tree
 
 	// The present tree.
 	struct tree_node *tree;
@@ -44,6 +50,7 @@ struct forest_builder {
 	size_t tree_capacity;
 	uint32_t tree_group;
 	bool tree_linear;
+	bool tree_covers;
 	uint32_t *queue; // numbers of nodes in breadth-first order
 	bool *reached;   // per number
 };
@@ -109,12 +116,15 @@ enum ms_err ms_forest_builder_new(const struct forest_params *params, const stru
 		return ms_fail(info, MS_ERR_NO_MEMORY, "out of memory while loading a model");
 	b->params = *params;
 	b->max_trees = options->max_trees;
+	b->kernel = options->kernel;
+	b->isa = options->isa;
 	b->scratch = scratch;
 	b->memory = memory;
 	b->info = info;
 	b->trees.item_size = sizeof(struct forest_tree);
 	b->nodes.item_size = sizeof(struct node_f64);
 	b->leaf_ids.item_size = sizeof(uint32_t);
+	b->covers.item_size = sizeof(double);
 	b->tests.item_size = sizeof(struct forest_test);
 	b->values.item_size = sizeof(double);
 	b->linear.item_size = sizeof(struct forest_linear);
@@ -254,6 +264,7 @@ enum ms_err ms_forest_tree_begin(struct forest_builder *b, size_t node_count, ui
 	b->tree_nodes = node_count;
 	b->tree_group = group;
 	b->tree_linear = false;
+	b->tree_covers = false;
 	*ret_nodes = b->tree;
 	return MS_OK;
 }
@@ -318,6 +329,11 @@ void ms_forest_tree_is_linear(struct forest_builder *b)
 {
 	b->tree_linear = true;
 	b->any_linear = true;
+}
+
+void ms_forest_tree_has_covers(struct forest_builder *b)
+{
+	b->tree_covers = true;
 }
 
 // Enters a child into the queue; a number out of range, absent or entered before is an error.
@@ -399,7 +415,8 @@ enum ms_err ms_forest_tree_end(struct forest_builder *b, uint32_t root)
 	size_t sets_before = b->sets.n;
 	struct node_f64 *nodes = vec_add(b, &b->nodes, b->tree_nodes);
 	uint32_t *ids = vec_add(b, &b->leaf_ids, b->tree_nodes);
-	if (nodes == NULL || ids == NULL)
+	double *covers = vec_add(b, &b->covers, b->tree_nodes);
+	if (nodes == NULL || ids == NULL || covers == NULL)
 		return no_memory(b);
 	memset(b->reached, 0, b->tree_nodes * sizeof(*b->reached));
 	uint32_t tail = 0, level_end = 1;
@@ -411,6 +428,7 @@ enum ms_err ms_forest_tree_end(struct forest_builder *b, uint32_t root)
 		}
 		uint32_t number = b->queue[at];
 		const struct tree_node *n = &b->tree[number];
+		covers[at] = n->cover;
 		if (n->kind == TREE_NODE_LEAF) {
 			MS_TRY(build_leaf(b, n, &nodes[at], &ids[at]));
 			continue;
@@ -425,7 +443,8 @@ enum ms_err ms_forest_tree_end(struct forest_builder *b, uint32_t root)
 	}
 	MS_TRY(check_all_reached(b));
 	b->nodes.n -= b->tree_nodes - tail; // what was absent
-	b->leaf_ids.n = b->nodes.n;
+	b->leaf_ids.n = b->covers.n = b->nodes.n;
+	b->covers_missing = b->covers_missing || !(b->tree_covers || tail == 1); // a single leaf needs none
 	tree.node_count = tail;
 	tree.has_sets = b->sets.n > sets_before;
 	tree.is_linear = b->tree_linear;
@@ -436,7 +455,7 @@ enum ms_err ms_forest_tree_end(struct forest_builder *b, uint32_t root)
 // --- Oblivious trees -----------------------------------------------------------------------------------
 
 enum ms_err ms_forest_add_oblivious(struct forest_builder *b, const struct oblivious_test *tests, size_t depth,
-				    uint32_t group, const double *values)
+				    uint32_t group, const double *values, const double *covers)
 {
 	MS_ASSERT(depth <= 30 && b->nodes.n == 0);
 	MS_TRY(check_tree_room(b, group));
@@ -467,6 +486,14 @@ enum ms_err ms_forest_add_oblivious(struct forest_builder *b, const struct obliv
 	if (dst == NULL)
 		return no_memory(b);
 	memcpy(dst, values, count * sizeof(*values));
+	double *dst_covers = vec_add(b, &b->covers, count / width);
+	if (dst_covers == NULL)
+		return no_memory(b);
+	if (covers != NULL)
+		memcpy(dst_covers, covers, count / width * sizeof(*covers));
+	else
+		memset(dst_covers, 0, count / width * sizeof(*covers));
+	b->covers_missing = b->covers_missing || (covers == NULL && depth > 0);
 	return vec_push(b, &b->trees, &tree);
 }
 
@@ -657,7 +684,9 @@ enum ms_err ms_forest_finish(struct forest_builder *b, const struct forest **ret
 	f->leaf_ids = vec_keep(b, &b->leaf_ids);
 	f->tests = vec_keep(b, &b->tests);
 	f->values = vec_keep(b, &b->values);
+	f->test_count = b->tests.n;
 	f->sets = vec_keep(b, &b->sets);
+	f->set_count = b->sets.n;
 	f->set_words = vec_keep(b, &b->set_words);
 	f->category_count = b->categories.n;
 	f->category_source = vec_keep(b, &b->categories);
@@ -665,6 +694,12 @@ enum ms_err ms_forest_finish(struct forest_builder *b, const struct forest **ret
 	    f->set_words == NULL || f->category_source == NULL)
 		return no_memory(b);
 	MS_TRY(finish_order(b, f));
+	f->plan = ms_plan_build(f, b->kernel, b->isa, b->memory, b->scratch);
+	if (f->plan == NULL)
+		return no_memory(b);
+	const double *covers = b->covers_missing ? NULL : (const double *)(const void *)b->covers.p;
+	MS_TRY(ms_shap_new(f, b->covers.n > 0 ? covers : &(double){0}, b->params.computed_feature, b->scratch,
+			   b->memory, b->info));
 	*ret_forest = f;
 	return MS_OK;
 }

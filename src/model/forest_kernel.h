@@ -1,30 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// The walk over nodes, written once for both node types: forest_walk.c includes this file with KERNEL(name),
-// NODE, SCALAR and SET_COLUMN defined. No include guard, for that reason.
-
-// Fills the columns of one row: column 0 is NaN, then the forms in their order.
-static void KERNEL(prepare)(const struct forest *f, const double *row, const double *computed, SCALAR *v)
-{
-	const uint32_t *source = f->column_source;
-	const size_t features = f->params.feature_count;
-	const bool single = f->params.input_single;
-	size_t at = 1;
-	v[0] = (SCALAR)NAN;
-	for (int form = 0; form < FOREST_FORM_COUNT; form++) {
-		for (; at < f->form_end[form]; at++) {
-			double x = source[at] < features ? row[source[at]] : computed[source[at] - features];
-			if (form >= FOREST_ZERO_AS_NAN && fabs(x) <= (double)FOREST_ZERO_THRESHOLD)
-				x = NAN;
-			if (form == FOREST_NEGATED || form == FOREST_ZERO_AS_NAN_NEGATED)
-				x = -x;
-			v[at] = single ? (SCALAR)(float)x : (SCALAR)x;
-		}
-	}
-}
+// The walk over nodes, written once for all types of nodes: forest_walk.c includes this file with KERNEL(name),
+// NODE, SCALAR and HOLDS(value, node) defined. No include guard, for that reason.
 
 static inline __attribute__((always_inline)) const NODE *KERNEL(step)(const NODE *n, const SCALAR *v)
 {
-	return n + n->child + (v[n->column] <= n->threshold);
+	return n + n->child + HOLDS(v[n->column], n);
 }
 
 // Up to eight trees at once: their steps do not depend on each other, so the machine overlaps them. A tree that
@@ -60,31 +40,46 @@ static void KERNEL(walk8)(const NODE *nodes, const uint32_t *roots, const uint32
 #undef END
 }
 
-static uint32_t KERNEL(walk_sets)(const struct forest *f, const NODE *nodes, uint32_t root, const SCALAR *v,
-				  const uint32_t *categories)
-{
-	const NODE *n = nodes + root;
-	while (n->child != 0) {
-		if (n->column == SET_COLUMN)
-			n += n->child + in_set(f, &f->sets[n->index], categories);
-		else
-			n = KERNEL(step)(n, v);
-	}
-	return (uint32_t)(n - nodes);
-}
-
-// Walks the trees of one block; places[i] is the leaf that tree `first` + i ends in.
-static void KERNEL(walk_block)(const struct forest *f, const NODE *nodes, size_t first, size_t count, const SCALAR *v,
-			       const uint32_t *categories, uint32_t *places)
+// Walks the trees `from` to `to` - 1 of one block, in the order of the walk, where depths ascend; places[i] is the leaf
+// that tree `first` + i ends in.
+static void KERNEL(walk_some)(const struct forest *f, const NODE *nodes, size_t first, size_t from, size_t to,
+			      const SCALAR *v, uint32_t *places)
 {
 	const uint32_t *order = f->walk_order + first, *roots = f->walk_roots + first;
-	const size_t plain = f->walk_plain[first / FOREST_BLOCK];
-	size_t at = 0;
-	for (size_t n; at < plain; at += n) {
-		n = MS_MIN(plain - at, 8);
+	for (size_t at = from, n; at < to; at += n) {
+		n = MS_MIN(to - at, 8);
 		uint32_t depth = f->trees[first + order[at + n - 1]].depth; // the last is the deepest
 		KERNEL(walk8)(nodes, roots + at, order + at, n, depth, v, places);
 	}
-	for (; at < count; at++)
-		places[order[at]] = KERNEL(walk_sets)(f, nodes, roots[at], v, categories);
+}
+
+// One tree, PLAN_ROWS rows of `stride` values, eight at once; leaves[r] is where row r ends.
+static inline __attribute__((always_inline)) void KERNEL(walk_rows)(const NODE *nodes, const struct forest_tree *t,
+								    const SCALAR *v, size_t stride, uint32_t *leaves)
+{
+	// clang-format off
+#define EACH(DO) DO(a, 0) DO(b, 1) DO(c, 2) DO(d, 3) DO(e, 4) DO(g, 5) DO(h, 6) DO(i, 7)
+	// clang-format on
+#define START(n, k) const NODE *n = nodes + t->root;
+#define STEP(n, k) n = n + n->child + HOLDS(v[(k)*stride + n->column], n);
+#define OPEN(n, k) | n->child
+#define END(n, k) leaves[k] = (uint32_t)(n - nodes);
+	for (size_t r = 0; r < PLAN_ROWS; r += 8, v += 8 * stride, leaves += 8) {
+		EACH(START)
+		for (uint32_t depth = t->depth; depth > 0;) {
+			uint32_t steps = MS_MIN(depth, STEPS_BETWEEN_CHECKS);
+			depth -= steps;
+			do {
+				EACH(STEP)
+			} while (--steps > 0);
+			if (depth > 0 && (0 EACH(OPEN)) == 0)
+				break;
+		}
+		EACH(END)
+	}
+#undef EACH
+#undef START
+#undef STEP
+#undef OPEN
+#undef END
 }

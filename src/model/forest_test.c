@@ -366,8 +366,8 @@ TEST(forest_oblivious_trees_and_computed_columns)
 	double values[8], constant = 100;
 	for (int i = 0; i < 8; i++)
 		values[i] = i / 10.0;
-	REQUIRE(ms_forest_add_oblivious(f.b, tests, 3, 0, values) == MS_OK);
-	REQUIRE(ms_forest_add_oblivious(f.b, tests, 0, 0, &constant) == MS_OK);
+	REQUIRE(ms_forest_add_oblivious(f.b, tests, 3, 0, values, NULL) == MS_OK);
+	REQUIRE(ms_forest_add_oblivious(f.b, tests, 0, 0, &constant, NULL) == MS_OK);
 	const struct forest *forest = finish(&f);
 	static const struct {
 		double x, y;

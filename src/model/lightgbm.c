@@ -333,6 +333,7 @@ static void finish_outputs(struct reader *r)
 {
 	struct model_description *d = r->desc;
 	size_t iterations = r->tree_count / r->group_count;
+	d->trees_per_iteration = r->group_count;
 	if (r->line[KEY_AVERAGE_OUTPUT] != 0 && iterations > 0)
 		d->transform.divisor = (double)iterations;
 	if (d->task == MODEL_BINARY || d->task == MODEL_MULTICLASS) {
@@ -388,6 +389,7 @@ static enum ms_err read_trees(struct reader *r)
 			uint32_t group = (uint32_t)(r->tree_count % r->group_count);
 			MS_TRY(ms_lightgbm_read_tree(&r->trees, &r->lines, r->tree_count, group));
 			r->tree_count++;
+			ms_loader_progress(r->ctx, r->ctx->bytes.n - r->lines.rest.n);
 		} else if (ms_slice_eq_cstr(line, "end of trees")) {
 			ended = true;
 		} else if (line.n > 0) {

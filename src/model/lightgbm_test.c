@@ -99,7 +99,7 @@ static void predict(const struct model *m, enum model_output output, const doubl
 {
 	void *scratch = aligned_alloc(16, ms_model_scratch_size(m));
 	REQUIRE(scratch != NULL);
-	ms_model_predict(m, output, row, 1, scratch, out);
+	ms_model_predict(m, &MS_MODEL_QUERY(output), row, 1, scratch, out);
 	free(scratch);
 }
 
@@ -142,6 +142,64 @@ struct row_case {
 	int leaf[3];
 	double raw;
 };
+
+// The first tree with its covers, and nothing else.
+static void one_tree(struct buf *dst, const char *covers)
+{
+	const char *end = strstr(SMALL, "Tree=1\n"), *counts = strstr(SMALL, "leaf_count=1 1 1 1\n");
+	ms_buf_init(dst, 1 << 16);
+	ms_buf_append(dst, SMALL, (size_t)(counts - SMALL));
+	ms_buf_append_cstr(dst, covers);
+	counts += strlen("leaf_count=1 1 1 1\n");
+	ms_buf_append(dst, counts, (size_t)(end - counts));
+	ms_buf_append_cstr(dst, "end of trees\n");
+	char *sizes = memmem(dst->p, dst->n, "tree_sizes=300 300 300", 22);
+	REQUIRE(ms_buf_ok(dst) && sizes != NULL);
+	memcpy(sizes, "tree_sizes=300        ", 22);
+}
+
+TEST(lightgbm_contributions_need_the_counts)
+{
+	static const struct {
+		const char *covers, *refused, *absent; // parts of the messages
+	} cases[] = {
+		{"leaf_count=10 20 30 40\ninternal_count=100 30 70\n", NULL, NULL},
+		{"leaf_count=10 20 30 40\n", NULL, "internal_count"},
+		{"internal_count=100 30 70\n", NULL, "leaf_count"},
+		{"leaf_count=10 20 30\ninternal_count=100 30 70\n", "leaf_count: 4 values are expected", NULL},
+		{"leaf_count=10 20 30 40 50\ninternal_count=100 30 70\n", "leaf_count: more than 4 values", NULL},
+		{"leaf_count=10 20 30 40\ninternal_count=100 30\n", "internal_count: 3 values are expected", NULL},
+		{"leaf_count=10 -20 30 40\ninternal_count=100 30 70\n", "-20", NULL},
+		{"leaf_count=10 x 30 40\ninternal_count=100 30 70\n", "\"x\"", NULL},
+	};
+	for (size_t i = 0; i < MS_ARRAY_LEN(cases); i++) {
+		struct errinfo info;
+		struct model *m = NULL;
+		struct buf text;
+		one_tree(&text, cases[i].covers);
+		enum ms_err err = load(ms_buf_slice(&text), &info, &m);
+		ms_buf_fini(&text);
+		if (cases[i].refused != NULL) {
+			CHECK_INT(err, MS_ERR_MODEL_FORMAT);
+			CHECK_HAS(info.message, cases[i].refused);
+			continue;
+		}
+		REQUIRE(err == MS_OK);
+		const char *absence = ms_model_output_absence(m, MODEL_OUTPUT_CONTRIBUTIONS);
+		CHECK((absence != NULL) == (cases[i].absent != NULL));
+		if (absence != NULL) {
+			CHECK_HAS(absence, cases[i].absent);
+		} else {
+			// alpha 2 goes right twice, to the last leaf; be=ta is not asked there.
+			double out[4], mean = 0.1 * 0.125 + 0.2 * -0.25 + 0.3 * 0.5 + 0.4 * 1;
+			predict(m, MODEL_OUTPUT_CONTRIBUTIONS, (double[]){2, 1, 0}, out);
+			CHECK(fabs(out[3] - mean) < 1e-15);
+			CHECK(fabs(out[0] + out[1] + out[3] - 1) < 1e-15);
+			CHECK_F64(out[2], 0);
+		}
+		ms_model_unref(m);
+	}
+}
 
 TEST(lightgbm_missing_categorical_and_linear)
 {

@@ -28,12 +28,14 @@ enum tree_key {
 	KEY_NUM_FEATURES,
 	KEY_LEAF_FEATURES,
 	KEY_LEAF_COEFF,
+	KEY_LEAF_COUNT,
+	KEY_INTERNAL_COUNT,
 	KEY_COUNT
 };
 static const char *const KEY_NAMES[KEY_COUNT] = {
-	"num_leaves", "num_cat",     "split_feature", "threshold",      "decision_type",
-	"left_child", "right_child", "leaf_value",    "cat_boundaries", "cat_threshold",
-	"is_linear",  "leaf_const",  "num_features",  "leaf_features",  "leaf_coeff",
+	"num_leaves",   "num_cat",       "split_feature",  "threshold",     "decision_type",  "left_child",
+	"right_child",  "leaf_value",    "cat_boundaries", "cat_threshold", "is_linear",      "leaf_const",
+	"num_features", "leaf_features", "leaf_coeff",     "leaf_count",    "internal_count",
 };
 
 // The block's lines that matter, by key.
@@ -388,6 +390,32 @@ static enum ms_err read_linear(struct block *b, struct tree_node *leaves, size_t
 	return MS_OK;
 }
 
+// --- Training rows per node --------------------------------------------------------------------------------
+
+static enum ms_err read_counts(struct block *b, enum tree_key key, struct tree_node *nodes, size_t count)
+{
+	MS_TRY(need_items(b, key, count));
+	struct slice rest = b->value[key];
+	for (size_t i = 0; i < count; i++) {
+		struct slice at = rest;
+		int64_t v;
+		if (!ms_lightgbm_scan_int(&rest, &v) || v < 0)
+			return item_fail(b, key, at, i, count);
+		nodes[i].cover = (double)v;
+	}
+	return end_items(b, key, rest, count);
+}
+
+static enum ms_err read_covers(struct block *b, struct tree_node *nodes, size_t splits)
+{
+	if (b->line[KEY_INTERNAL_COUNT] == 0 || b->line[KEY_LEAF_COUNT] == 0)
+		return MS_OK; // not needed for predictions
+	MS_TRY(read_counts(b, KEY_INTERNAL_COUNT, nodes, splits));
+	MS_TRY(read_counts(b, KEY_LEAF_COUNT, nodes + splits, splits + 1));
+	ms_forest_tree_has_covers(b->t->forest);
+	return MS_OK;
+}
+
 // --- The tree ----------------------------------------------------------------------------------------------
 
 enum ms_err ms_lightgbm_read_tree(struct tree_reader *t, struct line_reader *lines, size_t number, uint32_t group)
@@ -416,6 +444,7 @@ enum ms_err ms_lightgbm_read_tree(struct tree_reader *t, struct line_reader *lin
 		MS_TRY(read_children(&b, KEY_LEFT_CHILD, nodes, splits));
 		MS_TRY(read_children(&b, KEY_RIGHT_CHILD, nodes, splits));
 		MS_TRY(read_decisions(&b, nodes, splits));
+		MS_TRY(read_covers(&b, nodes, splits));
 	}
 	if (linear != 0)
 		MS_TRY(read_linear(&b, nodes + splits, (size_t)leaf_count));

@@ -43,3 +43,26 @@ void ms_linear_raw(const struct linear_model *m, const double *rows, size_t row_
 			out[r * m->output_count + k] = m->single ? score_f32(m, row, k) : score_f64(m, row, k);
 		}
 }
+
+static double term(const struct linear_model *m, const double *weights, const double *row, size_t i)
+{
+	double x = m->single ? (double)(float)row[i] : row[i];
+	if (m->skip_missing && isnan(x))
+		return 0;
+	if (m->means != NULL)
+		x -= m->means[i];
+	if (m->scales != NULL)
+		x /= m->scales[i];
+	return weights[i] * x;
+}
+
+void ms_linear_contributions(const struct linear_model *m, const double *rows, size_t row_count, double *out)
+{
+	const size_t features = m->feature_count;
+	for (size_t r = 0; r < row_count; r++)
+		for (size_t k = 0; k < m->output_count; k++, out += features + 1) {
+			for (size_t i = 0; i < features; i++)
+				out[i] = term(m, m->weights + k * features, rows + r * features, i);
+			out[features] = m->start[k];
+		}
+}

@@ -21,5 +21,7 @@ struct linear_model {
 
 // rows: row-major. out: row-major, output_count values a row.
 void ms_linear_raw(const struct linear_model *m, const double *rows, size_t row_count, double *out);
+// The terms of that sum: row-major, per row and output feature_count terms and start[k]; in f64.
+void ms_linear_contributions(const struct linear_model *m, const double *rows, size_t row_count, double *out);
 
 #endif

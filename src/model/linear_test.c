@@ -34,7 +34,7 @@ static void predict(const struct model *m, enum model_output output, const doubl
 {
 	void *scratch = aligned_alloc(16, ms_model_scratch_size(m));
 	REQUIRE(scratch != NULL);
-	ms_model_predict(m, output, rows, count, scratch, out);
+	ms_model_predict(m, &MS_MODEL_QUERY(output), rows, count, scratch, out);
 	free(scratch);
 }
 
@@ -94,6 +94,14 @@ TEST(linear_multiclass_with_scaling)
 	predict(m, MODEL_OUTPUT_LABEL, row, 1, &label);
 	CHECK_F64(label, 2);
 	CHECK_INT(ms_model_feature_index(m, MS_SLICE_LIT("b")), 1);
+	double parts[9]; // the terms of the sums above
+	REQUIRE(ms_model_output_width(m, MODEL_OUTPUT_CONTRIBUTIONS) == 9);
+	predict(m, MODEL_OUTPUT_CONTRIBUTIONS, row, 1, parts);
+	static const double want[] = {2, 4, 0.5};
+	for (int i = 0; i < 3; i++)
+		CHECK_F64(parts[i], want[i]);
+	CHECK_F64(parts[6] + parts[7] + parts[8], raw[2]);
+	CHECK_INT(ms_model_output_width(m, MODEL_OUTPUT_TREE), 0);
 	ms_model_unref(m);
 }
 

@@ -45,13 +45,14 @@ struct model_description {
 	size_t raw_count;
 	bool single_precision;
 	bool input_single_precision;
+	size_t trees_per_iteration; // of boosting; 0: the model knows no iterations
 	bool has_best_iteration;
 	uint64_t best_iteration;
 
-	const struct forest *forest; // exactly one of the two, or a pipeline
+	const struct forest *forest; // exactly one of the three
 	const struct linear_model *linear;
 	// A program around forests and linear models; it makes all outputs, and `transform` and `probability` are not
-	// used. `forest` is then its only forest (for the leaves), or NULL.
+	// used.
 	const struct pipeline *pipeline;
 
 	struct transform transform;   // MODEL_OUTPUT_DEFAULT
@@ -66,6 +67,8 @@ struct model_description {
 	const void *encode_context;
 };
 
+const struct model_description *ms_model_description(const struct model *model);
+
 struct loader_context {
 	struct slice bytes;
 	const struct model_options *options;
@@ -73,6 +76,12 @@ struct loader_context {
 	struct arena *scratch; // gone after loading
 	struct errinfo *info;  // never NULL
 };
+
+static inline void ms_loader_progress(const struct loader_context *ctx, size_t done)
+{
+	if (ctx->options->progress != NULL)
+		ctx->options->progress(ctx->options->progress_context, done, ctx->bytes.n);
+}
 
 typedef enum ms_err model_load_fn(struct loader_context *ctx, struct model_description *ret_description);
 model_load_fn ms_lightgbm_load;

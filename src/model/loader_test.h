@@ -72,7 +72,7 @@ static inline void test_predict_one(const struct model *model, enum model_output
 {
 	void *scratch = malloc(ms_model_scratch_size(model) + 1);
 	REQUIRE(scratch != NULL);
-	ms_model_predict(model, output, row, 1, scratch, out);
+	ms_model_predict(model, &MS_MODEL_QUERY(output), row, 1, scratch, out);
 	free(scratch);
 }
 

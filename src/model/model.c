@@ -7,9 +7,11 @@
 #include <stdlib.h>
 
 #include "model/detect.h"
+#include "model/kernels.h"
 #include "model/linear.h"
 #include "model/loader.h"
 #include "model/pipeline.h"
+#include "model/shap.h"
 
 #define FIRST_CHUNK ((size_t)64 << 10)
 #define CHUNK_ROWS_MAX 64
@@ -59,8 +61,13 @@ static model_load_fn *const LOADERS[MODEL_FORMAT_COUNT] = {
 };
 
 static const char *const OUTPUT_NAMES[MODEL_OUTPUT_COUNT] = {
-	[MODEL_OUTPUT_DEFAULT] = "default", [MODEL_OUTPUT_RAW] = "raw",   [MODEL_OUTPUT_PROBABILITY] = "probability",
-	[MODEL_OUTPUT_LABEL] = "label",     [MODEL_OUTPUT_LEAF] = "leaf",
+	[MODEL_OUTPUT_DEFAULT] = "default",
+	[MODEL_OUTPUT_RAW] = "raw",
+	[MODEL_OUTPUT_PROBABILITY] = "probability",
+	[MODEL_OUTPUT_LABEL] = "label",
+	[MODEL_OUTPUT_LEAF] = "leaf",
+	[MODEL_OUTPUT_CONTRIBUTIONS] = "contributions",
+	[MODEL_OUTPUT_TREE] = "tree",
 };
 
 const char *ms_model_format_name(enum model_format format)
@@ -196,6 +203,13 @@ static size_t maps_bytes(const struct model *m)
 	return n;
 }
 
+static size_t iteration_count(const struct model_description *d)
+{
+	if (d->forest == NULL || d->trees_per_iteration == 0 || d->forest->tree_count % d->trees_per_iteration != 0)
+		return 0;
+	return d->forest->tree_count / d->trees_per_iteration;
+}
+
 static void fill_info(struct model *m, enum model_format format)
 {
 	const struct model_description *d = &m->desc;
@@ -214,32 +228,62 @@ static void fill_info(struct model *m, enum model_format format)
 		.tree_count = d->forest != NULL ? d->forest->tree_count : 0,
 		.node_count = d->forest != NULL ? d->forest->node_count : 0,
 		.memory_bytes = sizeof(*m) + m->memory.used + maps_bytes(m),
+		.iteration_count = iteration_count(d),
 		.has_best_iteration = d->has_best_iteration,
 		.best_iteration = d->best_iteration,
 		.single_precision = d->single_precision,
 		.input_single_precision = d->input_single_precision,
 		.estimated_row_ns = d->forest != NULL ? ms_forest_row_ns(d->forest) : (uint32_t)fmin(linear_ns, 4e9),
-		.kernel_single = d->forest != NULL ? "walk (plain)" : "linear",
-		.kernel_batch = d->forest != NULL ? "walk (plain)" : "linear",
-		.kernel_reason = "",
 	};
 	if (d->pipeline != NULL) {
 		m->info.tree_count = d->pipeline->tree_count;
 		m->info.node_count = d->pipeline->node_count;
 		m->info.estimated_row_ns = ms_pipeline_row_ns(d->pipeline);
-		if (d->forest == NULL)
-			m->info.kernel_single = m->info.kernel_batch = "pipeline";
 	}
+}
+
+// The one forest of the model, also inside a pipeline; NULL when there is none, or several.
+static const struct forest *only_forest(const struct model_description *d)
+{
+	if (d->pipeline != NULL)
+		return d->pipeline->forest_count == 1 ? d->pipeline->forests[0].forest : NULL;
+	return d->forest;
+}
+
+static const char *kernel_text(struct model *m, enum model_kernel kernel)
+{
+	const struct forest_kernels *k = only_forest(&m->desc)->plan->kernels;
+	bool vectors = kernel != MODEL_KERNEL_WALK && kernel != MODEL_KERNEL_QUANTISED;
+	return ms_arena_printf(&m->memory, "%s (%s)", ms_model_kernel_name(kernel),
+			       ms_model_isa_name(vectors ? k->isa : MODEL_ISA_PLAIN));
+}
+
+static enum ms_err fill_kernels(struct model *m, struct errinfo *info)
+{
+	struct model_info *i = &m->info;
+	i->kernel_single = i->kernel_batch = "linear";
+	i->kernel_reason = "a linear model";
+	if (m->desc.pipeline != NULL) {
+		i->kernel_single = i->kernel_batch = "pipeline";
+		i->kernel_reason = "operators without a forest, or with several";
+	}
+	const struct forest *forest = only_forest(&m->desc);
+	if (forest == NULL)
+		return MS_OK;
+	const struct forest_plan *p = forest->plan;
+	i->kernel_single = kernel_text(m, p->single);
+	i->kernel_batch = kernel_text(m, p->batch);
+	i->kernel_reason = p->reason;
+	return i->kernel_single != NULL && i->kernel_batch != NULL ? MS_OK : no_memory(info);
 }
 
 static enum ms_err check_description(const struct model_description *d, const struct model_options *options,
 				     struct errinfo *info)
 {
-	MS_ASSERT(((d->forest != NULL) != (d->linear != NULL) || d->pipeline != NULL) && d->raw_count > 0);
+	MS_ASSERT((d->forest != NULL) + (d->linear != NULL) + (d->pipeline != NULL) == 1 && d->raw_count > 0);
 	MS_ASSERT(d->pipeline == NULL || d->pipeline->feature_count == d->feature_count);
-	MS_ASSERT(
-		d->pipeline != NULL || d->forest == NULL ||
-		(d->forest->params.feature_count == d->feature_count && d->forest->params.group_count == d->raw_count));
+	MS_ASSERT(d->forest == NULL || (d->forest->params.feature_count == d->feature_count &&
+					d->forest->params.group_count == d->raw_count));
 	MS_ASSERT(d->linear == NULL ||
 		  (d->linear->feature_count == d->feature_count && d->linear->output_count == d->raw_count));
 	MS_ASSERT(!d->has_probability || d->pipeline != NULL || d->class_count == MS_MAX(d->raw_count, 2));
@@ -266,7 +310,7 @@ static enum ms_err load_into(struct model *m, struct slice bytes, enum model_for
 	MS_TRY(index_names(m, seed, info));
 	MS_TRY(index_categories(m, seed, info));
 	fill_info(m, format);
-	return MS_OK;
+	return fill_kernels(m, info);
 }
 
 enum ms_err ms_model_load(struct slice bytes, enum model_format format, const struct model_options *options,
@@ -327,6 +371,11 @@ size_t ms_model_feature_index(const struct model *model, struct slice name)
 {
 	void *found = ms_map_get(&model->names, name);
 	return found != NULL ? (size_t)(uintptr_t)found - 1 : SIZE_MAX;
+}
+
+const struct model_description *ms_model_description(const struct model *model)
+{
+	return &model->desc;
 }
 
 // --- Categories ----------------------------------------------------------------------------------------
@@ -434,7 +483,15 @@ size_t ms_model_output_width(const struct model *model, enum model_output output
 	case MODEL_OUTPUT_LABEL:
 		return d->label_rule != LABEL_NONE ? 1 : 0;
 	case MODEL_OUTPUT_LEAF:
-		return d->forest != NULL ? d->forest->tree_count : 0;
+		return only_forest(d) != NULL ? only_forest(d)->tree_count : 0;
+	case MODEL_OUTPUT_CONTRIBUTIONS:
+		if (d->pipeline != NULL)
+			return 0;
+		return d->forest == NULL || d->forest->shap != NULL ? d->raw_count * (d->feature_count + 1) : 0;
+	case MODEL_OUTPUT_TREE:
+		if (d->forest == NULL)
+			return 0;
+		return d->forest->tree_count * (d->forest->params.vector_leaves ? d->raw_count : 1);
 	case MODEL_OUTPUT_COUNT:
 		break;
 	}
@@ -452,26 +509,111 @@ static size_t chunk_bytes(const struct model *m)
 	return (chunk_rows(m) * m->desc.raw_count * sizeof(double) + 15) & ~(size_t)15;
 }
 
-size_t ms_model_scratch_size(const struct model *model)
+size_t ms_model_output_group(const struct model *model, enum model_output output)
 {
-	if (model->desc.pipeline != NULL)
-		return ms_pipeline_scratch_size(model->desc.pipeline);
-	return chunk_bytes(model) + (model->desc.forest != NULL ? ms_forest_scratch_size(model->desc.forest) : 0);
+	const struct model_description *d = &model->desc;
+	size_t width = ms_model_output_width(model, output);
+	if (output == MODEL_OUTPUT_CONTRIBUTIONS && width > 0)
+		return d->feature_count + 1;
+	if (output == MODEL_OUTPUT_TREE && d->forest != NULL && d->forest->params.vector_leaves)
+		return d->raw_count;
+	return width;
 }
 
-static void raw_scores(const struct model *m, const double *rows, size_t row_count, void *scratch, double *out)
+const char *ms_model_output_absence(const struct model *model, enum model_output output)
 {
-	if (m->desc.forest != NULL)
-		ms_forest_raw(m->desc.forest, rows, row_count, (char *)scratch + chunk_bytes(m), out);
-	else
+	if (ms_model_output_width(model, output) > 0)
+		return NULL;
+	if (model->desc.pipeline != NULL && output >= MODEL_OUTPUT_LEAF)
+		return output == MODEL_OUTPUT_LEAF
+			       ? "it has no trees, or several ensembles of trees"
+			       : "it is an ONNX graph, of which only scores, labels and leaves are told";
+	if (output == MODEL_OUTPUT_CONTRIBUTIONS)
+		return model->desc.forest->no_shap;
+	if (output == MODEL_OUTPUT_PROBABILITY || output == MODEL_OUTPUT_LABEL)
+		return "it is no classifier whose classes exclude each other";
+	return "it has no trees";
+}
+
+size_t ms_model_scratch_size_for(const struct model *model, enum model_output output)
+{
+	const struct forest *f = model->desc.forest;
+	if (model->desc.pipeline != NULL)
+		return ms_pipeline_scratch_size(model->desc.pipeline);
+	if (output == MODEL_OUTPUT_CONTRIBUTIONS)
+		return f != NULL && f->shap != NULL ? ms_shap_scratch_size(f) : 0;
+	return chunk_bytes(model) + (f != NULL ? ms_forest_scratch_size(f) : 0);
+}
+
+size_t ms_model_scratch_size(const struct model *model)
+{
+	return MS_MAX(ms_model_scratch_size_for(model, MODEL_OUTPUT_DEFAULT),
+		      ms_model_scratch_size_for(model, MODEL_OUTPUT_CONTRIBUTIONS));
+}
+
+uint64_t ms_model_row_ns(const struct model *model, enum model_output output)
+{
+	const struct forest *f = model->desc.forest;
+	if (output == MODEL_OUTPUT_CONTRIBUTIONS && f != NULL && f->shap != NULL)
+		return ms_shap_row_ns(f);
+	return model->info.estimated_row_ns;
+}
+
+enum ms_err ms_model_check_query(const struct model *model, const struct model_query *query, struct errinfo *info)
+{
+	const struct model_info *i = &model->info;
+	const bool scores = query->output <= MODEL_OUTPUT_LABEL;
+	if (query->iterations > 0 || query->early_stop_margin > 0) {
+		ms_errinfo_set_field(info,
+				     query->iterations > 0 ? MS_SLICE_LIT("iterations") : MS_SLICE_LIT("early_stop"));
+		if (i->iteration_count == 0)
+			return ms_fail(info, MS_ERR_MODEL_OUTPUT,
+				       "the model has no iterations of boosting to choose from");
+		if (!scores)
+			return ms_fail(info, MS_ERR_MODEL_OUTPUT,
+				       "the output '%s' is of all iterations; leave iterations and early_stop out",
+				       ms_model_output_name(query->output));
+	}
+	if (query->iterations > i->iteration_count)
+		return ms_fail(info, MS_ERR_MODEL_OUTPUT, "the model has %zu iterations, not %llu", i->iteration_count,
+			       (unsigned long long)query->iterations);
+	if (query->early_stop_margin > 0 && i->class_count == 0)
+		return ms_fail(info, MS_ERR_MODEL_OUTPUT,
+			       "early_stop ends a sum when the class is decided; the model is no classifier");
+	return MS_OK;
+}
+
+static void raw_scores(const struct model *m, const struct model_query *query, const double *rows, size_t row_count,
+		       void *scratch, double *out)
+{
+	const struct forest *f = m->desc.forest;
+	if (f == NULL) {
 		ms_linear_raw(m->desc.linear, rows, row_count, out);
+		return;
+	}
+	const size_t per_iteration = m->desc.trees_per_iteration;
+	const struct forest_part part = {
+		.tree_count = query->iterations > 0 ? query->iterations * per_iteration : f->tree_count,
+		.stop_margin = query->early_stop_margin,
+		.stop_every = MS_MAX(query->early_stop_every, 1) * per_iteration,
+	};
+	ms_forest_raw_part(f, &part, rows, row_count, (char *)scratch + chunk_bytes(m), out);
+}
+
+// A transform of the model; an average is one of the iterations that were summed.
+static struct transform asked(const struct model_query *query, const struct transform *of_all)
+{
+	struct transform t = *of_all;
+	if (query->iterations > 0 && t.divisor != 0)
+		t.divisor = (double)query->iterations;
+	return t;
 }
 
 // Binary with one raw score: the class 1's probability in raw[0] becomes those of both classes.
-static void write_probabilities(const struct model *m, double *raw, double *out)
+static void write_probabilities(const struct model *m, const struct transform *t, double *raw, double *out)
 {
 	const struct model_description *d = &m->desc;
-	ms_transform_apply(&d->probability, raw, d->raw_count, raw);
+	ms_transform_apply(t, raw, d->raw_count, raw);
 	if (d->raw_count > 1) {
 		memcpy(out, raw, d->raw_count * sizeof(*out));
 		return;
@@ -480,11 +622,11 @@ static void write_probabilities(const struct model *m, double *raw, double *out)
 	out[1] = raw[0];
 }
 
-static double label_of(const struct model *m, double *raw)
+static double label_of(const struct model *m, const struct transform *t, double *raw)
 {
 	const struct model_description *d = &m->desc;
 	if (d->label_rule == LABEL_PROBABILITY)
-		ms_transform_apply(&d->probability, raw, d->raw_count, raw);
+		ms_transform_apply(t, raw, d->raw_count, raw);
 	if (d->raw_count == 1)
 		return raw[0] > (d->label_rule == LABEL_PROBABILITY ? 0.5 : 0.0);
 	double label;
@@ -492,14 +634,16 @@ static double label_of(const struct model *m, double *raw)
 	return label;
 }
 
-static void write_row(const struct model *m, enum model_output output, double *raw, double *out)
+static void write_row(const struct model *m, const struct model_query *query, double *raw, double *out)
 {
-	if (output == MODEL_OUTPUT_PROBABILITY)
-		write_probabilities(m, raw, out);
-	else if (output == MODEL_OUTPUT_LABEL)
-		out[0] = label_of(m, raw);
+	const struct transform probability = asked(query, &m->desc.probability);
+	const struct transform transform = asked(query, &m->desc.transform);
+	if (query->output == MODEL_OUTPUT_PROBABILITY)
+		write_probabilities(m, &probability, raw, out);
+	else if (query->output == MODEL_OUTPUT_LABEL)
+		out[0] = label_of(m, &probability, raw);
 	else
-		ms_transform_apply(&m->desc.transform, raw, m->desc.raw_count, out);
+		ms_transform_apply(&transform, raw, m->desc.raw_count, out);
 }
 
 static void run_pipeline(const struct pipeline *p, enum model_output output, const double *rows, size_t row_count,
@@ -515,20 +659,21 @@ static void run_pipeline(const struct pipeline *p, enum model_output output, con
 				rows, row_count, scratch, out);
 }
 
-void ms_model_predict(const struct model *model, enum model_output output, const double *rows, size_t row_count,
+void ms_model_predict(const struct model *model, const struct model_query *query, const double *rows, size_t row_count,
 		      void *scratch, double *out)
 {
+	const enum model_output output = query->output;
 	const struct model_description *d = &model->desc;
 	size_t width = ms_model_output_width(model, output), step = chunk_rows(model);
 	double *raw = scratch;
-	MS_ASSERT(width > 0 || output == MODEL_OUTPUT_LEAF);
+	MS_ASSERT(width > 0 || output == MODEL_OUTPUT_LEAF || output == MODEL_OUTPUT_TREE);
 	if (d->pipeline != NULL) {
 		run_pipeline(d->pipeline, output, rows, row_count, scratch, out);
 		return;
 	}
 	bool identity = d->transform.kind == TRANSFORM_IDENTITY && d->transform.divisor == 0;
 	if (output == MODEL_OUTPUT_RAW || (output == MODEL_OUTPUT_DEFAULT && identity)) {
-		raw_scores(model, rows, row_count, scratch, out);
+		raw_scores(model, query, rows, row_count, scratch, out);
 		return;
 	}
 	if (output == MODEL_OUTPUT_LEAF) {
@@ -536,10 +681,21 @@ void ms_model_predict(const struct model *model, enum model_output output, const
 		ms_forest_leaves(d->forest, rows, row_count, (char *)scratch + chunk_bytes(model), out);
 		return;
 	}
+	if (output == MODEL_OUTPUT_TREE) {
+		ms_forest_trees(d->forest, rows, row_count, (char *)scratch + chunk_bytes(model), out);
+		return;
+	}
+	if (output == MODEL_OUTPUT_CONTRIBUTIONS) {
+		if (d->forest != NULL)
+			ms_shap_contributions(d->forest, rows, row_count, scratch, out);
+		else
+			ms_linear_contributions(d->linear, rows, row_count, out);
+		return;
+	}
 	for (size_t done = 0; done < row_count; done += step) {
 		size_t n = MS_MIN(row_count - done, step);
-		raw_scores(model, rows + done * d->feature_count, n, scratch, raw);
+		raw_scores(model, query, rows + done * d->feature_count, n, scratch, raw);
 		for (size_t r = 0; r < n; r++)
-			write_row(model, output, raw + r * d->raw_count, out + (done + r) * width);
+			write_row(model, query, raw + r * d->raw_count, out + (done + r) * width);
 	}
 }

@@ -51,9 +51,14 @@ enum model_output {
 	MODEL_OUTPUT_PROBABILITY, // one column per class (binary: 2); classifiers only
 	MODEL_OUTPUT_LABEL,       // class index; classifiers only
 	MODEL_OUTPUT_LEAF,        // leaf index per tree as the library numbers them; forests only
+	// What each feature adds to the raw score (TreeSHAP): for each raw score feature_count values, then the base
+	// value; together they are the raw score. See ms_model_output_absence().
+	MODEL_OUTPUT_CONTRIBUTIONS,
+	MODEL_OUTPUT_TREE, // what each tree adds to the raw score; one value, or raw_count with vector leaves
 	MODEL_OUTPUT_COUNT
 };
 const char *ms_model_output_name(enum model_output output); // "default", "raw", …
+#define MS_MODEL_OUTPUT_NAMES "default, raw, probability, label, leaf, contributions or tree"
 MS_MUST_USE bool ms_model_output_parse(struct slice name, enum model_output *ret_output);
 
 struct model_info {
@@ -62,17 +67,18 @@ struct model_info {
 	struct slice objective;       // as the file says: "binary", "reg:squarederror", …
 	struct slice library_version; // as far as the file says, or empty
 	const struct model_feature *features;
-	size_t feature_count;        // columns of a row
-	bool named_features;         // the names come from the file
-	size_t class_count;          // classifiers: at least 2; else 0
-	const struct slice *labels;  // class_count names, or NULL when the file has none
-	size_t raw_count;            // margins per row
-	size_t tree_count;           // 0 for linear models
-	size_t node_count;           // splits and leaves
-	bool has_best_iteration;     // early stopping found one and the file says so (XGBoost's attribute)
-	uint64_t best_iteration;     // counted from 0; told only: predictions use every tree, as Booster.predict does
-	size_t memory_bytes;         // what the model holds
-	bool single_precision;       // outputs are float32 values: write them with ms_number_format_f32
+	size_t feature_count;       // columns of a row
+	bool named_features;        // the names come from the file
+	size_t class_count;         // classifiers: at least 2; else 0
+	const struct slice *labels; // class_count names, or NULL when the file has none
+	size_t raw_count;           // margins per row
+	size_t tree_count;          // 0 for linear models
+	size_t node_count;          // splits and leaves
+	size_t iteration_count;     // of boosting; 0: the model knows none
+	bool has_best_iteration;    // early stopping found one and the file says so (XGBoost's attribute)
+	uint64_t best_iteration;    // counted from 0; predictions use every tree, as Booster.predict does, unless asked
+	size_t memory_bytes;        // what the model holds
+	bool single_precision;      // outputs are float32 values: write them with ms_number_format_f32
 	bool input_single_precision; // rows are rounded to float32 first, as the library does
 	uint32_t estimated_row_ns;   // rough cost of one row on one core
 	const char *kernel_single;   // what evaluates one row: "tiles (avx512)", "linear", …
@@ -110,6 +116,9 @@ struct model_options {
 	size_t max_classes;
 	enum model_kernel kernel; // for tests and bug reports; otherwise AUTO
 	enum model_isa isa;       // likewise; one that the CPU lacks is as PLAIN
+	// Called after each tree of the file, on the loading thread, with the bytes read so far; NULL: nobody asks.
+	void (*progress)(void *context, size_t done, size_t total);
+	void *progress_context;
 };
 extern const struct model_options
 	MS_MODEL_DEFAULT_OPTIONS; // 2 GiB, 8 GiB, 1,000,000 trees, 1,000,000 features, 10,000 classes; AUTO
@@ -137,11 +146,39 @@ MS_MUST_USE enum ms_err ms_model_encode_number(const struct model *model, size_t
 
 // Values per row of that output; 0 when the model has no such output (then predict may not be called for it).
 size_t ms_model_output_width(const struct model *model, enum model_output output);
-// Bytes of scratch memory that a predict call needs, whatever its number of rows (16-byte aligned).
-size_t ms_model_scratch_size(const struct model *model);
-// rows: row-major, feature_count values a row, NaN = missing. out: row-major, width values a row. Does not fail.
-// Bit-identical to the library for RAW (design section 9).
-void ms_model_predict(const struct model *model, enum model_output output, const double *rows, size_t row_count,
+// The values of a row come in groups of so many: feature_count + 1 for contributions to several raw scores, raw_count
+// for trees with vector leaves; else the width.
+size_t ms_model_output_group(const struct model *model, enum model_output output);
+// Why the model lacks that output, as the end of a sentence ("its file …"); NULL when it has it.
+const char *ms_model_output_absence(const struct model *model, enum model_output output);
+// Bytes of scratch memory that a predict call needs for that output, whatever its number of rows (16-byte aligned).
+size_t ms_model_scratch_size_for(const struct model *model, enum model_output output);
+size_t ms_model_scratch_size(const struct model *model); // for any output
+// Rough cost of one row of that output on one core.
+uint64_t ms_model_row_ns(const struct model *model, enum model_output output);
+
+// What is asked of a model. Zeros beside the output ask for the prediction of all trees.
+struct model_query {
+	enum model_output output;
+	uint64_t iterations;       // of boosting, from the first on; 0: all
+	double early_stop_margin;  // > 0: a row's sum ends once its class is decided by more than that; see forest.h
+	uint64_t early_stop_every; // iterations between two looks, at least 1 when there is a margin
+};
+#define MS_MODEL_QUERY(what) ((const struct model_query){.output = (what)})
+
+// Whether the model can answer it: the output exists, and iterations and early stopping fit the model and the output.
+MS_MUST_USE enum ms_err ms_model_check_query(const struct model *model, const struct model_query *query,
+					     struct errinfo *info);
+// rows: row-major, feature_count values a row, NaN = missing. out: row-major, width values a row. The query was
+// checked; so this does not fail. Bit-identical to the library for RAW (design section 9).
+void ms_model_predict(const struct model *model, const struct model_query *query, const double *rows, size_t row_count,
 		      void *scratch, double *out);
+
+// Rows for measurements, the same for the same seed. Numbers are drawn between the thresholds that the model compares
+// a feature with, each gap being as likely as any other, and one in 8 is a threshold itself; so each split is taken both
+// ways. Features without thresholds, and those of linear models, lie between -1 and 1. Categories are drawn from those
+// that the file lists, else small codes. One value in 32 is missing. MS_ERR_NO_MEMORY.
+MS_MUST_USE enum ms_err ms_model_draw_rows(const struct model *model, uint64_t seed, size_t row_count,
+					   double *ret_rows);
 
 #endif

@@ -79,7 +79,7 @@ static void predict_all(void)
 		size_t width = ms_model_output_width(asked, (enum model_output)o);
 		REQUIRE(width <= MS_ARRAY_LEN(out));
 		if (width > 0)
-			ms_model_predict(asked, (enum model_output)o, row, 1, scratch, out);
+			ms_model_predict(asked, &MS_MODEL_QUERY((enum model_output)o), row, 1, scratch, out);
 	}
 	CHECK(!ms_test_allocation_failed()); // there was none that could fail
 }
@@ -134,4 +134,44 @@ TEST(transform_formulas)
 	ms_transform_apply(&average, raw, 2, out);
 	CHECK_F64(out[0], exp(2));
 	CHECK_F64(out[1], exp(-1));
+}
+
+struct steps {
+	size_t calls, done, total;
+	bool backwards;
+};
+
+static void note_progress(void *context, size_t done, size_t total)
+{
+	struct steps *s = context;
+	s->backwards |= done < s->done || done > total;
+	*s = (struct steps){s->calls + 1, done, total, s->backwards};
+}
+
+// One call a tree, in every format, up to near the end of the file.
+TEST(model_loading_tells_its_progress)
+{
+	static const struct {
+		const char *path;
+		size_t trees;
+	} files[] = {
+		{"examples/models/penguins/v1.0.0/model.txt", 60},
+		{"examples/models/breast-cancer/v1.0.0/model.json", 0},
+		{"examples/models/wine/v1.0.0/model.json", 0},
+		{"tests/golden/catboost1-lossguide/model.json", 0},
+	};
+	for (size_t i = 0; i < MS_ARRAY_LEN(files); i++) {
+		struct slice bytes = ms_test_file(files[i].path);
+		struct steps steps = {0};
+		struct model_options options = MS_MODEL_DEFAULT_OPTIONS;
+		struct model *model;
+		options.progress = note_progress;
+		options.progress_context = &steps;
+		REQUIRE(ms_model_load(bytes, MODEL_FORMAT_AUTO, &options, NULL, &model) == MS_OK);
+		CHECK_INT(steps.calls, ms_model_info(model)->tree_count);
+		CHECK(files[i].trees == 0 || steps.calls == files[i].trees);
+		CHECK_INT(steps.total, bytes.n);
+		CHECK(steps.done > bytes.n / 4 && !steps.backwards);
+		ms_model_unref(model);
+	}
 }

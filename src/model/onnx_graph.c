@@ -831,7 +831,6 @@ static enum ms_err finish(struct onnx_graph *g, struct model_description *d)
 	    p->forests == NULL)
 		return no_memory(g);
 	d->pipeline = p;
-	d->forest = p->forest_count == 1 ? p->forests[0].forest : NULL;
 	d->objective = ms_arena_copy(g->ctx->memory, g->end_op);
 	if (d->objective.p == NULL)
 		return no_memory(g);

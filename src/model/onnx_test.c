@@ -491,7 +491,8 @@ static void predict_asked(void)
 	for (int o = 0; o < MODEL_OUTPUT_COUNT; o++) {
 		REQUIRE(ms_model_output_width(asked, (enum model_output)o) <= MS_ARRAY_LEN(out));
 		if (ms_model_output_width(asked, (enum model_output)o) > 0)
-			ms_model_predict(asked, (enum model_output)o, (double[]){1, 2, 3}, 1, scratch, out);
+			ms_model_predict(asked, &MS_MODEL_QUERY((enum model_output)o), (double[]){1, 2, 3}, 1, scratch,
+					 out);
 	}
 	CHECK(!ms_test_allocation_failed()); // there was none that could fail
 }

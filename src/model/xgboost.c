@@ -252,15 +252,16 @@ static bool read_strings(struct xgb_model *m, struct slice **ret_items, size_t *
 
 static bool read_gbtree_param(struct xgb_model *m)
 {
-	static const char *const names[] = {"num_trees"};
+	static const char *const names[] = {"num_parallel_tree", "num_trees"};
 	struct doc_object o = {.what = "gbtree_model_param", .names = names, .count = MS_ARRAY_LEN(names)};
 	size_t member;
 	if (!ms_doc_enter_object(&m->doc, &o))
 		return false;
 	while (ms_doc_next_member(&m->doc, &o, &member))
-		if (!ms_xgb_read_count(&m->doc, names[member], m->ctx->options->max_trees, &m->tree_count))
+		if (!ms_xgb_read_count(&m->doc, names[member], m->ctx->options->max_trees,
+				       member == 0 ? &m->parallel_trees : &m->tree_count))
 			return false;
-	return ms_doc_require(&m->doc, &o, BIT(0));
+	return ms_doc_require(&m->doc, &o, BIT(1));
 }
 
 static bool read_weight_drop(struct xgb_model *m)
@@ -586,6 +587,12 @@ static enum ms_err read_linear(const struct xgb_model *m, const struct linear_mo
 	return MS_OK;
 }
 
+// A tree for each output, or one with all outputs in its leaves.
+static size_t trees_a_round(const struct forest *f)
+{
+	return f->params.vector_leaves ? 1 : f->params.group_count;
+}
+
 static enum ms_err load(struct xgb_model *m, struct model_description *ret_description)
 {
 	const struct objective *objective = NULL;
@@ -602,6 +609,8 @@ static enum ms_err load(struct xgb_model *m, struct model_description *ret_descr
 		MS_TRY(read_linear(m, &desc.linear));
 	else
 		MS_TRY(ms_xgb_read_forest(m, &desc.forest));
+	if (desc.forest != NULL)
+		desc.trees_per_iteration = MS_MAX(m->parallel_trees, 1) * trees_a_round(desc.forest);
 	MS_TRY(describe_features(m, &desc));
 	MS_TRY(describe_texts(m, &desc));
 	describe_outputs(m, objective, &desc);

@@ -199,6 +199,36 @@ TEST(xgboost_json_predicts)
 	ms_model_unref(model);
 }
 
+TEST(xgboost_contributions_need_the_sums_of_hessians)
+{
+	struct model *model = test_load(ms_slice_cstr(MODEL), JSON);
+	const double row[] = {1, 0, 33}; // right at the root; a member of the set, right again
+	double out[4], raw;
+	CHECK(ms_model_output_absence(model, MODEL_OUTPUT_CONTRIBUTIONS) == NULL);
+	REQUIRE(ms_model_output_width(model, MODEL_OUTPUT_CONTRIBUTIONS) == 4);
+	test_predict_one(model, MODEL_OUTPUT_CONTRIBUTIONS, row, out);
+	test_predict_one(model, MODEL_OUTPUT_RAW, row, &raw);
+	CHECK(fabs(out[0] + out[1] + out[2] + out[3] - raw) < 1e-6);
+	CHECK_F64(out[1], 0);
+	// By hand: the root has 4/9 at 0.25, the rest 2/5 at -1 and 3/5 at 2; the row goes to the 2.
+	double all = 4.0 / 9 * 0.25 + 5.0 / 9 * 0.8, a = 0.8, c = 4.0 / 9 * 0.25 + 5.0 / 9 * 2;
+	CHECK(fabs(out[0] - ((a - all) + (2 - c)) / 2) < 1e-12);
+	CHECK(fabs(out[2] - ((c - all) + (2 - a)) / 2) < 1e-12);
+	CHECK(ms_model_row_ns(model, MODEL_OUTPUT_CONTRIBUTIONS) > 0);
+	ms_model_unref(model);
+	struct buf changed;
+	test_replace(&changed, MODEL, ",\"sum_hessian\":[9,4,5,2,3,0]", "");
+	model = test_load(ms_buf_slice(&changed), JSON);
+	CHECK_INT(ms_model_output_width(model, MODEL_OUTPUT_CONTRIBUTIONS), 0);
+	CHECK_HAS(ms_model_output_absence(model, MODEL_OUTPUT_CONTRIBUTIONS), "sum_hessian");
+	CHECK_INT(ms_model_output_width(model, MODEL_OUTPUT_TREE), 2);
+	test_predict_one(model, MODEL_OUTPUT_TREE, row, out);
+	CHECK_F64(out[0], 2);
+	CHECK_F64(out[1], 0.125);
+	ms_model_unref(model);
+	ms_buf_fini(&changed);
+}
+
 TEST(xgboost_ubjson_predicts_the_same)
 {
 	for (int typed = 0; typed < 2; typed++) {
@@ -442,6 +472,7 @@ static const struct test_change bad_models[] = {
 	// a tree
 	{"\"num_nodes\":\"6\"", "\"num_nodes\":\"5\"", MS_ERR_MODEL_FORMAT,
 	 "tree 0: default_left has 6 items, num_nodes says 5"},
+	{"[9,4,5,2,3,0]", "[9,4,5,2,3]", MS_ERR_MODEL_FORMAT, "tree 0: sum_hessian has 5 items, num_nodes says 6"},
 	{"\"num_nodes\":\"6\"", "\"num_nodes\":\"0\"", MS_ERR_MODEL_FORMAT, "tree 0 has no nodes"},
 	{"\"num_nodes\":\"6\"", "\"num_nodes\":\"4294967302\"", MS_ERR_MODEL_FORMAT, "num_nodes is '4294967302'"},
 	{"\"num_nodes\":\"6\",", "", MS_ERR_MODEL_FORMAT, "tree 0, tree_param: "},

@@ -21,23 +21,18 @@ enum {
 	TREE_SPLIT_CONDITIONS,
 	TREE_SPLIT_INDICES,
 	TREE_SPLIT_TYPE,
+	TREE_SUM_HESSIAN,
 	TREE_PARAM,
 	TREE_MEMBER_COUNT
 };
 static const char *const tree_members[] = {
-	[TREE_BASE_WEIGHTS] = "base_weights",
-	[TREE_CATEGORIES] = "categories",
-	[TREE_CATEGORIES_NODES] = "categories_nodes",
-	[TREE_CATEGORIES_SEGMENTS] = "categories_segments",
-	[TREE_CATEGORIES_SIZES] = "categories_sizes",
-	[TREE_DEFAULT_LEFT] = "default_left",
-	[TREE_LEAF_WEIGHTS] = "leaf_weights",
-	[TREE_LEFT_CHILDREN] = "left_children",
-	[TREE_RIGHT_CHILDREN] = "right_children",
-	[TREE_SPLIT_CONDITIONS] = "split_conditions",
-	[TREE_SPLIT_INDICES] = "split_indices",
-	[TREE_SPLIT_TYPE] = "split_type",
-	[TREE_PARAM] = "tree_param",
+	[TREE_BASE_WEIGHTS] = "base_weights",         [TREE_CATEGORIES] = "categories",
+	[TREE_CATEGORIES_NODES] = "categories_nodes", [TREE_CATEGORIES_SEGMENTS] = "categories_segments",
+	[TREE_CATEGORIES_SIZES] = "categories_sizes", [TREE_DEFAULT_LEFT] = "default_left",
+	[TREE_LEAF_WEIGHTS] = "leaf_weights",         [TREE_LEFT_CHILDREN] = "left_children",
+	[TREE_RIGHT_CHILDREN] = "right_children",     [TREE_SPLIT_CONDITIONS] = "split_conditions",
+	[TREE_SPLIT_INDICES] = "split_indices",       [TREE_SPLIT_TYPE] = "split_type",
+	[TREE_SUM_HESSIAN] = "sum_hessian",           [TREE_PARAM] = "tree_param",
 };
 #define BIT(i) ((uint64_t)1 << (i))
 #define CATEGORY_MEMBERS \
@@ -45,10 +40,8 @@ static const char *const tree_members[] = {
 
 enum tree_array_type { ARRAY_I64, ARRAY_F32 };
 static const enum tree_array_type array_types[] = {
-	[TREE_BASE_WEIGHTS] = ARRAY_F32,
-	[TREE_LEAF_WEIGHTS] = ARRAY_F32,
-	[TREE_SPLIT_CONDITIONS] = ARRAY_F32,
-	[TREE_SPLIT_TYPE] = ARRAY_I64,
+	[TREE_BASE_WEIGHTS] = ARRAY_F32, [TREE_LEAF_WEIGHTS] = ARRAY_F32, [TREE_SPLIT_CONDITIONS] = ARRAY_F32,
+	[TREE_SPLIT_TYPE] = ARRAY_I64,   [TREE_SUM_HESSIAN] = ARRAY_F32,
 };
 
 struct tree_reader {
@@ -122,7 +115,8 @@ static bool read_tree(struct tree_reader *r)
 static enum ms_err check_counts(struct tree_reader *r)
 {
 	static const uint8_t per_node[] = {TREE_DEFAULT_LEFT,     TREE_LEFT_CHILDREN, TREE_RIGHT_CHILDREN,
-					   TREE_SPLIT_CONDITIONS, TREE_SPLIT_INDICES, TREE_SPLIT_TYPE};
+					   TREE_SPLIT_CONDITIONS, TREE_SPLIT_INDICES, TREE_SPLIT_TYPE,
+					   TREE_SUM_HESSIAN};
 	struct errinfo *info = r->m->ctx->info;
 	if (r->node_count == 0)
 		return ms_fail(info, MS_ERR_MODEL_FORMAT, "tree %zu has no nodes; a tree has at least its root",
@@ -317,6 +311,9 @@ static enum ms_err build_tree(struct tree_reader *r)
 	struct tree_node *nodes;
 	MS_TRY(ms_forest_tree_begin(r->builder, r->node_count, group, &nodes));
 	r->vectors_left = r->arrays[TREE_LEAF_WEIGHTS].count / r->leaf_width;
+	const bool has_covers = (r->seen & BIT(TREE_SUM_HESSIAN)) != 0;
+	if (has_covers)
+		ms_forest_tree_has_covers(r->builder);
 	size_t depth = 0;
 	r->stack[depth++] = 0;
 	while (depth > 0) {
@@ -324,6 +321,8 @@ static enum ms_err build_tree(struct tree_reader *r)
 		struct tree_node *node = &nodes[number];
 		if (node->kind != TREE_NODE_ABSENT)
 			continue;
+		if (has_covers)
+			node->cover = (double)r->arrays[TREE_SUM_HESSIAN].f32[number];
 		if (r->arrays[TREE_LEFT_CHILDREN].i64[number] == -1) {
 			MS_TRY(build_leaf(r, number, node));
 			continue;
@@ -417,6 +416,7 @@ static enum ms_err read_trees(struct tree_reader *r)
 		else
 			r->arrays[TREE_CATEGORIES_NODES].count = 0;
 		MS_TRY(build_tree(r));
+		ms_loader_progress(r->m->ctx, ms_doc_offset(d));
 	}
 	if (ms_doc_err(d) != MS_OK)
 		return ms_doc_err(d);

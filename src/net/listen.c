@@ -301,6 +301,20 @@ enum ms_err ms_listen_bind(struct listen_point *point, int *fds, unsigned count,
 	return ms_listen_is_unix(point) ? bind_one_unix(point, fds, info) : bind_all_tcp(point, fds, count, info);
 }
 
+bool ms_listen_is_local(const struct listen_point *point)
+{
+	switch (point->address.any.sa_family) {
+	case AF_UNIX:
+		return true;
+	case AF_INET:
+		return ntohl(point->address.v4.sin_addr.s_addr) >> 24 == IN_LOOPBACKNET;
+	case AF_INET6:
+		return IN6_IS_ADDR_LOOPBACK(&point->address.v6.sin6_addr);
+	default:
+		return false;
+	}
+}
+
 void ms_listen_unlink(struct listen_point *point)
 {
 	struct stat st;

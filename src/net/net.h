@@ -181,6 +181,8 @@ unsigned ms_http_server_port(const struct http_server *server, size_t index);
 // answers what was received, closes idle connections, then calls done on loop 0.
 typedef void http_drained_fn(void *arg);
 void ms_http_server_drain(struct http_server *server, unsigned grace_ms, http_drained_fn *done, void *arg);
+// From loop 0, while draining: ends the grace and cuts what is open now. Again is fine.
+void ms_http_server_cut(struct http_server *server);
 bool ms_http_server_draining(const struct http_server *server); // any thread
 // Reads certificate and key again; on failure the old ones stay. From loop 0; new connections use the new ones.
 MS_MUST_USE enum ms_err ms_http_server_reload_tls(struct http_server *server, struct errinfo *info);

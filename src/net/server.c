@@ -6,8 +6,10 @@
 
 #include "net/server.h"
 
-// Before the listening sockets close, connection attempts under way get this long to arrive.
+// Before the listening sockets close, connection attempts under way get this long to arrive: a round trip; on the
+// machine itself, until its kernel comes to it.
 #define SETTLE_MS 200
+#define SETTLE_LOCAL_MS 50
 // While draining a connection that was active this short a time ago may have a request under way to us.
 #define DRAIN_IDLE_MS 500
 #define CODECS_IDLE 4
@@ -273,7 +275,7 @@ enum ms_err ms_http_server_reload_tls(struct http_server *server, struct errinfo
 // 2. stopping: the kernel takes no new connection; those under way arrive, and connections without a request
 //    are closed soon.
 // 3. The listening sockets are closed. The loop has drained once its last connection is gone.
-// 4. cut: after the drain timeout the rest is closed as it stands.
+// 4. cut: after the drain timeout, or when told so, the rest is closed as it stands.
 
 bool ms_http_server_draining(const struct http_server *server)
 {
@@ -311,22 +313,34 @@ static void close_listeners(struct net_loop *nl)
 	nl->accepting = false;
 }
 
+static unsigned settle_ms(const struct http_server *server)
+{
+	for (size_t i = 0; i < server->options.listen_count; i++) {
+		if (!ms_listen_is_local(&server->points[i]))
+			return SETTLE_MS;
+	}
+	return SETTLE_LOCAL_MS;
+}
+
+static void cut_connections(struct net_loop *nl, const char *why)
+{
+	size_t cut = nl->conns.count;
+	nl->cut = true;
+	MS_LIST_FOREACH (node, &nl->conns)
+		ms_conn_close(MS_CONTAINER_OF(node, struct conn, node));
+	if (cut > 0)
+		ms_server_warn(nl->server, "connections were cut", NULL, why);
+}
+
 static void drain_step(struct timer *timer, void *arg)
 {
 	struct net_loop *nl = arg;
 	if (nl->accepting) {
 		close_listeners(nl);
-		unsigned total = nl->server->options.limits.drain_timeout_ms;
-		ms_timer_start(timer, total > SETTLE_MS ? total - SETTLE_MS : 1, 0);
-	} else {
-		nl->cut = true;
-		size_t cut = nl->conns.count;
-		MS_LIST_FOREACH (node, &nl->conns)
-			ms_conn_close(MS_CONTAINER_OF(node, struct conn, node));
-		if (cut > 0)
-			ms_server_warn(nl->server, "connections were cut", NULL,
-				       "the drain timeout ended before they did");
-	}
+		unsigned total = nl->server->options.limits.drain_timeout_ms, settle = settle_ms(nl->server);
+		ms_timer_start(timer, total > settle ? total - settle : 1, 0);
+	} else
+		cut_connections(nl, "the drain timeout ended before they did");
 	ms_net_loop_check_drained(nl);
 }
 
@@ -343,13 +357,14 @@ static void stop_loop(struct mail *mail)
 			ms_listen_refuse_new(nl->listeners[i].point, nl->listeners[i].fd);
 	}
 	ms_timeouts_set_limit(&nl->timeouts, TIMEOUT_IDLE, MS_MIN(limits->idle_timeout_ms, DRAIN_IDLE_MS));
-	ms_timer_start(nl->drain_timer, SETTLE_MS, 0);
+	ms_timer_start(nl->drain_timer, settle_ms(nl->server), 0);
 }
 
 static void grace_over(struct timer *timer, void *arg)
 {
 	(void)timer;
 	struct http_server *server = arg;
+	server->grace_ended = true;
 	for (unsigned i = 0; i < server->loop_count; i++)
 		ms_loop_post(server->loops[i].loop, &server->loops[i].stop_mail, stop_loop);
 }
@@ -362,4 +377,31 @@ void ms_http_server_drain(struct http_server *server, unsigned grace_ms, http_dr
 	server->drained_arg = arg;
 	server->loops_draining = server->loop_count;
 	ms_timer_start(server->grace, grace_ms, 0);
+}
+
+// On each loop, behind its stop_mail.
+static void cut_loop(struct mail *mail)
+{
+	struct net_loop *nl = MS_CONTAINER_OF(mail, struct net_loop, cut_mail);
+	if (nl->ending || nl->told_drained)
+		return;
+	if (nl->accepting)
+		close_listeners(nl);
+	ms_timer_stop(nl->drain_timer);
+	cut_connections(nl, "the stop was asked for again");
+	ms_net_loop_check_drained(nl);
+}
+
+void ms_http_server_cut(struct http_server *server)
+{
+	MS_ASSERT(ms_http_server_draining(server));
+	if (server->cut)
+		return;
+	server->cut = true;
+	if (!server->grace_ended) {
+		ms_timer_stop(server->grace);
+		grace_over(server->grace, server);
+	}
+	for (unsigned i = 0; i < server->loop_count; i++)
+		ms_loop_post(server->loops[i].loop, &server->loops[i].cut_mail, cut_loop);
 }

@@ -64,6 +64,8 @@ static inline bool ms_listen_is_unix(const struct listen_point *point)
 {
 	return point->address.any.sa_family == AF_UNIX;
 }
+// Reached from this machine alone: a Unix socket, or an address of the loopback.
+bool ms_listen_is_local(const struct listen_point *point);
 // Binds `count` sockets and makes them listen (one for a Unix socket; the other entries become -1).
 MS_MUST_USE enum ms_err ms_listen_bind(struct listen_point *point, int *fds, unsigned count, struct errinfo *info);
 // Removes the file of a Unix socket, unless it is another's by now.
@@ -125,6 +127,8 @@ struct http_server {
 	unsigned next_loop; // that gets the next connection of a Unix socket
 	unsigned loops_draining;
 	struct timer *grace;
+	bool grace_ended;
+	bool cut;
 	http_drained_fn *drained;
 	void *drained_arg;
 };
@@ -151,6 +155,7 @@ struct net_loop {
 	unsigned rejecting;
 	struct mail start_mail;
 	struct mail stop_mail;
+	struct mail cut_mail;
 	struct mail drained_mail;
 	bool stopping; // accepts only what waits, then nothing
 	bool accepting;

@@ -360,6 +360,60 @@ TEST(drain_waits_for_handlers_until_its_timeout)
 	kit_stop(&kit);
 }
 
+static void cut_now(struct kit *kit, void *arg)
+{
+	(void)arg;
+	ms_http_server_cut(kit->server);
+}
+
+TEST(drain_ends_at_once_when_told_to)
+{
+	// While the grace lasts, and after it, when the loops wait for a handler.
+	for (unsigned grace_ms = 0; grace_ms <= 3600000; grace_ms += 3600000) {
+		struct kit kit;
+		struct client c, d;
+		struct answer a;
+		atomic_uint drained = 0;
+		kit_start(&kit, &(struct kit_options){.loops = 2});
+		client_connect(&c, kit.port);
+		client_send_text(&c, GET("/later"));
+		REQUIRE(KIT_WAIT(kit.waiting == 1));
+		client_connect(&d, kit.port);
+		CHECK_INT(client_ask(&d, GET("/"), &a), 200);
+		kit_drain(&kit, grace_ms, &drained);
+		CHECK_INT(drained, 0);
+		int64_t start_ns = ms_clock_mono_ns();
+		kit_on_loop(&kit, cut_now, NULL);
+		kit_on_loop(&kit, cut_now, NULL); // again is fine
+		CHECK(KIT_WAIT(drained == 1));    // far from the drain timeout of 30 s
+		CHECK((ms_clock_mono_ns() - start_ns) / 1000000 < 10000);
+		CHECK(!client_read(&c));
+		CHECK(kit_logged(&kit, "the stop was asked for again"));
+		struct sockaddr_in to = {.sin_family = AF_INET,
+					 .sin_port = htons((uint16_t)kit.port),
+					 .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+		CHECK_INT(ask_at(AF_INET, (struct sockaddr *)&to, sizeof(to)), 0);
+		kit_answer(&kit, 7); // too late, and harmless
+		client_close(&c);
+		client_close(&d);
+		kit_on_loop(&kit, cut_now, NULL); // also when all is over
+		CHECK_INT(drained, 1);
+		kit_stop(&kit);
+	}
+}
+
+TEST(drain_cut_before_the_server_was_started)
+{
+	struct kit kit;
+	atomic_uint drained = 0;
+	kit_make(&kit, NULL);
+	kit_run(&kit);
+	kit_drain(&kit, 3600000, &drained);
+	kit_on_loop(&kit, cut_now, NULL);
+	CHECK(KIT_WAIT(drained == 1));
+	kit_stop(&kit);
+}
+
 // Clients that ask without pause while the server drains. Every request that could be sent whole on a
 // connection that the server had not announced to close is answered; connecting may be refused at the end.
 struct load {

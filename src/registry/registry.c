@@ -3,6 +3,7 @@
 // every loop. Loops never wait for it: each keeps its own pointer, swapped by mail between two requests.
 #include "registry/registry.h"
 
+#include <pthread.h>
 #include <stdlib.h>
 
 #include "registry/served.h"
@@ -10,6 +11,8 @@
 
 #define LOADER_QUEUE 256
 #define SCAN_ARENA_MAX ((size_t)1 << 30)
+#define PROGRESS_EVERY_NS 1000000000 // between two log lines of one loading model
+#define PROGRESS_STEP 10             // percent
 
 struct loop_slot {
 	struct snapshot *snapshot; // of this loop; read and written on its thread
@@ -48,8 +51,10 @@ struct registry {
 	bool poll_pending;           // loop 0
 	atomic_bool ready;
 	atomic_bool store_broken;
-	struct metric_family *predictions, *durations, *loaded_family;
+	struct metric_family *predictions, *durations, *memory_family, *loaded_family;
 	struct metric_series *loaded;
+	pthread_mutex_t gone_lock; // for moments, and only where versions come and go
+	struct served_model *gone; // versions that left the store while requests still hold them
 	// Of the loader thread:
 	struct snapshot *latest;
 	struct name_set unloaded; // models unloaded by request
@@ -58,6 +63,7 @@ struct registry {
 
 static const char *const prediction_labels[] = {"model", "model_version", "outcome"};
 static const char *const duration_labels[] = {"model"};
+static const char *const memory_labels[] = {"model", "model_version"};
 static const double duration_buckets[] = {0.000001, 0.00001, 0.0001, 0.001, 0.01, 0.1, 0.5, 1, 2.5, 5, 10};
 
 // --- Unloaded models ---------------------------------------------------------------------------------
@@ -148,19 +154,76 @@ static bool is_wanted(const struct scan *scan, const struct store_model *model, 
 	MS_UNREACHABLE();
 }
 
-static void add_series(const struct registry *registry, struct served_model *served)
+// A version that comes while one of its name is on its way out takes over the series of that one.
+static void take_over_series(struct registry *registry, const struct served_model *served)
+{
+	for (struct served_model *gone = registry->gone; gone != NULL; gone = gone->next_gone) {
+		if (!ms_slice_eq(gone->name, served->name))
+			continue;
+		gone->model_gone = false;
+		gone->version_gone = gone->version_gone && !ms_slice_eq(gone->version, served->version);
+	}
+}
+
+static void add_series(struct registry *registry, struct served_model *served)
 {
 	const struct slice ok[] = {served->name, served->version, MS_SLICE_LIT("success")};
 	const struct slice failed[] = {served->name, served->version, MS_SLICE_LIT("error")};
 	if (registry->predictions == NULL || registry->durations == NULL)
 		return;
+	pthread_mutex_lock(&registry->gone_lock);
+	take_over_series(registry, served);
+	served->registry = registry;
 	served->predictions_ok = ms_metrics_series(registry->predictions, ok);
 	served->predictions_failed = ms_metrics_series(registry->predictions, failed);
 	served->duration = ms_metrics_series(registry->durations, &served->name);
-	served->predictions_family = registry->predictions;
-	served->duration_family = registry->durations;
+	pthread_mutex_unlock(&registry->gone_lock);
 	if (served->predictions_failed == NULL || served->duration == NULL)
 		served->predictions_ok = NULL; // ms_served_record looks at this one
+	served->memory = registry->memory_family != NULL ? ms_metrics_series(registry->memory_family, ok) : NULL;
+	if (served->memory != NULL) // taken off again with the last reference
+		ms_gauge_add(served->memory, MS_METRICS_SHARED_SHARD,
+			     (double)ms_model_info(served->model)->memory_bytes);
+}
+
+static void end_series(const struct registry *registry, struct slice model, struct slice version)
+{
+	const struct slice ok[] = {model, version, MS_SLICE_LIT("success")};
+	const struct slice failed[] = {model, version, MS_SLICE_LIT("error")};
+	ms_metrics_retire(registry->predictions, ok);
+	ms_metrics_retire(registry->predictions, failed);
+	if (registry->memory_family != NULL)
+		ms_metrics_retire(registry->memory_family, ok);
+}
+
+// Requests still hold it: its series end with the last of them.
+static void leave_later(struct registry *registry, struct served_model *served, bool model_gone)
+{
+	pthread_mutex_lock(&registry->gone_lock);
+	served->version_gone = true;
+	served->model_gone = model_gone;
+	served->next_gone = registry->gone;
+	registry->gone = served;
+	pthread_mutex_unlock(&registry->gone_lock);
+}
+
+void ms_registry_leave(struct served_model *served)
+{
+	struct registry *registry = served->registry;
+	pthread_mutex_lock(&registry->gone_lock);
+	struct served_model **at = &registry->gone;
+	while (*at != NULL && *at != served)
+		at = &(*at)->next_gone;
+	if (*at != NULL)
+		*at = served->next_gone;
+	if (served->memory != NULL)
+		ms_gauge_add(served->memory, MS_METRICS_SHARED_SHARD,
+			     -(double)ms_model_info(served->model)->memory_bytes);
+	if (served->version_gone)
+		end_series(registry, served->name, served->version);
+	if (served->model_gone)
+		ms_metrics_retire(registry->durations, &served->name);
+	pthread_mutex_unlock(&registry->gone_lock);
 }
 
 static struct slice keep_text(struct scan *scan, const char *text)
@@ -169,11 +232,39 @@ static struct slice keep_text(struct scan *scan, const char *text)
 	return kept.p != NULL ? kept : MS_SLICE_LIT("out of memory");
 }
 
+// Says how far a model is that takes seconds to load.
+struct load_progress {
+	const struct registry *registry;
+	const struct version_files *files;
+	int64_t told_ns;
+	size_t told_percent;
+};
+
+static void tell_progress(void *context, size_t done, size_t total)
+{
+	struct load_progress *p = context;
+	size_t percent = total > 0 ? (size_t)((double)done * 100 / (double)total) : 100;
+	if (percent < p->told_percent + PROGRESS_STEP || ms_clock_mono_ns() - p->told_ns < PROGRESS_EVERY_NS)
+		return;
+	p->told_percent = percent;
+	p->told_ns = ms_clock_mono_ns();
+	ms_log(p->registry->options.log, LOG_INFO, "model is loading",
+	       MS_LOG_STR("mainstay.model.name", p->files->model),
+	       MS_LOG_STR("mainstay.model.version", p->files->version),
+	       MS_LOG_INT("mainstay.model.percent", (int64_t)percent),
+	       MS_LOG_INT("mainstay.model.bytes", (int64_t)total));
+}
+
 // Loads into `live`. A version that was served before stays served when its changed file is broken.
-static void load_version(struct scan *scan, const struct version_files *files, const struct live_version *old,
+static void load_version(struct scan *scan, struct version_files *files, const struct live_version *old,
 			 struct live_version *live)
 {
-	const struct registry *registry = scan->registry;
+	struct registry *registry = scan->registry;
+	struct load_progress progress = {.registry = registry, .files = files, .told_ns = ms_clock_mono_ns()};
+	struct model_options options = registry->options.model_options;
+	options.progress = tell_progress;
+	options.progress_context = &progress;
+	files->model_options = &options;
 	struct errinfo info;
 	struct served_model *served = NULL;
 	ms_errinfo_init(&info);
@@ -222,12 +313,11 @@ static void take_version(struct scan *scan, struct slice model, const struct sto
 		live->reason = MS_SLICE_LIT("it is being loaded");
 		return;
 	}
-	const struct version_files files = {.model = model,
-					    .version = stored->version,
-					    .signature = stored->signature,
-					    .single_file = scan->single_file,
-					    .loops = ms_rt_loop_count(scan->registry->options.rt),
-					    .model_options = &scan->registry->options.model_options};
+	struct version_files files = {.model = model,
+				      .version = stored->version,
+				      .signature = stored->signature,
+				      .single_file = scan->single_file,
+				      .loops = ms_rt_loop_count(scan->registry->options.rt)};
 	load_version(scan, &files, old, live);
 }
 
@@ -305,33 +395,38 @@ static bool keep_model(struct scan *scan, const struct store_model *model, const
 	return true;
 }
 
-static bool take_model(struct scan *scan, const struct store_model *model, struct live_model *live)
+static bool take_model(struct scan *scan, const struct store_model *stored, struct live_model *live)
 {
-	const struct live_model *old = ms_snapshot_model(scan->old, model->name);
+	const struct live_model *old = ms_snapshot_model(scan->old, stored->name);
+	struct store_model model = *stored;
+	if (model.alias_error != NULL && old != NULL) {
+		// A slip in the file does not take the aliases from under the requests; copied below, never written.
+		model.aliases = (struct store_alias *)(uintptr_t)old->aliases;
+		model.alias_count = old->alias_count;
+	}
 	if (scan->announce && old != NULL && old->current != NULL)
-		return keep_model(scan, model, old, live);
-	if (!copy_model(scan, model, live))
+		return keep_model(scan, &model, old, live);
+	if (!copy_model(scan, &model, live))
 		return false;
 	live->single_file = scan->single_file != NULL;
-	live->unloaded = *find_name(&scan->registry->unloaded, model->name) != NULL;
+	live->unloaded = *find_name(&scan->registry->unloaded, model.name) != NULL;
 	for (size_t i = 0; i < live->version_count; i++) {
 		struct live_version *version = &live->versions[i];
 		bool newest_found = live->current != NULL || (i > 0 && live->versions[i - 1].state == VERSION_LOADING);
 		if (live->unloaded)
 			version->reason = MS_SLICE_LIT("the model was unloaded by request");
-		else if (is_wanted(scan, model, i, newest_found)) {
+		else if (is_wanted(scan, &model, i, newest_found)) {
 			version->reason = MS_SLICE_EMPTY;
-			take_version(scan, live->name, &model->versions[i], version);
+			take_version(scan, live->name, &model.versions[i], version);
 		}
 		if (live->current == NULL && version->served != NULL)
 			live->current = version->served;
 		scan->next->ready_count += version->served != NULL;
 		scan->next->broken_count += is_broken(version);
 	}
-	if (model->alias_error != NULL && !scan->announce)
+	if (model.alias_error != NULL && !scan->announce)
 		ms_log(scan->registry->options.log, LOG_WARN, "aliases.json cannot be used",
-		       MS_LOG_STR("mainstay.model.name", model->name),
-		       MS_LOG_CSTR("error.message", model->alias_error));
+		       MS_LOG_STR("mainstay.model.name", model.name), MS_LOG_CSTR("error.message", model.alias_error));
 	return true;
 }
 
@@ -441,22 +536,34 @@ static struct publication *publication_new(struct registry *registry, struct reg
 	return p;
 }
 
-// Marks what the new snapshot no longer knows, so that its metrics end with it.
-static void mark_gone(const struct snapshot *old, const struct snapshot *next)
+static bool has_version(const struct live_model *model, struct slice version)
 {
+	for (size_t i = 0; model != NULL && i < model->version_count; i++) {
+		if (ms_slice_eq(model->versions[i].version, version))
+			return true;
+	}
+	return false;
+}
+
+// The metrics of what the new snapshot no longer knows end: those of a loaded version with its last reference.
+static void mark_gone(struct registry *registry, const struct snapshot *next)
+{
+	const struct snapshot *old = registry->latest;
 	for (size_t m = 0; m < old->model_count; m++) {
-		const struct live_model *model = ms_snapshot_model(next, old->models[m].name);
-		for (size_t v = 0; v < old->models[m].version_count; v++) {
-			struct served_model *served = old->models[m].versions[v].served;
-			bool known = false;
-			for (size_t i = 0; model != NULL && i < model->version_count; i++)
-				known = known ||
-					ms_slice_eq(model->versions[i].version, old->models[m].versions[v].version);
-			if (served == NULL || known)
+		const struct live_model *before = &old->models[m], *after = ms_snapshot_model(next, before->name);
+		bool any_served = false;
+		for (size_t v = 0; v < before->version_count; v++) {
+			struct served_model *served = before->versions[v].served;
+			any_served = any_served || served != NULL;
+			if (has_version(after, before->versions[v].version))
 				continue;
-			atomic_store(&served->model_gone, model == NULL);
-			atomic_store(&served->version_gone, true);
+			if (served == NULL)
+				end_series(registry, before->name, before->versions[v].version);
+			else if (served->registry != NULL)
+				leave_later(registry, served, after == NULL);
 		}
+		if (after == NULL && !any_served)
+			ms_metrics_retire(registry->durations, &before->name);
 	}
 }
 
@@ -464,7 +571,7 @@ static void mark_gone(const struct snapshot *old, const struct snapshot *next)
 static void publish(struct publication *p, struct snapshot *snapshot)
 {
 	struct registry *registry = p->registry;
-	mark_gone(registry->latest, snapshot);
+	mark_gone(registry, snapshot);
 	ms_snapshot_unref(registry->latest);
 	registry->latest = snapshot;
 	p->snapshot = ms_snapshot_ref(snapshot);
@@ -571,6 +678,14 @@ static void register_metrics(struct registry *registry)
 			.label_count = MS_ARRAY_LEN(duration_labels),
 			.buckets = duration_buckets,
 			.bucket_count = MS_ARRAY_LEN(duration_buckets)});
+	registry->memory_family = ms_metrics_family(
+		metrics, &(struct metric_options){.name = "model_memory_bytes",
+						  .help = "Memory of loaded model versions; while a changed file takes "
+							  "over, of both.",
+						  .unit = "bytes",
+						  .type = METRIC_GAUGE,
+						  .labels = memory_labels,
+						  .label_count = MS_ARRAY_LEN(memory_labels)});
 	registry->loaded_family =
 		ms_metrics_family(metrics, &(struct metric_options){.name = "models_loaded",
 								    .help = "Model versions that are ready to predict.",
@@ -587,6 +702,7 @@ enum ms_err ms_registry_new(const struct registry_options *options, struct errin
 		return ms_fail(info, MS_ERR_NO_MEMORY, "out of memory for the model registry");
 	registry->options = *options;
 	registry->loop_count = loops;
+	pthread_mutex_init(&registry->gone_lock, NULL);
 	registry->options.dir = registry->dir = strdup(options->dir);
 	registry->latest = ms_snapshot_new();
 	enum ms_err err = registry->latest == NULL
@@ -637,6 +753,7 @@ void ms_registry_free(struct registry *registry)
 	ms_snapshot_unref(registry->latest);
 	while (registry->unloaded.first != NULL)
 		remove_name(&registry->unloaded, ms_slice_cstr(registry->unloaded.first->name));
+	pthread_mutex_destroy(&registry->gone_lock);
 	free(registry->dir);
 	free(registry);
 }

@@ -120,9 +120,11 @@ struct served_model {
 	struct model_stats *stats; // one per loop, then the shared one
 	size_t stats_count;
 	struct metric_series *predictions_ok, *predictions_failed, *duration; // NULL outside a registry
-	struct metric_family *predictions_family, *duration_family;
-	atomic_bool version_gone, model_gone; // from the store: its series end with the last reference
+	struct metric_series *memory;                                         // NULL outside a registry
 	// private to registry
+	struct registry *registry;      // that owns the series, or NULL
+	struct served_model *next_gone; // with the two below under the registry's lock
+	bool version_gone, model_gone;  // from the store: its series end with the last reference
 	atomic_uint refs;
 	struct arena arena;
 	struct map input_index;

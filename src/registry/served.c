@@ -190,13 +190,17 @@ static void write_outputs(struct json_writer *w, const struct served_model *serv
 		ms_json_key_lit(w, "name");
 		ms_json_cstr(w, ms_model_output_name((enum model_output)o));
 		ms_json_key_lit(w, "type");
-		ms_json_cstr(w, whole                                            ? "int64"
-				: ms_model_info(served->model)->single_precision ? "float32"
-										 : "float64");
+		ms_json_cstr(w, whole ? "int64"
+				: o != MODEL_OUTPUT_CONTRIBUTIONS && ms_model_info(served->model)->single_precision
+					? "float32"
+					: "float64");
 		ms_json_key_lit(w, "shape");
 		ms_json_begin_array(w);
 		ms_json_i64(w, -1);
-		ms_json_u64(w, width);
+		size_t group = ms_model_output_group(served->model, (enum model_output)o);
+		if (group != width)
+			ms_json_u64(w, width / group);
+		ms_json_u64(w, group);
 		ms_json_end_array(w);
 		ms_json_end_object(w);
 	}
@@ -248,18 +252,20 @@ static enum ms_err complete_metadata(struct served_model *served, const struct j
 // missing values also prove that the model evaluates at all.
 static enum ms_err warm(const struct served_model *served, struct errinfo *info)
 {
+	// Contributions are as wide as features times classes, and few ask for them: their memory is not taken here.
+	enum { WARMED = MODEL_OUTPUT_CONTRIBUTIONS };
 	size_t columns = ms_model_info(served->model)->feature_count, widest = 1;
-	for (int o = 0; o < MODEL_OUTPUT_COUNT; o++)
+	for (int o = 0; o < WARMED; o++)
 		widest = MS_MAX(widest, ms_model_output_width(served->model, (enum model_output)o));
 	double *rows = calloc(2 * MS_MAX(columns, (size_t)1), sizeof(*rows));
 	double *out = calloc(2 * widest, sizeof(*out));
-	void *scratch = malloc(ms_model_scratch_size(served->model) + 1);
+	void *scratch = malloc(ms_model_scratch_size_for(served->model, MODEL_OUTPUT_DEFAULT) + 1);
 	bool ok = rows != NULL && out != NULL && scratch != NULL;
 	for (size_t i = 0; ok && i < columns; i++)
 		rows[columns + i] = (double)NAN;
-	for (int o = 0; ok && o < MODEL_OUTPUT_COUNT; o++) {
+	for (int o = 0; ok && o < WARMED; o++) {
 		if (ms_model_output_width(served->model, (enum model_output)o) > 0)
-			ms_model_predict(served->model, (enum model_output)o, rows, 2, scratch, out);
+			ms_model_predict(served->model, &MS_MODEL_QUERY((enum model_output)o), rows, 2, scratch, out);
 	}
 	free(rows);
 	free(out);
@@ -345,24 +351,12 @@ struct served_model *ms_served_ref(struct served_model *served)
 	return served;
 }
 
-// Nobody counts with the series any more, and the model they speak of is gone.
-static void end_series(const struct served_model *served)
-{
-	const struct slice ok[] = {served->name, served->version, MS_SLICE_LIT("success")};
-	const struct slice failed[] = {served->name, served->version, MS_SLICE_LIT("error")};
-	if (served->predictions_ok == NULL || !atomic_load(&served->version_gone))
-		return;
-	ms_metrics_retire(served->predictions_family, ok);
-	ms_metrics_retire(served->predictions_family, failed);
-	if (atomic_load(&served->model_gone))
-		ms_metrics_retire(served->duration_family, &served->name);
-}
-
 void ms_served_unref(struct served_model *served)
 {
 	if (served == NULL || atomic_fetch_sub_explicit(&served->refs, 1, memory_order_acq_rel) != 1)
 		return;
-	end_series(served);
+	if (served->registry != NULL)
+		ms_registry_leave(served);
 	ms_model_unref(served->model);
 	ms_map_fini(&served->input_index);
 	ms_arena_fini(&served->arena);

@@ -21,6 +21,9 @@ struct served_source {
 MS_MUST_USE enum ms_err ms_served_new(const struct served_source *source, struct errinfo *info,
 				      struct served_model **ret_served);
 
+// The last reference to a version of the live set is gone; its series end if nobody else has them. Any thread.
+void ms_registry_leave(struct served_model *served);
+
 // Reads one version folder of the store, or a single file, and makes it. Blocking.
 struct version_files {
 	struct slice model;

@@ -160,15 +160,15 @@ enum ms_err ms_store_list(const char *dir, struct arena *arena, struct errinfo *
 	enum ms_err err = ms_dir_list(dir, MAX_MODELS, arena, info, &names, &count);
 	*ret_models = NULL;
 	*ret_count = 0;
-	if (err == MS_ERR_FILE_MISSING)
+	struct file_stat st;
+	if (err == MS_ERR_FILE_MISSING && ms_file_stat(dir, NULL, &st) != MS_OK)
 		return MS_OK;
-	MS_TRY(err);
+	MS_TRY(err); // also where something else than a folder stands at its place
 	struct store_model *models = MS_ARENA_ARRAY(arena, struct store_model, count);
 	if (models == NULL)
 		return ms_fail(info, MS_ERR_NO_MEMORY, "out of memory for %zu models", count);
 	for (size_t i = 0; i < count; i++) {
 		char path[MS_STORE_PATH_MAX];
-		struct file_stat st;
 		if (ms_store_check_model_name(names[i], NULL) != MS_OK ||
 		    ms_store_path(NULL, path, "%s/%s", dir, names[i].p) != MS_OK ||
 		    ms_file_stat(path, NULL, &st) != MS_OK || !st.is_dir)

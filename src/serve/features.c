@@ -41,7 +41,9 @@ MS_COLD static enum ms_err wrong_type(struct reading *t, size_t row, size_t colu
 	char what[160];
 	const char *want = t->served->inputs[column].strings ? "a category, a number or null" : "a number or null";
 	struct slice text;
-	if (got == JSON_STRING && ms_json_read_string(t->r, &text))
+	if (got == JSON_STRING && !ms_json_read_string(t->r, &text))
+		return t->r->err; // not even a string
+	if (got == JSON_STRING)
 		snprintf(what, sizeof(what), "must be %s, not the string \"%.*s\"", want,
 			 (int)MS_MIN(text.n, (size_t)60), text.p);
 	else

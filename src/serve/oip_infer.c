@@ -61,14 +61,27 @@ static enum ms_err read_inputs(struct infer_state *s, struct json_reader *r, str
 	return r->err;
 }
 
-// "parameters" of an output or of the request: `key` turns binary data on or off.
-static enum ms_err read_binary_choice(struct json_reader *r, const char *wanted, enum binary_choice *ret_choice)
+// Parameters that ask for another answer than the one that would come.
+static bool changes_answer(struct slice key)
+{
+	return ms_slice_eq_cstr(key, "classification") || ms_slice_starts_with(key, MS_SLICE_LIT("shared_memory_"));
+}
+
+// "parameters" of an output or of the request: `wanted` turns binary data on or off.
+static enum ms_err read_binary_choice(struct json_reader *r, const char *wanted, struct errinfo *info,
+				      enum binary_choice *ret_choice)
 {
 	struct slice key;
 	if (!ms_json_enter_object(r))
 		return r->err;
 	while (ms_json_next_key(r, &key)) {
 		bool flag;
+		if (changes_answer(key)) {
+			ms_errinfo_set_field(info, key);
+			return ms_fail(info, MS_ERR_PREDICT_FIELD,
+				       "parameter '%.*s': this extension of the protocol is not supported",
+				       MS_SLICE_ARG(key));
+		}
 		if (!ms_slice_eq_cstr(key, wanted)) {
 			if (!ms_json_skip(r, NULL))
 				return r->err;
@@ -91,7 +104,7 @@ static enum ms_err read_output(struct infer_state *s, struct json_reader *r, str
 			if (!ms_json_read_string(r, &out.name))
 				return r->err;
 		} else if (ms_slice_eq_cstr(key, "parameters"))
-			MS_TRY(read_binary_choice(r, "binary_data", &out.binary));
+			MS_TRY(read_binary_choice(r, "binary_data", info, &out.binary));
 		else if (!ms_json_skip(r, NULL))
 			return r->err;
 	}
@@ -101,7 +114,8 @@ static enum ms_err read_output(struct infer_state *s, struct json_reader *r, str
 	if (!known) {
 		ms_errinfo_set_field(info, out.name);
 		return ms_fail(info, MS_ERR_MODEL_OUTPUT,
-			       "unknown output '%.*s'; there are: predictions, raw, probability, label, leaf",
+			       "unknown output '%.*s'; there are: predictions, raw, probability, label, leaf, "
+			       "contributions, tree",
 			       MS_SLICE_ARG(out.name));
 	}
 	if (s->output_count == MS_ARRAY_LEN(s->outputs))
@@ -118,7 +132,7 @@ static enum ms_err read_member(struct infer_state *s, struct json_reader *r, str
 	if (ms_slice_eq_cstr(key, "inputs"))
 		return read_inputs(s, r, info);
 	if (ms_slice_eq_cstr(key, "parameters")) {
-		MS_TRY(read_binary_choice(r, "binary_data_output", &choice));
+		MS_TRY(read_binary_choice(r, "binary_data_output", info, &choice));
 		s->binary_default = choice == BINARY_YES;
 		return MS_OK;
 	}
@@ -434,7 +448,10 @@ static void write_output(const struct infer_state *s, const struct wanted_output
 	ms_json_key_lit(w, "shape");
 	ms_json_begin_array(w);
 	ms_json_u64(w, s->matrix.rows);
-	ms_json_u64(w, out->width);
+	size_t group = ms_model_output_group(s->served->model, out->output);
+	if (group != out->width)
+		ms_json_u64(w, out->width / group);
+	ms_json_u64(w, group);
 	ms_json_end_array(w);
 	if (out->binary == BINARY_YES) {
 		ms_json_key_lit(w, "parameters");
@@ -453,6 +470,8 @@ static enum tensor_type output_type(const struct served_model *served, enum mode
 		return served->labels != NULL ? TENSOR_BYTES : TENSOR_INT64;
 	if (output == MODEL_OUTPUT_LEAF)
 		return TENSOR_INT64;
+	if (output == MODEL_OUTPUT_CONTRIBUTIONS)
+		return TENSOR_FP64;
 	return ms_model_info(served->model)->single_precision ? TENSOR_FP32 : TENSOR_FP64;
 }
 
@@ -464,7 +483,8 @@ static enum ms_err compute(struct infer_state *s, struct errinfo *info)
 		s->outputs[s->output_count++] = (struct wanted_output){.name = MS_SLICE_LIT("predictions")};
 	for (size_t i = 0; i < s->output_count; i++) {
 		struct wanted_output *out = &s->outputs[i];
-		MS_TRY(ms_output_compute(s->served, out->output, &s->matrix, arena, info, &out->values));
+		MS_TRY(ms_output_compute(s->served, &MS_MODEL_QUERY(out->output), &s->matrix, arena, info,
+					 &out->values));
 		out->width = ms_model_output_width(s->served->model, out->output);
 		out->type = output_type(s->served, out->output);
 		if (out->binary == BINARY_UNSAID)
@@ -552,8 +572,10 @@ void ms_oip_infer(struct exchange *x, void *role)
 		return;
 	}
 	decode(s);
-	uint64_t cost =
-		o->err == MS_OK ? s->matrix.rows * (uint64_t)ms_model_info(s->served->model)->estimated_row_ns : 0;
+	uint64_t row_ns = 0;
+	for (size_t i = 0; o->err == MS_OK && i < MS_MAX(s->output_count, (size_t)1); i++) // none: the default
+		row_ns += ms_model_row_ns(s->served->model, s->outputs[i].output);
+	uint64_t cost = s->matrix.rows * row_ns;
 	if (cost > MS_SERVE_INLINE_NS)
 		ms_offload_away(o);
 	else

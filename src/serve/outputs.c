@@ -2,11 +2,17 @@
 // Computing and writing predictions.
 #include "serve/serve.h"
 
-enum ms_err ms_output_check(const struct served_model *served, enum model_output output, struct errinfo *info)
+enum ms_err ms_output_check(const struct served_model *served, const struct model_query *query, struct errinfo *info)
 {
+	const enum model_output output = query->output;
 	if (ms_model_output_width(served->model, output) > 0)
-		return MS_OK;
+		return ms_model_check_query(served->model, query, info);
 	struct buf list;
+	if (output == MODEL_OUTPUT_CONTRIBUTIONS) {
+		ms_errinfo_set_field(info, MS_SLICE_LIT("output"));
+		return ms_fail(info, MS_ERR_MODEL_OUTPUT, "model '%.*s' has no output 'contributions': %s",
+			       MS_SLICE_ARG(served->name), ms_model_output_absence(served->model, output));
+	}
 	ms_buf_init(&list, 256);
 	for (int o = 0; o < MODEL_OUTPUT_COUNT; o++) {
 		if (ms_model_output_width(served->model, (enum model_output)o) > 0)
@@ -21,13 +27,14 @@ enum ms_err ms_output_check(const struct served_model *served, enum model_output
 	return err;
 }
 
-enum ms_err ms_output_compute(const struct served_model *served, enum model_output output,
+enum ms_err ms_output_compute(const struct served_model *served, const struct model_query *query,
 			      const struct feature_matrix *matrix, struct arena *arena, struct errinfo *info,
 			      double **ret_values)
 {
-	MS_TRY(ms_output_check(served, output, info));
+	const enum model_output output = query->output;
+	MS_TRY(ms_output_check(served, query, info));
 	size_t width = ms_model_output_width(served->model, output), count;
-	void *scratch = ms_arena_alloc(arena, ms_model_scratch_size(served->model));
+	void *scratch = ms_arena_alloc(arena, ms_model_scratch_size_for(served->model, output));
 	double *values = NULL;
 	if (!MS_MUL_OVERFLOWS(matrix->rows, width * sizeof(double), &count))
 		values = ms_arena_alloc(arena, count);
@@ -35,7 +42,7 @@ enum ms_err ms_output_compute(const struct served_model *served, enum model_outp
 		return ms_fail(info, MS_ERR_LIMIT,
 			       "the output of %zu rows × %zu values does not fit into the memory of one request",
 			       matrix->rows, width);
-	ms_model_predict(served->model, output, matrix->values, matrix->rows, scratch, values);
+	ms_model_predict(served->model, query, matrix->values, matrix->rows, scratch, values);
 	*ret_values = values;
 	return MS_OK;
 }
@@ -54,6 +61,10 @@ static void write_value(struct json_writer *w, const struct served_model *served
 	case MODEL_OUTPUT_LEAF:
 		ms_json_i64(w, (int64_t)value);
 		return;
+	case MODEL_OUTPUT_CONTRIBUTIONS: // of f64 always
+		ms_json_f64(w, value);
+		return;
+	case MODEL_OUTPUT_TREE:
 	case MODEL_OUTPUT_DEFAULT:
 	case MODEL_OUTPUT_RAW:
 	case MODEL_OUTPUT_PROBABILITY:
@@ -66,16 +77,64 @@ static void write_value(struct json_writer *w, const struct served_model *served
 		ms_json_f64(w, value);
 }
 
+// One raw score's contributions; with several of them the object says whose they are.
+static void write_contributions(struct json_writer *w, const struct served_model *served, size_t output, size_t outputs,
+				const double *values, size_t count)
+{
+	const struct model_info *info = ms_model_info(served->model);
+	ms_json_begin_object(w);
+	if (outputs > 1 && served->labels != NULL && outputs == info->class_count) {
+		ms_json_key_lit(w, "label");
+		ms_json_str(w, served->labels[output]);
+	} else if (outputs > 1) {
+		ms_json_key_lit(w, "output");
+		ms_json_u64(w, output);
+	}
+	ms_json_key_lit(w, "base_value");
+	write_value(w, served, MODEL_OUTPUT_CONTRIBUTIONS, values[count - 1]);
+	ms_json_key_lit(w, "values");
+	ms_json_begin_array(w);
+	for (size_t i = 0; i + 1 < count; i++)
+		write_value(w, served, MODEL_OUTPUT_CONTRIBUTIONS, values[i]);
+	ms_json_end_array(w);
+	ms_json_end_object(w);
+}
+
+static void write_group(struct json_writer *w, const struct served_model *served, enum model_output output,
+			size_t group, size_t groups, const double *values, size_t count)
+{
+	if (output == MODEL_OUTPUT_CONTRIBUTIONS) {
+		write_contributions(w, served, group, groups, values, count);
+		return;
+	}
+	ms_json_begin_array(w);
+	for (size_t i = 0; i < count; i++)
+		write_value(w, served, output, values[i]);
+	ms_json_end_array(w);
+}
+
+void ms_output_write_features(struct json_writer *w, const struct served_model *served)
+{
+	ms_json_begin_array(w);
+	for (size_t i = 0; i < served->input_count; i++)
+		ms_json_str(w, served->inputs[i].name);
+	ms_json_end_array(w);
+}
+
 void ms_output_write_row(struct json_writer *w, const struct served_model *served, enum model_output output,
 			 const double *row)
 {
 	size_t width = ms_model_output_width(served->model, output);
-	if (width == 1) {
+	size_t count = ms_model_output_group(served->model, output), groups = width / count;
+	bool grouped = output == MODEL_OUTPUT_CONTRIBUTIONS || output == MODEL_OUTPUT_TREE;
+	if (width == 1 && !grouped) {
 		write_value(w, served, output, row[0]);
 		return;
 	}
-	ms_json_begin_array(w);
-	for (size_t i = 0; i < width; i++)
-		write_value(w, served, output, row[i]);
-	ms_json_end_array(w);
+	if (groups > 1)
+		ms_json_begin_array(w);
+	for (size_t i = 0; i < groups; i++)
+		write_group(w, served, output, i, groups, row + i * count, count);
+	if (groups > 1)
+		ms_json_end_array(w);
 }

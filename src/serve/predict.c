@@ -3,9 +3,21 @@
 #include "serve/private.h"
 
 static const struct slice fields[] = {
-	{"model", 5}, {"model_type", 10}, {"version", 7}, {"features", 8}, {"output", 6},
+	{"model", 5},  {"model_type", 10}, {"version", 7},     {"features", 8},
+	{"output", 6}, {"iterations", 10}, {"early_stop", 10},
 };
-enum field { FIELD_MODEL, FIELD_MODEL_TYPE, FIELD_VERSION, FIELD_FEATURES, FIELD_OUTPUT, FIELD_COUNT };
+enum field {
+	FIELD_MODEL,
+	FIELD_MODEL_TYPE,
+	FIELD_VERSION,
+	FIELD_FEATURES,
+	FIELD_OUTPUT,
+	FIELD_ITERATIONS,
+	FIELD_EARLY_STOP,
+	FIELD_COUNT
+};
+
+#define EARLY_STOP_EVERY 10 // iterations, as in LightGBM
 
 static enum ms_err fail_field(struct errinfo *info, struct slice field, const char *wanted, enum json_type got)
 {
@@ -21,8 +33,59 @@ MS_COLD static enum ms_err unknown_field(struct errinfo *info, struct slice key)
 	if (nearest != SIZE_MAX)
 		return ms_fail(info, MS_ERR_PREDICT_FIELD, "unknown field '%.*s'; did you mean '%.*s'?",
 			       MS_SLICE_ARG(key), MS_SLICE_ARG(fields[nearest]));
-	return ms_fail(info, MS_ERR_PREDICT_FIELD, "unknown field '%.*s'; there are: model, version, features, output",
+	return ms_fail(info, MS_ERR_PREDICT_FIELD,
+		       "unknown field '%.*s'; there are: model, version, features, output, "
+		       "iterations, early_stop",
 		       MS_SLICE_ARG(key));
+}
+
+// {"margin": 10, "every": 10}
+static enum ms_err read_early_stop(struct json_reader *r, struct errinfo *info, struct model_query *query)
+{
+	struct slice key;
+	if (ms_json_peek(r) != JSON_OBJECT)
+		return r->err != MS_OK ? r->err
+				       : fail_field(info, fields[FIELD_EARLY_STOP],
+						    "an object {\"margin\": 10, \"every\": 10}", ms_json_peek(r));
+	if (!ms_json_enter_object(r))
+		return r->err;
+	query->early_stop_every = EARLY_STOP_EVERY;
+	while (ms_json_next_key(r, &key)) {
+		bool margin = ms_slice_eq_cstr(key, "margin"), read;
+		if (!margin && !ms_slice_eq_cstr(key, "every")) {
+			ms_errinfo_set_field(info, fields[FIELD_EARLY_STOP]);
+			return ms_fail(info, MS_ERR_PREDICT_FIELD, "'early_stop' has margin and every, not '%.*s'",
+				       MS_SLICE_ARG(key));
+		}
+		read = margin ? ms_json_read_f64(r, &query->early_stop_margin)
+			      : ms_json_read_u64(r, &query->early_stop_every);
+		if (!read)
+			return r->err;
+	}
+	if (query->early_stop_margin > 0 && query->early_stop_every > 0)
+		return r->err;
+	ms_errinfo_set_field(info, fields[FIELD_EARLY_STOP]);
+	return ms_fail(info, MS_ERR_PREDICT_FIELD, "'early_stop' needs a margin above 0, and every at least 1");
+}
+
+// A number of iterations, or "best": those that early stopping of the training found.
+static enum ms_err find_iterations(struct errinfo *info, struct predict_item *item)
+{
+	const struct model_info *mi = ms_model_info(item->served->model);
+	if (item->iterations_text.n == 0)
+		return MS_OK;
+	if (ms_slice_eq_cstr(item->iterations_text, "\"best\"") && mi->has_best_iteration) {
+		item->query.iterations = mi->best_iteration + 1;
+		return MS_OK;
+	}
+	ms_errinfo_set_field(info, fields[FIELD_ITERATIONS]);
+	if (ms_slice_eq_cstr(item->iterations_text, "\"best\""))
+		return ms_fail(info, MS_ERR_MODEL_OUTPUT, "the model's file says no best iteration");
+	if (ms_slice_to_u64(item->iterations_text, &item->query.iterations) && item->query.iterations > 0)
+		return MS_OK;
+	return ms_fail(info, MS_ERR_PREDICT_FIELD,
+		       "'iterations' must be a whole number, at least 1, or \"best\", not %.*s",
+		       (int)MS_MIN(item->iterations_text.n, 40), item->iterations_text.p);
 }
 
 static enum ms_err read_text(struct json_reader *r, struct errinfo *info, enum field field, struct slice *ret_text)
@@ -71,6 +134,10 @@ static enum ms_err read_member(struct json_reader *r, const struct slice *key, s
 			return read_text(r, info, FIELD_VERSION, &item->version);
 		case FIELD_OUTPUT:
 			return read_text(r, info, FIELD_OUTPUT, &item->output_name);
+		case FIELD_ITERATIONS:
+			return ms_json_skip(r, &item->iterations_text) ? MS_OK : r->err;
+		case FIELD_EARLY_STOP:
+			return read_early_stop(r, info, &item->query);
 		case FIELD_FEATURES:
 			if (item->have_features) {
 				ms_errinfo_set_field(info, *key);
@@ -105,12 +172,12 @@ enum ms_err ms_predict_read(struct json_reader *r, const struct snapshot *snapsh
 			info, MS_ERR_PREDICT_FIELD,
 			"'features' is missing: rows [[…],…], one row […], records [{…},…] or columns {\"name\":[…]}");
 	}
-	if (item->output_name.n > 0 && !ms_model_output_parse(item->output_name, &item->output)) {
+	if (item->output_name.n > 0 && !ms_model_output_parse(item->output_name, &item->query.output)) {
 		ms_errinfo_set_field(info, fields[FIELD_OUTPUT]);
-		return ms_fail(info, MS_ERR_MODEL_OUTPUT,
-			       "'output' must be default, raw, probability, label or leaf, not '%.*s'",
+		return ms_fail(info, MS_ERR_MODEL_OUTPUT, "'output' must be " MS_MODEL_OUTPUT_NAMES ", not '%.*s'",
 			       MS_SLICE_ARG(item->output_name));
 	}
+	MS_TRY(find_iterations(info, item));
 	struct json_reader features;
 	struct json_limits limits = MS_JSON_DEFAULT_LIMITS;
 	limits.max_bytes = SIZE_MAX; // the body was bounded already
@@ -124,14 +191,18 @@ enum ms_err ms_predict_write(const struct predict_item *item, struct arena *aren
 {
 	double *values;
 	int64_t start = ms_clock_mono_ns();
-	MS_TRY(ms_output_compute(item->served, item->output, &item->matrix, arena, info, &values));
+	MS_TRY(ms_output_compute(item->served, &item->query, &item->matrix, arena, info, &values));
 	int64_t computed = ms_clock_mono_ns();
-	size_t width = ms_model_output_width(item->served->model, item->output);
+	size_t width = ms_model_output_width(item->served->model, item->query.output);
 	ms_json_key_lit(w, "predictions");
 	ms_json_begin_array(w);
 	for (size_t row = 0; row < item->matrix.rows; row++)
-		ms_output_write_row(w, item->served, item->output, values + row * width);
+		ms_output_write_row(w, item->served, item->query.output, values + row * width);
 	ms_json_end_array(w);
+	if (item->query.output == MODEL_OUTPUT_CONTRIBUTIONS) {
+		ms_json_key_lit(w, "features");
+		ms_output_write_features(w, item->served);
+	}
 	ms_json_key_lit(w, "model");
 	ms_json_str(w, item->served->name);
 	ms_json_key_lit(w, "model_version");
@@ -216,7 +287,7 @@ void ms_serve_predict(struct exchange *x, void *role)
 	}
 	decode(s);
 	uint64_t cost = s->item.served != NULL
-				? s->item.matrix.rows * (uint64_t)ms_model_info(s->item.served->model)->estimated_row_ns
+				? s->item.matrix.rows * ms_model_row_ns(s->item.served->model, s->item.query.output)
 				: 0;
 	if (o->err == MS_OK && cost > MS_SERVE_INLINE_NS)
 		ms_offload_away(o);

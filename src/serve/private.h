@@ -84,7 +84,8 @@ struct predict_item {
 	struct slice model;
 	struct slice version;
 	struct slice output_name;
-	enum model_output output;
+	struct slice iterations_text; // raw: a number or "best"
+	struct model_query query;
 	struct served_model *served;
 	struct feature_matrix matrix;
 	struct slice features; // raw text, while the model is not known yet

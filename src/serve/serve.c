@@ -24,11 +24,20 @@ static const struct route_param push_params[] = {
 	"\"version\":{\"type\":[\"string\",\"integer\"],\"description\":\"Version or alias; default the newest\"},"          \
 	"\"features\":{\"description\":\"Rows [[…],…], one row […], records [{…},…], one record {…} or columns " \
 	"{name:[…]}; null is a missing value\",\"type\":[\"array\",\"object\"]},"                                          \
-	"\"output\":{\"type\":\"string\",\"enum\":[\"default\",\"raw\",\"probability\",\"label\",\"leaf\"]}}}"
+	"\"output\":{\"type\":\"string\",\"enum\":[\"default\",\"raw\",\"probability\",\"label\",\"leaf\","                  \
+	"\"contributions\","                                                                                                 \
+	"\"tree\"],\"description\":\"contributions: what each feature adds to the raw score (TreeSHAP); tree: what "         \
+	"each "                                                                                                              \
+	"tree adds\"}}}"
 #define PREDICT_ANSWER                                                                                                 \
 	"{\"type\":\"object\",\"required\":[\"predictions\",\"model\",\"model_version\",\"timestamp\",\"request_id\"]" \
 	","                                                                                                            \
-	"\"properties\":{\"predictions\":{\"type\":\"array\",\"description\":\"One entry per row\"},"                  \
+	"\"properties\":{\"predictions\":{\"type\":\"array\",\"description\":\"One entry per row. "                    \
+	"With output contributions an object, or one for each raw score: base_value and values in the order of "       \
+	"features; their sum is the raw score\"},"                                                                     \
+	"\"features\":{\"type\":\"array\",\"items\":{\"type\":\"string\"},\"description\":\"With output "              \
+	"contributions: "                                                                                              \
+	"names of the values\"},"                                                                                      \
 	"\"model\":{\"type\":\"string\"},\"model_version\":{\"type\":\"string\"},"                                     \
 	"\"timestamp\":{\"type\":\"string\",\"format\":\"date-time\"},\"request_id\":{\"type\":\"string\"}}}"
 #define BATCH_REQUEST                                                                                         \
@@ -41,6 +50,9 @@ static const struct route_param push_params[] = {
 	"\"format\":\"date-time\"},\"request_id\":{\"type\":\"string\"}}}"
 #define ALIAS_REQUEST \
 	"{\"type\":\"object\",\"required\":[\"version\"],\"properties\":{\"version\":{\"type\":\"string\"}}}"
+// Of a model of four numbers; every model says in its metadata what it takes.
+#define INFER_EXAMPLE \
+	"{\"inputs\":[{\"name\":\"features\",\"datatype\":\"FP64\",\"shape\":[1,4],\"data\":[5.1,3.5,1.4,0.2]}]}"
 #define INFER_REQUEST                                                                                               \
 	"{\"type\":\"object\",\"required\":[\"inputs\"],\"properties\":{\"id\":{\"type\":\"string\"},"              \
 	"\"parameters\":{\"type\":\"object\"},\"inputs\":{\"type\":\"array\",\"items\":{\"type\":\"object\","       \
@@ -127,10 +139,12 @@ static const struct route routes[] = {
 	 .response_schema = OBJECT},
 	{ROW(HTTP_POST, "/v2/models/{model}/infer", ms_oip_infer, "oip_infer", "open inference protocol",
 	     "Infer with the newest version"),
-	 .request_type = JSON_TYPE, .request_schema = INFER_REQUEST, .response_schema = OBJECT},
+	 .request_type = JSON_TYPE, .request_schema = INFER_REQUEST, .request_example = INFER_EXAMPLE,
+	 .response_schema = OBJECT},
 	{ROW(HTTP_POST, "/v2/models/{model}/versions/{version}/infer", ms_oip_infer, "oip_version_infer",
 	     "open inference protocol", "Infer with a version"),
-	 .request_type = JSON_TYPE, .request_schema = INFER_REQUEST, .response_schema = OBJECT},
+	 .request_type = JSON_TYPE, .request_schema = INFER_REQUEST, .request_example = INFER_EXAMPLE,
+	 .response_schema = OBJECT},
 	{ROW(HTTP_POST, "/v2/repository/index", ms_oip_index, "oip_index", "open inference protocol",
 	     "All versions and their states"),
 	 .request_type = JSON_TYPE, .request_schema = OBJECT, .response_schema = "{\"type\":\"array\"}"},

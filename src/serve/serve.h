@@ -54,14 +54,17 @@ MS_MUST_USE enum ms_err ms_features_read(struct json_reader *r, const struct ser
 MS_MUST_USE enum ms_err ms_features_from_text(const struct served_model *served, size_t column, struct slice text,
 					      struct errinfo *info, double *ret_value);
 
-// MS_ERR_MODEL_OUTPUT with the outputs that the model has, when it lacks this one.
-MS_MUST_USE enum ms_err ms_output_check(const struct served_model *served, enum model_output output,
+// MS_ERR_MODEL_OUTPUT with the outputs that the model has, when it lacks this one, or what else of the query does not fit.
+MS_MUST_USE enum ms_err ms_output_check(const struct served_model *served, const struct model_query *query,
 					struct errinfo *info);
 // Predicts all rows; the values are in the arena, ms_model_output_width() per row.
-MS_MUST_USE enum ms_err ms_output_compute(const struct served_model *served, enum model_output output,
+MS_MUST_USE enum ms_err ms_output_compute(const struct served_model *served, const struct model_query *query,
 					  const struct feature_matrix *matrix, struct arena *arena,
 					  struct errinfo *info, double **ret_values);
-// One row's prediction as JSON: a value, or an array when there are several.
+// The names of the inputs, in the order of the contributions.
+void ms_output_write_features(struct json_writer *w, const struct served_model *served);
+// One row's prediction as JSON: a value, or an array when there are several. Contributions: an object for each raw
+// score.
 void ms_output_write_row(struct json_writer *w, const struct served_model *served, enum model_output output,
 			 const double *row);
 

@@ -55,6 +55,7 @@ static enum ms_err read_shape(struct json_reader *r, struct errinfo *info, struc
 	if (!ms_json_enter_array(r))
 		return r->err;
 	t->elements = 1;
+	t->dims = 0; // of a shape given twice the last one counts
 	while (ms_json_next_item(r)) {
 		if (t->dims == MS_TENSOR_MAX_DIMS)
 			return ms_fail(info, MS_ERR_PREDICT_SHAPE, "a tensor has more than %d dimensions",
@@ -176,6 +177,7 @@ static enum ms_err json_number(struct walk *w, struct json_reader *r, double *re
 		return r->err;
 	if (*ret_value != floor(*ret_value) || *ret_value < types[type].low || *ret_value > types[type].high)
 		return wrong_element(w, "is no whole number in the range of the datatype");
+	*ret_value += 0.0; // "-0" is the 0 of the binary form
 	return MS_OK;
 }
 

@@ -6,7 +6,7 @@
 //		CHECK_INT(ms_slice_find(MS_SLICE_LIT("abc"), 'b'), 1);
 //	}
 //
-// A program prints TAP. Flags: --run SUBSTRING, --list, --seed N. CHECK_… records a failure and goes on;
+// A program prints TAP. Flags: --run SUBSTRING, --list, --seed N, --effort PERCENT. CHECK_… records a failure and goes on;
 // REQUIRE ends the program, for what the rest of the test cannot do without. After each test the
 // allocations that the code made and did not free are a failure.
 #ifndef MS_TESTS_LIB_TEST_H
@@ -55,6 +55,8 @@ MS_NORETURN void ms_test_bail_out(void);
 
 // A generator seeded from --seed (printed when a test fails).
 struct rand *ms_test_rand(void);
+// How often to repeat what is tried at random: `full` times, or --effort percent of it (in emulation), at least once.
+size_t ms_test_rounds(size_t full);
 
 // Runs `fn` again and again, the first, second, third … allocation failing, until it runs without one:
 // every path of a failing allocation is taken. fn must cope with failure and leave nothing behind.

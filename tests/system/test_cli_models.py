@@ -2,9 +2,15 @@
 """`mainstay model …` and `mainstay predict`: scripts that check the status, tables for people, errors by row."""
 
 import csv
+import fcntl
 import io
 import json
+import os
+import pty
+import re
+import struct
 import subprocess
+import termios
 
 import numpy as np
 import pytest
@@ -132,6 +138,117 @@ def test_show(cli, name):
     document = json.loads(ok(cli("model", "show", name, "v1.0.0", "--json", models=EXAMPLE_MODELS)))
     assert document["metadata"]["sha256"] == EXAMPLE[name].metadata["sha256"]
     assert [i["name"] for i in document["metadata"]["inputs"]] == EXAMPLE[name].names
+
+
+@pytest.mark.parametrize("name", EXAMPLE_NAMES)
+def test_show_names_the_kernel(cli, name):
+    text = ok(cli("model", "show", name, models=EXAMPLE_MODELS))
+    document = json.loads(ok(cli("model", "show", name, "--json", models=EXAMPLE_MODELS)))
+    assert f"kernel:     {document['kernel_single']} for one row, {document['kernel_batch']} for many\n" in text
+    assert document["kernel_single"] and document["kernel_reason"] in text
+
+
+def on_terminal(command, cwd):
+    """What a command writes to a terminal of 100 columns as its standard error; standard output is dropped."""
+    parent, child = pty.openpty()
+    fcntl.ioctl(child, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 100, 0, 0))
+    with subprocess.Popen([str(word) for word in command], stderr=child, stdout=subprocess.DEVNULL, cwd=cwd, env=clean_environment()) as process:
+        os.close(child)
+        written = b""
+        try:
+            while data := os.read(parent, 65536):
+                written += data
+        except OSError:  # the other end is closed
+            pass
+    os.close(parent)
+    assert process.returncode == OK, written
+    return written.decode()
+
+
+@pytest.mark.parametrize("verb", ("check", "push"))
+def test_loading_a_large_file_shows_its_progress(binary, store, tmp_path, model_file, verb):
+    path = model_file(data=constant_model(1, trees=200000))
+    words = ("check", path) if verb == "check" else ("push", "big", path, "--models", store)
+    text = on_terminal((binary, "model", *words), tmp_path)
+    shares = [int(share) for share in re.findall(r"load  \[=*>? *\]\s+(\d+) %", text)]
+    assert shares and shares == sorted(shares) and shares[-1] <= 100, text
+    assert text.endswith("\r\x1b[K")
+
+
+# --- model bench --------------------------------------------------------------------------------------------
+
+
+def bench(cli, name, *options):
+    return json.loads(ok(cli("model", "bench", name, "--json", "--seconds", "0.3", *options, models=EXAMPLE_MODELS)))
+
+
+@pytest.mark.parametrize("name", EXAMPLE_NAMES)
+def test_bench_measures_rows_and_batches(cli, name):
+    document = bench(cli, name)
+    assert document["model"] == name and document["drawn"] is True and document["row_count"] == 10000
+    assert document["cores"] >= 1 and document["memory_bytes"] > 1000 and document["kernel_single"] and document["kernel_batch"]
+    one = document["one_row"]
+    assert 0 < one["p50_us"] <= one["p99_us"] <= one["max_us"] and one["count"] >= 64
+    assert [batch["rows"] for batch in document["batches"]] == [1, 10, 100, 1000, 10000]
+    for batch in document["batches"]:
+        assert 0.01 < batch["row_us"] < 10000 and batch["rows_per_second"] > 100 and batch["rows_per_second_all_cores"] > 100
+
+
+def test_bench_for_people(cli):
+    text = ok(cli("model", "bench", "wine", "--seconds", "0.2", "--output", "leaf", models=EXAMPLE_MODELS))
+    assert re.search(r"^one row:    p50 [\d.]+ µs, p99 [\d.]+ µs, max [\d.]+ µs \(\d+ rows; the clock's \d+ ns are taken off\)$", text, re.M)
+    assert re.search(r"^ *ROWS +µs/ROW +ROWS/s, 1 THREAD +ROWS/s, ALL CORES$", text, re.M)
+    assert re.search(r"^ *10000( +[\d.]+){3}$", text, re.M) and "output:     leaf\n" in text and "drawn around" in text
+
+
+@pytest.mark.parametrize("name", EXAMPLE_NAMES)
+def test_bench_with_the_models_own_rows(cli, name):
+    assert bench(cli, name, "--data", EXAMPLES / name / "rows.csv")["drawn"] is False
+
+
+def test_bench_reads_json_lines_and_columns_of_others(cli, tmp_path):
+    lines = tmp_path / "rows.jsonl"
+    lines.write_text("".join(json.dumps(record) + "\n" for record in EXAMPLE["penguins"].records))
+    assert bench(cli, "penguins", "--data", lines)["row_count"] == 10000
+    (tmp_path / "wide.csv").write_text("hue,colour,proline\n1,red,1000\n2,white,\n")
+    text = ok(cli("model", "bench", "wine", "--seconds", "0.1", "--data", tmp_path / "wide.csv", models=EXAMPLE_MODELS))
+    assert "rows:       10000, made of the first 2 of the file\n" in text
+
+
+@pytest.mark.parametrize("name", EXAMPLE_NAMES)
+def test_bench_compares_kernels(cli, name):
+    document = bench(cli, name, "--kernels")
+    rows = document["kernels"]
+    assert rows[0]["kernel"] == "walk" and rows[0]["isa"] == "plain"
+    assert len({(row["kernel_single"], row["kernel_batch"]) for row in rows}) == len(rows)
+    for row in rows:
+        assert row["same_bits"] is True and 0 < row["p50_us"] <= row["p99_us"] and row["row_us"] > 0 and row["memory_bytes"] > 1000
+
+
+@pytest.mark.parametrize("content,words", [
+    ("", ("empty",)), ("hue\n", ("no rows",)), ("a,b\n1,2\n", ("no column",)), ("hue\n1\nblue\n", ("line 3", "hue")), ("hue,ash\n1\n", ("line 2", "1 fields")),
+    ('{"hue": "blue"}\n', ("line 1",)), ('\n{"hue": 1\n', ("line 2",)),
+])
+def test_bench_refuses_wrong_rows(cli, tmp_path, content, words):
+    path = tmp_path / "rows"
+    path.write_text(content)
+    failed(cli("model", "bench", "wine", "--data", path, models=EXAMPLE_MODELS), FAILED, *words)
+
+
+def test_bench_refuses_wrong_use(cli, tmp_path):
+    failed(cli("model", "bench", "wine", "--data", tmp_path / "none.csv", models=EXAMPLE_MODELS), FAILED, "none.csv")
+    failed(cli("model", "bench", "beer", models=EXAMPLE_MODELS), FAILED, "beer")
+    failed(cli("model", "bench", "wine", "--output", "best", models=EXAMPLE_MODELS), USAGE, "--output")
+    failed(cli("model", "bench", "penguins", "--output", "label", models=EXAMPLE_MODELS), FAILED, "label")
+    for seconds in ("0", "-1", "nan", "1e9", "two", ""):
+        failed(cli("model", "bench", "wine", "--seconds", seconds, models=EXAMPLE_MODELS), USAGE, "--seconds")
+
+
+@pytest.mark.parametrize("options", ((), ("--kernels",)))
+def test_bench_shows_its_progress(binary, tmp_path, options):
+    text = on_terminal((binary, "model", "bench", "wine", "--models", EXAMPLE_MODELS, "--seconds", "0.8", *options), tmp_path)
+    shares = [int(share) for share in re.findall(r"bench  \[=*>? *\]\s+(\d+) %  ETA", text)]
+    assert len(shares) >= 3 and shares == sorted(shares), text
 
 
 def test_show_follows_an_alias(cli, store):

@@ -498,7 +498,7 @@ def test_client_that_does_not_read_is_cut(make_server):
                 c.send(post(body=big))
         except (TimeoutError, socket.timeout, OSError):
             pass
-        wait_until(lambda: own.get("/metrics").text.split("\nactive_connections ")[1].split("\n")[0] == "1", 10, "the connection to be cut")
+        wait_until(lambda: own.get("/metrics").text.split("\nactive_connections ")[1].split("\n")[0] == "1", 30, "the connection to be cut")
 
 
 def test_connections_beyond_the_limit_get_503(make_server):

@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import threading
+import time
 
 import pytest
 from harness import (EXAMPLE, Closed, Server, check_error, clean_environment, constant_model, put_version, raw_request, wait_until)
@@ -410,6 +411,31 @@ def test_client_that_never_finishes_is_cut_after_the_drain_timeout(make_server):
         assert own.wait_exit(10) in (0, 1)
 
 
+@pytest.mark.parametrize("flags", [(), ("--http.drain_grace=10m",)])
+def test_a_second_signal_cuts_what_is_open(make_server, flags):
+    own = make_server("--http.drain_timeout=1h", *flags, examples=True)
+    with own.connect() as kept, own.connect() as cut:
+        kept.send(PREDICT[:-50])
+        cut.send(PREDICT[:-50])
+        with own.connect() as sync:
+            sync.ask(LIVE)
+        own.signal(signal.SIGTERM)
+        own.signal(signal.SIGINT)  # so soon it counts as the same one: a terminal and a supervisor may both send it
+        own.wait_log(lambda line: line.get("message") == "shutting down", what="the first signal")
+        assert kept.ask(PREDICT[-50:]).status == 200
+
+        def gone():
+            if own.running():
+                own.signal(signal.SIGTERM)
+            return not own.running()
+
+        wait_until(gone, what="the end")
+        assert own.wait_exit() == 0
+        with pytest.raises((Closed, ConnectionError)):
+            cut.ask(PREDICT[-50:])
+    own.wait_log(lambda line: line.get("message") == "stopping at once: the signal came again", what="the reason")
+
+
 def test_new_connections_are_refused_after_the_end_of_grace(make_server):
     own = make_server(examples=True)
     with own.connect() as c:
@@ -489,3 +515,24 @@ def test_log_reader_that_stalls_does_not_stop_requests(binary, tmp_path, free_po
         with os.fdopen(reader, "rb") as stream:
             stream.read()
         assert process.wait(20) == 0
+
+
+def test_a_model_that_takes_seconds_says_how_far_it_is(make_server, tmp_path):
+    store = tmp_path / "slow"
+    put_version(store, "slow", "v1", constant_model(1, trees=400000))
+    server = make_server(models=store, ready=False)
+    wait_until(lambda: server.process.poll() is None and server.bound(), what="the server to listen")
+    server.signal(signal.SIGSTOP)  # any machine is slow enough now
+    time.sleep(1.2)
+    server.signal(signal.SIGCONT)
+    line = server.wait_log(lambda line: line.get("message") == "model is loading", what="the share that is loaded")
+    assert line["mainstay.model.name"] == "slow" and line["mainstay.model.version"] == "v1"
+    assert 10 <= line["mainstay.model.percent"] <= 100
+    assert line["mainstay.model.bytes"] == (store / "slow" / "v1" / "model.txt").stat().st_size
+    server.wait_model("slow")
+    assert sum(line.get("message") == "model is loading" for line in server.log) <= 10
+
+
+def test_models_that_load_at_once_say_nothing_of_shares(make_server):
+    server = make_server(examples=True)
+    assert not [line for line in server.log if line.get("message") == "model is loading"]

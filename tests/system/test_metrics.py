@@ -59,7 +59,8 @@ def test_documented_names_exist(server, name):
 
 @pytest.mark.parametrize("name,labels", [("http_requests_total", {"method", "endpoint", "status"}), ("http_request_duration_seconds_count", {"method", "endpoint"}),
                                          ("predictions_total", {"model", "model_version", "outcome"}), ("model_prediction_duration_seconds_count", {"model"}),
-                                         ("model_errors_total", {"error_type"}), ("active_connections", set()), ("models_loaded", set())])
+                                         ("model_errors_total", {"error_type"}), ("active_connections", set()), ("models_loaded", set()),
+                                         ("model_memory_bytes", {"model", "model_version"})])
 def test_labels(server, name, labels):
     server.predictions("wine", WINE.records)
     server.predict("wine", [1])
@@ -167,6 +168,25 @@ def test_models_loaded_follows(own):
     assert metrics(own).value("models_loaded") == 4
     own.delete("/api/v1/models/step")
     assert metrics(own).value("models_loaded") == 3
+
+
+def test_memory_follows_the_loaded_models(own):
+    def memory(name, version):
+        return [v for labels, v in metrics(own).series("model_memory_bytes") if labels == {"model": name, "model_version": version}]
+
+    def put(model, version, trees):
+        own.put(f"/api/v1/models/{model}/versions/{version}", constant_model(1, trees=trees), headers={"Content-Type": "application/octet-stream"})
+        return own.get(f"/api/v1/models/{model}/versions/{version}").json()["memory_bytes"]
+
+    assert {labels["model"] for labels, _ in metrics(own).series("model_memory_bytes")} == {"breast-cancer", "penguins", "wine"}
+    first = put("step", "v1", 1)
+    assert memory("step", "v1") == [first] and first > 0
+    second = put("step", "v2", 500)
+    assert memory("step", "v2") == [second] and second > first + 1000
+    wait_until(lambda: memory("step", "v1") == [0], what="the replaced version's memory to be 0")
+    own.delete("/api/v1/models/step")
+    wait_until(lambda: memory("step", "v2") == [] and memory("step", "v1") in ([], [0]), what="the removed model's series to go")
+    assert memory("wine", "v1.0.0")[0] > 0
 
 
 def test_series_of_a_removed_model_go(own):

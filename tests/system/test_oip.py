@@ -278,6 +278,8 @@ BAD = [
     ("dimension beyond 64 bits", {"inputs": [tensor(shape=[2 ** 64, 13])]}), ("shape is a text", {"inputs": [tensor(shape="1,13")]}),
     ("ragged data", {"inputs": [tensor(shape=[2, 13], data=[[0] * 12, [0] * 14])]}), ("deep data", {"inputs": [tensor(data=[[[0] * 13]])]}),
     ("unknown output", {"inputs": [tensor()], "outputs": [{"name": "shap"}]}), ("output without name", {"inputs": [tensor()], "outputs": [{}]}),
+    ("another extension for an output", {"inputs": [tensor()], "outputs": [{"name": "probability", "parameters": {"classification": 2}}]}),
+    ("an answer into shared memory", {"inputs": [tensor()], "outputs": [{"name": "raw", "parameters": {"shared_memory_region": "r", "shared_memory_byte_size": 24}}]}),
     ("outputs no list", {"inputs": [tensor()], "outputs": "raw"}), ("id is a number", {"inputs": [tensor()], "id": 5}), ("parameters no object", {"inputs": [tensor()], "parameters": 5}),
     ("a word in BYTES for a numeric model", {"inputs": [tensor(datatype="BYTES", data=["one"] * 13)]}),
     ("binary size without bytes", {"inputs": [{"name": "x", "shape": [1, 13], "datatype": "FP64", "parameters": {"binary_data_size": 104}}]}),
