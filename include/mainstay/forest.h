@@ -71,7 +71,7 @@ struct mainstay_forest_text {
 // a library of different age understand each other. The same holds for the structures below.
 struct mainstay_forest_options {
 	size_t struct_size;
-	// "lightgbm-text", "xgboost-json", "xgboost-ubjson", "catboost-json", "linear-json"; default "auto": by content
+	// "lightgbm-text", "xgboost-json", "xgboost-ubjson", "catboost-json", "onnx", "linear-json"; default "auto": by content
 	const char *format;
 	uint64_t max_file_bytes;     // default 2 GiB
 	uint64_t max_memory_bytes;   // of the loaded model; default 8 GiB

@@ -54,10 +54,11 @@ static enum cli_exit read_format(struct cli *cli, enum model_format *ret_format)
 	*ret_format = MODEL_FORMAT_AUTO;
 	if (name.n == 0 || ms_model_format_parse(name, ret_format))
 		return CLI_OK;
-	return ms_cli_usage(cli,
-			    "--format must be auto, lightgbm-text, xgboost-json, xgboost-ubjson, catboost-json or "
-			    "linear-json, not \"%.64s\"",
-			    name.p);
+	return ms_cli_usage(
+		cli,
+		"--format must be auto, lightgbm-text, xgboost-json, xgboost-ubjson, catboost-json, onnx or "
+		"linear-json, not \"%.64s\"",
+		name.p);
 }
 
 static struct slice base_name(const char *path)

@@ -177,8 +177,8 @@ TEST(embed_refuses_wrong_files_and_options)
 	check_refused("PK\x03\x04", NULL, MAINSTAY_FOREST_ERR_UNSUPPORTED, "ZIP");
 	o.max_file_bytes = 10;
 	check_refused(LINEAR, &o, MAINSTAY_FOREST_ERR_TOO_LARGE, "at most 10");
-	o = (struct mainstay_forest_options){.struct_size = sizeof(o), .format = "onnx"};
-	check_refused(LINEAR, &o, MAINSTAY_FOREST_ERR_ARGUMENT, "format \"onnx\"");
+	o = (struct mainstay_forest_options){.struct_size = sizeof(o), .format = "pmml"};
+	check_refused(LINEAR, &o, MAINSTAY_FOREST_ERR_ARGUMENT, "format \"pmml\"");
 	o = (struct mainstay_forest_options){.struct_size = sizeof(o), .kernel = "fast"};
 	check_refused(LINEAR, &o, MAINSTAY_FOREST_ERR_ARGUMENT, "kernel \"fast\"");
 	o = (struct mainstay_forest_options){.struct_size = sizeof(o), .instruction_set = "mmx"};

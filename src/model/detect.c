@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "model/detect.h"
 
+#include "model/protobuf.h"
 #include "json/json.h"
+
+#define ONNX_MODEL_FIELD_MAX 30 // ModelProto has no field beyond
 
 struct signature {
 	const char *start;
@@ -21,7 +24,6 @@ static const struct signature FOREIGN[] = {
 	{"PK\x03\x04", 4, "a ZIP archive", "unpack it first"},
 	{"\x1f\x8b", 2, "gzip-compressed", "unpack it first"},
 	{"\x89HDF", 4, "an HDF5 file", "only tree and linear models are read here"},
-	{"\x08", 1, "an ONNX model, it seems", "only tree and linear models are read here"},
 };
 
 struct root_key {
@@ -62,6 +64,22 @@ static bool is_space(char c)
 	return c == ' ' || c == '\t' || c == '\r' || c == '\n';
 }
 
+// A Protocol Buffers message that starts with the version of ONNX (field 1) or, where a writer sorts otherwise, has a
+// graph (7) and imports operator sets (8).
+static bool looks_like_onnx(struct slice bytes)
+{
+	struct pb p = ms_pb(bytes);
+	struct pb_field field;
+	bool graph = false, opset = false;
+	while (ms_pb_next(&p, &field)) {
+		if (field.number > ONNX_MODEL_FIELD_MAX)
+			return false;
+		graph = graph || (field.number == 7 && field.wire == PB_BYTES);
+		opset = opset || (field.number == 8 && field.wire == PB_BYTES);
+	}
+	return (graph && (opset || ms_pb_ok(&p))) || (bytes.p[0] == '\x08' && bytes.n > 1 && bytes.p[1] < 32);
+}
+
 enum ms_err ms_model_detect(struct slice bytes, struct errinfo *info, enum model_format *ret_format)
 {
 	if (bytes.n == 0)
@@ -69,6 +87,10 @@ enum ms_err ms_model_detect(struct slice bytes, struct errinfo *info, enum model
 	if (ms_slice_starts_with(bytes, MS_SLICE_LIT("tree\n")) ||
 	    ms_slice_starts_with(bytes, MS_SLICE_LIT("tree\r\n"))) {
 		*ret_format = MODEL_FORMAT_LIGHTGBM_TEXT;
+		return MS_OK;
+	}
+	if (looks_like_onnx(bytes)) {
+		*ret_format = MODEL_FORMAT_ONNX;
 		return MS_OK;
 	}
 	for (size_t i = 0; i < MS_ARRAY_LEN(FOREIGN); i++)
@@ -86,5 +108,5 @@ enum ms_err ms_model_detect(struct slice bytes, struct errinfo *info, enum model
 	if (at < bytes.n && bytes.p[at] == '{')
 		return detect_json(bytes, info, ret_format);
 	return ms_fail(info, MS_ERR_MODEL_FORMAT,
-		       "the file is none of LightGBM text, XGBoost JSON or UBJSON, CatBoost JSON, linear JSON");
+		       "the file is none of LightGBM text, XGBoost JSON or UBJSON, CatBoost JSON, ONNX, linear JSON");
 }

@@ -32,6 +32,7 @@ enum label_rule {
 };
 
 struct linear_model;
+struct pipeline;
 
 struct model_description {
 	enum model_task task;
@@ -48,8 +49,11 @@ struct model_description {
 	bool has_best_iteration;
 	uint64_t best_iteration;
 
-	const struct forest *forest; // exactly one of the two
+	const struct forest *forest; // exactly one of the three
 	const struct linear_model *linear;
+	// A program around forests and linear models; it makes all outputs, and `transform` and `probability` are not
+	// used.
+	const struct pipeline *pipeline;
 
 	struct transform transform;   // MODEL_OUTPUT_DEFAULT
 	bool has_probability;         // MODEL_OUTPUT_PROBABILITY; always by `probability`
@@ -85,5 +89,6 @@ model_load_fn ms_xgboost_json_load;
 model_load_fn ms_xgboost_ubjson_load;
 model_load_fn ms_catboost_json_load;
 model_load_fn ms_linear_json_load;
+model_load_fn ms_onnx_load;
 
 #endif

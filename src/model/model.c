@@ -10,6 +10,7 @@
 #include "model/kernels.h"
 #include "model/linear.h"
 #include "model/loader.h"
+#include "model/pipeline.h"
 #include "model/shap.h"
 
 #define FIRST_CHUNK ((size_t)64 << 10)
@@ -40,6 +41,7 @@ static const char *const FORMAT_NAMES[MODEL_FORMAT_COUNT] = {
 	[MODEL_FORMAT_XGBOOST_UBJSON] = "xgboost-ubjson",
 	[MODEL_FORMAT_CATBOOST_JSON] = "catboost-json",
 	[MODEL_FORMAT_LINEAR_JSON] = "linear-json",
+	[MODEL_FORMAT_ONNX] = "onnx",
 };
 
 static const char *const KERNEL_NAMES[MODEL_KERNEL_COUNT] = {
@@ -55,7 +57,7 @@ static const char *const ISA_NAMES[MODEL_ISA_COUNT] = {
 static model_load_fn *const LOADERS[MODEL_FORMAT_COUNT] = {
 	[MODEL_FORMAT_LIGHTGBM_TEXT] = ms_lightgbm_load,        [MODEL_FORMAT_XGBOOST_JSON] = ms_xgboost_json_load,
 	[MODEL_FORMAT_XGBOOST_UBJSON] = ms_xgboost_ubjson_load, [MODEL_FORMAT_CATBOOST_JSON] = ms_catboost_json_load,
-	[MODEL_FORMAT_LINEAR_JSON] = ms_linear_json_load,
+	[MODEL_FORMAT_LINEAR_JSON] = ms_linear_json_load,       [MODEL_FORMAT_ONNX] = ms_onnx_load,
 };
 
 static const char *const OUTPUT_NAMES[MODEL_OUTPUT_COUNT] = {
@@ -233,11 +235,24 @@ static void fill_info(struct model *m, enum model_format format)
 		.input_single_precision = d->input_single_precision,
 		.estimated_row_ns = d->forest != NULL ? ms_forest_row_ns(d->forest) : (uint32_t)fmin(linear_ns, 4e9),
 	};
+	if (d->pipeline != NULL) {
+		m->info.tree_count = d->pipeline->tree_count;
+		m->info.node_count = d->pipeline->node_count;
+		m->info.estimated_row_ns = ms_pipeline_row_ns(d->pipeline);
+	}
+}
+
+// The one forest of the model, also inside a pipeline; NULL when there is none, or several.
+static const struct forest *only_forest(const struct model_description *d)
+{
+	if (d->pipeline != NULL)
+		return d->pipeline->forest_count == 1 ? d->pipeline->forests[0].forest : NULL;
+	return d->forest;
 }
 
 static const char *kernel_text(struct model *m, enum model_kernel kernel)
 {
-	const struct forest_kernels *k = m->desc.forest->plan->kernels;
+	const struct forest_kernels *k = only_forest(&m->desc)->plan->kernels;
 	bool vectors = kernel != MODEL_KERNEL_WALK && kernel != MODEL_KERNEL_QUANTISED;
 	return ms_arena_printf(&m->memory, "%s (%s)", ms_model_kernel_name(kernel),
 			       ms_model_isa_name(vectors ? k->isa : MODEL_ISA_PLAIN));
@@ -248,9 +263,14 @@ static enum ms_err fill_kernels(struct model *m, struct errinfo *info)
 	struct model_info *i = &m->info;
 	i->kernel_single = i->kernel_batch = "linear";
 	i->kernel_reason = "a linear model";
-	if (m->desc.forest == NULL)
+	if (m->desc.pipeline != NULL) {
+		i->kernel_single = i->kernel_batch = "pipeline";
+		i->kernel_reason = "operators without a forest, or with several";
+	}
+	const struct forest *forest = only_forest(&m->desc);
+	if (forest == NULL)
 		return MS_OK;
-	const struct forest_plan *p = m->desc.forest->plan;
+	const struct forest_plan *p = forest->plan;
 	i->kernel_single = kernel_text(m, p->single);
 	i->kernel_batch = kernel_text(m, p->batch);
 	i->kernel_reason = p->reason;
@@ -260,12 +280,13 @@ static enum ms_err fill_kernels(struct model *m, struct errinfo *info)
 static enum ms_err check_description(const struct model_description *d, const struct model_options *options,
 				     struct errinfo *info)
 {
-	MS_ASSERT((d->forest != NULL) != (d->linear != NULL) && d->raw_count > 0);
+	MS_ASSERT((d->forest != NULL) + (d->linear != NULL) + (d->pipeline != NULL) == 1 && d->raw_count > 0);
+	MS_ASSERT(d->pipeline == NULL || d->pipeline->feature_count == d->feature_count);
 	MS_ASSERT(d->forest == NULL || (d->forest->params.feature_count == d->feature_count &&
 					d->forest->params.group_count == d->raw_count));
 	MS_ASSERT(d->linear == NULL ||
 		  (d->linear->feature_count == d->feature_count && d->linear->output_count == d->raw_count));
-	MS_ASSERT(!d->has_probability || d->class_count == MS_MAX(d->raw_count, 2));
+	MS_ASSERT(!d->has_probability || d->pipeline != NULL || d->class_count == MS_MAX(d->raw_count, 2));
 	MS_ASSERT(d->label_rule != LABEL_PROBABILITY || d->has_probability);
 	if (d->feature_count > options->max_features)
 		return ms_fail(info, MS_ERR_MODEL_TOO_LARGE, "the model has %zu features, at most %zu are allowed",
@@ -453,7 +474,8 @@ size_t ms_model_output_width(const struct model *model, enum model_output output
 	const struct model_description *d = &model->desc;
 	switch (output) {
 	case MODEL_OUTPUT_DEFAULT:
-		return ms_transform_width(&d->transform, d->raw_count);
+		return d->pipeline != NULL ? d->pipeline->scores.count
+					   : ms_transform_width(&d->transform, d->raw_count);
 	case MODEL_OUTPUT_RAW:
 		return d->raw_count;
 	case MODEL_OUTPUT_PROBABILITY:
@@ -461,8 +483,10 @@ size_t ms_model_output_width(const struct model *model, enum model_output output
 	case MODEL_OUTPUT_LABEL:
 		return d->label_rule != LABEL_NONE ? 1 : 0;
 	case MODEL_OUTPUT_LEAF:
-		return d->forest != NULL ? d->forest->tree_count : 0;
+		return only_forest(d) != NULL ? only_forest(d)->tree_count : 0;
 	case MODEL_OUTPUT_CONTRIBUTIONS:
+		if (d->pipeline != NULL)
+			return 0;
 		return d->forest == NULL || d->forest->shap != NULL ? d->raw_count * (d->feature_count + 1) : 0;
 	case MODEL_OUTPUT_TREE:
 		if (d->forest == NULL)
@@ -500,6 +524,10 @@ const char *ms_model_output_absence(const struct model *model, enum model_output
 {
 	if (ms_model_output_width(model, output) > 0)
 		return NULL;
+	if (model->desc.pipeline != NULL && output >= MODEL_OUTPUT_LEAF)
+		return output == MODEL_OUTPUT_LEAF
+			       ? "it has no trees, or several ensembles of trees"
+			       : "it is an ONNX graph, of which only scores, labels and leaves are told";
 	if (output == MODEL_OUTPUT_CONTRIBUTIONS)
 		return model->desc.forest->no_shap;
 	if (output == MODEL_OUTPUT_PROBABILITY || output == MODEL_OUTPUT_LABEL)
@@ -510,6 +538,8 @@ const char *ms_model_output_absence(const struct model *model, enum model_output
 size_t ms_model_scratch_size_for(const struct model *model, enum model_output output)
 {
 	const struct forest *f = model->desc.forest;
+	if (model->desc.pipeline != NULL)
+		return ms_pipeline_scratch_size(model->desc.pipeline);
 	if (output == MODEL_OUTPUT_CONTRIBUTIONS)
 		return f != NULL && f->shap != NULL ? ms_shap_scratch_size(f) : 0;
 	return chunk_bytes(model) + (f != NULL ? ms_forest_scratch_size(f) : 0);
@@ -616,6 +646,19 @@ static void write_row(const struct model *m, const struct model_query *query, do
 		ms_transform_apply(&transform, raw, m->desc.raw_count, out);
 }
 
+static void run_pipeline(const struct pipeline *p, enum model_output output, const double *rows, size_t row_count,
+			 void *scratch, double *out)
+{
+	if (output == MODEL_OUTPUT_LEAF)
+		ms_pipeline_leaves(p, rows, row_count, scratch, out);
+	else
+		ms_pipeline_run(p,
+				output == MODEL_OUTPUT_RAW     ? p->raw
+				: output == MODEL_OUTPUT_LABEL ? p->label
+							       : p->scores,
+				rows, row_count, scratch, out);
+}
+
 void ms_model_predict(const struct model *model, const struct model_query *query, const double *rows, size_t row_count,
 		      void *scratch, double *out)
 {
@@ -624,6 +667,10 @@ void ms_model_predict(const struct model *model, const struct model_query *query
 	size_t width = ms_model_output_width(model, output), step = chunk_rows(model);
 	double *raw = scratch;
 	MS_ASSERT(width > 0 || output == MODEL_OUTPUT_LEAF || output == MODEL_OUTPUT_TREE);
+	if (d->pipeline != NULL) {
+		run_pipeline(d->pipeline, output, rows, row_count, scratch, out);
+		return;
+	}
 	bool identity = d->transform.kind == TRANSFORM_IDENTITY && d->transform.divisor == 0;
 	if (output == MODEL_OUTPUT_RAW || (output == MODEL_OUTPUT_DEFAULT && identity)) {
 		raw_scores(model, query, rows, row_count, scratch, out);

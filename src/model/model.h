@@ -4,8 +4,8 @@
 //
 // Formats and their sources: LightGBM text (LightGBM src/boosting/gbdt_model_text.cpp, src/io/tree.cpp),
 // XGBoost JSON and UBJSON (xgboost doc/model.schema up to 3.1, src/tree/tree_model.cc), CatBoost JSON
-// (catboost libs/model/model_export/json_model_helpers.cpp), and a small JSON of our own for linear models
-// (README.md).
+// (catboost libs/model/model_export/json_model_helpers.cpp), ONNX (onnx/onnx.proto, onnx/defs/traditionalml; as
+// ONNX Runtime answers it), and a small JSON of our own for linear models (README.md).
 //
 // Threads: a model is immutable and may be used by any number of threads at once. No call here blocks,
 // locks, or (loading aside) allocates.
@@ -25,9 +25,10 @@ enum model_format {
 	MODEL_FORMAT_XGBOOST_UBJSON,
 	MODEL_FORMAT_CATBOOST_JSON,
 	MODEL_FORMAT_LINEAR_JSON,
+	MODEL_FORMAT_ONNX,
 	MODEL_FORMAT_COUNT
 };
-// "lightgbm-text", "xgboost-json", "xgboost-ubjson", "catboost-json", "linear-json"; "auto".
+// "lightgbm-text", "xgboost-json", "xgboost-ubjson", "catboost-json", "linear-json", "onnx"; "auto".
 const char *ms_model_format_name(enum model_format format);
 MS_MUST_USE bool ms_model_format_parse(struct slice name, enum model_format *ret_format);
 

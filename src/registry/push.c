@@ -89,6 +89,7 @@ static struct slice safe_file_name(const struct store_push *push, enum model_for
 		[MODEL_FORMAT_AUTO] = "model.bin",           [MODEL_FORMAT_LIGHTGBM_TEXT] = "model.txt",
 		[MODEL_FORMAT_XGBOOST_JSON] = "model.json",  [MODEL_FORMAT_XGBOOST_UBJSON] = "model.ubj",
 		[MODEL_FORMAT_CATBOOST_JSON] = "model.json", [MODEL_FORMAT_LINEAR_JSON] = "model.json",
+		[MODEL_FORMAT_ONNX] = "model.onnx",
 	};
 	if (ms_store_check_model_name(push->file_name, NULL) == MS_OK &&
 	    !ms_slice_eq_cstr(push->file_name, "metadata.json"))

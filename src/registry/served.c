@@ -110,12 +110,29 @@ static enum ms_err name_inputs(struct served_model *served, const struct json_va
 	return MS_OK;
 }
 
+// The model's own labels, unless they are just the places of its classes: 0, 1, 2 …
+static void take_own_labels(struct served_model *served)
+{
+	const struct model_info *info = ms_model_info(served->model);
+	bool tell_more = false;
+	for (size_t i = 0; info->labels != NULL && i < info->class_count; i++) {
+		uint64_t number;
+		tell_more = tell_more || !ms_slice_to_u64(info->labels[i], &number) || number != i;
+	}
+	if (!tell_more)
+		return;
+	served->labels = info->labels;
+	served->label_count = info->class_count;
+}
+
 static enum ms_err name_labels(struct served_model *served, const struct json_value *metadata, struct errinfo *info)
 {
 	const struct json_value *given = ms_json_get(metadata, "labels");
 	size_t classes = ms_model_info(served->model)->class_count;
-	if (given == NULL || given->type == JSON_NULL)
+	if (given == NULL || given->type == JSON_NULL) {
+		take_own_labels(served);
 		return MS_OK;
+	}
 	if (given->type != JSON_ARRAY)
 		return metadata_error(info, "labels", "an array with a name for each class");
 	if (given->array.count != classes)

@@ -59,6 +59,35 @@ TEST(store_numbers_versions_and_keeps_them)
 	ms_served_unref(served);
 }
 
+// A model that names its classes itself is served with those names; 0, 1, … are no names; metadata.json has the last word.
+TEST(store_takes_the_labels_of_the_model)
+{
+	static const struct {
+		const char *labels, *metadata, *first;
+	} cases[] = {
+		{"\"labels\":[\"no\",\"yes\"],", NULL, "no"},
+		{"\"labels\":[\"0\",\"1\"],", NULL, NULL},
+		{"", NULL, NULL},
+		{"\"labels\":[\"no\",\"yes\"],", "{\"labels\":[\"left\",\"right\"]}", "left"},
+	};
+	for (size_t i = 0; i < MS_ARRAY_LEN(cases); i++) {
+		const char *dir = ms_test_temp_dir();
+		struct errinfo info;
+		char version[MS_MODEL_VERSION_MAX + 1], text[256];
+		struct served_model *served;
+		snprintf(text, sizeof(text),
+			 "{\"format\":\"mainstay-linear\",\"version\":1,%s\"link\":\"logit\",\"coefficients\":[1]}",
+			 cases[i].labels);
+		REQUIRE(push(dir, "", ms_slice_cstr(text), cases[i].metadata, &info, version) == MS_OK);
+		REQUIRE(ms_store_load(dir, MS_SLICE_LIT("m"), MS_SLICE_EMPTY, &MS_MODEL_DEFAULT_OPTIONS, &info,
+				      &served) == MS_OK);
+		CHECK_INT(served->labels != NULL, cases[i].first != NULL);
+		if (served->labels != NULL)
+			CHECK_SLICE(served->labels[0], cases[i].first != NULL ? cases[i].first : "");
+		ms_served_unref(served);
+	}
+}
+
 TEST(store_refuses_what_is_broken_and_keeps_nothing_of_it)
 {
 	static const char *const metadata[] = {"{",

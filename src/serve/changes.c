@@ -121,7 +121,7 @@ static enum ms_err read_push(struct exchange *x, struct store_push *push, struct
 		ms_errinfo_set_field(info, MS_SLICE_LIT("format"));
 		return ms_fail(info, MS_ERR_INVALID,
 			       "format '%.*s' is not known; there are: auto, lightgbm-text, xgboost-json, "
-			       "xgboost-ubjson, catboost-json, linear-json",
+			       "xgboost-ubjson, catboost-json, onnx, linear-json",
 			       MS_SLICE_ARG(format));
 	}
 	if (ms_multipart_init(&m, type, x->req.body))

@@ -151,6 +151,7 @@ static const char *platform(enum model_format format)
 		[MODEL_FORMAT_XGBOOST_UBJSON] = "xgboost_ubjson",
 		[MODEL_FORMAT_CATBOOST_JSON] = "catboost_json",
 		[MODEL_FORMAT_LINEAR_JSON] = "mainstay_linear",
+		[MODEL_FORMAT_ONNX] = "onnx",
 	};
 	return names[format];
 }

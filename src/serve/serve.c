@@ -13,7 +13,7 @@ static const struct route_param list_params[] = {
 };
 static const struct route_param push_params[] = {
 	{"format", "string",
-	 "auto (default), lightgbm-text, xgboost-json, xgboost-ubjson, catboost-json or linear-json", false},
+	 "auto (default), lightgbm-text, xgboost-json, xgboost-ubjson, catboost-json, onnx or linear-json", false},
 	{0},
 };
 

@@ -20,12 +20,13 @@ MAGIC = "mainstay-golden 1"
 class Golden:
     library: str
     model: str  # file name of the model, beside the golden file
-    format: str  # lightgbm-text, xgboost-json, xgboost-ubjson, catboost-json
+    format: str  # lightgbm-text, xgboost-json, xgboost-ubjson, catboost-json, onnx
     note: str
     features: list  # rows; each a list of numbers, or of str for categories given by name
     raw: np.ndarray | None = None  # rows x outputs, float32 or float64
     pred: np.ndarray | None = None
     leaf: np.ndarray | None = None
+    label: np.ndarray | None = None  # place of the class
     refuse: str | None = None  # why a loader must refuse the model; then there are no rows
     extra: dict = field(default_factory=dict)  # further header lines
 
@@ -75,12 +76,15 @@ def write(path, golden):
             f"raw {raw.shape[1]}",
             f"pred {pred.shape[1]}",
             f"leaf {leaf.shape[1]}",
+            *(["label 1"] if golden.label is not None else []),
             f"rows {rows}",
         ]
         for i, row in enumerate(golden.features):
             blocks = [map(format_number, row), map(format_number, raw[i]), map(format_number, pred[i])]
             if leaf.shape[1]:
                 blocks.append(str(int(index)) for index in leaf[i])
+            if golden.label is not None:
+                blocks.append([str(int(golden.label[i]))])
             lines.append(" | ".join(" ".join(block) for block in blocks))
     Path(path).write_text("\n".join(lines) + "\n", encoding="utf-8")
 

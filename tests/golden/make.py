@@ -22,7 +22,7 @@ import numpy as np  # noqa: E402
 import goldenfile  # noqa: E402
 import record  # noqa: E402
 
-LIBRARIES = ("lightgbm", "xgboost", "catboost")
+LIBRARIES = ("lightgbm", "xgboost", "catboost", "sklearn")
 
 
 def available():
@@ -65,8 +65,8 @@ def model_of(path, file):
 def check(path):
     """Compares a committed golden file with a walk through its model."""
     header, rows = goldenfile.read(path)
-    if "refuse" in header:
-        return True
+    if "refuse" in header or header["format"] == "onnx":
+        return True  # ONNX: what the runtime answers is not walked by hand
     features = [row[0] for row in rows]
     kind = np.float32 if header["format"].startswith("xgboost") else np.float64
     wide = [np.array([row[block] for row in rows]) for block in (1, 2)]

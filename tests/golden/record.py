@@ -111,6 +111,142 @@ def catboost(model, path, features, kind, cats=(), names=None):
     }
 
 
+def onnx_session(model):
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    return onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+
+
+def onnx_inputs(session, features):
+    """A dictionary of tensors: the columns of the rows, in the order of the inputs."""
+    kinds = {"tensor(float)": np.float32, "tensor(double)": np.float64, "tensor(int64)": np.int64, "tensor(string)": object}
+    found, at = {}, 0
+    for entry in session.get_inputs():
+        columns = [row[at : at + entry.shape[1]] for row in features]
+        found[entry.name] = np.array(columns, dtype=kinds[entry.type])
+        at += entry.shape[1]
+    return found
+
+
+def onnx_ask(model, features):
+    """Label and scores for each row. The rows together and one by one must give the same bits."""
+    session = onnx_session(model)
+    with np.errstate(over="ignore"):
+        together = session.run(None, onnx_inputs(session, features))
+        alone = [session.run(None, onnx_inputs(session, [row])) for row in features]
+    label, scores = None, None
+    for i, answer in enumerate(together):
+        if isinstance(answer, list):  # ZipMap: a dictionary for each row
+            answer = np.array([list(row.values()) for row in answer], dtype=np.float32)
+            single = np.array([list(a[i][0].values()) for a in alone], dtype=np.float32)
+        else:
+            single = np.concatenate([a[i] for a in alone])
+        if answer.dtype in (np.float32, np.float64):
+            exact = np.array_equal(answer, single, equal_nan=True)
+            if not exact and not np.allclose(answer, single, rtol=1e-4, atol=1e-5, equal_nan=True):
+                raise RuntimeError("ONNX Runtime answers differently for one row and for many")
+            scores = single if scores is None else scores
+        else:
+            label = single
+    return label, scores
+
+
+def onnx_raw_model(model):
+    """The graph up to its only ensemble, whose transform is taken away; None when there is more than one."""
+    import onnx
+
+    copy = onnx.ModelProto()
+    copy.CopyFrom(model)
+    ends = [n for n in copy.graph.node if n.op_type.startswith(("TreeEnsemble", "Linear"))]
+    if len(ends) != 1:
+        return None, None
+    node = ends[0]
+    for entry in node.attribute:
+        if entry.name == "post_transform":
+            if entry.type == entry.STRING:
+                entry.s = b"NONE"
+            else:
+                entry.i = 0
+    based = any(entry.name.startswith("base_values") for entry in node.attribute)
+    if node.op_type == "TreeEnsembleClassifier" and not based and len(copy.graph.node) == 1 and two_columns(node):
+        as_regressor(node)
+    name = node.output[-1]
+    del copy.graph.output[:]
+    element = onnx.TensorProto.DOUBLE if node.op_type == "TreeEnsemble" and model.graph.input[0].type.tensor_type.elem_type == onnx.TensorProto.DOUBLE else onnx.TensorProto.FLOAT
+    copy.graph.output.append(onnx.helper.make_tensor_value_info(name, element, None))
+    return copy, node
+
+
+def two_columns(node):
+    """A classifier of two classes whose leaves score both: where a row scores one of them, the other is made of it."""
+    classes = sum(len(entry.ints) + len(entry.strings) for entry in node.attribute if entry.name.startswith("classlabels"))
+    return classes == 2 and any(entry.name == "class_ids" and len(set(entry.ints)) == 2 for entry in node.attribute)
+
+
+def as_regressor(node):
+    """The plain sums of a classifier's trees."""
+    import onnx
+
+    kept = [entry for entry in node.attribute if not entry.name.startswith("classlabels")]
+    for entry in kept:
+        entry.name = entry.name.replace("class_", "target_")
+    del node.attribute[:]
+    node.attribute.extend([*kept, onnx.helper.make_attribute("n_targets", 2)])
+    node.op_type = "TreeEnsembleRegressor"
+    scores = node.output[-1]
+    del node.output[:]
+    node.output.append(scores)
+
+
+def onnx_raw(model, features, pred):
+    """Raw scores as Mainstay tells them: before the transform, one for each sum that the leaves make."""
+    copy, node = onnx_raw_model(model)
+    if copy is None:
+        return pred
+    _, scores = onnx_ask(copy, features)
+    named = {entry.name: entry for entry in node.attribute}
+    if node.op_type == "LinearClassifier" and len(named["intercepts"].floats) == 1:
+        return scores[:, 1:]
+    if node.op_type != "TreeEnsembleClassifier" or scores.shape[1] != 2:
+        return scores  # the sums themselves, or one for each class
+    ids = set(named["class_ids"].ints)
+    if len(ids) == 2:
+        return scores
+    bases = len(named["base_values"].floats) if "base_values" in named else 0
+    column = 1 if ids == {1} or bases < 2 else 0
+    return scores[:, column : column + 1]
+
+
+def onnx(model, features):
+    """raw, pred and label of an ONNX model, from ONNX Runtime on one thread."""
+    label, pred = onnx_ask(model, features)
+    classes = onnx_classes(model)
+    places = None
+    if label is not None and classes:
+        places = [classes.index(value) if value in classes else int(value) for value in label.ravel().tolist()]
+    return {"raw": onnx_raw(model, features, pred), "pred": pred, "label": places}
+
+
+def onnx_classes(model):
+    """Labels in their order: those of the classifier, or a list of constants that is looked into."""
+    import onnx
+
+    for node in reversed(model.graph.node):
+        for entry in node.attribute:
+            if entry.name.startswith("classlabels") and node.op_type != "ZipMap":
+                return [s.decode() for s in entry.strings] or list(entry.ints)
+        if node.op_type == "ArrayFeatureExtractor":
+            for constant in model.graph.initializer:
+                if constant.name == node.input[0]:
+                    values = onnx.numpy_helper.to_array(constant).ravel().tolist()
+                    return [v.decode() if isinstance(v, bytes) else v for v in values]
+    return []
+
+
 def same_bits(a, b):
     """Equal to the last bit, signed zeros told apart; one NaN is as good as another."""
     return all(x == y and np.signbit(x) == np.signbit(y) or x != x and y != y for x, y in zip(a, b, strict=True))
