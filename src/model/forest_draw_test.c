@@ -347,12 +347,14 @@ static void draw_sets(struct draw_forest *d)
 		set->words = take(&d->memory, set->word_count, sizeof(*set->words));
 		// Some are equal but for zeros at the end, some have no member.
 		uint32_t used = percent(&d->rand, 10) ? 0 : set->word_count;
-		uint32_t density = below(&d->rand, 3);
+		uint32_t density = below(&d->rand, 4);
 		for (uint32_t w = 0; w < used; w++) {
 			uint64_t bits = ms_rand_u64(&d->rand);
-			set->words[w] = (uint32_t)(density == 0   ? bits & bits >> 32 & bits >> 16
-						   : density == 1 ? bits
-								  : bits | bits >> 32);
+			if (density == 3) // the first or the last code of the last word alone
+				bits = w + 1 < used ? 0 : percent(&d->rand, 50) ? 1 : (uint64_t)1 << 31;
+			set->words[w] = (uint32_t)(density == 0   ? bits & bits >> 32
+						   : density == 1 ? bits | bits >> 32
+								  : bits);
 		}
 	}
 }
@@ -452,6 +454,10 @@ static double category_value(struct draw_forest *d)
 	if (percent(r, 20))
 		return beyond[below(r, MS_ARRAY_LEN(beyond))];
 	double code = below(r, 32 * (size_t)d->shape.set_words + 40);
+	if (percent(r, 40)) { // the first and the last code of a set's last word, and the one behind
+		const uint32_t words = d->sets[below(r, d->shape.sets)].word_count, at = below(r, 3);
+		code = at == 0 ? 32.0 * MS_MAX(words, 1) - 32 : 32.0 * MS_MAX(words, 1) - (at == 1);
+	}
 	return percent(r, 20) ? code + ms_rand_double(r) : percent(r, 10) ? code - 0x1p-40 : code;
 }
 

@@ -220,30 +220,99 @@ static bool build_columns(struct build *b)
 
 // --- Sets ----------------------------------------------------------------------------------------------
 
-static uint32_t used_bits(const struct forest *f, const struct forest_set *s)
+// A set of the forest with what it is sorted by. Many nodes may share a set's words, and these may be many: words are
+// looked at once for each set that the file holds, not for each node.
+struct set_key {
+	uint32_t set;
+	uint32_t first_word;
+	uint32_t words;   // without zeros at the end
+	uint32_t content; // equal for equal words
+};
+
+static int compare_u32(uint32_t a, uint32_t b)
+{
+	return (a > b) - (a < b);
+}
+
+static int compare_places(const void *a, const void *b, void *context)
+{
+	const struct forest *f = context;
+	struct set_key x, y;
+	memcpy(&x, a, sizeof(x));
+	memcpy(&y, b, sizeof(y));
+	int by_place = compare_u32(x.first_word, y.first_word);
+	return by_place != 0 ? by_place : compare_u32(f->sets[x.set].bit_count, f->sets[y.set].bit_count);
+}
+
+static int compare_words(const void *a, const void *b, void *context)
+{
+	const struct forest *f = context;
+	struct set_key x, y;
+	memcpy(&x, a, sizeof(x));
+	memcpy(&y, b, sizeof(y));
+	if (x.words != y.words)
+		return compare_u32(x.words, y.words);
+	return x.words == 0 ? 0
+			    : memcmp(f->set_words + x.first_word, f->set_words + y.first_word,
+				     x.words * sizeof(*f->set_words));
+}
+
+// By category column, then by content: equal tests become neighbours.
+static int compare_tests(const void *a, const void *b, void *context)
+{
+	const struct forest *f = context;
+	struct set_key kx, ky;
+	memcpy(&kx, a, sizeof(kx));
+	memcpy(&ky, b, sizeof(ky));
+	const struct forest_set *x = &f->sets[kx.set], *y = &f->sets[ky.set];
+	if (x->category != y->category)
+		return compare_u32(x->category, y->category);
+	if (x->missing_in != y->missing_in)
+		return x->missing_in ? 1 : -1;
+	return compare_u32(kx.content, ky.content);
+}
+
+static uint32_t used_words(const struct forest *f, const struct forest_set *s)
 {
 	uint32_t words = s->bit_count / 32;
 	while (words > 0 && f->set_words[s->first_word + words - 1] == 0)
 		words--;
-	return words * 32;
+	return words;
 }
 
-// By category column, then by content: equal sets become neighbours.
-static int compare_sets(const void *a, const void *b, void *context)
+// The keys of all sets, equal tests side by side. NULL when memory is out.
+static struct set_key *sort_sets(struct build *b)
 {
-	const struct forest *f = context;
-	uint32_t ia, ib;
-	memcpy(&ia, a, sizeof(ia));
-	memcpy(&ib, b, sizeof(ib));
-	const struct forest_set *x = &f->sets[ia], *y = &f->sets[ib];
-	if (x->category != y->category)
-		return x->category < y->category ? -1 : 1;
-	if (x->missing_in != y->missing_in)
-		return x->missing_in ? 1 : -1;
-	uint32_t nx = used_bits(f, x), ny = used_bits(f, y);
-	if (nx != ny)
-		return nx < ny ? -1 : 1;
-	return nx == 0 ? 0 : memcmp(f->set_words + x->first_word, f->set_words + y->first_word, nx / 8);
+	struct forest *f = (struct forest *)(uintptr_t)b->f; // for qsort_r, which hands it on untouched
+	const size_t n = f->set_count;
+	size_t places = 0;
+	struct set_key *keys = MS_ARENA_ARRAY(b->scratch, struct set_key, n);
+	struct set_key *heads = MS_ARENA_ARRAY(b->scratch, struct set_key, n); // one for each place in the words
+	uint32_t *content = MS_ARENA_ARRAY(b->scratch, uint32_t, n);           // by place
+	if (keys == NULL || heads == NULL || content == NULL)
+		return NULL;
+	for (size_t i = 0; i < n; i++)
+		keys[i] = (struct set_key){.set = (uint32_t)i, .first_word = f->sets[i].first_word};
+	qsort_r(keys, n, sizeof(*keys), compare_places, f);
+	for (size_t i = 0; i < n; i++) {
+		if (i == 0 || compare_places(&keys[i - 1], &keys[i], f) != 0) {
+			heads[places] = keys[i];
+			heads[places].words = used_words(f, &f->sets[keys[i].set]);
+			heads[places].content = (uint32_t)places; // its number, until the contents are known
+			places++;
+		}
+		keys[i].words = heads[places - 1].words;
+		keys[i].content = (uint32_t)(places - 1);
+	}
+	qsort_r(heads, places, sizeof(*heads), compare_words, f);
+	for (size_t i = 0, number = 0; i < places; i++) {
+		number += i > 0 && compare_words(&heads[i - 1], &heads[i], f) != 0;
+		content[heads[i].content] = (uint32_t)number;
+	}
+	for (size_t i = 0; i < n; i++)
+		keys[i].content = content[keys[i].content];
+	qsort_r(keys, n, sizeof(*keys), compare_tests, f);
+	return keys;
 }
 
 static void fill_table(const struct forest *f, const struct rank_sets *s, const uint32_t *order, uint8_t *table)
@@ -259,13 +328,14 @@ static void fill_table(const struct forest *f, const struct rank_sets *s, const 
 	}
 }
 
-static bool build_table(struct build *b, struct rank_sets *s, const uint32_t *order)
+// `budget` is what the tables may still take together.
+static bool build_table(struct build *b, struct rank_sets *s, const uint32_t *order, size_t *budget)
 {
 	size_t bytes;
-	for (uint32_t i = 0; i < s->count; i++)
-		s->code_count = MS_MAX(s->code_count, used_bits(b->f, &b->f->sets[order[s->first + i]]));
-	if (MS_MUL_OVERFLOWS((size_t)s->code_count + 2, (size_t)s->count, &bytes) || bytes > RANK_TABLE_BYTES_MAX)
+	if (MS_MUL_OVERFLOWS((size_t)s->code_count + 2, (size_t)s->count, &bytes) || bytes > RANK_TABLE_BYTES_MAX ||
+	    bytes > *budget)
 		return true; // asked set by set
+	*budget -= bytes;
 	uint8_t *table = MS_ARENA_ARRAY(b->memory, uint8_t, bytes);
 	if (table == NULL)
 		return false;
@@ -282,19 +352,17 @@ static bool build_sets(struct build *b)
 	r->word_count = r->column_count;
 	if (n == 0)
 		return true;
-	uint32_t *sorted = MS_ARENA_ARRAY(b->scratch, uint32_t, n), *order = MS_ARENA_ARRAY(b->memory, uint32_t, n);
+	struct set_key *sorted = sort_sets(b);
+	uint32_t *order = MS_ARENA_ARRAY(b->memory, uint32_t, n);
 	uint32_t *column_of = MS_ARENA_ARRAY(b->memory, uint32_t, n);
 	struct rank_sets *groups = MS_ARENA_ARRAY(b->memory, struct rank_sets, f->category_count);
 	if (sorted == NULL || order == NULL || column_of == NULL || groups == NULL)
 		return false;
-	for (size_t i = 0; i < n; i++)
-		sorted[i] = (uint32_t)i;
-	qsort_r(sorted, n, sizeof(*sorted), compare_sets, (void *)(uintptr_t)f);
-	size_t distinct = 0;
+	size_t distinct = 0, budget = RANK_TABLES_BYTES_MAX;
 	struct rank_sets *group = NULL;
 	for (size_t i = 0; i < n; i++) {
-		const struct forest_set *s = &f->sets[sorted[i]];
-		bool fresh = i == 0 || compare_sets(&sorted[i - 1], &sorted[i], (void *)(uintptr_t)f) != 0;
+		const struct forest_set *s = &f->sets[sorted[i].set];
+		bool fresh = i == 0 || compare_tests(&sorted[i - 1], &sorted[i], (void *)(uintptr_t)f) != 0;
 		if (group == NULL || group->category != s->category) {
 			group = &groups[r->sets_count++];
 			*group = (struct rank_sets){
@@ -305,13 +373,14 @@ static bool build_sets(struct build *b)
 			};
 		}
 		if (fresh) {
-			order[distinct++] = sorted[i];
+			order[distinct++] = sorted[i].set;
 			group->count++;
+			group->code_count = MS_MAX(group->code_count, sorted[i].words * 32);
 		}
-		column_of[sorted[i]] = (uint32_t)(r->column_count + distinct - 1);
+		column_of[sorted[i].set] = (uint32_t)(r->column_count + distinct - 1);
 	}
 	for (size_t g = 0; g < r->sets_count; g++)
-		if (!build_table(b, &groups[g], order))
+		if (!build_table(b, &groups[g], order, &budget))
 			return false;
 	r->sets = groups;
 	r->set_order = order;

@@ -16,11 +16,12 @@
 
 #include "model/forest.h"
 
-#define RANK_GROUP 16                          // cuts that are compared at once
-#define RANK_BYTE_CUTS 255                     // cuts of one byte column
-#define RANK_BYTES_MAX 256                     // byte columns of a row that byte kernels take
-#define RANK_WORDS_MAX 65535                   // word columns, and cuts of one
-#define RANK_TABLE_BYTES_MAX ((size_t)4 << 20) // of one category column
+#define RANK_GROUP 16                            // cuts that are compared at once
+#define RANK_BYTE_CUTS 255                       // cuts of one byte column
+#define RANK_BYTES_MAX 256                       // byte columns of a row that byte kernels take
+#define RANK_WORDS_MAX 65535                     // word columns, and cuts of one
+#define RANK_TABLE_BYTES_MAX ((size_t)4 << 20)   // of one category column
+#define RANK_TABLES_BYTES_MAX ((size_t)64 << 20) // of all together: columns may share a large set of a small file
 
 struct rank_column {
 	uint32_t source;      // column of the forest
