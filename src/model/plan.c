@@ -151,7 +151,6 @@ const struct forest_plan *ms_plan_build(const struct forest *f, enum model_kerne
 	*p = (struct forest_plan){.single = MODEL_KERNEL_WALK,
 				  .batch = MODEL_KERNEL_WALK,
 				  .trees = f->trees,
-
 				  .kernels = ms_kernels_choose(isa)};
 	struct planner b = {.f = f, .asked = kernel, .memory = memory, .scratch = scratch, .p = p};
 	for (size_t i = 0; i < f->tree_count; i++)
