@@ -559,8 +559,7 @@ static enum ms_err check_iterations(const struct model *m, const struct model_qu
 	if (m->info.iteration_count == 0)
 		return fail_no_iterations(info);
 	if (query->output > MODEL_OUTPUT_LABEL)
-		return ms_fail(info, MS_ERR_MODEL_OUTPUT,
-			       "the output '%s' is of all iterations; leave iterations out",
+		return ms_fail(info, MS_ERR_MODEL_OUTPUT, "the output '%s' is of all iterations; leave iterations out",
 			       ms_model_output_name(query->output));
 	if (query->iterations > m->info.iteration_count)
 		return ms_fail(info, MS_ERR_MODEL_OUTPUT, "the model has %zu iterations, not %llu",
@@ -574,14 +573,14 @@ static enum ms_err check_early_stop(const struct model *m, const struct model_qu
 	if (m->info.iteration_count == 0)
 		return fail_no_iterations(info);
 	if (m->desc.label_rule == LABEL_NONE)
-		return ms_fail(info, MS_ERR_MODEL_OUTPUT,
-			       "early_stop ends a sum when the class is decided, and the model decides between no classes");
+		return ms_fail(
+			info, MS_ERR_MODEL_OUTPUT,
+			"early_stop ends a sum when the class is decided, and the model decides between no classes");
 	if (m->desc.probability.divisor != 0)
 		return ms_fail(info, MS_ERR_MODEL_OUTPUT,
 			       "the model averages its trees; early_stop would leave some of them out of the average");
 	if (query->output > MODEL_OUTPUT_LABEL)
-		return ms_fail(info, MS_ERR_MODEL_OUTPUT,
-			       "the output '%s' is of all iterations; leave early_stop out",
+		return ms_fail(info, MS_ERR_MODEL_OUTPUT, "the output '%s' is of all iterations; leave early_stop out",
 			       ms_model_output_name(query->output));
 	return MS_OK;
 }

@@ -277,8 +277,8 @@ static bool read_weight_drop(struct xgb_model *m)
 static bool read_booster_model(struct xgb_model *m)
 {
 	enum { CATS, GBTREE_MODEL_PARAM, ITERATION_INDPTR, TREE_INFO, TREES, WEIGHT_DROP, WEIGHTS };
-	static const char *const names[] = {
-		"cats", "gbtree_model_param", "iteration_indptr", "tree_info", "trees", "weight_drop", "weights"};
+	static const char *const names[] = {"cats",  "gbtree_model_param", "iteration_indptr", "tree_info",
+					    "trees", "weight_drop",        "weights"};
 	struct doc_object o = {.what = "model", .names = names, .count = MS_ARRAY_LEN(names)};
 	struct doc *d = &m->doc;
 	size_t member;
