@@ -385,6 +385,148 @@ static void check_contributions(struct golden *g, const struct model *model, con
 	free((void *)(uintptr_t)text);
 }
 
+// --- A part of the iterations (iterations.txt, written by golden/iterations.py) ----------------------------
+
+#define PLACES_MAX 64
+
+struct iterations {
+	struct slice text;
+	struct slice absent; // a part of the reason why the model has none
+	size_t total;
+	size_t count, places[PLACES_MAX]; // rows of golden.txt
+	double *rows;                     // their features
+};
+
+static bool read_places(struct iterations *t, struct slice list)
+{
+	struct slice item;
+	while (ms_slice_next(&list, ' ', &item)) {
+		if (t->count == PLACES_MAX)
+			return false;
+		t->places[t->count++] = header_count(item);
+	}
+	return t->count > 0 && t->total > 0;
+}
+
+static bool read_iterations_header(struct iterations *t)
+{
+	struct slice line;
+	while (ms_slice_next(&t->text, '\n', &line)) {
+		size_t at = ms_slice_find(line, ' ');
+		struct slice key = ms_slice_sub(line, 0, at), value = ms_slice_sub(line, at + 1, SIZE_MAX);
+		if (ms_slice_eq_cstr(key, "absent"))
+			t->absent = value;
+		else if (ms_slice_eq_cstr(key, "iterations"))
+			t->total = header_count(value);
+		else if (ms_slice_eq_cstr(key, "rows"))
+			return read_places(t, value);
+	}
+	return t->absent.n > 0;
+}
+
+// "query raw 3 0x0.0p+0 0": output, iterations or "best", margin and frequency of early stopping.
+static bool read_query(const struct golden *g, const struct model *model, struct slice line, struct model_query *query)
+{
+	struct slice word[5] = {0};
+	for (size_t i = 0; i < MS_ARRAY_LEN(word); i++)
+		if (!ms_slice_next(&line, ' ', &word[i]))
+			return false;
+	const bool raw = ms_slice_eq_cstr(word[1], "raw");
+	*query = (struct model_query){
+		.output = raw ? MODEL_OUTPUT_RAW : predicted_output(g, model),
+		.early_stop_margin = strtod(word[3].p, NULL),
+	};
+	const bool best = ms_slice_eq_cstr(word[2], "best");
+	return ms_slice_eq_cstr(word[0], "query") && (raw || ms_slice_eq_cstr(word[1], "pred")) &&
+	       (best ? ms_model_best_iterations(model, NULL, &query->iterations) == MS_OK
+		     : ms_slice_to_u64(word[2], &query->iterations)) &&
+	       ms_slice_to_u64(word[4], &query->early_stop_every) &&
+	       (query->iterations > 0 || query->early_stop_margin > 0);
+}
+
+static void check_query(struct golden *g, const struct model *model, struct iterations *t, struct slice asked)
+{
+	struct model_query query;
+	struct errinfo info;
+	struct slice line;
+	ms_errinfo_init(&info);
+	if (!read_query(g, model, asked, &query) || ms_model_check_query(model, &query, &info) != MS_OK) {
+		fail(g, "%.*s: cannot be asked: %s", MS_SLICE_ARG(asked), info.message);
+		return;
+	}
+	const bool raw = query.output == MODEL_OUTPUT_RAW, single = ms_model_info(model)->single_precision;
+	const size_t width = ms_model_output_width(model, query.output);
+	double *one = must(calloc(width, sizeof(*one))), *want = must(calloc(width, sizeof(*want)));
+	double *many = must(calloc(t->count * width, sizeof(*many)));
+	void *scratch = must(aligned_alloc(16, ms_model_scratch_size(model) + 16));
+	ms_model_predict(model, &query, t->rows, t->count, scratch, many);
+	for (size_t r = 0; r < t->count; r++) {
+		if (!ms_slice_next(&t->text, '\n', &line) || !read_block(g, NULL, line, width, want)) {
+			fail(g, "%.*s: row %zu of the list does not have %zu values", MS_SLICE_ARG(asked), r, width);
+			break;
+		}
+		ms_model_predict(model, &query, t->rows + r * g->features, 1, scratch, one);
+		for (size_t i = 0; i < width; i++) {
+			if (raw ? !same_bits(one[i], want[i]) : !(ulps(one[i], want[i], single) <= MAX_ULPS))
+				fail(g, "%.*s: row %zu, value %zu: got %a, want %a", MS_SLICE_ARG(asked), t->places[r],
+				     i, one[i], want[i]);
+			if (!same_bits(one[i], many[r * width + i]))
+				fail(g, "%.*s: row %zu, value %zu: %a alone, %a in a batch", MS_SLICE_ARG(asked),
+				     t->places[r], i, one[i], many[r * width + i]);
+		}
+	}
+	free(one);
+	free(want);
+	free(many);
+	free(scratch);
+}
+
+static void check_no_iterations(struct golden *g, const struct model *model, struct slice why)
+{
+	struct errinfo info;
+	ms_errinfo_init(&info);
+	const struct model_query query = {.output = MODEL_OUTPUT_RAW, .iterations = 1};
+	if (ms_model_check_query(model, &query, &info) == MS_OK || !mentions(ms_slice_cstr(info.message), why))
+		fail(g, "must have no iterations (%.*s), but: %s", MS_SLICE_ARG(why), info.message);
+}
+
+static void check_queries(struct golden *g, const struct model *model, struct iterations *t, const double *features)
+{
+	const size_t have = ms_model_info(model)->iteration_count;
+	struct slice line;
+	size_t queries = 0;
+	if (have != t->total)
+		fail(g, "the model has %zu iterations, the library says %zu", have, t->total);
+	t->rows = must(calloc(t->count * g->features, sizeof(double)));
+	for (size_t i = 0; i < t->count; i++) {
+		if (t->places[i] >= g->rows)
+			fail(g, "iterations.txt names row %zu", t->places[i]);
+		else
+			memcpy(t->rows + i * g->features, features + t->places[i] * g->features,
+			       g->features * sizeof(double));
+	}
+	for (; ms_slice_next(&t->text, '\n', &line) && line.n > 0; queries++)
+		check_query(g, model, t, line);
+	if (queries == 0)
+		fail(g, "iterations.txt has no queries");
+	free(t->rows);
+}
+
+static void check_iterations(struct golden *g, const struct model *model, const double *features)
+{
+	struct iterations t = {.text = read_file(g->dir, MS_SLICE_LIT("iterations.txt"))};
+	const char *text = t.text.p;
+	if (text == NULL)
+		return;
+	if (!read_iterations_header(&t))
+		fail(g, "iterations.txt has a bad header");
+	else if (t.absent.n > 0)
+		check_no_iterations(g, model, t.absent);
+	else
+		check_queries(g, model, &t, features);
+	free((void *)(uintptr_t)text);
+}
+
 static void check_rows(struct golden *g, const struct model *model)
 {
 	if (ms_model_info(model)->feature_count != g->features) {
@@ -406,6 +548,7 @@ static void check_rows(struct golden *g, const struct model *model)
 		if (g->label > 0)
 			check_output(g, model, MODEL_OUTPUT_LABEL, t.features, t.label, g->label, 0);
 		check_contributions(g, model, t.features);
+		check_iterations(g, model, t.features);
 	}
 	free(t.features);
 	free(t.raw);

@@ -269,6 +269,7 @@ static void describe_kernels(const struct model_info *mi, struct buf *out)
 static void describe_text(const struct served_model *served, struct buf *out)
 {
 	const struct model_info *mi = ms_model_info(served->model);
+	uint64_t best;
 	ms_buf_printf(out, "model:      %.*s\nversion:    %.*s\nformat:     %s", MS_SLICE_ARG(served->name),
 		      MS_SLICE_ARG(served->version), ms_model_format_name(mi->format));
 	if (mi->library_version.n > 0)
@@ -277,6 +278,12 @@ static void describe_text(const struct served_model *served, struct buf *out)
 		      MS_SLICE_ARG(mi->objective));
 	if (mi->tree_count > 0)
 		ms_buf_printf(out, "trees:      %zu (%zu nodes)\n", mi->tree_count, mi->node_count);
+	if (mi->iteration_count > 0)
+		ms_buf_printf(out, "iterations: %zu", mi->iteration_count);
+	if (ms_model_best_iterations(served->model, NULL, &best) == MS_OK)
+		ms_buf_printf(out, ", best of early stopping %llu", (unsigned long long)best);
+	if (mi->iteration_count > 0)
+		ms_buf_append_char(out, '\n');
 	ms_buf_printf(out, "file:       %.*s, %llu bytes\nsha256:     %s\nmemory:     %zu bytes\nloaded in:  %.1f ms\n",
 		      MS_SLICE_ARG(served->file_name), (unsigned long long)served->file_bytes, served->sha256,
 		      mi->memory_bytes, (double)served->load_ns * 1e-6);
@@ -301,6 +308,7 @@ static void describe_json(const struct served_model *served, struct buf *out)
 {
 	const struct model_info *mi = ms_model_info(served->model);
 	struct json_writer w;
+	uint64_t best;
 	ms_json_writer_init(&w, out);
 	ms_json_begin_object(&w);
 	ms_json_key_lit(&w, "task");
@@ -309,6 +317,14 @@ static void describe_json(const struct served_model *served, struct buf *out)
 	ms_json_str(&w, mi->objective);
 	ms_json_key_lit(&w, "trees");
 	ms_json_u64(&w, mi->tree_count);
+	if (mi->iteration_count > 0) {
+		ms_json_key_lit(&w, "iterations");
+		ms_json_u64(&w, mi->iteration_count);
+	}
+	if (ms_model_best_iterations(served->model, NULL, &best) == MS_OK) {
+		ms_json_key_lit(&w, "best_iterations");
+		ms_json_u64(&w, best);
+	}
 	ms_json_key_lit(&w, "nodes");
 	ms_json_u64(&w, mi->node_count);
 	ms_json_key_lit(&w, "file");

@@ -356,7 +356,6 @@ static bool is_json(const struct cli *cli, const char *path, struct slice text)
 static enum ms_err score(struct scoring *s, struct errinfo *info)
 {
 	size_t count;
-	MS_TRY(ms_output_check(s->served, &s->query, info));
 	s->width = ms_model_output_width(s->served->model, s->query.output);
 	s->block.columns = s->served->input_count;
 	s->block_rows = MS_MAX(MS_MIN(BLOCK_VALUES / s->width, (size_t)BLOCK_ROWS), (size_t)1);
@@ -404,34 +403,26 @@ static enum cli_exit read_early_stop(struct cli *cli, struct model_query *query)
 		return CLI_OK;
 	const char *colon = strchr(text, ':');
 	struct slice margin = colon != NULL ? ms_slice(text, (size_t)(colon - text)) : ms_slice_cstr(text);
-	struct errinfo why;
-	ms_errinfo_init(&why);
 	query->early_stop_every = 10; // as in LightGBM
 	if (ms_number_parse_f64(margin, &query->early_stop_margin) && query->early_stop_margin > 0 &&
 	    (colon == NULL ||
 	     (ms_slice_to_u64(ms_slice_cstr(colon + 1), &query->early_stop_every) && query->early_stop_every > 0)))
 		return CLI_OK;
-	return ms_cli_usage(
-		cli, "--early-stop takes a margin above 0, and how often to look: 10 or 10:5, not \"%.64s\"", text);
+	return ms_cli_usage(cli,
+			    "--early-stop takes a margin above 0, and after a colon how many iterations lie between "
+			    "two looks: 10 or "
+			    "10:5, not \"%.64s\"",
+			    text);
 }
 
-static enum ms_err read_iterations(struct cli *cli, const struct served_model *served, struct errinfo *info,
-				   struct model_query *query)
+static enum cli_exit read_iterations(struct cli *cli, struct model_query *query, bool *ret_best)
 {
 	const char *text = ms_cli_option(cli, "iterations");
-	const struct model_info *mi = ms_model_info(served->model);
-	if (text == NULL)
-		return MS_OK;
-	if (strcmp(text, "best") == 0) {
-		query->iterations = mi->best_iteration + 1;
-		return mi->has_best_iteration
-			       ? MS_OK
-			       : ms_fail(info, MS_ERR_MODEL_OUTPUT, "the model's file says no best iteration");
-	}
-	if (ms_slice_to_u64(ms_slice_cstr(text), &query->iterations) && query->iterations > 0)
-		return MS_OK;
-	return ms_fail(info, MS_ERR_INVALID, "--iterations takes a whole number, at least 1, or best, not \"%.64s\"",
-		       text);
+	*ret_best = text != NULL && strcmp(text, "best") == 0;
+	if (text == NULL || *ret_best ||
+	    (ms_slice_to_u64(ms_slice_cstr(text), &query->iterations) && query->iterations > 0))
+		return CLI_OK;
+	return ms_cli_usage(cli, "--iterations takes a whole number, at least 1, or best, not \"%.64s\"", text);
 }
 
 static enum cli_exit run_predict(struct cli *cli)
@@ -452,15 +443,20 @@ static enum cli_exit run_predict(struct cli *cli)
 		return ms_cli_usage(cli, "--output must be " MS_MODEL_OUTPUT_NAMES ", not \"%.64s\"", name);
 	if (format != NULL && strcmp(format, "csv") != 0 && strcmp(format, "jsonl") != 0)
 		return ms_cli_usage(cli, "--format must be csv or jsonl, not \"%.64s\"", format);
-	enum cli_exit status = read_early_stop(cli, &query);
+	bool best;
+	enum cli_exit status = read_iterations(cli, &query, &best);
+	if (status == CLI_OK)
+		status = read_early_stop(cli, &query);
 	if (status == CLI_OK)
 		status = ms_cli_load_config(cli, &config);
 	if (status != CLI_OK)
 		return status;
 	enum ms_err err = load_model(cli, ms_config_settings(config), &info, &served);
 	ms_config_free(config);
+	if (err == MS_OK && best)
+		err = ms_model_best_iterations(served->model, &info, &query.iterations);
 	if (err == MS_OK)
-		err = read_iterations(cli, served, &info, &query);
+		err = ms_output_check(served, &query, &info);
 	if (err == MS_OK)
 		err = strcmp(path, "-") == 0 ? ms_fd_read_all(STDIN_FILENO, INPUT_MAX, &info, &text)
 					     : ms_file_read(path, INPUT_MAX, &info, &text);
@@ -475,11 +471,12 @@ static const struct cli_option options[] = {
 	{.name = "model", .value = "MODEL", .help = "Name in the store, or path of a model file (with a '/')"},
 	{.name = "version", .value = "VERSION", .help = "Version or alias; default the newest"},
 	{.name = "output", .value = "OUTPUT", .help = MS_MODEL_OUTPUT_NAMES},
-	{.name = "iterations", .value = "N", .help = "Iterations of boosting to use, from the first on, or best"},
+	{.name = "iterations",
+	 .value = "N",
+	 .help = "Predict with the first N iterations of boosting, or with the best of early stopping: best"},
 	{.name = "early-stop",
 	 .value = "MARGIN",
-	 .help = "End a row's sum once its class is decided by more than that; MARGIN:EVERY looks each EVERY "
-		 "iterations (10)"},
+	 .help = "Classifiers: end a row's sum once its class leads by more; MARGIN:N looks every N iterations (10)"},
 	{.name = "format", .value = "FORMAT", .help = "csv or jsonl; default by the file's name or content"},
 	{.name = "ignore-extra", .help = "Leave out CSV columns that the model does not know"},
 };

@@ -279,8 +279,8 @@ void ms_forest_raw(const struct forest *f, const double *rows, size_t row_count,
 // The same of a part of the trees. Rows whose sums end early have the sums of the trees until then.
 struct forest_part {
 	size_t tree_count;  // the first ones
-	double stop_margin; // > 0: a row's sum ends when it is decided by more than that. One group: twice the sum's
-			    // distance from 0; several: the largest sum less the second (LightGBM's pred_early_stop)
+	double stop_margin; // > 0: a row's sum ends when it is decided by more than that. One group: twice the score's
+			    // distance from 0; several: the largest score less the second (LightGBM's pred_early_stop)
 	size_t stop_every;  // trees between two looks, at least 1
 };
 void ms_forest_raw_part(const struct forest *f, const struct forest_part *part, const double *rows, size_t row_count,

@@ -302,13 +302,17 @@ static void start_sums(const struct forest *f, void *sums)
 	}
 }
 
-static void end_sums(const struct forest *f, const void *sums, double *out)
+static double ended_sum(const struct forest *f, const void *sums, size_t k)
 {
 	const struct forest_params *p = &f->params;
-	for (size_t k = 0; k < p->group_count; k++) {
-		double sum = p->sum_single ? (double)((const float *)sums)[k] : ((const double *)sums)[k];
-		out[k] = f->identity_end ? sum : p->scale * sum + p->bias[k];
-	}
+	double sum = p->sum_single ? (double)((const float *)sums)[k] : ((const double *)sums)[k];
+	return f->identity_end ? sum : p->scale * sum + p->bias[k];
+}
+
+static void end_sums(const struct forest *f, const void *sums, double *out)
+{
+	for (size_t k = 0; k < f->params.group_count; k++)
+		out[k] = ended_sum(f, sums, k);
 }
 
 // --- Rows one by one -----------------------------------------------------------------------------------
@@ -339,18 +343,13 @@ static void raw_rows(const struct forest *f, size_t trees, const double *rows, s
 	}
 }
 
-static double sum_of(const struct forest *f, const void *sums, size_t k)
-{
-	return f->params.sum_single ? (double)((const float *)sums)[k] : ((const double *)sums)[k];
-}
-
 static bool is_decided(const struct forest *f, const void *sums, double margin)
 {
 	if (f->params.group_count == 1)
-		return 2 * fabs(sum_of(f, sums, 0)) > margin;
+		return 2 * fabs(ended_sum(f, sums, 0)) > margin;
 	double best = -INFINITY, second = -INFINITY;
 	for (size_t k = 0; k < f->params.group_count; k++) {
-		double sum = sum_of(f, sums, k);
+		double sum = ended_sum(f, sums, k);
 		if (sum > best) {
 			second = best;
 			best = sum;

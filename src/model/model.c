@@ -559,28 +559,67 @@ uint64_t ms_model_row_ns(const struct model *model, enum model_output output)
 	return model->info.estimated_row_ns;
 }
 
-enum ms_err ms_model_check_query(const struct model *model, const struct model_query *query, struct errinfo *info)
+static enum ms_err fail_no_iterations(struct errinfo *info)
+{
+	return ms_fail(info, MS_ERR_MODEL_OUTPUT, "the model has no iterations of boosting to choose from");
+}
+
+enum ms_err ms_model_best_iterations(const struct model *model, struct errinfo *info, uint64_t *ret_iterations)
 {
 	const struct model_info *i = &model->info;
-	const bool scores = query->output <= MODEL_OUTPUT_LABEL;
-	if (query->iterations > 0 || query->early_stop_margin > 0) {
-		ms_errinfo_set_field(info,
-				     query->iterations > 0 ? MS_SLICE_LIT("iterations") : MS_SLICE_LIT("early_stop"));
-		if (i->iteration_count == 0)
-			return ms_fail(info, MS_ERR_MODEL_OUTPUT,
-				       "the model has no iterations of boosting to choose from");
-		if (!scores)
-			return ms_fail(info, MS_ERR_MODEL_OUTPUT,
-				       "the output '%s' is of all iterations; leave iterations and early_stop out",
-				       ms_model_output_name(query->output));
-	}
-	if (query->iterations > i->iteration_count)
-		return ms_fail(info, MS_ERR_MODEL_OUTPUT, "the model has %zu iterations, not %llu", i->iteration_count,
-			       (unsigned long long)query->iterations);
-	if (query->early_stop_margin > 0 && i->class_count == 0)
+	ms_errinfo_set_field(info, MS_SLICE_LIT("iterations"));
+	if (i->iteration_count == 0)
+		return fail_no_iterations(info);
+	if (!i->has_best_iteration)
 		return ms_fail(info, MS_ERR_MODEL_OUTPUT,
-			       "early_stop ends a sum when the class is decided; the model is no classifier");
+			       "the model's file names no best iteration; give a number from 1 to %zu, or leave "
+			       "iterations out for all",
+			       i->iteration_count);
+	if (i->best_iteration >= i->iteration_count)
+		return ms_fail(info, MS_ERR_MODEL_OUTPUT,
+			       "the model's file names iteration %llu as the best, counted from 0, but has only %zu",
+			       (unsigned long long)i->best_iteration, i->iteration_count);
+	*ret_iterations = i->best_iteration + 1;
 	return MS_OK;
+}
+
+static enum ms_err check_iterations(const struct model *m, const struct model_query *query, struct errinfo *info)
+{
+	ms_errinfo_set_field(info, MS_SLICE_LIT("iterations"));
+	if (m->info.iteration_count == 0)
+		return fail_no_iterations(info);
+	if (query->output > MODEL_OUTPUT_LABEL)
+		return ms_fail(info, MS_ERR_MODEL_OUTPUT, "the output '%s' is of all iterations; leave iterations out",
+			       ms_model_output_name(query->output));
+	if (query->iterations > m->info.iteration_count)
+		return ms_fail(info, MS_ERR_MODEL_OUTPUT, "the model has %zu iterations, not %llu",
+			       m->info.iteration_count, (unsigned long long)query->iterations);
+	return MS_OK;
+}
+
+static enum ms_err check_early_stop(const struct model *m, const struct model_query *query, struct errinfo *info)
+{
+	ms_errinfo_set_field(info, MS_SLICE_LIT("early_stop"));
+	if (m->info.iteration_count == 0)
+		return fail_no_iterations(info);
+	if (m->desc.label_rule == LABEL_NONE)
+		return ms_fail(
+			info, MS_ERR_MODEL_OUTPUT,
+			"early_stop ends a sum when the class is decided, and the model decides between no classes");
+	if (m->desc.probability.divisor != 0)
+		return ms_fail(info, MS_ERR_MODEL_OUTPUT,
+			       "the model averages its trees; early_stop would leave some of them out of the average");
+	if (query->output > MODEL_OUTPUT_LABEL)
+		return ms_fail(info, MS_ERR_MODEL_OUTPUT, "the output '%s' is of all iterations; leave early_stop out",
+			       ms_model_output_name(query->output));
+	return MS_OK;
+}
+
+enum ms_err ms_model_check_query(const struct model *model, const struct model_query *query, struct errinfo *info)
+{
+	if (query->iterations > 0)
+		MS_TRY(check_iterations(model, query, info));
+	return query->early_stop_margin > 0 ? check_early_stop(model, query, info) : MS_OK;
 }
 
 static void raw_scores(const struct model *m, const struct model_query *query, const double *rows, size_t row_count,
@@ -592,10 +631,11 @@ static void raw_scores(const struct model *m, const struct model_query *query, c
 		return;
 	}
 	const size_t per_iteration = m->desc.trees_per_iteration;
+	const uint64_t never = m->info.iteration_count + 1; // more than that would overflow
 	const struct forest_part part = {
 		.tree_count = query->iterations > 0 ? query->iterations * per_iteration : f->tree_count,
 		.stop_margin = query->early_stop_margin,
-		.stop_every = MS_MAX(query->early_stop_every, 1) * per_iteration,
+		.stop_every = MS_MAX(MS_MIN(query->early_stop_every, never), (uint64_t)1) * per_iteration,
 	};
 	ms_forest_raw_part(f, &part, rows, row_count, (char *)scratch + chunk_bytes(m), out);
 }

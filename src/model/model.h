@@ -166,6 +166,9 @@ struct model_query {
 };
 #define MS_MODEL_QUERY(what) ((const struct model_query){.output = (what)})
 
+// The iterations up to the best one that early stopping of the training found, for model_query.
+MS_MUST_USE enum ms_err ms_model_best_iterations(const struct model *model, struct errinfo *info,
+						 uint64_t *ret_iterations);
 // Whether the model can answer it: the output exists, and iterations and early stopping fit the model and the output.
 MS_MUST_USE enum ms_err ms_model_check_query(const struct model *model, const struct model_query *query,
 					     struct errinfo *info);

@@ -276,8 +276,8 @@ static bool read_weight_drop(struct xgb_model *m)
 
 static bool read_booster_model(struct xgb_model *m)
 {
-	enum { CATS, GBTREE_MODEL_PARAM, TREE_INFO, TREES, WEIGHT_DROP, WEIGHTS };
-	static const char *const names[] = {"cats",  "gbtree_model_param", "tree_info",
+	enum { CATS, GBTREE_MODEL_PARAM, ITERATION_INDPTR, TREE_INFO, TREES, WEIGHT_DROP, WEIGHTS };
+	static const char *const names[] = {"cats",  "gbtree_model_param", "iteration_indptr", "tree_info",
 					    "trees", "weight_drop",        "weights"};
 	struct doc_object o = {.what = "model", .names = names, .count = MS_ARRAY_LEN(names)};
 	struct doc *d = &m->doc;
@@ -292,6 +292,9 @@ static bool read_booster_model(struct xgb_model *m)
 			break;
 		case GBTREE_MODEL_PARAM:
 			ok = read_gbtree_param(m);
+			break;
+		case ITERATION_INDPTR:
+			ok = ms_doc_read_i64_array(d, &m->iteration_starts);
 			break;
 		case TREE_INFO:
 			ok = ms_doc_read_i64_array(d, &m->tree_groups);
@@ -587,10 +590,18 @@ static enum ms_err read_linear(const struct xgb_model *m, const struct linear_mo
 	return MS_OK;
 }
 
-// A tree for each output, or one with all outputs in its leaves.
-static size_t trees_a_round(const struct forest *f)
+// 0: iterations that are not equally large, which the trees' number does not tell apart.
+static size_t trees_an_iteration(const struct xgb_model *m, const struct forest *f)
 {
-	return f->params.vector_leaves ? 1 : f->params.group_count;
+	// A tree for each output, or one with all outputs in its leaves.
+	const size_t said = MS_MAX(m->parallel_trees, 1) * (f->params.vector_leaves ? 1 : f->params.group_count);
+	const struct doc_array *starts = &m->iteration_starts;
+	if (starts->count == 0)
+		return said;
+	for (size_t i = 0; i < starts->count; i++)
+		if (starts->i64[i] < 0 || (uint64_t)starts->i64[i] != i * said)
+			return 0;
+	return (starts->count - 1) * said == f->tree_count ? said : 0;
 }
 
 static enum ms_err load(struct xgb_model *m, struct model_description *ret_description)
@@ -610,7 +621,7 @@ static enum ms_err load(struct xgb_model *m, struct model_description *ret_descr
 	else
 		MS_TRY(ms_xgb_read_forest(m, &desc.forest));
 	if (desc.forest != NULL)
-		desc.trees_per_iteration = MS_MAX(m->parallel_trees, 1) * trees_a_round(desc.forest);
+		desc.trees_per_iteration = trees_an_iteration(m, desc.forest);
 	MS_TRY(describe_features(m, &desc));
 	MS_TRY(describe_texts(m, &desc));
 	describe_outputs(m, objective, &desc);

@@ -32,7 +32,8 @@ struct xgb_model {
 	size_t feature_count;
 	const float *base_margins; // output_count values
 	struct slice base_score;
-	size_t parallel_trees; // per output and iteration; 0: not said, so 1
+	size_t parallel_trees;             // per output and iteration; 0: not said, so 1
+	struct doc_array iteration_starts; // the trees before each iteration and at the end, since 2.1
 	bool has_best_iteration;
 	uint64_t best_iteration;
 

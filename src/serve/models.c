@@ -44,12 +44,21 @@ static void write_version_head(struct json_writer *w, const struct live_version 
 static void write_served(struct json_writer *w, const struct served_model *served)
 {
 	const struct model_info *info = ms_model_info(served->model);
+	uint64_t best;
 	ms_json_key_lit(w, "task");
 	ms_json_cstr(w, ms_model_task_name(info->task));
 	ms_json_key_lit(w, "objective");
 	ms_json_str(w, info->objective);
 	ms_json_key_lit(w, "trees");
 	ms_json_u64(w, info->tree_count);
+	if (info->iteration_count > 0) {
+		ms_json_key_lit(w, "iterations");
+		ms_json_u64(w, info->iteration_count);
+	}
+	if (ms_model_best_iterations(served->model, NULL, &best) == MS_OK) {
+		ms_json_key_lit(w, "best_iterations");
+		ms_json_u64(w, best);
+	}
 	ms_json_key_lit(w, "nodes");
 	ms_json_u64(w, info->node_count);
 	ms_json_key_lit(w, "file");

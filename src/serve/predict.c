@@ -39,53 +39,61 @@ MS_COLD static enum ms_err unknown_field(struct errinfo *info, struct slice key)
 		       MS_SLICE_ARG(key));
 }
 
+// What a value should be, and the beginning of what it is.
+static enum ms_err fail_value(struct errinfo *info, enum field field, const char *wanted, struct slice text)
+{
+	ms_errinfo_set_field(info, fields[field]);
+	return ms_fail(info, MS_ERR_PREDICT_FIELD, "%s, not %.*s", wanted, (int)MS_MIN(text.n, 40), text.p);
+}
+
 // {"margin": 10, "every": 10}
 static enum ms_err read_early_stop(struct json_reader *r, struct errinfo *info, struct model_query *query)
 {
-	struct slice key;
-	if (ms_json_peek(r) != JSON_OBJECT)
+	struct slice key, text;
+	const enum json_type type = ms_json_peek(r);
+	if (type == JSON_NULL)
+		return ms_json_read_null(r) ? MS_OK : r->err;
+	if (type != JSON_OBJECT)
 		return r->err != MS_OK ? r->err
 				       : fail_field(info, fields[FIELD_EARLY_STOP],
-						    "an object {\"margin\": 10, \"every\": 10}", ms_json_peek(r));
+						    "an object {\"margin\": 10, \"every\": 10}", type);
 	if (!ms_json_enter_object(r))
 		return r->err;
 	query->early_stop_every = EARLY_STOP_EVERY;
 	while (ms_json_next_key(r, &key)) {
-		bool margin = ms_slice_eq_cstr(key, "margin"), read;
+		const bool margin = ms_slice_eq_cstr(key, "margin");
 		if (!margin && !ms_slice_eq_cstr(key, "every")) {
 			ms_errinfo_set_field(info, fields[FIELD_EARLY_STOP]);
 			return ms_fail(info, MS_ERR_PREDICT_FIELD, "'early_stop' has margin and every, not '%.*s'",
 				       MS_SLICE_ARG(key));
 		}
-		read = margin ? ms_json_read_f64(r, &query->early_stop_margin)
-			      : ms_json_read_u64(r, &query->early_stop_every);
-		if (!read)
+		if (!ms_json_skip(r, &text))
 			return r->err;
+		if (margin && !(ms_number_parse_f64(text, &query->early_stop_margin) && query->early_stop_margin > 0))
+			return fail_value(info, FIELD_EARLY_STOP, "'early_stop.margin' must be a number above 0", text);
+		if (!margin && !(ms_slice_to_u64(text, &query->early_stop_every) && query->early_stop_every > 0))
+			return fail_value(info, FIELD_EARLY_STOP,
+					  "'early_stop.every' must be a whole number of iterations, at least 1", text);
 	}
-	if (query->early_stop_margin > 0 && query->early_stop_every > 0)
+	if (query->early_stop_margin > 0 || r->err != MS_OK)
 		return r->err;
 	ms_errinfo_set_field(info, fields[FIELD_EARLY_STOP]);
-	return ms_fail(info, MS_ERR_PREDICT_FIELD, "'early_stop' needs a margin above 0, and every at least 1");
+	return ms_fail(info, MS_ERR_PREDICT_FIELD,
+		       "'early_stop' needs a margin, as in {\"margin\": 10, \"every\": 10}");
 }
 
 // A number of iterations, or "best": those that early stopping of the training found.
 static enum ms_err find_iterations(struct errinfo *info, struct predict_item *item)
 {
-	const struct model_info *mi = ms_model_info(item->served->model);
-	if (item->iterations_text.n == 0)
+	const struct slice text = item->iterations_text;
+	uint64_t *iterations = &item->query.iterations;
+	if (text.n == 0 || ms_slice_eq_cstr(text, "null"))
 		return MS_OK;
-	if (ms_slice_eq_cstr(item->iterations_text, "\"best\"") && mi->has_best_iteration) {
-		item->query.iterations = mi->best_iteration + 1;
+	if (ms_slice_eq_cstr(text, "\"best\""))
+		return ms_model_best_iterations(item->served->model, info, iterations);
+	if (ms_slice_to_u64(text, iterations) && *iterations > 0)
 		return MS_OK;
-	}
-	ms_errinfo_set_field(info, fields[FIELD_ITERATIONS]);
-	if (ms_slice_eq_cstr(item->iterations_text, "\"best\""))
-		return ms_fail(info, MS_ERR_MODEL_OUTPUT, "the model's file says no best iteration");
-	if (ms_slice_to_u64(item->iterations_text, &item->query.iterations) && item->query.iterations > 0)
-		return MS_OK;
-	return ms_fail(info, MS_ERR_PREDICT_FIELD,
-		       "'iterations' must be a whole number, at least 1, or \"best\", not %.*s",
-		       (int)MS_MIN(item->iterations_text.n, 40), item->iterations_text.p);
+	return fail_value(info, FIELD_ITERATIONS, "'iterations' must be a whole number, at least 1, or \"best\"", text);
 }
 
 static enum ms_err read_text(struct json_reader *r, struct errinfo *info, enum field field, struct slice *ret_text)

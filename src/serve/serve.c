@@ -28,7 +28,19 @@ static const struct route_param push_params[] = {
 	"\"contributions\","                                                                                                 \
 	"\"tree\"],\"description\":\"contributions: what each feature adds to the raw score (TreeSHAP); tree: what "         \
 	"each "                                                                                                              \
-	"tree adds\"}}}"
+	"tree adds\"},"                                                                                                      \
+	"\"iterations\":{\"description\":\"Iterations of boosting to predict with, from the first on; default all. "         \
+	"best: "                                                                                                             \
+	"up to the one that early stopping of the training found (XGBoost)\","                                               \
+	"\"oneOf\":[{\"type\":\"integer\",\"minimum\":1},{\"const\":\"best\"},{\"type\":\"null\"}]},"                        \
+	"\"early_stop\":{\"type\":[\"object\",\"null\"],\"required\":[\"margin\"],\"additionalProperties\":false,"           \
+	"\"description\":\"Classifiers: a row's sum ends once its class is decided by more than the margin: twice "          \
+	"the "                                                                                                               \
+	"raw score's distance from 0, or the largest raw score less the second\",\"properties\":{"                           \
+	"\"margin\":{\"type\":\"number\",\"exclusiveMinimum\":0},"                                                           \
+	"\"every\":{\"type\":\"integer\",\"minimum\":1,\"default\":10,\"description\":\"Iterations between two "             \
+	"looks\"}}}"                                                                                                         \
+	"}}"
 #define PREDICT_ANSWER                                                                                                 \
 	"{\"type\":\"object\",\"required\":[\"predictions\",\"model\",\"model_version\",\"timestamp\",\"request_id\"]" \
 	","                                                                                                            \
