@@ -24,7 +24,7 @@ static double threshold_of(const struct forest *f, size_t place)
 	return f->wide ? f->nodes_f64[place].threshold : (double)f->nodes_f32[place].threshold;
 }
 
-static struct rank_test byte_test(const struct forest *f, const struct forest_ranks *r, size_t place)
+static struct rank_test find_byte_test(const struct forest *f, const struct forest_ranks *r, size_t place)
 {
 	size_t set = set_of(f, place);
 	return set != SIZE_MAX ? ms_ranks_byte_set_test(r, (uint32_t)set)
@@ -36,6 +36,23 @@ static struct rank_test word_test(const struct forest *f, const struct forest_ra
 	size_t set = set_of(f, place);
 	return set != SIZE_MAX ? ms_ranks_word_set_test(r, (uint32_t)set)
 			       : ms_ranks_word_test(r, column_of(f, place), threshold_of(f, place));
+}
+
+bool ms_layout_byte_tests(const struct forest *f, const struct forest_ranks *r, struct arena *scratch,
+			  const struct byte_test **ret_tests)
+{
+	*ret_tests = NULL;
+	if (f->oblivious || !r->bytes)
+		return true;
+	struct byte_test *tests = MS_ARENA_ARRAY(scratch, struct byte_test, f->node_count);
+	for (size_t i = 0; tests != NULL && i < f->node_count; i++) {
+		if (child_of(f, i) == 0)
+			continue;
+		struct rank_test t = find_byte_test(f, r, i);
+		tests[i] = (struct byte_test){(uint8_t)t.column, (uint8_t)t.cut};
+	}
+	*ret_tests = tests;
+	return tests != NULL;
 }
 
 // --- Leaves --------------------------------------------------------------------------------------------
@@ -72,7 +89,8 @@ static bool keep_leaves(const struct forest *f, const uint32_t *places, size_t c
 
 // --- Small nodes ---------------------------------------------------------------------------------------
 
-enum layout_result ms_layout_nodes(const struct forest *f, const struct forest_ranks *r, struct arena *memory,
+enum layout_result ms_layout_nodes(const struct forest *f, const struct forest_ranks *r, const struct byte_test *tests,
+				   struct arena *memory,
 				   const struct node_byte **ret_bytes, const struct node_word **ret_words)
 {
 	uint32_t farthest = 0;
@@ -80,13 +98,12 @@ enum layout_result ms_layout_nodes(const struct forest *f, const struct forest_r
 		farthest = MS_MAX(farthest, child_of(f, i));
 	if (f->oblivious || (!r->bytes && !r->words))
 		return LAYOUT_UNFIT;
-	if (r->bytes && farthest <= UINT16_MAX) {
+	if (tests != NULL && farthest <= UINT16_MAX) {
 		struct node_byte *nodes = MS_ARENA_ARRAY(memory, struct node_byte, f->node_count);
 		for (size_t i = 0; nodes != NULL && i < f->node_count; i++) {
 			if (child_of(f, i) == 0)
 				continue; // all zeros: no rank is below 0, so a walk stays
-			struct rank_test t = byte_test(f, r, i);
-			nodes[i] = (struct node_byte){(uint8_t)t.column, (uint8_t)t.cut, (uint16_t)child_of(f, i)};
+			nodes[i] = (struct node_byte){tests[i].column, tests[i].cut, (uint16_t)child_of(f, i)};
 		}
 		*ret_bytes = nodes;
 		return nodes != NULL ? LAYOUT_DONE : LAYOUT_NO_MEMORY;
@@ -108,19 +125,19 @@ enum layout_result ms_layout_nodes(const struct forest *f, const struct forest_r
 
 struct tiler {
 	const struct forest *f;
-	const struct forest_ranks *r;
+	const struct byte_test *byte_tests; // by node
 	uint32_t levels;
 	uint32_t slots;
 	uint8_t *tests;
 	uint32_t *exits; // places, by tree and exit
 };
 
-static void put_test(struct tiler *t, size_t tree, uint32_t slot, struct rank_test test)
+static void put_test(struct tiler *t, size_t tree, uint32_t slot, struct byte_test test)
 {
 	const size_t per_vector = 64 / t->slots, at = tree % per_vector * t->slots + slot;
 	uint8_t *vector = t->tests + tree / per_vector * 128;
-	vector[at] = (uint8_t)test.column;
-	vector[64 + at] = (uint8_t)test.cut;
+	vector[at] = test.column;
+	vector[64 + at] = test.cut;
 }
 
 // The subtree below `place` at slot `slot`, `level` levels below the root. A leaf above the last level takes all exits below
@@ -133,13 +150,13 @@ static void tile_below(struct tiler *t, size_t tree, size_t place, uint32_t slot
 			t->exits[tree * t->slots + (slot << below) - t->slots + i] = (uint32_t)place;
 		return;
 	}
-	put_test(t, tree, slot, byte_test(t->f, t->r, place));
+	put_test(t, tree, slot, t->byte_tests[place]);
 	size_t first = place + child_of(t->f, place);
 	tile_below(t, tree, first, 2 * slot, level + 1);
 	tile_below(t, tree, first + 1, 2 * slot + 1, level + 1);
 }
 
-enum layout_result ms_layout_tiles(const struct forest *f, const struct forest_ranks *r, struct arena *memory,
+enum layout_result ms_layout_tiles(const struct forest *f, const struct byte_test *tests, struct arena *memory,
 				   struct plan_tiles *ret_tiles)
 {
 	uint32_t depth = 0;
@@ -147,9 +164,9 @@ enum layout_result ms_layout_tiles(const struct forest *f, const struct forest_r
 	for (size_t i = 0; i < f->tree_count; i++)
 		depth = MS_MAX(depth, f->trees[i].depth);
 	const uint32_t levels = MS_MAX(MS_MIN(depth, LAYOUT_TILE_LEVELS_MAX), LAYOUT_TILE_LEVELS_MIN);
-	struct tiler t = {.f = f, .r = r, .levels = levels, .slots = 1u << levels};
+	struct tiler t = {.f = f, .byte_tests = tests, .levels = levels, .slots = 1u << levels};
 	const size_t per_vector = 64 / t.slots, vectors = (f->tree_count + per_vector - 1) / per_vector;
-	if (f->oblivious || !r->bytes || f->tree_count > UINT32_MAX / 64)
+	if (tests == NULL || f->tree_count > UINT32_MAX / 64)
 		return LAYOUT_UNFIT;
 	exits = f->tree_count * t.slots;
 	t.tests = MS_ARENA_ARRAY(memory, uint8_t, vectors * 128);
@@ -169,13 +186,13 @@ enum layout_result ms_layout_tiles(const struct forest *f, const struct forest_r
 // --- Bit-vectors ---------------------------------------------------------------------------------------
 
 struct bit_split {
-	struct rank_test test;
+	struct byte_test test;
 	uint64_t gone; // leaves that it takes away when it holds
 };
 
 struct bit_tree {
 	const struct forest *f;
-	const struct forest_ranks *r;
+	const struct byte_test *byte_tests; // by node
 	struct bit_split splits[LAYOUT_BITS_LEAVES_MAX];
 	uint32_t split_count;
 	uint32_t leaf_count;
@@ -192,7 +209,7 @@ static void collect_bits(struct bit_tree *t, size_t place)
 	struct bit_split *split = &t->splits[t->split_count++];
 	size_t first = place + child_of(t->f, place);
 	uint32_t from = t->leaf_count;
-	split->test = byte_test(t->f, t->r, place);
+	split->test = t->byte_tests[place];
 	collect_bits(t, first);
 	split->gone = (((uint64_t)1 << (t->leaf_count - from)) - 1) << from; // never all 64: the second child has some
 	collect_bits(t, first + 1);
@@ -207,8 +224,8 @@ static uint32_t group_tests(const struct bit_tree *t, uint32_t group, struct pla
 		if (gone == 0)
 			continue;
 		if (dst != NULL)
-			dst[n] = (struct plan_bit_test){.column = (uint8_t)t->splits[i].test.column,
-							.cut = (uint8_t)t->splits[i].test.cut,
+			dst[n] = (struct plan_bit_test){.column = t->splits[i].test.column,
+							.cut = t->splits[i].test.cut,
 							.keep = (uint8_t)~gone};
 		n++;
 	}
@@ -219,8 +236,8 @@ static void put_slots(const struct bit_tree *t, uint32_t leaf_slots, uint8_t *bl
 {
 	for (uint32_t i = 0; i < t->split_count; i++) {
 		uint8_t *slot = block + i * slot_bytes;
-		slot[lane] = (uint8_t)t->splits[i].test.column;
-		slot[64 + lane] = (uint8_t)t->splits[i].test.cut;
+		slot[lane] = t->splits[i].test.column;
+		slot[64 + lane] = t->splits[i].test.cut;
 		uint64_t keep = ~t->splits[i].gone;
 		memcpy(slot + 128 + lane * leaf_slots / 8, &keep, leaf_slots / 8); // little endian
 	}
@@ -231,7 +248,7 @@ static uint32_t leaves_of(const struct forest_tree *t)
 	return (t->node_count + 1) / 2;
 }
 
-static enum layout_result bits_for_row(const struct forest *f, const struct forest_ranks *r, struct arena *memory,
+static enum layout_result bits_for_row(const struct forest *f, const struct byte_test *tests_of, struct arena *memory,
 				       struct plan_bits *p, uint32_t *places)
 {
 	const size_t slot_bytes = 128 + 64 * p->leaf_slots / 8, blocks = (f->tree_count + 63) / 64;
@@ -248,7 +265,7 @@ static enum layout_result bits_for_row(const struct forest *f, const struct fore
 	if (slots == NULL)
 		return LAYOUT_NO_MEMORY;
 	for (size_t i = 0; i < f->tree_count; i++) {
-		struct bit_tree t = {.f = f, .r = r, .places = places + i * p->leaf_slots};
+		struct bit_tree t = {.f = f, .byte_tests = tests_of, .places = places + i * p->leaf_slots};
 		collect_bits(&t, f->trees[i].root);
 		put_slots(&t, p->leaf_slots, slots + block_first[i / 64] * slot_bytes, slot_bytes, i % 64);
 	}
@@ -257,7 +274,7 @@ static enum layout_result bits_for_row(const struct forest *f, const struct fore
 	return LAYOUT_DONE;
 }
 
-static enum layout_result bits_for_block(const struct forest *f, const struct forest_ranks *r, struct arena *memory,
+static enum layout_result bits_for_block(const struct forest *f, const struct byte_test *tests_of, struct arena *memory,
 					 struct plan_bits *p, uint32_t *places)
 {
 	const uint32_t groups = p->leaf_slots / 8;
@@ -269,7 +286,7 @@ static enum layout_result bits_for_block(const struct forest *f, const struct fo
 	for (int pass = 0; pass < 2; pass++) {
 		size_t n = 0;
 		for (size_t i = 0; i < f->tree_count; i++) {
-			struct bit_tree t = {.f = f, .r = r, .places = places + i * p->leaf_slots};
+			struct bit_tree t = {.f = f, .byte_tests = tests_of, .places = places + i * p->leaf_slots};
 			collect_bits(&t, f->trees[i].root);
 			group_count[i] = (uint8_t)((t.leaf_count + 7) / 8);
 			for (uint32_t g = 0; g < groups; g++) {
@@ -289,13 +306,13 @@ static enum layout_result bits_for_block(const struct forest *f, const struct fo
 	return LAYOUT_DONE;
 }
 
-enum layout_result ms_layout_bits(const struct forest *f, const struct forest_ranks *r, bool for_row, bool for_block,
+enum layout_result ms_layout_bits(const struct forest *f, const struct byte_test *tests, bool for_row, bool for_block,
 				  struct arena *memory, struct plan_bits *ret_bits)
 {
 	uint32_t most = 0;
 	for (size_t i = 0; i < f->tree_count; i++)
 		most = MS_MAX(most, leaves_of(&f->trees[i]));
-	if (f->oblivious || !r->bytes || most > LAYOUT_BITS_LEAVES_MAX)
+	if (tests == NULL || most > LAYOUT_BITS_LEAVES_MAX)
 		return LAYOUT_UNFIT;
 	struct plan_bits p = {.leaf_slots = most <= 32 ? 32 : 64};
 	uint32_t *places = MS_ARENA_ARRAY(memory, uint32_t, f->tree_count * p.leaf_slots);
@@ -306,9 +323,9 @@ enum layout_result ms_layout_bits(const struct forest *f, const struct forest_ra
 			places[i * p.leaf_slots + l] = f->trees[i].root + f->trees[i].node_count - 1; // some leaf
 	enum layout_result result = LAYOUT_DONE;
 	if (for_row)
-		result = bits_for_row(f, r, memory, &p, places);
+		result = bits_for_row(f, tests, memory, &p, places);
 	if (result == LAYOUT_DONE && for_block)
-		result = bits_for_block(f, r, memory, &p, places);
+		result = bits_for_block(f, tests, memory, &p, places);
 	if (result != LAYOUT_DONE)
 		return result;
 	if (!keep_leaves(f, places, f->tree_count * p.leaf_slots, memory, &p.leaves))

@@ -16,6 +16,7 @@ struct planner {
 	struct arena *memory;
 	struct arena *scratch;
 	struct forest_plan *p;
+	const struct byte_test *tests; // by node; NULL: see ms_layout_byte_tests
 	uint32_t depth;  // of the deepest tree
 	uint32_t leaves; // of the largest tree
 	bool failed;     // memory is out
@@ -63,7 +64,7 @@ static bool has_byte_nodes(struct planner *b)
 {
 	struct forest_plan *p = b->p;
 	return p->nodes_byte != NULL ||
-	       (done(b, ms_layout_nodes(b->f, p->ranks, b->memory, &p->nodes_byte, &p->nodes_word)) &&
+	       (done(b, ms_layout_nodes(b->f, p->ranks, b->tests, b->memory, &p->nodes_byte, &p->nodes_word)) &&
 		p->nodes_byte != NULL);
 }
 
@@ -76,7 +77,7 @@ static void plan_tiles(struct planner *b)
 	const bool far =
 		b->depth > LAYOUT_TILE_LEVELS_MAX && b->f->node_count * sizeof(struct node_byte) > WALK_ON_BYTES_MAX;
 	if (!asked_for(b, MODEL_KERNEL_TILES) || (far && b->asked == MODEL_KERNEL_AUTO) || (!row && !block) ||
-	    !done(b, ms_layout_tiles(b->f, p->ranks, b->memory, &p->tiles)) || (!p->tiles.whole && !has_byte_nodes(b)))
+	    !done(b, ms_layout_tiles(b->f, b->tests, b->memory, &p->tiles)) || (!p->tiles.whole && !has_byte_nodes(b)))
 		return;
 	set_kernel(p, MODEL_KERNEL_TILES, row ? k->tiles_row : NULL, block ? k->tiles_block : NULL, false);
 	if (block && p->tiles.whole && k->tiles_sum != NULL &&
@@ -93,7 +94,7 @@ static void plan_bits(struct planner *b)
 	const bool row = few && k->bits_row != NULL && p->single == MODEL_KERNEL_WALK;
 	const bool block = k->bits_block != NULL && p->batch == MODEL_KERNEL_WALK;
 	if (!asked_for(b, MODEL_KERNEL_BITS) || (!row && !block) ||
-	    !done(b, ms_layout_bits(b->f, p->ranks, row, block, b->memory, &p->bits)))
+	    !done(b, ms_layout_bits(b->f, b->tests, row, block, b->memory, &p->bits)))
 		return;
 	set_kernel(p, MODEL_KERNEL_BITS, row ? k->bits_row : NULL, block ? k->bits_block : NULL, false);
 	if (block && k->bits_sum != NULL &&
@@ -108,7 +109,7 @@ static void plan_nodes(struct planner *b)
 	    // Plain nodes of f32 are no larger than nodes of words, and need no ranks.
 	    (b->asked == MODEL_KERNEL_AUTO && !p->ranks->bytes && !b->f->wide && b->f->set_count == 0) ||
 	    (p->nodes_word == NULL &&
-	     !done(b, ms_layout_nodes(b->f, p->ranks, b->memory, &p->nodes_byte, &p->nodes_word))))
+	     !done(b, ms_layout_nodes(b->f, p->ranks, b->tests, b->memory, &p->nodes_byte, &p->nodes_word))))
 		return;
 	p->words = p->nodes_word != NULL;
 	p->single = MODEL_KERNEL_QUANTISED;
@@ -183,7 +184,7 @@ const struct forest_plan *ms_plan_build(const struct forest *f, enum model_kerne
 	const struct arena_mark before = ms_arena_mark(memory);
 	if (kernel != MODEL_KERNEL_WALK && !small) {
 		p->ranks = ms_ranks_build(f, memory, scratch);
-		if (p->ranks == NULL)
+		if (p->ranks == NULL || !ms_layout_byte_tests(f, p->ranks, scratch, &b.tests))
 			return NULL;
 		plan_layouts(&b);
 		if (b.failed)
