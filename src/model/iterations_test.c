@@ -442,6 +442,16 @@ TEST(iterations_refuse_what_a_model_cannot_answer)
 		check_refused(cases[i].text, &cases[i].query, cases[i].field, cases[i].message);
 }
 
+TEST(iterations_that_fit_leave_no_field_behind)
+{
+	struct errinfo info;
+	struct model *model = test_load(MS_SLICE_LIT(LIGHTGBM("objective=binary sigmoid:1\n")), MODEL_FORMAT_AUTO);
+	ms_errinfo_init(&info);
+	CHECK_OK(ms_model_check_query(model, &(struct model_query){MODEL_OUTPUT_RAW, 2, 1, 1}, &info));
+	CHECK_STR(info.field, ""); // a later error is about something else
+	ms_model_unref(model);
+}
+
 // Labels that do not exclude each other: no sum decides anything.
 TEST(iterations_refuse_early_stop_of_several_labels)
 {
@@ -478,6 +488,7 @@ static void check_xgboost(const char *from, const char *to, size_t iterations, c
 	} else {
 		CHECK_OK(ms_model_best_iterations(model, &info, &count));
 		CHECK_INT(count, 3);
+		CHECK_STR(info.field, "");
 	}
 	ms_model_unref(model);
 	ms_buf_fini(&changed);
