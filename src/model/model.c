@@ -564,10 +564,9 @@ static enum ms_err fail_no_iterations(struct errinfo *info)
 	return ms_fail(info, MS_ERR_MODEL_OUTPUT, "the model has no iterations of boosting to choose from");
 }
 
-enum ms_err ms_model_best_iterations(const struct model *model, struct errinfo *info, uint64_t *ret_iterations)
+static enum ms_err find_best(const struct model *m, struct errinfo *info, uint64_t *ret_iterations)
 {
-	const struct model_info *i = &model->info;
-	ms_errinfo_set_field(info, MS_SLICE_LIT("iterations"));
+	const struct model_info *i = &m->info;
 	if (i->iteration_count == 0)
 		return fail_no_iterations(info);
 	if (!i->has_best_iteration)
@@ -585,7 +584,6 @@ enum ms_err ms_model_best_iterations(const struct model *model, struct errinfo *
 
 static enum ms_err check_iterations(const struct model *m, const struct model_query *query, struct errinfo *info)
 {
-	ms_errinfo_set_field(info, MS_SLICE_LIT("iterations"));
 	if (m->info.iteration_count == 0)
 		return fail_no_iterations(info);
 	if (query->output > MODEL_OUTPUT_LABEL)
@@ -599,7 +597,6 @@ static enum ms_err check_iterations(const struct model *m, const struct model_qu
 
 static enum ms_err check_early_stop(const struct model *m, const struct model_query *query, struct errinfo *info)
 {
-	ms_errinfo_set_field(info, MS_SLICE_LIT("early_stop"));
 	if (m->info.iteration_count == 0)
 		return fail_no_iterations(info);
 	if (m->desc.label_rule == LABEL_NONE)
@@ -615,11 +612,26 @@ static enum ms_err check_early_stop(const struct model *m, const struct model_qu
 	return MS_OK;
 }
 
+// A failure is one of that field of the query.
+static enum ms_err of_field(enum ms_err err, const char *field, struct errinfo *info)
+{
+	if (err != MS_OK)
+		ms_errinfo_set_field(info, ms_slice_cstr(field));
+	return err;
+}
+
+enum ms_err ms_model_best_iterations(const struct model *model, struct errinfo *info, uint64_t *ret_iterations)
+{
+	return of_field(find_best(model, info, ret_iterations), "iterations", info);
+}
+
 enum ms_err ms_model_check_query(const struct model *model, const struct model_query *query, struct errinfo *info)
 {
 	if (query->iterations > 0)
-		MS_TRY(check_iterations(model, query, info));
-	return query->early_stop_margin > 0 ? check_early_stop(model, query, info) : MS_OK;
+		MS_TRY(of_field(check_iterations(model, query, info), "iterations", info));
+	if (query->early_stop_margin > 0)
+		MS_TRY(of_field(check_early_stop(model, query, info), "early_stop", info));
+	return MS_OK;
 }
 
 static void raw_scores(const struct model *m, const struct model_query *query, const double *rows, size_t row_count,

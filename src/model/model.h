@@ -169,7 +169,7 @@ struct model_query {
 // The iterations up to the best one that early stopping of the training found, for model_query.
 MS_MUST_USE enum ms_err ms_model_best_iterations(const struct model *model, struct errinfo *info,
 						 uint64_t *ret_iterations);
-// Whether the model can answer it: the output exists, and iterations and early stopping fit the model and the output.
+// Whether iterations and early stopping fit the model and the output, which it must have (ms_model_output_width).
 MS_MUST_USE enum ms_err ms_model_check_query(const struct model *model, const struct model_query *query,
 					     struct errinfo *info);
 // rows: row-major, feature_count values a row, NaN = missing. out: row-major, width values a row. The query was

@@ -292,5 +292,6 @@ def test_cli_early_stop_of_another_kind(binary, value):
     ("xgboost3-gblinear", ["--iterations", "1"], "no iterations of boosting"),
 ])
 def test_cli_what_a_model_cannot_answer(binary, name, options, words):
-    done = predict(binary, name, [[0.0] * 6], *options)
-    assert done.returncode == 1 and words in done.stderr and done.stdout == ""
+    for rows in ([[0.0] * 6], []):
+        done = predict(binary, name, rows, *options)
+        assert done.returncode == 1 and words in done.stderr and done.stdout == "", rows
