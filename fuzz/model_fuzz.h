@@ -19,7 +19,7 @@ static inline void ms_fuzz_query(const struct model *model, const struct model_q
 	if (width == 0 || width > FUZZ_VALUES_MAX)
 		return;
 	double *one = calloc(FUZZ_ROWS * width, sizeof(*one)), *many = calloc(FUZZ_ROWS * width, sizeof(*many));
-	void *scratch = aligned_alloc(16, ms_model_scratch_size_for(model, output) + 16);
+	void *scratch = aligned_alloc(16, ms_model_scratch_size_for(model, query->output) + 16);
 	if (one != NULL && many != NULL && scratch != NULL) {
 		for (size_t r = 0; r < FUZZ_ROWS; r++)
 			ms_model_predict(model, query, rows + r * features, 1, scratch, one + r * width);

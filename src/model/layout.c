@@ -90,8 +90,8 @@ static bool keep_leaves(const struct forest *f, const uint32_t *places, size_t c
 // --- Small nodes ---------------------------------------------------------------------------------------
 
 enum layout_result ms_layout_nodes(const struct forest *f, const struct forest_ranks *r, const struct byte_test *tests,
-				   struct arena *memory,
-				   const struct node_byte **ret_bytes, const struct node_word **ret_words)
+				   struct arena *memory, const struct node_byte **ret_bytes,
+				   const struct node_word **ret_words)
 {
 	uint32_t farthest = 0;
 	for (size_t i = 0; i < f->node_count; i++)

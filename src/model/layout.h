@@ -41,7 +41,7 @@ enum layout_result ms_layout_oblivious_planes(const struct forest *f, struct are
 					      struct plan_planes *ret_planes);
 // Any ranks that fit; exactly one of the two is set.
 enum layout_result ms_layout_nodes(const struct forest *f, const struct forest_ranks *r, const struct byte_test *tests,
-				   struct arena *memory,
-				   const struct node_byte **ret_bytes, const struct node_word **ret_words);
+				   struct arena *memory, const struct node_byte **ret_bytes,
+				   const struct node_word **ret_words);
 
 #endif

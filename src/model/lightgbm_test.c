@@ -346,6 +346,10 @@ struct damage {
 	const char *from, *to, *message;
 };
 
+#define TREE_OF_A_SET                                                                    \
+	"split_feature=2\nthreshold=0\ndecision_type=1\nleft_child=-1\nright_child=-2\n" \
+	"leaf_value=10 20\n"
+
 TEST(lightgbm_says_what_is_wrong)
 {
 	static const struct damage cases[] = {
@@ -376,7 +380,9 @@ TEST(lightgbm_says_what_is_wrong)
 		{"decision_type=2 8 6", "decision_type=2 8 12", "12 is out of range"},
 		{"decision_type=2 8 6", "decision_type=1 8 6", "0.5 is no index of its categories (there are 0)"},
 		{"cat_boundaries=0 2", "cat_boundaries=0 3", "cat_threshold: 3 values are expected"},
-		{"cat_boundaries=0 2", "cat_boundaries=3 2", "out of order"},
+		{"cat_boundaries=0 2", "cat_boundaries=3 2", "set 0: the range 3 to 2 is out of order"},
+		{"num_cat=1\n" TREE_OF_A_SET "cat_boundaries=0 2", "num_cat=3\n" TREE_OF_A_SET "cat_boundaries=0 2 1 2",
+		 "set 1: the range 2 to 1 is out of order"},
 		{"cat_boundaries=0 2", "cat_boundaries=0 4294967295", "cat_threshold: 4294967295 values are expected"},
 		{"num_cat=1", "num_cat=99999999", "cat_boundaries holds fewer"},
 		{"leaf_features=0 1", "leaf_features=0 3", "leaf_features: \"3\""},

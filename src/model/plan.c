@@ -17,9 +17,9 @@ struct planner {
 	struct arena *scratch;
 	struct forest_plan *p;
 	const struct byte_test *tests; // by node; NULL: see ms_layout_byte_tests
-	uint32_t depth;  // of the deepest tree
-	uint32_t leaves; // of the largest tree
-	bool failed;     // memory is out
+	uint32_t depth;                // of the deepest tree
+	uint32_t leaves;               // of the largest tree
+	bool failed;                   // memory is out
 };
 
 static bool asked_for(const struct planner *b, enum model_kernel kernel)

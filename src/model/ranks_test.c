@@ -459,3 +459,61 @@ TEST(ranks_of_sets)
 	s.set_words = 20000;
 	check_sets(&s, false, true);
 }
+
+// A tree that asks one set of `word_count` words at each of its splits, of `columns` features in turn.
+static const struct forest_ranks *ranks_of_one_set(struct arena *memory, struct arena *scratch, size_t columns,
+						   size_t splits, const uint32_t *words, size_t word_count)
+{
+	struct errinfo info;
+	struct forest_builder *b;
+	const struct forest *f;
+	struct tree_node *nodes;
+	uint32_t first;
+	struct model_options options = MS_MODEL_DEFAULT_OPTIONS;
+	const struct forest_params params = {.feature_count = columns, .group_count = 1, .scale = 1};
+	options.kernel = MODEL_KERNEL_WALK;
+	ms_errinfo_init(&info);
+	REQUIRE(ms_forest_builder_new(&params, &options, scratch, memory, &info, &b) == MS_OK);
+	REQUIRE(ms_forest_tree_begin(b, 2 * splits + 1, 0, &nodes) == MS_OK);
+	REQUIRE(ms_forest_add_set(b, words, word_count, &first) == MS_OK);
+	for (uint32_t i = 0; i < splits; i++) {
+		nodes[2 * i] = (struct tree_node){.kind = TREE_NODE_SET,
+						  .column = (uint32_t)(i % columns),
+						  .left = 2 * i + 1,
+						  .right = 2 * i + 2};
+		nodes[2 * i].set.first_word = first;
+		nodes[2 * i].set.word_count = (uint32_t)word_count;
+		nodes[2 * i + 1].kind = TREE_NODE_LEAF;
+	}
+	nodes[2 * splits].kind = TREE_NODE_LEAF;
+	REQUIRE(ms_forest_tree_end(b, 0) == MS_OK);
+	REQUIRE(ms_forest_finish(b, &f) == MS_OK);
+	const struct forest_ranks *r = ms_ranks_build(f, memory, scratch);
+	REQUIRE(r != NULL);
+	return r;
+}
+
+// A small file can do this: nodes that share a set cost no look at its words each, and no table each.
+TEST(ranks_of_a_set_that_many_nodes_share)
+{
+	enum { WORDS = 60000, SPLITS = 100000, COLUMNS = 1000 };
+	uint32_t *words = calloc(WORDS, sizeof(*words));
+	struct arena memory, scratch;
+	REQUIRE(words != NULL);
+	for (int empty = 0; empty <= 1; empty++) {
+		size_t tables = 0;
+		words[WORDS - 1] = empty ? 0 : 1;
+		ms_arena_init(&memory, 1 << 16, (size_t)1 << 30);
+		ms_arena_init(&scratch, 1 << 16, (size_t)1 << 30);
+		const struct forest_ranks *r = ranks_of_one_set(&memory, &scratch, COLUMNS, SPLITS, words, WORDS);
+		CHECK_INT(r->word_count, COLUMNS);
+		CHECK_INT(r->sets_count, COLUMNS);
+		for (size_t g = 0; g < r->sets_count; g++)
+			tables += r->sets[g].table != NULL ? (r->sets[g].code_count + 2) * (size_t)r->sets[g].count : 0;
+		CHECK(tables <= RANK_TABLES_BYTES_MAX);
+		CHECK(tables > 0);
+		ms_arena_fini(&memory);
+		ms_arena_fini(&scratch);
+	}
+	free(words);
+}
