@@ -5,34 +5,22 @@
 #include "model/kernels.h"
 
 // The group of cuts, then the cut of the group; see kernels_avx512.c.
-static uint32_t below_f32(const float *cuts, __m256 v)
+static uint32_t below_f32(const float *cuts, float x)
 {
+	const __m256 v = _mm256_set1_ps(x);
 	int low = _mm256_movemask_ps(_mm256_cmp_ps(_mm256_loadu_ps(cuts), v, _CMP_NGE_UQ));
 	int high = _mm256_movemask_ps(_mm256_cmp_ps(_mm256_loadu_ps(cuts + 8), v, _CMP_NGE_UQ));
 	return (uint32_t)_mm_popcnt_u32((uint32_t)low | (uint32_t)high << 8);
 }
 
-static uint32_t below_f64(const double *cuts, __m256d v)
+static uint32_t below_f64(const double *cuts, double x)
 {
+	const __m256d v = _mm256_set1_pd(x);
 	uint32_t held = 0;
 	for (int i = 0; i < 4; i++)
 		held |= (uint32_t)_mm256_movemask_pd(_mm256_cmp_pd(_mm256_loadu_pd(cuts + 4 * i), v, _CMP_NGE_UQ))
 			<< (4 * i);
 	return (uint32_t)_mm_popcnt_u32(held);
-}
-
-static uint32_t rank_f32(const float *pivots, const float *cuts, uint32_t last_group, float x)
-{
-	__m256 v = _mm256_set1_ps(x);
-	uint32_t group = MS_MIN(below_f32(pivots, v), last_group);
-	return group * RANK_GROUP + below_f32(cuts + group * RANK_GROUP, v);
-}
-
-static uint32_t rank_f64(const double *pivots, const double *cuts, uint32_t last_group, double x)
-{
-	__m256d v = _mm256_set1_pd(x);
-	uint32_t group = MS_MIN(below_f64(pivots, v), last_group);
-	return group * RANK_GROUP + below_f64(cuts + group * RANK_GROUP, v);
 }
 
 #include "model/kernels_rank.h"

@@ -9,28 +9,17 @@
 
 // Two steps of sixteen ways: which group of cuts, which cut of the group. A comparison that is not "greater or equal"
 // holds for NaN as well, which ranks it behind all cuts.
-static uint32_t rank_f32(const float *pivots, const float *cuts, uint32_t last_group, float x)
+static uint32_t below_f32(const float *cuts, float x)
 {
-	__m512 v = _mm512_set1_ps(x);
-	uint32_t group = (uint32_t)_mm_popcnt_u32(_mm512_cmp_ps_mask(_mm512_loadu_ps(pivots), v, _CMP_NGE_UQ));
-	group = MS_MIN(group, last_group);
-	cuts += group * RANK_GROUP;
-	return group * RANK_GROUP + (uint32_t)_mm_popcnt_u32(_mm512_cmp_ps_mask(_mm512_loadu_ps(cuts), v, _CMP_NGE_UQ));
+	return (uint32_t)_mm_popcnt_u32(_mm512_cmp_ps_mask(_mm512_loadu_ps(cuts), _mm512_set1_ps(x), _CMP_NGE_UQ));
 }
 
-static uint32_t below_f64(const double *cuts, __m512d v)
+static uint32_t below_f64(const double *cuts, double x)
 {
+	const __m512d v = _mm512_set1_pd(x);
 	uint32_t low = _mm512_cmp_pd_mask(_mm512_loadu_pd(cuts), v, _CMP_NGE_UQ);
 	uint32_t high = _mm512_cmp_pd_mask(_mm512_loadu_pd(cuts + 8), v, _CMP_NGE_UQ);
 	return (uint32_t)_mm_popcnt_u32(low | high << 8);
-}
-
-static uint32_t rank_f64(const double *pivots, const double *cuts, uint32_t last_group, double x)
-{
-	__m512d v = _mm512_set1_pd(x);
-	uint32_t group = below_f64(pivots, v);
-	group = MS_MIN(group, last_group);
-	return group * RANK_GROUP + below_f64(cuts + group * RANK_GROUP, v);
 }
 
 #include "model/kernels_rank.h"

@@ -457,7 +457,7 @@ struct rank_test ms_ranks_byte_set_test(const struct forest_ranks *r, uint32_t s
 
 // --- Rows ----------------------------------------------------------------------------------------------
 
-static void write_bytes(const struct rank_column *c, uint32_t rank, size_t step, uint8_t *out)
+void ms_ranks_put_bytes(const struct rank_column *c, uint32_t rank, size_t step, uint8_t *out)
 {
 	uint32_t bytes = (c->cut_count + RANK_BYTE_CUTS - 1) / RANK_BYTE_CUTS;
 	for (uint32_t i = 0; i < bytes; i++) {
@@ -475,7 +475,7 @@ void ms_ranks_bytes(const struct forest_ranks *r, const void *columns, size_t st
 		uint32_t rank = r->cuts_f32 != NULL
 					? rank_f32(r->cuts_f32 + c->first_cut, c->cut_count, f32[c->source])
 					: rank_f64(r->cuts_f64 + c->first_cut, c->cut_count, f64[c->source]);
-		write_bytes(c, rank, step, out);
+		ms_ranks_put_bytes(c, rank, step, out);
 	}
 }
 

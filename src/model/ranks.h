@@ -79,6 +79,8 @@ struct rank_test ms_ranks_byte_set_test(const struct forest_ranks *r, uint32_t s
 // Ranks of a prepared row (`columns`: f32 or f64, as the forest compares). Byte column i goes to out[i * step].
 void ms_ranks_bytes(const struct forest_ranks *r, const void *columns, size_t step, uint8_t *out);
 void ms_ranks_words(const struct forest_ranks *r, const void *columns, uint16_t *out);
+// A rank in the bytes of its column.
+void ms_ranks_put_bytes(const struct rank_column *c, uint32_t rank, size_t step, uint8_t *out);
 // Those of the set tests, from the row's category codes.
 void ms_ranks_set_bytes(const struct forest *f, const struct forest_ranks *r, const uint32_t *categories, size_t step,
 			uint8_t *out);
