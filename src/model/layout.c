@@ -1,6 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "model/layout.h"
 
+// Layouts that give every tree the room of the largest: so many places for any forest, and so many for each node of
+// others. One large tree among a million single leaves would take a hundred times their memory.
+#define SPARSE_FREE ((size_t)1 << 20)
+#define SPARSE_PER_NODE 16
+
+static bool is_sparse(const struct forest *f, size_t places)
+{
+	return places > SPARSE_FREE && places / SPARSE_PER_NODE > f->node_count;
+}
+
 static uint32_t child_of(const struct forest *f, size_t place)
 {
 	return f->wide ? f->nodes_f64[place].child : f->nodes_f32[place].child;
@@ -169,6 +179,8 @@ enum layout_result ms_layout_tiles(const struct forest *f, const struct byte_tes
 	if (tests == NULL || f->tree_count > UINT32_MAX / 64)
 		return LAYOUT_UNFIT;
 	exits = f->tree_count * t.slots;
+	if (is_sparse(f, exits))
+		return LAYOUT_UNFIT;
 	t.tests = MS_ARENA_ARRAY(memory, uint8_t, vectors * 128);
 	t.exits = MS_ARENA_ARRAY(memory, uint32_t, exits);
 	if (t.tests == NULL || t.exits == NULL)
@@ -248,6 +260,23 @@ static uint32_t leaves_of(const struct forest_tree *t)
 	return (t->node_count + 1) / 2;
 }
 
+// Tests of the largest tree of the block.
+static uint32_t block_slots(const struct forest *f, size_t block)
+{
+	uint32_t most = 0;
+	for (size_t i = block * 64; i < MS_MIN(f->tree_count, block * 64 + 64); i++)
+		most = MS_MAX(most, leaves_of(&f->trees[i]) - 1);
+	return most;
+}
+
+static bool has_sparse_bits(const struct forest *f, uint32_t leaf_slots, bool for_row)
+{
+	size_t slots = 0;
+	for (size_t b = 0; for_row && b < (f->tree_count + 63) / 64; b++)
+		slots += block_slots(f, b);
+	return is_sparse(f, f->tree_count * leaf_slots) || is_sparse(f, slots * 64);
+}
+
 static enum layout_result bits_for_row(const struct forest *f, const struct byte_test *tests_of, struct arena *memory,
 				       struct plan_bits *p, uint32_t *places)
 {
@@ -255,12 +284,8 @@ static enum layout_result bits_for_row(const struct forest *f, const struct byte
 	uint32_t *block_first = MS_ARENA_ARRAY(memory, uint32_t, blocks + 1);
 	if (block_first == NULL)
 		return LAYOUT_NO_MEMORY;
-	for (size_t b = 0; b < blocks; b++) {
-		uint32_t most = 0;
-		for (size_t i = b * 64; i < MS_MIN(f->tree_count, b * 64 + 64); i++)
-			most = MS_MAX(most, leaves_of(&f->trees[i]) - 1);
-		block_first[b + 1] = block_first[b] + most;
-	}
+	for (size_t b = 0; b < blocks; b++)
+		block_first[b + 1] = block_first[b] + block_slots(f, b);
 	uint8_t *slots = MS_ARENA_ARRAY(memory, uint8_t, block_first[blocks] * slot_bytes + 1);
 	if (slots == NULL)
 		return LAYOUT_NO_MEMORY;
@@ -315,6 +340,8 @@ enum layout_result ms_layout_bits(const struct forest *f, const struct byte_test
 	if (tests == NULL || most > LAYOUT_BITS_LEAVES_MAX)
 		return LAYOUT_UNFIT;
 	struct plan_bits p = {.leaf_slots = most <= 32 ? 32 : 64};
+	if (has_sparse_bits(f, p.leaf_slots, for_row))
+		return LAYOUT_UNFIT;
 	uint32_t *places = MS_ARENA_ARRAY(memory, uint32_t, f->tree_count * p.leaf_slots);
 	if (places == NULL)
 		return LAYOUT_NO_MEMORY;
@@ -413,7 +440,7 @@ enum layout_result ms_layout_oblivious_planes(const struct forest *f, struct are
 	uint32_t depth = 4;
 	for (size_t t = 0; t < f->tree_count; t++)
 		depth = MS_MAX(depth, f->trees[t].depth);
-	if (!has_one_sum(f) || f->params.sum_single || depth > 6)
+	if (!has_one_sum(f) || f->params.sum_single || depth > 6 || is_sparse(f, f->tree_count << depth))
 		return LAYOUT_UNFIT;
 	const uint32_t entries = 1u << depth;
 	uint8_t *bytes = MS_ARENA_ARRAY(memory, uint8_t, f->tree_count * entries * sizeof(double));

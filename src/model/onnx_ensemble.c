@@ -692,7 +692,9 @@ static enum ms_err build_forests(struct reader *r, const struct onnx_value *x, s
 		MS_TRY(ms_onnx_build_forest(g, &r->e, leaves, 0, &forest));
 		return emit_forest(r, forest, x, direct, *ret_first);
 	}
-	if (trees > SLOTS_MAX / targets || r->e.node_count > NODES_MAX / targets)
+	if (trees > SLOTS_MAX / targets || r->e.node_count > NODES_MAX / targets ||
+	    (r->e.node_count > LEAF_VALUES_FREE / targets &&
+	     r->e.node_count / LEAF_VALUES_PER_BYTE > g->ctx->bytes.n / targets))
 		return ms_onnx_fail(g->file, r->n, MS_ERR_MODEL_TOO_LARGE, "the extreme of %zu trees for %zu targets",
 				    trees, targets);
 	*ret_count = trees * targets;

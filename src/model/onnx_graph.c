@@ -89,13 +89,15 @@ enum ms_err ms_onnx_new_value(struct onnx_graph *g, const struct onnx_node *n, e
 	if (v == NULL)
 		return no_memory(g);
 	*v = (struct onnx_value){.type = type, .rank = rank, .batch = batch, .count = 1};
+	size_t extent = 1; // counts empty axes as one: what loops over the others costs as much
 	for (size_t i = 0; i < rank; i++) {
 		v->dims[i] = (int)i == batch ? 1 : dims[i];
-		if (v->dims[i] < 0 || MS_MUL_OVERFLOWS(v->count, (size_t)v->dims[i], &v->count))
+		if (v->dims[i] < 0 || MS_MUL_OVERFLOWS(extent, (size_t)MS_MAX(v->dims[i], 1), &extent))
 			return ms_onnx_fail(g->file, n, MS_ERR_MODEL_FORMAT, "a dimension of %lld",
 					    (long long)v->dims[i]);
+		v->count *= (size_t)v->dims[i];
 	}
-	MS_TRY(spend(g, v->count));
+	MS_TRY(spend(g, extent));
 	v->columns = MS_ARENA_ARRAY(g->ctx->scratch, uint32_t, v->count);
 	if (v->columns == NULL)
 		return no_memory(g);
@@ -174,6 +176,7 @@ enum ms_err ms_onnx_constant_input(struct onnx_graph *g, const struct onnx_node 
 {
 	const struct onnx_value *v = NULL;
 	MS_TRY(ms_onnx_input(g, n, i, &v));
+	MS_TRY(spend(g, v->count)); // many nodes may read one large tensor
 	double *values = MS_ARENA_ARRAY(g->ctx->scratch, double, v->count);
 	if (values == NULL)
 		return no_memory(g);
@@ -264,6 +267,7 @@ enum ms_err ms_onnx_constants(struct onnx_graph *g, const double *values, size_t
 {
 	if (count > COLUMN_INDEX_MAX - g->constants.n)
 		return too_many(g, "constants");
+	MS_TRY(spend(g, count));
 	*ret_first = (uint32_t)g->constants.n | PIPELINE_CONSTANT;
 	for (size_t i = 0; i < count; i++)
 		MS_TRY(ms_onnx_push(g, &g->constants, &values[i]));
@@ -348,6 +352,7 @@ enum ms_err ms_onnx_takes_strings(struct onnx_graph *g, uint32_t column, const s
 	uint32_t index = column & ~COLUMN_FEATURE;
 	struct onnx_feature *feature = &g->features[index];
 	feature->unseen_refused = feature->unseen_refused || unseen_refused;
+	MS_TRY(spend(g, count)); // many features may take one long list
 	for (size_t i = 0; i < count; i++) {
 		double number;
 		MS_TRY(ms_onnx_string(g, texts[i], &number));
@@ -570,6 +575,7 @@ static enum ms_err name_features(struct onnx_graph *g, const struct onnx_input *
 		}
 		if (name.p == NULL)
 			return no_memory(g);
+		MS_TRY(spend(g, name.n / sizeof(double))); // one long name makes many
 		g->features[first + i].name = name;
 	}
 	return MS_OK;
@@ -723,9 +729,23 @@ static enum ms_err find_outputs(struct onnx_graph *g, struct outputs *ret_output
 	return MS_OK;
 }
 
+// Many features may take the same strings: each is copied once.
+static enum ms_err keep_texts(struct onnx_graph *g, const struct slice **ret_texts)
+{
+	struct slice *texts = (struct slice *)(void *)g->string_texts.p;
+	for (size_t i = 0; i < g->string_texts.n; i++) {
+		texts[i] = ms_arena_copy(g->ctx->memory, texts[i]);
+		if (texts[i].p == NULL)
+			return no_memory(g);
+	}
+	*ret_texts = texts;
+	return MS_OK;
+}
+
 static enum ms_err finish_categories(struct onnx_graph *g, struct model_description *d)
 {
-	const struct slice *texts = (const struct slice *)(const void *)g->string_texts.p;
+	const struct slice *texts = NULL;
+	MS_TRY(keep_texts(g, &texts));
 	struct category_encoding *encodings =
 		MS_ARENA_ARRAY(g->ctx->memory, struct category_encoding, g->feature_count);
 	if (encodings == NULL)
@@ -742,9 +762,7 @@ static enum ms_err finish_categories(struct onnx_graph *g, struct model_descript
 		if (categories == NULL || values == NULL)
 			return no_memory(g);
 		for (size_t k = 0; k < from->categories.n; k++) {
-			categories[k] = ms_arena_copy(g->ctx->memory, texts[numbers[k]]);
-			if (categories[k].p == NULL)
-				return no_memory(g);
+			categories[k] = texts[numbers[k]];
 			values[k] = numbers[k];
 		}
 		*to = (struct model_feature){

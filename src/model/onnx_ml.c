@@ -525,7 +525,20 @@ static enum ms_err extract_by_row(struct onnx_graph *g, const struct onnx_node *
 	}
 	labels.names = names;
 	labels.numbers = x->type == PIPELINE_STRING ? NULL : numbers;
-	MS_TRY(ms_onnx_new_label(g, n, index->columns[0], &labels, &y));
+	// The number may be any, even from the row itself: it becomes the place of a label.
+	uint32_t first, operand, place;
+	for (size_t i = 0; i < count; i++)
+		values[i] = (double)i;
+	MS_TRY(ms_onnx_constants(g, values, count, &first));
+	MS_TRY(ms_onnx_operand(g, index->columns[0], &operand));
+	MS_TRY(ms_onnx_slots(g, 1, &place));
+	MS_TRY(ms_onnx_step(g, (struct pipeline_step){.op = PIPELINE_AT,
+						      .type = PIPELINE_I64,
+						      .dst = place,
+						      .a = operand,
+						      .b = first & ~PIPELINE_CONSTANT,
+						      .c = (uint32_t)count}));
+	MS_TRY(ms_onnx_new_label(g, n, place, &labels, &y));
 	y->type = x->type;
 	y->rank = 2; // [1, rows]
 	y->dims[0] = y->dims[1] = 1;

@@ -87,7 +87,7 @@ static enum ms_err build_cast(struct onnx_graph *g, const struct onnx_node *n)
 	MS_TRY(ms_onnx_input(g, n, 0, &x));
 	MS_TRY(cast_type(g, n, &to));
 	bool labels = x->labels != NULL && keeps_labels(x->labels, to);
-	if (labels || x->type == to || x->is_shape) {
+	if (labels || x->type == to || (x->is_shape && to != PIPELINE_STRING)) {
 		MS_TRY(copy_value(g, x, &y));
 		y->type = to;
 		return ms_onnx_set_output(g, n, 0, y);
@@ -539,7 +539,8 @@ static enum ms_err build_concat(struct onnx_graph *g, const struct onnx_node *n)
 		if (x->rank != first->rank || x->type != first->type)
 			return unsupported(g, n, "inputs of different kinds");
 		MS_TRY(find_along(g, n, x, axis, &at, &a));
-		length += (int64_t)a.length;
+		if (MS_ADD_OVERFLOWS(length, x->dims[at], &length))
+			return fail(g, n, "the shapes of its inputs do not fit");
 	}
 	if (first == NULL)
 		return fail(g, n, "it has no inputs");
@@ -551,9 +552,10 @@ static enum ms_err build_concat(struct onnx_graph *g, const struct onnx_node *n)
 		struct along b = {0};
 		x = in[i];
 		MS_TRY(find_along(g, n, x, axis, &at, &b));
-		if (b.outer != a.outer || b.inner != a.inner || (x->batch >= 0 && x->batch != batch))
-			return fail(g, n, "the shapes of its inputs do not fit");
-		for (size_t o = 0; o < b.outer; o++)
+		for (size_t k = 0; k < x->rank; k++)
+			if ((k != at && x->dims[k] != y->dims[k]) || (x->batch >= 0 && x->batch != batch))
+				return fail(g, n, "the shapes of its inputs do not fit");
+		for (size_t o = 0; x->count > 0 && o < b.outer; o++)
 			for (size_t k = 0; k < b.length * b.inner; k++)
 				y->columns[(o * (size_t)length + done) * b.inner + k] =
 					x->columns[o * b.length * b.inner + k];

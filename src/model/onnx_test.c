@@ -445,6 +445,122 @@ TEST(onnx_refuses_bad_graphs)
 		     "damaged or cut off");
 }
 
+// An initialiser of whole numbers, as bytes: "name dim,dim" and the numbers.
+static void put_tensor(struct buf *graph, const char *text, int type, struct slice raw)
+{
+	struct buf t = start();
+	struct slice rest = ms_slice_cstr(text), name, dim;
+	REQUIRE(ms_slice_next(&rest, ' ', &name));
+	while (rest.n > 0 && ms_slice_next(&rest, ',', &dim))
+		put_int(&t, 1, strtoll(dim.p, NULL, 10));
+	put_int(&t, 2, type);
+	put_bytes(&t, 8, name);
+	put_bytes(&t, 9, raw);
+	put_message(graph, 5, &t);
+}
+
+enum { BYTES = 3 };
+
+// X is [rows, 10]; Y a sum of it, so that the graph is complete without the node.
+static void refuse_node(struct buf *graph, const char *node, const char *const *attributes, enum ms_err code,
+			const char *message)
+{
+	put_node(graph, node, attributes);
+	put_value(graph, 11, "X", FLOATS, 10);
+	put_value(graph, 12, "Y", FLOATS, 1);
+	struct buf bytes = end_model(graph);
+	test_refused(ms_buf_slice(&bytes), MODEL_FORMAT_ONNX, NULL, code, message);
+	ms_buf_fini(&bytes);
+}
+
+// As many numbers behind the axis, but not the same: a result of the first one's shape would have no room.
+TEST(onnx_refuses_to_join_other_shapes)
+{
+	struct buf graph = start();
+	put_tensor(&graph, "c 1,5,2", BYTES, MS_SLICE_LIT("0123456789"));
+	put_tensor(&graph, "axis 1", BYTES, MS_SLICE_LIT("\0"));
+	put_node(&graph, "Cast c f", (const char *const[]){"to#1", NULL});
+	put_node(&graph, "Unsqueeze X,axis x", NULL);
+	refuse_node(&graph, "Concat f,x Y", (const char *const[]){"axis#0", NULL}, MS_ERR_MODEL_FORMAT, "do not fit");
+}
+
+TEST(onnx_refuses_a_shape_as_strings)
+{
+	struct buf graph = start();
+	put_node(&graph, "Shape X s", NULL);
+	refuse_node(&graph, "Cast s Y", (const char *const[]){"to#8", NULL}, MS_ERR_MODEL_UNSUPPORTED,
+		    "numbers to strings");
+}
+
+// Nothing along one axis, and more along another than can be counted to.
+TEST(onnx_refuses_huge_empty_tensors)
+{
+	struct buf graph = start();
+	put_tensor(&graph, "e 1099511627776,0", BYTES, MS_SLICE_LIT(""));
+	refuse_node(&graph, "Concat e Y", (const char *const[]){"axis#1", NULL}, MS_ERR_MODEL_TOO_LARGE,
+		    "too many values for its size");
+}
+
+// Each node is a few bytes of the file and would look at all of a large tensor.
+TEST(onnx_refuses_many_readers_of_one_tensor)
+{
+	static const char zeros[20000];
+	struct buf graph = start();
+	put_tensor(&graph, "axes 20000", BYTES, ms_slice(zeros, sizeof(zeros)));
+	put_tensor(&graph, "one 1", BYTES, MS_SLICE_LIT("1"));
+	char node[40];
+	for (int i = 0; i < 400; i++) {
+		snprintf(node, sizeof(node), "Squeeze one,axes s%d", i);
+		put_node(&graph, node, NULL);
+		snprintf(node, sizeof(node), "s%d", i);
+		put_value(&graph, 12, node, INTS, 1);
+	}
+	refuse_node(&graph, "Neg X Y", NULL, MS_ERR_MODEL_TOO_LARGE, "too many values for its size");
+}
+
+// Many features, each of which would list all the strings.
+TEST(onnx_refuses_many_features_with_one_long_list)
+{
+	struct buf graph = start(), keys = start(), values = start();
+	ms_buf_printf(&keys, "keys_strings@");
+	ms_buf_printf(&values, "values_int64s=");
+	for (int i = 0; i < 2000; i++) {
+		ms_buf_printf(&keys, "%sk%d", i > 0 ? "," : "", i);
+		ms_buf_printf(&values, "%s%d", i > 0 ? "," : "", i);
+	}
+	ms_buf_append_char(&keys, '\0');
+	ms_buf_append_char(&values, '\0');
+	put_node(&graph, "*LabelEncoder S Y", (const char *const[]){keys.p, values.p, NULL});
+	put_value(&graph, 11, "S", STRINGS, 10000);
+	put_value(&graph, 12, "Y", INTS, 1);
+	struct buf bytes = end_model(&graph);
+	test_refused(ms_buf_slice(&bytes), MODEL_FORMAT_ONNX, NULL, MS_ERR_MODEL_TOO_LARGE,
+		     "too many values for its size");
+	ms_buf_fini(&bytes);
+	ms_buf_fini(&keys);
+	ms_buf_fini(&values);
+}
+
+// The place of the label comes from the row itself: whatever it says, it is one of the labels.
+TEST(onnx_label_is_always_one_of_the_labels)
+{
+	struct buf graph = start();
+	put_tensor(&graph, "labels 3", BYTES, MS_SLICE_LIT("\5\6\7"));
+	put_node(&graph, "*ArrayFeatureExtractor labels,X L", NULL);
+	put_node(&graph, "Neg X Y", NULL);
+	put_value(&graph, 11, "X", FLOATS, 1);
+	put_value(&graph, 12, "L", INTS, 1);
+	put_value(&graph, 12, "Y", FLOATS, 1);
+	struct buf bytes = end_model(&graph);
+	struct model *m = test_load(ms_buf_slice(&bytes), MODEL_FORMAT_ONNX);
+	CHECK_INT(ms_model_info(m)->class_count, 3);
+	static const double cases[][2] = {{0, 0}, {1, 1}, {2, 2}, {1.5, 1}, {3, 2}, {1e30, 2}, {-1, 0}, {NAN, 0}};
+	for (size_t i = 0; i < MS_ARRAY_LEN(cases); i++)
+		CHECK_F64(predict_first(m, MODEL_OUTPUT_LABEL, &cases[i][0]), cases[i][1]);
+	ms_model_unref(m);
+	ms_buf_fini(&bytes);
+}
+
 TEST(onnx_keeps_to_the_limits)
 {
 	struct buf bytes = one_node("TreeEnsembleRegressor", REGRESSOR, 2, false);

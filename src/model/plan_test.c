@@ -150,6 +150,56 @@ TEST(plan_nodes_of_words_where_children_are_far)
 	}
 }
 
+// Many trees of a single leaf and one of 64: no layout gives each of them the room of the large one.
+static const struct forest *sparse_forest(size_t small_trees, enum model_kernel kernel, enum model_isa isa,
+					  struct arena *scratch, struct arena *memory)
+{
+	const struct forest_params params = {.feature_count = 1, .group_count = 1, .scale = 1};
+	struct model_options options = MS_MODEL_DEFAULT_OPTIONS;
+	struct errinfo info;
+	struct forest_builder *b;
+	struct tree_node *nodes;
+	const struct forest *f;
+	options.kernel = kernel;
+	options.isa = isa;
+	ms_errinfo_init(&info);
+	REQUIRE(ms_forest_builder_new(&params, &options, scratch, memory, &info, &b) == MS_OK);
+	for (size_t t = 0; t <= small_trees; t++) {
+		const uint32_t splits = t == small_trees / 2 ? 63 : 0;
+		REQUIRE(ms_forest_tree_begin(b, 2 * splits + 1, 0, &nodes) == MS_OK);
+		for (uint32_t i = 0; i < splits; i++)
+			nodes[i] = (struct tree_node){
+				.kind = TREE_NODE_NUMERIC, .left = 2 * i + 1, .right = 2 * i + 2, .threshold = i};
+		for (uint32_t i = splits; i < 2 * splits + 1; i++)
+			nodes[i] = (struct tree_node){.kind = TREE_NODE_LEAF, .value = 1};
+		REQUIRE(ms_forest_tree_end(b, 0) == MS_OK);
+	}
+	REQUIRE(ms_forest_finish(b, &f) == MS_OK);
+	return f;
+}
+
+TEST(plan_of_one_large_tree_among_leaves_is_small)
+{
+	static const enum model_kernel kernels[] = {AUTO, TILES, BITS, NODES};
+	for (size_t k = 0; k < MS_ARRAY_LEN(kernels); k++)
+		for (int isa = MODEL_ISA_PLAIN; isa < MODEL_ISA_COUNT; isa++) {
+			struct arena memory, scratch;
+			double row = 5, sum;
+			if (ms_kernels_choose((enum model_isa)isa)->isa != (enum model_isa)isa)
+				continue;
+			ms_arena_init(&memory, 1 << 16, (size_t)1 << 30);
+			ms_arena_init(&scratch, 1 << 16, (size_t)1 << 30);
+			const struct forest *f =
+				sparse_forest(40000, kernels[k], (enum model_isa)isa, &scratch, &memory);
+			CHECK(memory.used < f->node_count * 256);
+			void *work = ms_arena_alloc(&scratch, ms_forest_scratch_size(f));
+			ms_forest_raw(f, &row, 1, work, &sum);
+			CHECK_F64(sum, 40001);
+			ms_arena_fini(&memory);
+			ms_arena_fini(&scratch);
+		}
+}
+
 TEST(plan_of_an_unknown_instruction_set_is_plain)
 {
 	const enum model_isa foreign =

@@ -255,12 +255,13 @@ static bool fill_features(struct maker *m, const uint32_t *computed_feature)
 {
 	const struct forest *f = m->f;
 	const size_t features = f->params.feature_count;
-	for (size_t i = 0; i < f->column_count + f->category_count; i++) {
+	m->column_feature[0] = 0; // belongs to the leaves; there may be no feature at all
+	for (size_t i = 1; i < f->column_count + f->category_count; i++) {
 		bool category = i >= f->column_count;
 		uint32_t source = category ? f->category_source[i - f->column_count] : f->column_source[i];
 		if (source >= features)
 			source = computed_feature != NULL ? computed_feature[source - features] : FOREST_NONE;
-		if (i > 0 && source == FOREST_NONE) // column 0 belongs to the leaves
+		if (source == FOREST_NONE)
 			return false;
 		if (category)
 			m->category_feature[i - f->column_count] = source;
