@@ -168,10 +168,8 @@ static const struct forest *sparse_forest(size_t small_trees, enum model_kernel 
 		const uint32_t splits = t == small_trees / 2 ? 63 : 0;
 		REQUIRE(ms_forest_tree_begin(b, 2 * splits + 1, 0, &nodes) == MS_OK);
 		for (uint32_t i = 0; i < splits; i++)
-			nodes[i] = (struct tree_node){.kind = TREE_NODE_NUMERIC,
-						      .left = 2 * i + 1,
-						      .right = 2 * i + 2,
-						      .threshold = i};
+			nodes[i] = (struct tree_node){
+				.kind = TREE_NODE_NUMERIC, .left = 2 * i + 1, .right = 2 * i + 2, .threshold = i};
 		for (uint32_t i = splits; i < 2 * splits + 1; i++)
 			nodes[i] = (struct tree_node){.kind = TREE_NODE_LEAF, .value = 1};
 		REQUIRE(ms_forest_tree_end(b, 0) == MS_OK);
@@ -191,7 +189,8 @@ TEST(plan_of_one_large_tree_among_leaves_is_small)
 				continue;
 			ms_arena_init(&memory, 1 << 16, (size_t)1 << 30);
 			ms_arena_init(&scratch, 1 << 16, (size_t)1 << 30);
-			const struct forest *f = sparse_forest(40000, kernels[k], (enum model_isa)isa, &scratch, &memory);
+			const struct forest *f =
+				sparse_forest(40000, kernels[k], (enum model_isa)isa, &scratch, &memory);
 			CHECK(memory.used < f->node_count * 256);
 			void *work = ms_arena_alloc(&scratch, ms_forest_scratch_size(f));
 			ms_forest_raw(f, &row, 1, work, &sum);
