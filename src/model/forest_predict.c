@@ -568,7 +568,9 @@ uint32_t ms_forest_row_ns(const struct forest *f)
 		ns += (double)(r->word_count - r->column_count) * 1.5;
 	for (size_t i = 0; i < f->tree_count; i++) {
 		const struct forest_tree *t = &f->trees[i];
-		double steps = f->oblivious ? t->depth : 2 * log2(1 + (double)t->node_count / 2); // unbalanced
+		// Unbalanced trees; a chain is walked for long whatever its size says.
+		double usual = 2 * log2(1 + (double)t->node_count / 2);
+		double steps = f->oblivious ? t->depth : MS_MAX(usual, (double)t->depth / 8);
 		ns += 2 + MS_MIN(steps, t->depth) * (t->has_sets && !quick ? 4 : step) + (t->is_linear ? 20 : 0);
 	}
 	return ns < (double)UINT32_MAX ? (uint32_t)ns : UINT32_MAX;
