@@ -562,10 +562,15 @@ uint32_t ms_forest_row_ns(const struct forest *f)
 	const bool quick = f->plan->single == MODEL_KERNEL_TILES || f->plan->single == MODEL_KERNEL_BITS ||
 			   f->plan->single == MODEL_KERNEL_OBLIVIOUS;
 	double step = quick ? 0.3 : bytes <= near_bytes ? 1.2 : 1.8;
-	double ns = 50 + (double)f->column_count * (f->plan->ranks != NULL ? 5 : 1.5) + (double)f->category_count * 2;
+	const struct forest_ranks *r = f->plan->ranks;
+	double ns = 50 + (double)f->column_count * (r != NULL ? 5 : 1.5) + (double)f->category_count * 2;
+	if (r != NULL) // each set test of a row, also those that no tree would ask
+		ns += (double)(r->word_count - r->column_count) * 1.5;
 	for (size_t i = 0; i < f->tree_count; i++) {
 		const struct forest_tree *t = &f->trees[i];
-		double steps = f->oblivious ? t->depth : 2 * log2(1 + (double)t->node_count / 2); // unbalanced
+		// Unbalanced trees; a chain is walked for long whatever its size says.
+		double usual = 2 * log2(1 + (double)t->node_count / 2);
+		double steps = f->oblivious ? t->depth : MS_MAX(usual, (double)t->depth / 8);
 		ns += 2 + MS_MIN(steps, t->depth) * (t->has_sets && !quick ? 4 : step) + (t->is_linear ? 20 : 0);
 	}
 	return ns < (double)UINT32_MAX ? (uint32_t)ns : UINT32_MAX;

@@ -568,8 +568,8 @@ static inline __attribute__((always_inline)) void open_nodes(struct work *w, siz
 	size_t steps = 0, leaves = 0;
 	s->weights = shap->weights + t->root;
 	for (uint32_t n = 0; n < t->node_count; n++) {
-		const struct node_f64 *big = &f->nodes_f64[t->root + n];
-		const struct node_f32 *small = &f->nodes_f32[t->root + n];
+		const struct node_f64 *big = wide ? &f->nodes_f64[t->root + n] : NULL; // one of the two is there
+		const struct node_f32 *small = wide ? NULL : &f->nodes_f32[t->root + n];
 		const uint32_t child = wide ? big->child : small->child, column = wide ? big->column : small->column;
 		// Both are written and one is kept: nobody can predict which. The last node is a leaf, so there is room.
 		struct step *step = &s->steps[steps];

@@ -69,11 +69,15 @@ enum ms_err ms_output_compute(const struct served_model *served, const struct mo
 	struct shared_rows s = {.model = served->model, .query = query, .matrix = matrix};
 	size_t width = ms_model_output_width(served->model, query->output), count, parts = part_count(&s, pool);
 	s.scratch_bytes = (ms_model_scratch_size_for(served->model, query->output) + 63) & ~(size_t)63;
-	s.rows = (matrix->rows + parts - 1) / parts;
-	if (!MS_MUL_OVERFLOWS(s.scratch_bytes, parts, &count))
-		s.scratch = ms_arena_alloc(arena, count);
 	if (!MS_MUL_OVERFLOWS(matrix->rows, width * sizeof(double), &count))
 		s.values = ms_arena_alloc(arena, count);
+	if (!MS_MUL_OVERFLOWS(s.scratch_bytes, parts, &count))
+		s.scratch = ms_arena_alloc(arena, count);
+	if (s.scratch == NULL && parts > 1) { // what one thread can do is not refused because several could
+		parts = 1;
+		s.scratch = ms_arena_alloc(arena, s.scratch_bytes);
+	}
+	s.rows = (matrix->rows + parts - 1) / parts;
 	if (s.scratch == NULL || s.values == NULL)
 		return ms_fail(info, MS_ERR_LIMIT,
 			       "the output of %zu rows × %zu values does not fit into the memory of one request",
