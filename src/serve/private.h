@@ -96,8 +96,10 @@ struct predict_item {
 // Reads the reader's whole text, one request object; unknown members are refused.
 MS_MUST_USE enum ms_err ms_predict_read(struct json_reader *r, const struct snapshot *snapshot, size_t max_rows,
 					struct arena *arena, struct errinfo *info, struct predict_item *item);
-// Writes "predictions", "model", "model_version" into the open object; fills the sample's times.
+// Writes "predictions", "model", "model_version" into the open object; fills the sample's times. `at_ns` is the clock when
+// it is called, and afterwards when it returns.
 MS_MUST_USE enum ms_err ms_predict_write(const struct predict_item *item, struct pool *pool, struct arena *arena,
-					 struct errinfo *info, struct json_writer *w, struct model_sample *sample);
+					 struct errinfo *info, struct json_writer *w, struct model_sample *sample,
+					 int64_t *at_ns);
 
 #endif
