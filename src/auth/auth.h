@@ -28,7 +28,7 @@ struct auth;
 struct auth_options {
 	struct store *store;
 	struct bus *bus; // events auth.login, auth.logout, auth.user.created, …; NULL: none
-	struct rt *rt;
+	struct rt *rt; // NULL: the command line; no loops, no threads, no guard
 	struct log *log;
 	struct metrics *metrics;
 	const char *data_dir;   // master.key and admin.key
@@ -40,11 +40,13 @@ struct auth_options {
 	uint64_t key_rotation_ms; // of keys of our own
 	uint64_t token_life_ms;
 	uint64_t refresh_life_ms;  // of a session at most
+	uint64_t refresh_idle_ms;  // a session that is not refreshed for so long ends
 	uint64_t refresh_grace_ms; // a refresh token used again this soon is a lost reply
 	unsigned password_threads, password_depth;
 	uint32_t password_memory_kib, password_passes;
 	unsigned password_min_length;
 	bool registration; // POST /register is open
+	const char *registration_role; // of users who registered themselves
 };
 
 extern const struct store_migrations ms_auth_migrations;
@@ -80,13 +82,100 @@ const char *ms_auth_event_name(enum auth_event event); // "user.login", as the a
 
 // === Users, passwords, sessions, tokens ==============================================================
 // (users.c, password.c, throttle.c, session.c, token.c, login.c)
+//
+// Functions with a `tx` run inside a transaction; what they return lives in its arena. They append to the audit log and publish to the
+// bus (topic "auth." and the event's name) themselves, in that transaction. `by` says who does it.
+
+#define MS_AUTH_NAME_MAX 128     // bytes of a username: letters and digits of any script, and . _ - @ +
+#define MS_AUTH_EMAIL_MAX 254    // RFC 5321
+#define MS_AUTH_USER_GRANTS 64   // of a user's own
+#define MS_AUTH_PASSWORD_MAX 1024
+#define MS_AUTH_SESSIONS_MAX 1000 // open at a time, of one user; a further one ends the one unused for longest
 
 struct auth_user {
-	struct slice id, username, email, display_name, role, state;
-	const struct slice *grants;
+	struct slice id, username, email, display_name, role, state; // state: "active" or "disabled"
+	const struct slice *grants;                                  // his own, besides the role's
 	size_t grant_count;
-	int64_t created_us, updated_us, password_changed_us;
+	int64_t created_us, updated_us, password_changed_us, valid_after_us;
 	bool has_password;
+};
+static inline bool ms_auth_user_is_active(const struct auth_user *user)
+{
+	return ms_slice_eq_cstr(user->state, "active");
+}
+
+// What may be given to users: everything that `limit` allows, and no user who has more than that may be touched. NULL: no limit (the
+// command line).
+struct auth_authority {
+	const struct auth_actor *by;
+	const struct grants *limit;
+};
+
+// Members whose p is NULL are left as they are (a new user: empty). password is a stored form (ms_auth_password_hash), not the password.
+struct auth_user_fields {
+	struct slice username, email, display_name, role, state, password;
+	const struct slice *grants; // NULL: as they are
+	size_t grant_count;
+};
+
+// MS_ERR_AUTH_USER_EXISTS, MS_ERR_INVALID (field says which), MS_ERR_FORBIDDEN (more than the limit), MS_ERR_AUTH_USER_UNKNOWN,
+// MS_ERR_AUTH_LAST_ADMIN.
+MS_MUST_USE enum ms_err ms_auth_user_add(struct store_tx *tx, struct auth *auth, const struct auth_authority *authority,
+					 const struct auth_user_fields *fields, struct errinfo *info, struct auth_user *ret_user);
+// A change of state or password ends the user's sessions; a new role or new grants hold for his open sessions at once.
+// keep_session: is not ended (may be empty).
+MS_MUST_USE enum ms_err ms_auth_user_change(struct store_tx *tx, struct auth *auth, const struct auth_authority *authority, struct slice id,
+					    const struct auth_user_fields *fields, struct slice keep_session, struct errinfo *info,
+					    struct auth_user *ret_user);
+MS_MUST_USE enum ms_err ms_auth_user_remove(struct store_tx *tx, struct auth *auth, const struct auth_authority *authority, struct slice id,
+					    struct errinfo *info);
+MS_MUST_USE enum ms_err ms_auth_user_get(struct store_tx *tx, struct slice id, struct errinfo *info, struct auth_user *ret_user);
+// By id, username or e-mail, as a person would name him.
+MS_MUST_USE enum ms_err ms_auth_user_find(struct store_tx *tx, struct slice name, struct errinfo *info, struct auth_user *ret_user);
+// In the order of ids (of their making), behind the id `after` (empty: from the first). At most `limit`.
+MS_MUST_USE enum ms_err ms_auth_user_list(struct store_tx *tx, struct slice after, size_t limit, struct errinfo *info,
+					  struct auth_user **ret_users, size_t *ret_count);
+
+// --- Passwords
+
+// Whether it may be a new password: length, not common, not the name. MS_ERR_AUTH_PASSWORD says what is wrong. Fast, any thread.
+MS_MUST_USE enum ms_err ms_auth_password_check(const struct auth *auth, struct slice password, struct slice username, struct slice email,
+					       struct errinfo *info);
+// The stored form, in the arena. Slow: on the passwords pool and the command line.
+MS_MUST_USE enum ms_err ms_auth_password_hash(const struct auth *auth, struct slice password, struct arena *arena, struct errinfo *info,
+					      struct slice *ret_stored);
+
+// Checks a password as a login does: throttled by account and address, on the passwords pool, with the same work and answer for users
+// that do not exist. The attempt lives until `done` was called, on `loop`.
+struct auth_attempt {
+	struct slice identifier; // username or e-mail as typed; or:
+	struct slice user_id;    // of a signed-in user who types his password again
+	struct slice password;
+	struct slice address, agent, request_id;
+	struct arena *arena; // the attempt's alone until done
+	void (*done)(struct auth_attempt *attempt, void *arg);
+	void *arg;
+	// The answer. MS_ERR_AUTH_CREDENTIALS, MS_ERR_AUTH_THROTTLED and MS_ERR_BUSY (retry_after_s), or the store's errors. Refusals were recorded.
+	enum ms_err err;
+	struct errinfo info;
+	int64_t retry_after_s;
+	struct auth_user user;
+	struct slice rehashed; // a new stored form, to be written with the session; empty: not needed
+	// private
+	struct auth *auth;
+	struct loop *loop;
+	struct store_work read;
+	struct job job;
+	struct slice stored; // password as stored; empty: none
+	bool again;          // of the throttle: this attempt was let in after a delay
+};
+void ms_auth_attempt(struct auth *auth, struct loop *loop, struct auth_attempt *attempt);
+
+// --- Sessions and tokens
+
+struct auth_session {
+	struct slice id, user_id, client_id, address, agent, methods; // methods: "pwd", "pwd otp", … (RFC 8176)
+	int64_t created_us, used_us, expires_us;
 };
 
 // What a successful login, refresh or grant gives the client.
@@ -96,6 +185,55 @@ struct auth_tokens {
 	struct auth_user user;
 	struct slice session;
 };
+
+#define MS_AUTH_REFRESH_PREFIX "msr"
+// Begins a session and makes its first refresh token. Looks at the user again: MS_ERR_AUTH_CREDENTIALS when he was disabled, removed or
+// changed since `user` was read. `rehashed`: of the attempt. Records AUTH_LOGIN. Fills all of *ret_tokens but `access`.
+MS_MUST_USE enum ms_err ms_auth_session_begin(struct store_tx *tx, struct auth *auth, const struct auth_actor *by,
+					      const struct auth_user *user, struct slice rehashed, const struct auth_session *session,
+					      struct errinfo *info, struct auth_tokens *ret_tokens, struct slice *ret_permissions);
+// Rotates. MS_ERR_TOKEN_INVALID, MS_ERR_TOKEN_EXPIRED, MS_ERR_TOKEN_REVOKED. The transaction must be committed when *ret_reused is set and the
+// function succeeds: the token came twice, and its session was ended. The same token again within the grace, while its successor was not
+// used, gets the same successor: the first reply was lost.
+MS_MUST_USE enum ms_err ms_auth_session_refresh(struct store_tx *tx, struct auth *auth, const struct auth_actor *by, struct slice refresh,
+						struct slice client_id, struct errinfo *info, bool *ret_reused,
+						struct auth_tokens *ret_tokens, struct slice *ret_permissions);
+MS_MUST_USE enum ms_err ms_auth_session_end(struct store_tx *tx, struct auth *auth, const struct auth_actor *by, struct slice user_id,
+					    struct slice session, enum auth_event event, struct errinfo *info);
+// All open ones of a user, but `keep` (may be empty).
+MS_MUST_USE enum ms_err ms_auth_session_end_all(struct store_tx *tx, struct auth *auth, const struct auth_actor *by, struct slice user_id,
+						struct slice keep, enum auth_event event, struct errinfo *info, size_t *ret_ended);
+// Newest first, behind the id `after`.
+MS_MUST_USE enum ms_err ms_auth_session_list(struct store_tx *tx, struct slice user_id, struct slice after, size_t limit,
+					     struct errinfo *info, struct auth_session **ret_sessions, size_t *ret_count);
+
+// Claims of an access token. sid and jti are UUIDv7: they hold the millisecond of the session's begin and of the token's issue, which
+// iat (whole seconds) does not.
+struct auth_claims {
+	struct slice user_id, username, role, session, id; // session empty: none (a client's own token)
+	struct slice client_id;                            // empty: none
+	struct slice permissions;                          // JSON array of grants
+	struct slice scope;                                // of OAuth; empty: none
+	int64_t issued_s, expires_s;
+};
+// Signs; iss, aud, nbf and, where empty or 0, jti, iat and exp are filled in. Pool and store threads, and the command line. Appends.
+MS_MUST_USE enum ms_err ms_auth_token_sign(struct auth *auth, const struct auth_claims *claims, struct errinfo *info, struct buf *out);
+// Verifies signature, issuer, audience, type and times: MS_ERR_TOKEN_INVALID, MS_ERR_TOKEN_EXPIRED, MS_ERR_TOKEN_EARLY. Whether the session
+// was ended or the user changed is for the caller to look up. On the loop's thread; strings in the arena.
+MS_MUST_USE enum ms_err ms_auth_token_read(const struct auth *auth, const struct loop *loop, struct slice token, struct arena *arena,
+					   struct errinfo *info, struct auth_claims *ret_claims);
+
+// A pool for what is too long for a loop and too short for a thread of its own: signatures.
+struct pool *ms_auth_pool(struct auth *auth);
+// The pool that hashes passwords; few run at once.
+struct pool *ms_auth_password_pool(struct auth *auth);
+
+// --- First start
+
+#define MS_AUTH_ADMIN_KEY_FILE "admin.key"
+// When the store holds no user: makes the user `admin` (without a password) and an API key of his, writes the key to data_dir/admin.key
+// (mode 0600) and returns it; else *ret_key is empty. Blocks; before the loops run.
+MS_MUST_USE enum ms_err ms_auth_first_start(struct auth *auth, struct arena *arena, struct errinfo *info, struct slice *ret_key);
 
 // === Grants, roles, keys, the guard ==================================================================
 // (grants.c, roles.c, keys.c, snapshot.c, cache.c, guard.c)
