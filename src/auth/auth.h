@@ -19,6 +19,7 @@
 #include "observe/observe.h"
 #include "rt/rt.h"
 #include "store/store.h"
+#include "json/json.h"
 
 // === Shared ==========================================================================================
 
@@ -36,6 +37,7 @@ struct auth_options {
 	const char *jwt_secret; // JWT_SECRET: HS256; "" = keys of our own
 	enum jose_alg algorithm; // of keys of our own
 	const char *master_key; // base64 of 32 bytes, or "": the file in data_dir
+	uint64_t key_rotation_ms; // of keys of our own
 	uint64_t token_life_ms;
 	uint64_t refresh_life_ms;  // of a session at most
 	uint64_t refresh_idle_ms;  // a session that is not refreshed for so long ends
@@ -349,30 +351,165 @@ MS_MUST_USE enum ms_err ms_auth_void_user(struct store_tx *tx, struct slice user
 MS_MUST_USE enum ms_err ms_auth_touch_user(struct store_tx *tx, struct slice user_id, struct errinfo *info);
 
 // === Audit, secrets, signing keys ====================================================================
-// (audit.c, audit_verify.c, seal.c, signing.c)
+// (audit.c, audit_later.c, audit_read.c, audit_verify.c, vault.c, secrets.c, signing.c, signing_rotate.c)
+
+// --- The audit log -----------------------------------------------------------------------------------
+// Append-only and chained: the hash of an entry covers all its fields and the hash of the entry before. Heads of the chain are signed, and
+// written where they can be kept elsewhere. What is encoded how is in README.md.
 
 enum audit_outcome { AUDIT_OK, AUDIT_REFUSED, AUDIT_FAILED };
 struct audit_entry {
 	enum auth_event event;
 	enum audit_outcome outcome;
+	// Text of strangers may stand here: control characters are encoded, what is too long is cut, and what looks like a token or a key of ours
+	// is replaced. A name that no user has is left out: people type passwords there.
 	struct auth_actor actor;
-	struct slice target;  // "user:0190…", "model:churn", "key:…"
-	struct slice details; // a JSON object without secrets, or empty
+	struct slice target;  // "user:0190…", "model:churn", "key:…"; or empty
+	struct slice details; // a JSON object without secrets, at most 4 KiB; or empty
 };
-// Inside the transaction of what is recorded: both are there or neither.
+// For what nobody asked for (start, rotation), and for the command line (`user`: the operating system's name of who typed).
+static inline struct auth_actor ms_auth_actor_system(void)
+{
+	return (struct auth_actor){.id = MS_SLICE_LIT("system")};
+}
+static inline struct auth_actor ms_auth_actor_console(struct slice user)
+{
+	return (struct auth_actor){.id = MS_SLICE_LIT("console"), .name = user};
+}
+// Inside the transaction of what is recorded: both are there or neither. Last of its statements, because other appenders wait from
+// here to its end. When it worked and `auth` has a bus, the event goes to the bus too ("auth.login") with actor, target, outcome and details:
+// callers publish nothing themselves. `auth` may be NULL (command line).
 MS_MUST_USE enum ms_err ms_audit_append(struct store_tx *tx, struct auth *auth, const struct audit_entry *entry, struct errinfo *info);
-// For refusals and for changes outside the store (model pushes): copied, written soon by a transaction of its own. Any loop thread.
+// For refusals and for changes outside the store (model pushes): copied, written within about 100 ms by a transaction of its own. Any
+// thread, never blocks. While more than 10,000 wait (the database is away), refusals are dropped and counted, the count is recorded later; changes are
+// never dropped. `auth` may be NULL: nothing happens.
 void ms_audit_later(struct auth *auth, const struct audit_entry *entry);
 
-// Seals bytes with the master key; `context` ("totp:USER") must be the same to open. Any thread.
+#define MS_AUDIT_HASH_SIZE 32
+#define MS_AUDIT_LIST_MAX 1000
+// Empty texts and zeros do not filter.
+struct audit_filter {
+	struct slice actor;   // id or name
+	struct slice event;   // "login"
+	struct slice target;
+	struct slice outcome; // "ok", "refused", "failed"
+	int64_t from_us, until_us; // until is excluded
+	int64_t cursor;            // newest first: entries before this one; oldest first: behind it. 0: from the start
+	bool oldest_first;
+};
+// At most `max` (to MS_AUDIT_LIST_MAX) entries that fit, each as a JSON object with ms_audit_write(). Inside a reading transaction.
+struct audit_record {
+	int64_t seq, time_us;
+	struct slice actor_kind, actor_id, actor_name, address, session, request_id, event, target, outcome, details;
+	struct slice prev, hash;
+};
+MS_MUST_USE enum ms_err ms_audit_list(struct store_tx *tx, const struct audit_filter *filter, size_t max, struct errinfo *info,
+				      struct audit_record **ret_records, size_t *ret_count); // in the transaction's arena
+void ms_audit_write(struct json_writer *w, const struct audit_record *record);
+// The newest signed head, as the JSON object that is kept elsewhere; *ret_json empty: there is none yet. In the transaction's arena.
+MS_MUST_USE enum ms_err ms_audit_head(struct store_tx *tx, struct errinfo *info, struct slice *ret_json);
+
+enum audit_fault {
+	AUDIT_WHOLE,
+	AUDIT_CHANGED,   // an entry does not have its hash
+	AUDIT_REPLACED,  // the entry behind was made after another one
+	AUDIT_MISSING,   // one or more were removed
+	AUDIT_INSERTED,  // one was put between
+	AUDIT_REORDERED, // it stood elsewhere
+	AUDIT_TRUNCATED, // the log ends before a head that was signed or kept
+	AUDIT_REWRITTEN, // chained well, but not what was signed or kept
+	AUDIT_SIGNATURE, // a head whose signature is wrong, or whose key is not known
+};
+const char *ms_audit_fault_name(enum audit_fault fault); // "changed"
+struct audit_report {
+	enum audit_fault fault;
+	int64_t seq;       // of the first bad entry
+	char message[320]; // one sentence
+	int64_t entries, heads, kept; // that were looked at
+	bool keys_trusted;            // the heads' key was opened with the master key, so that nobody who only writes to the store can have made it
+};
+struct vault;
+struct audit_verify_options {
+	struct store *store;
+	const struct vault *vault; // NULL: the public key in the store is believed
+	struct slice kept;         // heads that were kept elsewhere: JSON lines; or empty
+	void (*progress)(int64_t done, int64_t total, void *arg); // may be NULL
+	void *arg;
+};
+// Reads the whole log, page by page; blocks. MS_OK whatever it finds.
+MS_MUST_USE enum ms_err ms_audit_verify(const struct audit_verify_options *options, struct errinfo *info, struct audit_report *ret_report);
+
+// --- Secrets -----------------------------------------------------------------------------------------
+// The vault holds the master key: of the setting identity.master_key, or of the file master.key in the data folder, which must be readable by its owner
+// alone. Either may hold several keys (base64 of 32 bytes each, separated by white space or commas): the first seals, all open.
+
+#define MS_VAULT_FILE "master.key"
+struct vault_options {
+	const char *data_dir;
+	const char *master_key; // the setting, or ""
+	bool create;            // make the file when there is none
+};
+// Blocks. MS_ERR_CONFIG for a malformed key, MS_ERR_FILE_MISSING, MS_ERR_PERMISSION.
+MS_MUST_USE enum ms_err ms_vault_open(const struct vault_options *options, struct errinfo *info, struct vault **ret_vault);
+void ms_vault_free(struct vault *vault); // wipes; accepts NULL
+#define MS_VAULT_KEY_ID_SIZE 17
+void ms_vault_key_id(const struct vault *vault, char ret_id[MS_VAULT_KEY_ID_SIZE]); // of the key that seals, in hex
+// `context` ("totp:USER") must be the same to open. Any thread. The sealed form names the key that sealed it.
+MS_MUST_USE enum ms_err ms_vault_seal(const struct vault *vault, struct slice context, struct slice plain, struct arena *arena, struct errinfo *info, struct slice *ret_sealed);
+MS_MUST_USE enum ms_err ms_vault_open_sealed(const struct vault *vault, struct slice context, struct slice sealed, struct arena *arena, struct errinfo *info, struct slice *ret_plain);
+bool ms_vault_is_current(const struct vault *vault, struct slice sealed); // sealed by the first key
+// The same with the vault of auth.
 MS_MUST_USE enum ms_err ms_auth_seal(const struct auth *auth, struct slice context, struct slice plain, struct arena *arena, struct errinfo *info, struct slice *ret_sealed);
 MS_MUST_USE enum ms_err ms_auth_open(const struct auth *auth, struct slice context, struct slice sealed, struct arena *arena, struct errinfo *info, struct slice *ret_plain);
+// Puts a new key in front in master.key (not with the setting: there the operator does), seals everything in the store anew, and with `drop` forgets the
+// other keys. A running server reads the file again when it meets a key that it does not know. Blocks.
+struct vault_rekey {
+	bool add, drop;
+	size_t resealed; // answer
+};
+MS_MUST_USE enum ms_err ms_vault_rekey(struct vault *vault, struct store *store, struct vault_rekey *rekey, struct errinfo *info);
 
-// The keys that verify tokens (all that are not expired) and the one that signs, of a loop's present snapshot: valid until the loop's next turn.
+// A file of names and values, sealed whole. Blocks.
+struct secret_item {
+	struct slice name, value;
+};
+#define MS_SECRETS_FILE "secrets.enc"
+#define MS_SECRETS_MAX 1000
+#define MS_SECRET_VALUE_MAX ((size_t)64 << 10)
+// MS_ERR_FILE_MISSING when there is none. Sorted by name, in the arena, which the caller wipes or frees.
+MS_MUST_USE enum ms_err ms_secrets_read(const char *path, const struct vault *vault, struct arena *arena, struct errinfo *info,
+					struct secret_item **ret_items, size_t *ret_count);
+// Sets or, with value.p == NULL, removes one (MS_ERR_NOT_FOUND); under a lock beside the file. `path` is made when missing (mode 0600).
+MS_MUST_USE enum ms_err ms_secrets_set(const char *path, const struct vault *vault, struct slice name, struct slice value, struct errinfo *info);
+MS_MUST_USE enum ms_err ms_secrets_reseal(const char *path, const struct vault *vault, struct errinfo *info);
+
+// --- Signing keys ------------------------------------------------------------------------------------
+// With JWT_SECRET one HS256 key; else keys of our own: `next` is published before it signs, `active` signs, `retired` verifies until its last token is expired.
+
+// The keys that verify tokens (all that are not expired), of a loop's present snapshot: valid until the loop's next turn.
 struct jose_keys ms_auth_verify_keys(const struct auth *auth, const struct loop *loop);
-// On store threads and pool threads; unref the key.
+// The one that signs. Any thread (not for hot paths: takes a lock); unref the key.
 struct jose_key *ms_auth_signing_key(struct auth *auth);
 // The JWKS document (public keys; empty with HS256).
 void ms_auth_write_jwks(const struct auth *auth, const struct loop *loop, struct buf *out);
+
+struct signing_key_info {
+	struct slice kid, alg, state;
+	int64_t created_us, active_us, retired_us; // active_us of `next`: from when it is to sign; 0: not yet
+};
+// In the transaction's arena.
+MS_MUST_USE enum ms_err ms_signing_list(struct store_tx *tx, struct errinfo *info, struct signing_key_info **ret_keys, size_t *ret_count);
+struct signing_rotate {
+	struct store *store;
+	const struct vault *vault;
+	enum jose_alg algorithm;
+	uint64_t token_life_ms;
+	bool now;               // the next key signs at once, although others may not have read it yet
+	struct auth_actor actor;
+	int64_t signs_from_us;  // answer: when the next key begins
+	char kid[64];           // answer: which
+};
+// For the command line; running servers follow. Blocks (and makes keys: slow for RSA).
+MS_MUST_USE enum ms_err ms_signing_rotate(struct signing_rotate *rotate, struct errinfo *info);
 
 #endif
