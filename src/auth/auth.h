@@ -238,10 +238,9 @@ MS_MUST_USE enum ms_err ms_auth_first_start(struct auth *auth, struct arena *are
 // === Grants, roles, keys, the guard ==================================================================
 // (permissions.def, grants.c, roles.c, keys.c, change.c, snapshot.c, cache.c, guard.c)
 //
-// What a token says and the guard reads: sub (user id), username, role, grants (the user's own, an array of texts; absent: none), sid
-// (session), jti (a UUIDv7: its time tells tokens of one second apart), scope (RFC 6749 3.3: when there, the token may do no more than
-// these grants), client_id (equal to sub: a program's own token). `permissions` is for other services and never read here: what a role
-// allows is looked up at each use.
+// Of a token the guard reads sub, username, role, sid, jti (UUIDv7), iat and exp; client_id (equal to sub: a program's own token, of no
+// user); scope (RFC 6749 3.3: when there, the token may do no more than these grants); and permissions: what role and own grants allowed
+// together when it was issued. That holds until the role or the user changes; from then on, what the store says now.
 
 struct auth_permission {
 	const char *name;   // "models.write"
@@ -270,7 +269,7 @@ bool ms_grants_allow(const struct grants *grants, const char *permission, struct
 bool ms_grants_within(const struct grants *inner, const struct grants *outer);
 // Two grants may overlap in text ("predict", "predict:a"): they are written as they were given. An array of texts.
 void ms_grants_write(const struct grants *grants, struct buf *out_json_array);
-extern const struct grants *const MS_GRANTS_ALL;  // of the command line, which works on the store itself
+extern const struct grants *const MS_GRANTS_ALL;
 extern const struct grants *const MS_GRANTS_NONE;
 
 // --- Roles. Inside a transaction; the built-in ones are the program's, the others in the store. What a write changes is in force
@@ -286,11 +285,13 @@ struct auth_role {
 MS_MUST_USE enum ms_err ms_auth_role_get(struct store_tx *tx, struct slice name, struct errinfo *info, struct auth_role *ret_role);
 // All, by name.
 MS_MUST_USE enum ms_err ms_auth_role_list(struct store_tx *tx, struct errinfo *info, struct auth_role **ret_roles, size_t *ret_count);
-// Adds or replaces. MS_ERR_CONFLICT for a built-in one, MS_ERR_FORBIDDEN for more than `maker` has, MS_ERR_INVALID.
-MS_MUST_USE enum ms_err ms_auth_role_set(struct store_tx *tx, const struct auth_role *role, const struct grants *maker, struct errinfo *info,
-					 bool *ret_created);
+// Adds or replaces. MS_ERR_CONFLICT for a built-in one, MS_ERR_FORBIDDEN for more than the authority has (in the new grants or, of a role
+// that is replaced, the old ones), MS_ERR_INVALID.
+MS_MUST_USE enum ms_err ms_auth_role_set(struct store_tx *tx, struct auth *auth, const struct auth_authority *authority,
+					 const struct auth_role *role, struct errinfo *info, bool *ret_created);
 // MS_ERR_CONFLICT while users have it.
-MS_MUST_USE enum ms_err ms_auth_role_remove(struct store_tx *tx, struct slice name, struct errinfo *info);
+MS_MUST_USE enum ms_err ms_auth_role_remove(struct store_tx *tx, struct auth *auth, const struct auth_authority *authority, struct slice name,
+					    struct errinfo *info);
 
 // --- API keys. Inside a transaction.
 
@@ -302,18 +303,22 @@ struct auth_key {
 	const struct grants *scopes;     // with an owner: and no more than he may himself
 	int64_t created_us, expires_us, used_us, revoked_us; // 0: never
 };
-// Makes one: `key` gives name, owner_id, scopes and expires_us; the secret is shown once and stored as SHA-256. MS_ERR_FORBIDDEN for more than `maker` has.
-MS_MUST_USE enum ms_err ms_auth_key_create(struct store_tx *tx, const struct auth_key *key, const struct grants *maker, struct errinfo *info,
-					   struct auth_key *ret_key, char ret_secret[MS_API_KEY_SIZE]);
+// Makes one: `key` gives name, owner_id (a user that there is, or empty), scopes and expires_us; the secret is shown once and stored as SHA-256.
+// MS_ERR_FORBIDDEN for more than the authority has. Change what the snapshot holds: ms_auth_settle() before the answer.
+MS_MUST_USE enum ms_err ms_auth_key_create(struct store_tx *tx, struct auth *auth, const struct auth_authority *authority,
+					   const struct auth_key *key, struct errinfo *info, struct auth_key *ret_key,
+					   char ret_secret[MS_API_KEY_SIZE]);
 MS_MUST_USE enum ms_err ms_auth_key_get(struct store_tx *tx, struct slice id, struct errinfo *info, struct auth_key *ret_key);
 // The newest first; `owner` empty: of all; `before`: the id of the last one seen, or empty. At most `limit`.
 MS_MUST_USE enum ms_err ms_auth_key_list(struct store_tx *tx, struct slice owner, struct slice before, size_t limit, struct errinfo *info,
 					 struct auth_key **ret_keys, size_t *ret_count);
 // Ends it for good; it stays listed. Again is fine.
-MS_MUST_USE enum ms_err ms_auth_key_revoke(struct store_tx *tx, struct slice id, struct errinfo *info);
-// A new key with name, owner, scopes and expiry of the old one, which ends after `overlap_us`. MS_ERR_CONFLICT when the old one ended already.
-MS_MUST_USE enum ms_err ms_auth_key_rotate(struct store_tx *tx, struct slice id, int64_t overlap_us, const struct grants *maker,
-					   struct errinfo *info, struct auth_key *ret_key, char ret_secret[MS_API_KEY_SIZE]);
+MS_MUST_USE enum ms_err ms_auth_key_revoke(struct store_tx *tx, struct auth *auth, const struct auth_authority *authority, struct slice id,
+					   struct errinfo *info);
+// A new key with name, owner, scopes and life of the old one, which ends after `overlap_us`. MS_ERR_CONFLICT when the old one has ended.
+MS_MUST_USE enum ms_err ms_auth_key_rotate(struct store_tx *tx, struct auth *auth, const struct auth_authority *authority, struct slice id,
+					   int64_t overlap_us, struct errinfo *info, struct auth_key *ret_key,
+					   char ret_secret[MS_API_KEY_SIZE]);
 // Keys given by the environment as SHA-256 (NAME_API_KEY_HASH, NAME_API_KEY_SCOPES): in force as long as the process runs. Before the
 // loops run. MS_ERR_CONFIG names the variable that is wrong.
 MS_MUST_USE enum ms_err ms_auth_take_environment(struct auth *auth, const char *const *environment, struct errinfo *info);
