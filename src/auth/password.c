@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // The rules for new passwords, and their stored form. No rules of composition (SP 800-63B-4): length, and not what everyone tries first.
-#include "auth/common_passwords.h"
 #include "auth/internal.h"
 
-#define COMMON_MAX 24 // bytes of the longest common password
-#define RUN_MAX 8     // distinct bytes below which a repeated piece is no secret
+#define COMMON_MAX 28 // bytes of a common password
+#define PIECE_MIN 8   // bytes below which a repeated piece is no secret
+
+static const char *const common_passwords[] = {
+#include "auth/common_passwords.def"
+};
 
 static char lower(char c)
 {
@@ -93,7 +96,7 @@ static bool is_guessable(struct slice password)
 	struct slice piece = ms_slice_sub(password, 0, period_of(password));
 	if (is_common(password) || is_walk(password))
 		return true;
-	if (piece.n < password.n && (piece.n < RUN_MAX || is_common(piece) || is_walk(piece)))
+	if (piece.n < password.n && (piece.n < PIECE_MIN || is_common(piece) || is_walk(piece)))
 		return true;
 	struct slice word = without_tail(password);
 	return word.n < password.n && word.n > 0 && password.n - word.n <= 4 && is_common(word);

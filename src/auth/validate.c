@@ -3,7 +3,7 @@
 #include "auth/gate.h"
 
 // Of a token that the guard has taken: its signature was verified, so its payload is what we wrote.
-static enum ms_err read_times(struct slice token, struct arena *arena, struct errinfo *info, struct auth_worth *worth)
+static enum ms_err read_times(const struct gate_loop *gl, struct slice token, struct arena *arena, struct errinfo *info, struct auth_worth *worth)
 {
 	struct slice part, rest = token, payload = MS_SLICE_EMPTY;
 	const struct json_value *claims;
@@ -12,7 +12,11 @@ static enum ms_err read_times(struct slice token, struct arena *arena, struct er
 		return ms_fail(info, MS_ERR_TOKEN_INVALID, "the token is malformed");
 	MS_TRY(ms_json_parse(payload, NULL, arena, info, &claims));
 	ok = ms_json_as_i64(ms_json_get(claims, "exp"), &worth->expires_s) && ms_json_as_i64(ms_json_get(claims, "iat"), &worth->issued_s);
-	if (!ms_json_as_str(ms_json_get(claims, "role"), &worth->role))
+	// The role as it is now, where it changed since.
+	const struct change *change = ms_revoked_find(&gl->revoked, worth->user_id);
+	if (change != NULL && change->is_user)
+		worth->role = change->role;
+	else if (!ms_json_as_str(ms_json_get(claims, "role"), &worth->role))
 		worth->role = MS_SLICE_EMPTY;
 	return ok ? MS_OK : ms_fail(info, MS_ERR_TOKEN_INVALID, "the token has no times");
 }
@@ -22,7 +26,8 @@ enum ms_err ms_auth_validate(struct auth *auth, struct loop *loop, struct slice 
 {
 	enum gate_credential kind = CREDENTIAL_NONE;
 	const struct admitted *who = NULL;
-	enum auth_refusal refusal = ms_gate_check(ms_gate_loop(auth->gate, loop), credential, true, arena, info, &kind, &who);
+	struct gate_loop *gl = ms_gate_loop(auth->gate, loop);
+	enum auth_refusal refusal = ms_gate_check(gl, credential, true, arena, info, &kind, &who);
 	switch (refusal) {
 	case REFUSAL_NONE:
 		break;
@@ -39,5 +44,5 @@ enum ms_err ms_auth_validate(struct auth *auth, struct loop *loop, struct slice 
 					 .user_id = who->user,
 					 .session = who->session,
 					 .grants = who->grants};
-	return kind == CREDENTIAL_TOKEN ? read_times(credential, arena, info, ret_worth) : MS_OK;
+	return kind == CREDENTIAL_TOKEN ? read_times(gl, credential, arena, info, ret_worth) : MS_OK;
 }
