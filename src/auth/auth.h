@@ -258,7 +258,7 @@ MS_MUST_USE enum ms_err ms_grants_parse(const struct slice *texts, size_t count,
 					const struct grants **ret_grants);
 // A JSON array of texts, as it is stored.
 MS_MUST_USE enum ms_err ms_grants_read(struct slice json_array, struct arena *arena, struct errinfo *info, const struct grants **ret_grants);
-// What either allows; what both allow. In the arena, which must outlive it as `a` and `b` must. MS_ERR_NO_MEMORY, MS_ERR_LIMIT.
+// What either allows; what both allow. Copied into the arena. MS_ERR_NO_MEMORY, MS_ERR_LIMIT.
 MS_MUST_USE enum ms_err ms_grants_union(const struct grants *a, const struct grants *b, struct arena *arena, struct errinfo *info,
 					const struct grants **ret_grants);
 MS_MUST_USE enum ms_err ms_grants_intersect(const struct grants *a, const struct grants *b, struct arena *arena, struct errinfo *info,
@@ -336,8 +336,10 @@ struct slice ms_auth_user_of(const struct exchange *x);
 // Calls done on `loop` once every loop works with what is committed by now: a change is answered after it is in force. The struct
 // lives in the caller's object until then. Loop threads.
 typedef void auth_settled_fn(void *arg);
+struct auth_gate;
 struct auth_settle {
 	struct mail mail;
+	struct auth_gate *gate;
 	struct loop *loop;
 	auth_settled_fn *done;
 	void *arg;
