@@ -35,6 +35,11 @@ void ms_token_unref(struct token *token)
 	free(token);
 }
 
+void ms_token_release(void *token)
+{
+	ms_token_unref(token);
+}
+
 static uint64_t head_of(const uint8_t digest[MS_SHA256_SIZE])
 {
 	uint64_t head;

@@ -154,6 +154,7 @@ struct token {
 	const struct grants *scope;  // or NULL
 };
 void ms_token_unref(struct token *token);
+void ms_token_release(void *token); // the same, for an arena
 
 enum auth_refusal { REFUSAL_NONE, REFUSAL_MISSING, REFUSAL_INVALID, REFUSAL_EXPIRED, REFUSAL_REVOKED, REFUSAL_FORBIDDEN, REFUSAL_COUNT };
 
@@ -199,7 +200,7 @@ struct view {
 };
 void ms_view_unref(void *view);
 
-#define VERIFY_KEYS_MAX 8
+#define VERIFY_KEYS_MAX 64
 struct gate_loop {
 	struct auth_gate *gate;
 	struct loop *loop;
