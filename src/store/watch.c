@@ -195,6 +195,7 @@ static enum ms_err read_counter(struct store_tx *tx, void *arg, struct errinfo *
 enum ms_err ms_store_watch(struct store *store, const char *channel, struct loop *home, store_notice_fn *fn, void *arg)
 {
 	struct counter_query query = {.channel = channel};
+	MS_ASSERT(ms_store_is_channel(channel) && home != NULL);
 	if (store->driver->embedded)
 		MS_TRY(ms_store_read_wait(store, read_counter, &query, NULL));
 	pthread_mutex_lock(&store->watch_lock);
