@@ -376,13 +376,16 @@ bool ms_vault_is_current(const struct vault *vault, struct slice sealed); // sea
 // The same with the vault of auth.
 MS_MUST_USE enum ms_err ms_auth_seal(const struct auth *auth, struct slice context, struct slice plain, struct arena *arena, struct errinfo *info, struct slice *ret_sealed);
 MS_MUST_USE enum ms_err ms_auth_open(const struct auth *auth, struct slice context, struct slice sealed, struct arena *arena, struct errinfo *info, struct slice *ret_plain);
-// Puts a new key in front in master.key (not with the setting: there the operator does), seals everything in the store anew, and with `drop` forgets the
-// other keys. A running server reads the file again when it meets a key that it does not know. Blocks.
+// Seals everything in the store anew with the first key; with `add` a new key is put in front in master.key before (with the setting the
+// operator does that). The old keys stay, so that nothing is lost whatever happens; a running server reads the file again when it meets
+// a key that it does not know. Once all is sealed anew (the secrets file too), ms_vault_drop_old() forgets them. Blocks.
 struct vault_rekey {
-	bool add, drop;
+	bool add;
 	size_t resealed; // answer
 };
 MS_MUST_USE enum ms_err ms_vault_rekey(struct vault *vault, struct store *store, struct vault_rekey *rekey, struct errinfo *info);
+MS_MUST_USE enum ms_err ms_vault_drop_old(struct vault *vault, struct errinfo *info);
+size_t ms_vault_key_count(const struct vault *vault);
 
 // A file of names and values, sealed whole. Blocks.
 struct secret_item {
