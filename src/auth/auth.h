@@ -86,7 +86,7 @@ const char *ms_auth_event_name(enum auth_event event); // "user.login", as the a
 // Functions with a `tx` run inside a transaction; what they return lives in its arena. They append to the audit log and publish to the
 // bus (topic "auth." and the event's name) themselves, in that transaction. `by` says who does it.
 
-#define MS_AUTH_NAME_MAX 128     // bytes of a username: letters and digits of any script, and . _ - @ +
+#define MS_AUTH_NAME_MAX 128     // bytes of a username: ASCII letters and digits, and . _ - @ +
 #define MS_AUTH_EMAIL_MAX 254    // RFC 5321
 #define MS_AUTH_USER_GRANTS 64   // of a user's own
 #define MS_AUTH_PASSWORD_MAX 1024
@@ -166,8 +166,10 @@ struct auth_attempt {
 	struct loop *loop;
 	struct store_work read;
 	struct job job;
+	struct slice key;    // of the account
 	struct slice stored; // password as stored; empty: none
-	bool again;          // of the throttle: this attempt was let in after a delay
+	int64_t delay_ns;    // that the next attempt has to wait
+	bool found;
 };
 void ms_auth_attempt(struct auth *auth, struct loop *loop, struct auth_attempt *attempt);
 
@@ -223,6 +225,19 @@ MS_MUST_USE enum ms_err ms_auth_token_sign(struct auth *auth, const struct auth_
 MS_MUST_USE enum ms_err ms_auth_token_read(const struct auth *auth, const struct loop *loop, struct slice token, struct arena *arena,
 					   struct errinfo *info, struct auth_claims *ret_claims);
 
+// What a token or API key is worth at this moment, from the memory of the guard. MS_ERR_TOKEN_INVALID, MS_ERR_TOKEN_EXPIRED, MS_ERR_TOKEN_REVOKED. On the
+// loop's thread; lives as long as the arena.
+struct auth_worth {
+	enum caller_kind kind;
+	struct slice id, name; // of the user, key or client
+	struct slice user_id;  // empty: of nobody
+	const struct grants *grants;
+	struct slice role, session;   // of tokens
+	int64_t issued_s, expires_s; // of tokens
+};
+MS_MUST_USE enum ms_err ms_auth_validate(struct auth *auth, struct loop *loop, struct slice credential, struct arena *arena,
+					 struct errinfo *info, struct auth_worth *ret_worth);
+
 // A pool for what is too long for a loop and too short for a thread of its own: signatures.
 struct pool *ms_auth_pool(struct auth *auth);
 // The pool that hashes passwords; few run at once.
@@ -236,33 +251,123 @@ struct pool *ms_auth_password_pool(struct auth *auth);
 MS_MUST_USE enum ms_err ms_auth_first_start(struct auth *auth, struct arena *arena, struct errinfo *info, struct slice *ret_key);
 
 // === Grants, roles, keys, the guard ==================================================================
-// (grants.c, roles.c, keys.c, snapshot.c, cache.c, guard.c)
+// (permissions.def, grants.c, roles.c, keys.c, change.c, snapshot.c, cache.c, guard.c)
+//
+// Of a token the guard reads sub, username, role, sid, jti (UUIDv7), iat and exp; client_id (equal to sub: a program's own token, of no
+// user); scope (RFC 6749 3.3: when there, the token may do no more than these grants); and permissions: what role and own grants allowed
+// together when it was issued. That holds until the role or the user changes; from then on, what the store says now.
 
-// A set of grants, parsed and matched: immutable. The text form is in README.md.
+struct auth_permission {
+	const char *name;   // "models.write"
+	const char *object; // what its object is, "model", or NULL: it has none
+	const char *help;
+};
+const struct auth_permission *ms_auth_permissions(size_t *ret_count);
+
+// A set of grants, parsed and matched: immutable, any thread. The text form is in README.md.
 struct grants;
-// In the arena. MS_ERR_INVALID names the first grant that is malformed or of an unknown permission.
-MS_MUST_USE enum ms_err ms_grants_parse(const struct slice *texts, size_t count, struct arena *arena, struct errinfo *info, const struct grants **ret_grants);
-// object p == NULL: the permission for at least one object.
+#define MS_GRANTS_MAX 100     // of one list
+#define MS_GRANT_TEXT_MAX 256 // bytes of one
+// In the arena, which must outlive it; the texts are copied. MS_ERR_INVALID names the first grant that is malformed or of an unknown permission.
+MS_MUST_USE enum ms_err ms_grants_parse(const struct slice *texts, size_t count, struct arena *arena, struct errinfo *info,
+					const struct grants **ret_grants);
+// A JSON array of texts, as it is stored.
+MS_MUST_USE enum ms_err ms_grants_read(struct slice json_array, struct arena *arena, struct errinfo *info, const struct grants **ret_grants);
+// What either allows; what both allow. In the arena, which must outlive it as `a` and `b` must. MS_ERR_NO_MEMORY, MS_ERR_LIMIT.
+MS_MUST_USE enum ms_err ms_grants_union(const struct grants *a, const struct grants *b, struct arena *arena, struct errinfo *info,
+					const struct grants **ret_grants);
+MS_MUST_USE enum ms_err ms_grants_intersect(const struct grants *a, const struct grants *b, struct arena *arena, struct errinfo *info,
+					    const struct grants **ret_grants);
+// object p == NULL: the permission for at least one object. The permission is one of the table (assertion).
 bool ms_grants_allow(const struct grants *grants, const char *permission, struct slice object);
 // Everything that `inner` allows `outer` allows too: nobody gives away more than he has.
 bool ms_grants_within(const struct grants *inner, const struct grants *outer);
+// Two grants may overlap in text ("predict", "predict:a"): they are written as they were given. An array of texts.
 void ms_grants_write(const struct grants *grants, struct buf *out_json_array);
-// Of an admitted caller.
-const struct grants *ms_auth_grants_of(const struct exchange *x);
-struct auth_actor ms_auth_actor_of(const struct exchange *x);
+extern const struct grants *const MS_GRANTS_ALL;
+extern const struct grants *const MS_GRANTS_NONE;
+
+// --- Roles. Inside a transaction; the built-in ones are the program's, the others in the store. What a write changes is in force
+// everywhere after ms_auth_settle().
+
+struct auth_role {
+	struct slice name, description;
+	const struct grants *grants;
+	bool built_in;
+	int64_t created_us, updated_us; // 0 for built-in ones
+};
+// In the transaction's arena. MS_ERR_NOT_FOUND with the names that there are.
+MS_MUST_USE enum ms_err ms_auth_role_get(struct store_tx *tx, struct slice name, struct errinfo *info, struct auth_role *ret_role);
+// All, by name.
+MS_MUST_USE enum ms_err ms_auth_role_list(struct store_tx *tx, struct errinfo *info, struct auth_role **ret_roles, size_t *ret_count);
+// Adds or replaces. MS_ERR_CONFLICT for a built-in one, MS_ERR_FORBIDDEN for more than the authority has (in the new grants or, of a role
+// that is replaced, the old ones), MS_ERR_INVALID.
+MS_MUST_USE enum ms_err ms_auth_role_set(struct store_tx *tx, struct auth *auth, const struct auth_authority *authority,
+					 const struct auth_role *role, struct errinfo *info, bool *ret_created);
+// MS_ERR_CONFLICT while users have it.
+MS_MUST_USE enum ms_err ms_auth_role_remove(struct store_tx *tx, struct auth *auth, const struct auth_authority *authority, struct slice name,
+					    struct errinfo *info);
+
+// --- API keys. Inside a transaction.
+
+#define MS_AUTH_KEY_PREFIX "msk"
+struct auth_key {
+	struct slice id, name, owner_id; // owner empty: of nobody, it may do what its scopes say
+	struct slice owner_name;         // filled by get and list
+	struct slice hint;               // the first characters, for people
+	const struct grants *scopes;     // with an owner: and no more than he may himself
+	int64_t created_us, expires_us, used_us, revoked_us; // 0: never
+};
+// Makes one: `key` gives name, owner_id (a user that there is, or empty), scopes and expires_us; the secret is shown once and stored as SHA-256.
+// MS_ERR_FORBIDDEN for more than the authority has. Change what the snapshot holds: ms_auth_settle() before the answer.
+MS_MUST_USE enum ms_err ms_auth_key_create(struct store_tx *tx, struct auth *auth, const struct auth_authority *authority,
+					   const struct auth_key *key, struct errinfo *info, struct auth_key *ret_key,
+					   char ret_secret[MS_API_KEY_SIZE]);
+MS_MUST_USE enum ms_err ms_auth_key_get(struct store_tx *tx, struct slice id, struct errinfo *info, struct auth_key *ret_key);
+// The newest first; `owner` empty: of all; `before`: the id of the last one seen, or empty. At most `limit`.
+MS_MUST_USE enum ms_err ms_auth_key_list(struct store_tx *tx, struct slice owner, struct slice before, size_t limit, struct errinfo *info,
+					 struct auth_key **ret_keys, size_t *ret_count);
+// Ends it for good; it stays listed. Again is fine.
+MS_MUST_USE enum ms_err ms_auth_key_revoke(struct store_tx *tx, struct auth *auth, const struct auth_authority *authority, struct slice id,
+					   struct errinfo *info);
+// A new key with name, owner, scopes and life of the old one, which ends after `overlap_us`. MS_ERR_CONFLICT when the old one has ended.
+MS_MUST_USE enum ms_err ms_auth_key_rotate(struct store_tx *tx, struct auth *auth, const struct auth_authority *authority, struct slice id,
+					   int64_t overlap_us, struct errinfo *info, struct auth_key *ret_key,
+					   char ret_secret[MS_API_KEY_SIZE]);
+// Keys given by the environment as SHA-256 (NAME_API_KEY_HASH, NAME_API_KEY_SCOPES): in force as long as the process runs. Before the
+// loops run. MS_ERR_CONFIG names the variable that is wrong.
+MS_MUST_USE enum ms_err ms_auth_take_environment(struct auth *auth, const char *const *environment, struct errinfo *info);
+
+// --- The guard
 
 // The guard for the HTTP server. Lives as long as auth.
 const struct http_guard *ms_auth_guard(struct auth *auth);
-// Calls done on `loop` once every loop works with what is committed by now: a change is answered after it is in force.
-typedef void auth_settled_fn(void *arg);
-void ms_auth_settle(struct auth *auth, struct loop *loop, auth_settled_fn *done, void *arg);
+// Of an admitted caller; any thread while the request lives.
+const struct grants *ms_auth_grants_of(const struct exchange *x);
+struct auth_actor ms_auth_actor_of(const struct exchange *x);
+// The user behind a caller: himself, or the owner of the key; empty for a key or client of nobody.
+struct slice ms_auth_user_of(const struct exchange *x);
 
-// The effective grants of a user: his role's and his own; in the transaction's arena.
+// Calls done on `loop` once every loop works with what is committed by now: a change is answered after it is in force. The struct
+// lives in the caller's object until then. Loop threads.
+typedef void auth_settled_fn(void *arg);
+struct auth_settle {
+	struct mail mail;
+	struct loop *loop;
+	auth_settled_fn *done;
+	void *arg;
+	struct auth_settle *next;
+};
+void ms_auth_settle(struct auth *auth, struct auth_settle *settle, struct loop *loop, auth_settled_fn *done, void *arg);
+
+// The effective grants of a user: his role's and his own; in the transaction's arena. A role that is gone gives none.
 MS_MUST_USE enum ms_err ms_auth_user_grants(struct store_tx *tx, const struct auth_user *user, struct errinfo *info, const struct grants **ret_grants);
-// Voids tokens at once: of a session, or all of a user that were issued until now. Notifies MS_AUTH_CHANGED. Inside the transaction of the change.
+// Voids tokens at once: of a session, or all of a user that were issued until now (sets users.valid_after_us). Notifies MS_AUTH_CHANGED. Inside
+// the transaction of the change.
 MS_MUST_USE enum ms_err ms_auth_void_session(struct store_tx *tx, struct slice session, struct errinfo *info);
 MS_MUST_USE enum ms_err ms_auth_void_user(struct store_tx *tx, struct slice user_id, struct errinfo *info);
-// The user's role, grants or state changed: tokens stay valid with what holds now.
+// The user's role, grants or state changed, or he was removed: tokens are worth from now on what the row says (a user that is not
+// there or not 'active' may nothing). Inside the transaction, after the change.
 MS_MUST_USE enum ms_err ms_auth_touch_user(struct store_tx *tx, struct slice user_id, struct errinfo *info);
 
 // === Audit, secrets, signing keys ====================================================================
