@@ -86,7 +86,7 @@ const char *ms_auth_event_name(enum auth_event event); // "user.login", as the a
 // Functions with a `tx` run inside a transaction; what they return lives in its arena. They append to the audit log and publish to the
 // bus (topic "auth." and the event's name) themselves, in that transaction. `by` says who does it.
 
-#define MS_AUTH_NAME_MAX 128     // bytes of a username: letters and digits of any script, and . _ - @ +
+#define MS_AUTH_NAME_MAX 128     // bytes of a username: ASCII letters and digits, and . _ - @ +
 #define MS_AUTH_EMAIL_MAX 254    // RFC 5321
 #define MS_AUTH_USER_GRANTS 64   // of a user's own
 #define MS_AUTH_PASSWORD_MAX 1024
@@ -166,8 +166,10 @@ struct auth_attempt {
 	struct loop *loop;
 	struct store_work read;
 	struct job job;
+	struct slice key;    // of the account
 	struct slice stored; // password as stored; empty: none
-	bool again;          // of the throttle: this attempt was let in after a delay
+	int64_t delay_ns;    // that the next attempt has to wait
+	bool found;
 };
 void ms_auth_attempt(struct auth *auth, struct loop *loop, struct auth_attempt *attempt);
 
@@ -222,6 +224,19 @@ MS_MUST_USE enum ms_err ms_auth_token_sign(struct auth *auth, const struct auth_
 // was ended or the user changed is for the caller to look up. On the loop's thread; strings in the arena.
 MS_MUST_USE enum ms_err ms_auth_token_read(const struct auth *auth, const struct loop *loop, struct slice token, struct arena *arena,
 					   struct errinfo *info, struct auth_claims *ret_claims);
+
+// What a token or API key is worth at this moment, from the memory of the guard. MS_ERR_TOKEN_INVALID, MS_ERR_TOKEN_EXPIRED, MS_ERR_TOKEN_REVOKED. On the
+// loop's thread; lives as long as the arena.
+struct auth_worth {
+	enum caller_kind kind;
+	struct slice id, name; // of the user, key or client
+	struct slice user_id;  // empty: of nobody
+	const struct grants *grants;
+	struct slice role, session;   // of tokens
+	int64_t issued_s, expires_s; // of tokens
+};
+MS_MUST_USE enum ms_err ms_auth_validate(struct auth *auth, struct loop *loop, struct slice credential, struct arena *arena,
+					 struct errinfo *info, struct auth_worth *ret_worth);
 
 // A pool for what is too long for a loop and too short for a thread of its own: signatures.
 struct pool *ms_auth_pool(struct auth *auth);
@@ -468,13 +483,16 @@ bool ms_vault_is_current(const struct vault *vault, struct slice sealed); // sea
 // The same with the vault of auth.
 MS_MUST_USE enum ms_err ms_auth_seal(const struct auth *auth, struct slice context, struct slice plain, struct arena *arena, struct errinfo *info, struct slice *ret_sealed);
 MS_MUST_USE enum ms_err ms_auth_open(const struct auth *auth, struct slice context, struct slice sealed, struct arena *arena, struct errinfo *info, struct slice *ret_plain);
-// Puts a new key in front in master.key (not with the setting: there the operator does), seals everything in the store anew, and with `drop` forgets the
-// other keys. A running server reads the file again when it meets a key that it does not know. Blocks.
+// Seals everything in the store anew with the first key; with `add` a new key is put in front in master.key before (with the setting the
+// operator does that). The old keys stay, so that nothing is lost whatever happens; a running server reads the file again when it meets
+// a key that it does not know. Once all is sealed anew (the secrets file too), ms_vault_drop_old() forgets them. Blocks.
 struct vault_rekey {
-	bool add, drop;
+	bool add;
 	size_t resealed; // answer
 };
 MS_MUST_USE enum ms_err ms_vault_rekey(struct vault *vault, struct store *store, struct vault_rekey *rekey, struct errinfo *info);
+MS_MUST_USE enum ms_err ms_vault_drop_old(struct vault *vault, struct errinfo *info);
+size_t ms_vault_key_count(const struct vault *vault);
 
 // A file of names and values, sealed whole. Blocks.
 struct secret_item {

@@ -35,8 +35,49 @@ extern const char ms_auth_schema_users[];  // 1 (schema_users.c): users, session
 extern const char ms_auth_schema_keys[];   // 2 (schema_keys.c): roles, api_keys
 extern const char ms_auth_schema_audit[];  // 3 (schema_audit.c): audit, audit_heads, signing_keys
 
-// Publishes "auth.<event>" with {"event","time","actor","target","details"}; called by ms_audit_append for every entry, so that
-// nothing is recorded and not told.
-MS_MUST_USE enum ms_err ms_auth_publish(struct store_tx *tx, const struct audit_entry *entry, struct errinfo *info);
+// --- Users (users.c) -----------------------------------------------------------------------------------
+
+// The key under which a name is looked for: lower case. False when the text can be nobody's name or e-mail address. In the arena.
+MS_MUST_USE bool ms_auth_name_key(struct slice text, struct arena *arena, struct slice *ret_key);
+// The user of that name, e-mail address or (when `by_id`) id, and his stored password (empty: none). *ret_found false: there is none.
+MS_MUST_USE enum ms_err ms_auth_user_look(struct store_tx *tx, struct slice key, bool by_id, struct errinfo *info, bool *ret_found,
+					  struct auth_user *ret_user, struct slice *ret_password);
+MS_MUST_USE enum ms_err ms_auth_copy_user(const struct auth_user *user, struct arena *arena, struct errinfo *info, struct auth_user *ret_user);
+// The account as the audit log names it: "user:ID", in the arena.
+struct slice ms_auth_target(const char *kind, struct slice id, struct arena *arena);
+
+// --- Throttle (throttle.c) -----------------------------------------------------------------------------
+
+struct throttle;
+struct throttle_keys {
+	uint64_t account, address, pair;
+};
+MS_MUST_USE enum ms_err ms_throttle_new(size_t entries, struct errinfo *info, struct throttle **ret_throttle);
+void ms_throttle_free(struct throttle *throttle);
+struct throttle_keys ms_throttle_keys(const struct throttle *throttle, struct slice account, struct slice address);
+// How long to wait before the next attempt, 0: none. Changes nothing.
+int64_t ms_throttle_look(struct throttle *throttle, const struct throttle_keys *keys, int64_t now_ns);
+// The same, and takes the attempt: where failures went before, the next one has to wait as if this one had failed already.
+int64_t ms_throttle_enter(struct throttle *throttle, const struct throttle_keys *keys, int64_t now_ns);
+enum throttle_outcome { THROTTLE_FAILED, THROTTLE_PASSED, THROTTLE_UNDECIDED };
+// After ms_throttle_enter() gave 0. The answer is the delay that a failure brings, 0: none yet.
+int64_t ms_throttle_leave(struct throttle *throttle, const struct throttle_keys *keys, enum throttle_outcome outcome, int64_t now_ns);
+// The pair signed in before.
+void ms_throttle_remember(struct throttle *throttle, const struct throttle_keys *keys, int64_t now_ns);
+
+// --- Pools, housekeeping (people.c) --------------------------------------------------------------------
+
+struct auth_people {
+	struct auth *auth;
+	struct pool *passwords, *tokens;
+	struct throttle *throttle;
+	struct password_cost cost;
+	struct timer *timer; // of the housekeeping, on loop 0
+	struct store_work sweep;
+	bool sweeping;
+	struct metric_family *logins;
+};
+// login_attempts_total{result}
+void ms_auth_count_login(struct auth *auth, const char *result);
 
 #endif
