@@ -21,7 +21,8 @@ void ms_digest(enum crypto_hash hash, struct slice bytes, uint8_t ret_digest[MS_
 void ms_hmac(enum crypto_hash hash, struct slice key, struct slice message, uint8_t ret_mac[MS_DIGEST_MAX]);
 // The HMAC must be exactly `mac`; constant time.
 MS_MUST_USE bool ms_hmac_verify(enum crypto_hash hash, struct slice key, struct slice message, struct slice mac);
-// Extract and expand; `n` is at most 255 digests (assertion).
+#define MS_HKDF_INFO_MAX 256
+// Extract and expand; `n` is at most 255 digests, `info` at most MS_HKDF_INFO_MAX (assertion).
 void ms_hkdf(enum crypto_hash hash, struct slice secret, struct slice salt, struct slice info, uint8_t *ret_key, size_t n);
 // RFC 8018. `rounds` and `n` are at least 1; the caller bounds them. Slow: not on a loop.
 void ms_pbkdf2(enum crypto_hash hash, struct slice password, struct slice salt, uint32_t rounds, uint8_t *ret_key, size_t n);

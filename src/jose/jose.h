@@ -25,13 +25,16 @@ MS_MUST_USE bool ms_jose_alg_find(struct slice name, enum jose_alg *ret_alg); //
 
 // --- Keys --------------------------------------------------------------------------------------------
 
+#define MS_JOSE_KID_MAX 256 // bytes
+#define MS_JWKS_MAX ((size_t)1 << 20)
+
 // Immutable, reference counted, any thread. Bound to one algorithm. kid: given, or the RFC 7638 thumbprint.
 struct jose_key;
 struct jose_key *ms_jose_key_ref(struct jose_key *key);
 void ms_jose_key_unref(struct jose_key *key); // wipes; accepts NULL
 enum jose_alg ms_jose_key_alg(const struct jose_key *key);
 struct slice ms_jose_key_id(const struct jose_key *key);
-bool ms_jose_key_is_private(const struct jose_key *key); // can sign
+bool ms_jose_key_is_private(const struct jose_key *key); // can sign: has the private part, or is a secret, and `key_ops` allows it
 
 // Secret of at least the hash's length (RFC 7518, 3.2); MS_ERR_INVALID otherwise. kid may be empty: then the thumbprint.
 MS_MUST_USE enum ms_err ms_jose_key_hmac(enum jose_alg alg, struct slice secret, struct slice kid, struct errinfo *info, struct jose_key **ret_key);
@@ -49,7 +52,9 @@ struct jose_keys { // a set, borrowed
 	struct jose_key *const *keys;
 	size_t count;
 };
-// {"keys":[…]}: keys of kinds or uses that are not ours are passed over, as RFC 7517 section 5 wants; at most `max`. In the arena; unref each.
+// {"keys":[…]}: keys of kinds or uses that are not ours, and those that do not pass the checks above, are passed over, as RFC 7517
+// section 5 wants. Without `alg`: what the curve says; RS256 for RSA. Refused as a whole: more than `max` (MS_ERR_LIMIT), two keys of the same
+// kid and alg, secrets among public keys. The array is in the arena; unref each.
 MS_MUST_USE enum ms_err ms_jose_keys_parse(struct slice jwks, size_t max, struct arena *arena, struct errinfo *info, struct jose_keys *ret_keys);
 
 // --- Signatures --------------------------------------------------------------------------------------
@@ -87,7 +92,7 @@ struct jwt_claims {
 	struct slice issuer, subject, id; // iss sub jti; p == NULL when absent
 	int64_t issued_s, not_before_s, expires_s; // INT64_MIN when absent; fractions are cut off
 };
-// Verifies and checks: MS_ERR_TOKEN_INVALID, MS_ERR_TOKEN_EXPIRED (exp passed), MS_ERR_TOKEN_EARLY (nbf or iat in the future).
+// The strings of the claims live in the arena. Verifies and checks: MS_ERR_TOKEN_INVALID, MS_ERR_TOKEN_EXPIRED (exp passed), MS_ERR_TOKEN_EARLY (nbf or iat in the future).
 MS_MUST_USE enum ms_err ms_jwt_verify(struct slice compact, struct jose_keys keys, const struct jwt_policy *policy, struct arena *arena,
 				      struct errinfo *info, struct jwt_claims *ret_claims);
 
