@@ -24,25 +24,21 @@ static enum ms_err read_times(const struct gate_loop *gl, struct slice token, st
 enum ms_err ms_auth_validate(struct auth *auth, struct loop *loop, struct slice credential, struct arena *arena,
 			     struct errinfo *info, struct auth_worth *ret_worth)
 {
-	enum gate_credential kind = CREDENTIAL_NONE;
-	const struct admitted *who = NULL;
 	struct gate_loop *gl = ms_gate_loop(auth->gate, loop);
-	enum auth_refusal refusal = ms_gate_check(gl, credential, true, arena, info, &kind, &who);
-	switch (refusal) {
-	case REFUSAL_NONE:
-		break;
-	case REFUSAL_EXPIRED:
+	struct gate_answer answer;
+	MS_TRY(ms_gate_check(gl, credential, true, arena, info, &answer));
+	if (answer.refusal == REFUSAL_EXPIRED)
 		return ms_fail(info, MS_ERR_TOKEN_EXPIRED, "the token is expired");
-	case REFUSAL_REVOKED:
+	if (answer.refusal == REFUSAL_REVOKED)
 		return ms_fail(info, MS_ERR_TOKEN_REVOKED, "the token was revoked: its session ended, or its user may no longer sign in");
-	default:
+	if (answer.refusal != REFUSAL_NONE)
 		return ms_fail(info, MS_ERR_TOKEN_INVALID, "this is no valid token of this service");
-	}
+	const struct admitted *who = answer.who;
 	*ret_worth = (struct auth_worth){.kind = who->kind,
 					 .id = who->id,
 					 .name = who->name,
 					 .user_id = who->user,
 					 .session = who->session,
 					 .grants = who->grants};
-	return kind == CREDENTIAL_TOKEN ? read_times(gl, credential, arena, info, ret_worth) : MS_OK;
+	return answer.kind == CREDENTIAL_TOKEN ? read_times(gl, credential, arena, info, ret_worth) : MS_OK;
 }
