@@ -172,6 +172,9 @@ struct auth_attempt {
 	bool found;
 };
 void ms_auth_attempt(struct auth *auth, struct loop *loop, struct auth_attempt *attempt);
+// Counts something costly that an address asks for ("register"), with the same delays. MS_ERR_AUTH_THROTTLED and the seconds to wait. Any thread.
+MS_MUST_USE enum ms_err ms_auth_slow_down(struct auth *auth, const char *what, struct slice address, struct errinfo *info,
+					  int64_t *ret_retry_after_s);
 
 // --- Sessions and tokens
 
