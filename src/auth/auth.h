@@ -256,8 +256,8 @@ MS_MUST_USE enum ms_err ms_auth_first_start(struct auth *auth, struct arena *are
 // === Grants, roles, keys, the guard ==================================================================
 // (permissions.def, grants.c, roles.c, keys.c, change.c, snapshot.c, cache.c, guard.c)
 //
-// Of a token the guard reads sub, username, role, sid, jti (UUIDv7), iat and exp; client_id (equal to sub: a program's own token, of no
-// user); scope (RFC 6749 3.3: when there, the token may do no more than these grants); and permissions: what role and own grants allowed
+// Of a token the guard reads user_id, username, role, sid, jti (UUIDv7), iat and exp; client_id (without user_id: a program's own token);
+// scope (RFC 6749 3.3: when there, the token may do no more than these grants); and permissions: what role and own grants allowed
 // together when it was issued. That holds until the role or the user changes; from then on, what the store says now.
 
 struct auth_permission {

@@ -101,6 +101,8 @@ static enum ms_err make_token(const struct gate_loop *gl, const struct token *pa
 	token->role_us = role_us_of(s);
 	bool copied = copy(arena, &token->who.id) && copy(arena, &token->who.name) && copy(arena, &token->who.user) &&
 		      copy(arena, &token->who.session) && copy(arena, &token->role);
+	token->who.role = s->role != NULL ? ms_arena_copy(arena, s->role->name) : MS_SLICE_LIT("");
+	copied = copied && token->who.role.p != NULL;
 	enum ms_err err = copied ? MS_OK : no_memory(info);
 	if (err == MS_OK)
 		err = ms_grants_union(pattern->issued, MS_GRANTS_NONE, arena, info, &token->issued);
@@ -174,16 +176,19 @@ static enum ms_err read_scope(struct slice text, struct arena *arena, struct err
 
 static enum ms_err read_claims(const struct auth_claims *claims, struct arena *arena, struct errinfo *info, struct token *ret_pattern)
 {
-	bool program = claims->client_id.n > 0 && ms_slice_eq(claims->client_id, claims->user_id);
+	bool program = claims->user_id.n == 0; // its subject is the client
+	struct slice id = program ? claims->client_id : claims->user_id;
 	struct token t = {
 		.who = {.kind = program ? CALLER_CLIENT : CALLER_USER,
-			.id = claims->user_id,
-			.name = claims->username.n > 0 ? claims->username : claims->user_id,
+			.id = id,
+			.name = claims->username.n > 0 ? claims->username : id,
 			.user = program ? MS_SLICE_LIT("") : claims->user_id,
-			.session = claims->session},
+			.session = claims->session.p != NULL ? claims->session : MS_SLICE_LIT(""),
+			.issued_s = claims->issued_s,
+			.expires_s = claims->expires_s},
 		.issued_us = issued_us(claims->id, claims->issued_s),
 		.expires_us = claims->expires_s > INT64_MAX / 1000000 ? INT64_MAX : claims->expires_s * 1000000,
-		.role = claims->role,
+		.role = claims->role.p != NULL ? claims->role : MS_SLICE_LIT(""),
 		.issued = MS_GRANTS_NONE,
 	};
 	if (claims->permissions.n > 0)

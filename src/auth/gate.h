@@ -37,6 +37,9 @@ struct admitted {
 	struct slice user;    // the user himself, or the owner of the key; empty: of nobody
 	struct slice session; // empty: none
 	const struct grants *grants;
+	// Of tokens:
+	struct slice role; // the present one
+	int64_t issued_s, expires_s;
 };
 // What every user has for himself, besides his role: "self", and his own keys. Added to `grants`.
 MS_MUST_USE enum ms_err ms_grants_add_own(const struct grants *grants, struct slice user_id, struct arena *arena, struct errinfo *info,
