@@ -245,8 +245,9 @@ static enum ms_err show_first_key(struct run *run, struct errinfo *info)
 		"\nThe first start made the user 'admin' and this key of his; it is shown once and kept in %s/" MS_AUTH_ADMIN_KEY_FILE ":\n\n"
 		"    %.*s\n\n"
 		"    curl -H \"X-API-Key: $(cat %s/" MS_AUTH_ADMIN_KEY_FILE ")\" %s/api/v1/auth/me\n"
-		"    mainstay user password admin      # a password to sign in with\n\n",
-		app->settings->data_dir, MS_SLICE_ARG(key), app->settings->data_dir, address != NULL ? address : "http://localhost:8080");
+		"    mainstay user password admin --data-dir %s    # a password to sign in with\n\n",
+		app->settings->data_dir, MS_SLICE_ARG(key), app->settings->data_dir, address != NULL ? address : "http://localhost:8080",
+		app->settings->data_dir);
 	fflush(run->cli->err);
 	return MS_OK;
 }
