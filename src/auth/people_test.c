@@ -25,7 +25,9 @@ static void begin_with(struct fixture *f, const char *secret, enum jose_alg algo
 	*f = (struct fixture){.dir = ms_test_temp_dir()};
 	ms_errinfo_init(&f->info);
 	ms_arena_init(&f->arena, 4096, (size_t)16 << 20);
-	snprintf(f->url, sizeof(f->url), "sqlite:%s/test.db", f->dir);
+	uint64_t random; // a test may have several
+	ms_random_bytes(&random, sizeof(random));
+	snprintf(f->url, sizeof(f->url), "sqlite:%s/%llx.db", f->dir, (unsigned long long)random);
 	f->migrations[0] = ms_auth_migrations;
 	f->migrations[1] = ms_bus_migrations;
 	const struct store_options store = {.url = f->url, .migrations = f->migrations, .migration_count = 2, .migrate = true};
@@ -325,10 +327,10 @@ TEST(users_changes_are_recorded_with_them)
 	CHECK_OK(run(&f, do_remove, &op));
 	op = (struct op){.fields = {.username = MS_SLICE_LIT("x y"), .role = MS_SLICE_LIT("viewer")}};
 	CHECK_INT(run(&f, do_add, &op), MS_ERR_INVALID); // what failed leaves nothing
-	CHECK_INT(count(&f, "SELECT count(*) FROM audit WHERE event = 'user.created'"), 2);
-	CHECK_INT(count(&f, "SELECT count(*) FROM audit WHERE event = 'user.changed'"), 1);
-	CHECK_INT(count(&f, "SELECT count(*) FROM audit WHERE event = 'password.changed'"), 1);
-	CHECK_INT(count(&f, "SELECT count(*) FROM audit WHERE event = 'user.removed'"), 1);
+	CHECK_INT(count(&f, "SELECT count(*) FROM audit WHERE action = 'user.created'"), 2);
+	CHECK_INT(count(&f, "SELECT count(*) FROM audit WHERE action = 'user.changed'"), 1);
+	CHECK_INT(count(&f, "SELECT count(*) FROM audit WHERE action = 'password.changed'"), 1);
+	CHECK_INT(count(&f, "SELECT count(*) FROM audit WHERE action = 'user.removed'"), 1);
 	CHECK_INT(count(&f, "SELECT count(*) FROM audit WHERE details LIKE '%$2b$%'"), 0);
 	end(&f);
 }
@@ -375,7 +377,7 @@ TEST(session_lost_reply_gets_the_same_successor)
 	CHECK(again.reused);
 	CHECK_INT(refresh(&f, newest, &again), MS_ERR_TOKEN_REVOKED); // the whole family ended
 	CHECK_INT(refresh(&f, token, &again), MS_ERR_TOKEN_REVOKED);
-	CHECK_INT(count(&f, "SELECT count(*) FROM audit WHERE event = 'refresh.reused' AND outcome = 'refused'"), 1);
+	CHECK_INT(count(&f, "SELECT count(*) FROM audit WHERE action = 'refresh.reused' AND outcome = 'refused'"), 1);
 	end(&f);
 }
 
