@@ -48,6 +48,9 @@ void ms_wipe(void *bytes, size_t n);
 
 MS_MUST_USE bool ms_base64_decode(struct slice text, struct arena *arena, struct slice *ret_bytes);    // section 4, padded
 MS_MUST_USE bool ms_base64url_decode(struct slice text, struct arena *arena, struct slice *ret_bytes); // section 5, unpadded
+// The same into memory of MS_BASE64_DECODED_MAX(text.n) bytes, for those who tell bad text from missing memory.
+#define MS_BASE64_DECODED_MAX(n) ((n) / 4 * 3 + 2)
+MS_MUST_USE bool ms_base64url_decode_to(struct slice text, uint8_t *dst, size_t *ret_n);
 MS_MUST_USE bool ms_hex_decode(struct slice text, struct arena *arena, struct slice *ret_bytes);       // either case
 // Section 6, for TOTP secrets that people type: either case; padding may be there, whole, or not at all.
 MS_MUST_USE bool ms_base32_decode(struct slice text, struct arena *arena, struct slice *ret_bytes);

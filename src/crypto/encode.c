@@ -20,13 +20,9 @@ static int digit64(char c, char plus, char slash)
 }
 
 // Without padding. Bits behind the last byte must be zero, so that each value has one text.
-static bool decode64(struct slice text, char plus, char slash, struct arena *arena, struct slice *ret_bytes)
+static bool decode64_to(struct slice text, char plus, char slash, uint8_t *dst, size_t *ret_n)
 {
 	if (text.n % 4 == 1)
-		return false;
-	size_t n = text.n / 4 * 3 + (text.n % 4 == 0 ? 0 : text.n % 4 - 1);
-	char *bytes = ms_arena_alloc(arena, n);
-	if (bytes == NULL)
 		return false;
 	size_t at = 0;
 	uint32_t bits = 0;
@@ -39,13 +35,28 @@ static bool decode64(struct slice text, char plus, char slash, struct arena *are
 		count += 6;
 		if (count >= 8) {
 			count -= 8;
-			bytes[at++] = (char)(bits >> count);
+			dst[at++] = (uint8_t)(bits >> count);
 		}
 	}
 	if (bad < 0 || (bits & ((1U << count) - 1)) != 0)
 		return false;
-	*ret_bytes = (struct slice){bytes, n};
+	*ret_n = at;
 	return true;
+}
+
+static bool decode64(struct slice text, char plus, char slash, struct arena *arena, struct slice *ret_bytes)
+{
+	size_t n;
+	uint8_t *bytes = ms_arena_alloc(arena, MS_BASE64_DECODED_MAX(text.n));
+	if (bytes == NULL || !decode64_to(text, plus, slash, bytes, &n))
+		return false;
+	*ret_bytes = ms_slice(bytes, n);
+	return true;
+}
+
+bool ms_base64url_decode_to(struct slice text, uint8_t *dst, size_t *ret_n)
+{
+	return decode64_to(text, '-', '_', dst, ret_n);
 }
 
 bool ms_base64_decode(struct slice text, struct arena *arena, struct slice *ret_bytes)

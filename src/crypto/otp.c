@@ -1,19 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <endian.h>
-#include <stdio.h>
 
 #include "crypto/crypto.h"
 
 void ms_hotp(enum crypto_hash hash, struct slice secret, uint64_t counter, unsigned digits, char ret_code[MS_OTP_SIZE])
 {
-	static const uint32_t limits[] = {[6] = 1000000, [7] = 10000000, [8] = 100000000};
 	MS_ASSERT(digits >= 6 && digits <= 8);
 	uint64_t message = htobe64(counter);
 	uint8_t mac[MS_DIGEST_MAX];
 	ms_hmac(hash, secret, ms_slice(&message, sizeof(message)), mac);
 	const uint8_t *at = mac + (mac[ms_digest_size(hash) - 1] & 15);
 	uint32_t value = ((uint32_t)at[0] & 127) << 24 | (uint32_t)at[1] << 16 | (uint32_t)at[2] << 8 | at[3];
-	snprintf(ret_code, MS_OTP_SIZE, "%0*u", (int)digits, (unsigned)(value % limits[digits]));
+	for (unsigned i = digits; i-- > 0; value /= 10)
+		ret_code[i] = (char)('0' + value % 10);
+	ret_code[digits] = '\0';
 }
 
 static int64_t step_at(const struct totp *totp, int64_t now_s)

@@ -4,6 +4,18 @@
 
 #define HEADER_MAX ((size_t)16 << 10)
 
+enum ms_err ms_jose_base64url(struct slice text, struct arena *arena, struct slice *ret_bytes)
+{
+	size_t n;
+	uint8_t *bytes = ms_arena_alloc(arena, MS_BASE64_DECODED_MAX(text.n));
+	if (bytes == NULL)
+		return MS_ERR_NO_MEMORY;
+	if (!ms_base64url_decode_to(text, bytes, &n))
+		return MS_ERR_INVALID;
+	*ret_bytes = ms_slice(bytes, n);
+	return MS_OK;
+}
+
 bool ms_compact_split(struct slice compact, struct slice *ret_parts, size_t count)
 {
 	size_t found = 0;
@@ -32,10 +44,11 @@ enum ms_err ms_jose_header(struct slice part, struct arena *arena, struct errinf
 	struct jose_header h = {0};
 	if (part.n > HEADER_MAX)
 		return bad(info, "is too long");
-	if (!ms_base64url_decode(part, arena, &h.text))
-		return bad(info, "is not base64url");
-	enum ms_err err = ms_jose_json(h.text, HEADER_MAX, arena, NULL, &h.all);
-	if (err == MS_ERR_NO_MEMORY)
+	enum ms_err err = ms_jose_base64url(part, arena, &h.text);
+	if (err != MS_OK)
+		return err == MS_ERR_NO_MEMORY ? err : bad(info, "is not base64url");
+	err = ms_jose_json(h.text, HEADER_MAX, arena, NULL, &h.all);
+	if (err == MS_ERR_NO_MEMORY || err == MS_ERR_LIMIT)
 		return err;
 	if (err != MS_OK || h.all->type != JSON_OBJECT)
 		return bad(info, "is no JSON object of members that are there once");

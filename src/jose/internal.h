@@ -51,6 +51,9 @@ void ms_jwk_write(struct json_writer *w, const struct crypto_key *key, const str
 MS_MUST_USE enum ms_err ms_jwk_thumbprint(const struct crypto_key *key, struct slice secret,
 					  char ret_print[MS_THUMBPRINT_SIZE]);
 
+// MS_ERR_INVALID when it is not canonical, MS_ERR_NO_MEMORY.
+MS_MUST_USE enum ms_err ms_jose_base64url(struct slice text, struct arena *arena, struct slice *ret_bytes);
+
 // --- Compact serialisation (compact.c) ---
 
 // The parts between the dots: exactly `count`, none checked.
@@ -61,5 +64,31 @@ struct jose_header {
 };
 MS_MUST_USE enum ms_err ms_jose_header(struct slice part, struct arena *arena, struct errinfo *info,
 				       struct jose_header *ret_header);
+
+// --- JWE ---
+
+struct jwe_enc_row {
+	const char *name;
+	size_t key_size;
+	bool gcm;
+};
+// NULL when it is none.
+const struct jwe_enc_row *ms_jwe_enc_find(struct slice name);
+
+enum jwe_way { WAY_DIRECT, WAY_WRAP, WAY_GCM, WAY_OAEP, WAY_AGREE, WAY_AGREE_WRAP };
+struct jwe_alg_row {
+	const char *name;
+	enum jwe_way way;
+	size_t key_size;       // of the AES key that unwraps; 0 when there is none
+	enum crypto_hash hash; // OAEP
+};
+const struct jwe_alg_row *ms_jwe_alg_row(enum jwe_alg alg);
+
+struct jwe_key {
+	enum jwe_alg alg;
+	const struct jwe_enc_row *enc; // the only one that the key is for, or NULL
+	struct crypto_key *key;        // NULL for secrets
+	struct slice secret, kid;      // in the same allocation; no kid: n == 0
+};
 
 #endif

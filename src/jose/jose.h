@@ -96,4 +96,37 @@ struct jwt_claims {
 MS_MUST_USE enum ms_err ms_jwt_verify(struct slice compact, struct jose_keys keys, const struct jwt_policy *policy, struct arena *arena,
 				      struct errinfo *info, struct jwt_claims *ret_claims);
 
+// --- Encryption (reading) ------------------------------------------------------------------------------
+// Compact JWE for an OpenID client whose provider encrypts identity tokens. RSA1_5, PBES2 and `zip` are never taken. The content
+// encryption may be any of A128GCM, A192GCM, A256GCM, A128CBC-HS256, A192CBC-HS384, A256CBC-HS512.
+
+enum jwe_alg {
+	JWE_DIR,
+	JWE_A128KW, JWE_A192KW, JWE_A256KW,
+	JWE_A128GCMKW, JWE_A192GCMKW, JWE_A256GCMKW,
+	JWE_RSA_OAEP, JWE_RSA_OAEP_256,
+	JWE_ECDH_ES, JWE_ECDH_ES_A128KW, JWE_ECDH_ES_A192KW, JWE_ECDH_ES_A256KW,
+	JWE_ALG_COUNT
+};
+const char *ms_jwe_alg_name(enum jwe_alg alg);
+MS_MUST_USE bool ms_jwe_alg_find(struct slice name, enum jwe_alg *ret_alg);
+
+// Immutable, one owner, any thread. Bound to one algorithm.
+struct jwe_key;
+void ms_jwe_key_free(struct jwe_key *key); // wipes; accepts NULL
+// A private JWK or a secret; `alg`, `use` (enc or absent) and `key_ops` as for signatures. A secret whose `alg` is a content encryption
+// (as RFC 7520, 5.6 has it) is for `dir` with that one.
+MS_MUST_USE enum ms_err ms_jwe_key_parse(struct slice jwk, enum jwe_alg fallback, struct errinfo *info, struct jwe_key **ret_key);
+
+struct jwe {
+	struct slice header;    // JSON text, decoded
+	struct slice plaintext; // usually a JWS
+};
+#define MS_JWE_MAX ((size_t)344 << 10) // a plaintext of some 250 KiB
+
+// The key is chosen as in ms_jws_verify: by kid and alg, without kid the only one with that alg. One error for all that is wrong with the
+// encryption: MS_ERR_TOKEN_INVALID with one message. The plaintext is in the arena.
+MS_MUST_USE enum ms_err ms_jwe_open(struct slice compact, const struct jwe_key *const *keys, size_t count, struct arena *arena,
+				    struct errinfo *info, struct jwe *ret_jwe);
+
 #endif

@@ -94,8 +94,9 @@ static enum ms_err read_bytes(const struct json_value *jwk, const char *member, 
 	*ret_bytes = MS_SLICE_EMPTY;
 	if (text.p == NULL)
 		return MS_OK;
-	if (!ms_base64url_decode(text, arena, ret_bytes))
-		return bad(info, member, "is base64url without padding");
+	enum ms_err err = ms_jose_base64url(text, arena, ret_bytes);
+	if (err != MS_OK)
+		return err == MS_ERR_NO_MEMORY ? err : bad(info, member, "is base64url without padding");
 	if (number && ret_bytes->p[0] == 0)
 		return bad(info, member, "is a number without a zero byte in front");
 	return MS_OK;
@@ -158,12 +159,19 @@ enum ms_err ms_jwk_asymmetric(const struct jwk *jwk, struct arena *arena, struct
 	struct crypto_key_params params = {0};
 	struct part parts[8];
 	size_t count = parts_of(types[at].family, &params, parts);
-	for (size_t i = 0; i < count; i++) {
-		MS_TRY(read_bytes(jwk->all, parts[i].name, types[at].family == FAMILY_RSA, arena, info, parts[i].bytes));
-		if (parts[i].bytes->p == NULL && !parts[i].is_private)
-			return bad(info, parts[i].name, "must be there");
+	enum ms_err err = MS_OK;
+	for (size_t i = 0; i < count && err == MS_OK; i++) {
+		err = read_bytes(jwk->all, parts[i].name, types[at].family == FAMILY_RSA, arena, info, parts[i].bytes);
+		if (err == MS_OK && parts[i].bytes->p == NULL && !parts[i].is_private)
+			err = bad(info, parts[i].name, "must be there");
 	}
-	return ms_crypto_key_from_params(types[at].kind, &params, info, ret_key);
+	if (err == MS_OK)
+		err = ms_crypto_key_from_params(types[at].kind, &params, info, ret_key);
+	for (size_t i = 0; i < count; i++) {
+		if (parts[i].is_private)
+			ms_wipe((void *)(uintptr_t)parts[i].bytes->p, parts[i].bytes->n);
+	}
+	return err;
 }
 
 enum ms_err ms_jwk_secret(const struct jwk *jwk, struct arena *arena, struct errinfo *info, struct slice *ret_secret)

@@ -48,12 +48,14 @@ enum ms_err ms_jws_verify(struct slice compact, struct jose_keys keys, struct ar
 		return bad(info, "the token has not three parts");
 	MS_TRY(ms_jose_header(parts[0], arena, info, &header));
 	MS_TRY(find_key(&header, keys, info, &key));
-	if (!ms_base64url_decode(parts[2], arena, &signature))
-		return bad(info, "the token's signature is not base64url");
+	enum ms_err err = ms_jose_base64url(parts[2], arena, &signature);
+	if (err != MS_OK)
+		return err == MS_ERR_NO_MEMORY ? err : bad(info, "the token's signature is not base64url");
 	if (!verify(key, ms_slice_sub(compact, 0, parts[0].n + 1 + parts[1].n), signature))
 		return bad(info, "the token's signature does not verify");
-	if (!ms_base64url_decode(parts[1], arena, &payload))
-		return bad(info, "the token's payload is not base64url");
+	err = ms_jose_base64url(parts[1], arena, &payload);
+	if (err != MS_OK)
+		return err == MS_ERR_NO_MEMORY ? err : bad(info, "the token's payload is not base64url");
 	*ret_jws = (struct jws){.header = header.text, .payload = payload, .typ = header.typ, .key = key};
 	return MS_OK;
 }

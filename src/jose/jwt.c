@@ -116,7 +116,7 @@ enum ms_err ms_jwt_verify(struct slice compact, struct jose_keys keys, const str
 	if (!typ_ok(jws.typ, policy->typ))
 		return ms_fail(info, MS_ERR_TOKEN_INVALID, "the token is of another type than is wanted here");
 	enum ms_err err = ms_jose_json(jws.payload, MS_JWS_MAX, arena, NULL, &all);
-	if (err == MS_ERR_NO_MEMORY)
+	if (err == MS_ERR_NO_MEMORY || err == MS_ERR_LIMIT)
 		return err;
 	if (err != MS_OK || all->type != JSON_OBJECT)
 		return ms_fail(info, MS_ERR_TOKEN_INVALID, "the token's claims are no JSON object of members that are there once");
