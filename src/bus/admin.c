@@ -11,8 +11,8 @@ static enum ms_err outbox_status(struct store_tx *tx, struct bus_status *status,
 	MS_TRY(ms_bus_outbox_figures(tx, &figures, info));
 	status->outbox = figures.waiting;
 	status->outbox_oldest_us = figures.oldest_us;
-	MS_TRY(ms_store_query(tx, "SELECT holder, until_us FROM bus_relay WHERE name = 'outbox'", MS_STORE_NO_PARAMS, 1, info,
-			      &rows));
+	MS_TRY(ms_store_query(tx, "SELECT holder, until_us FROM bus_relay WHERE name = 'outbox'", MS_STORE_NO_PARAMS, 1,
+			      info, &rows));
 	if (rows.count > 0 && ms_store_get_int(&rows, 0, 1) > ms_store_now_us(tx))
 		status->relay = ms_store_get_text(&rows, 0, 0);
 	return MS_OK;
@@ -31,11 +31,12 @@ static struct bus_queue_status *find_queue(struct bus_status *status, struct sli
 static enum ms_err list_queues(struct store_tx *tx, struct bus_status *status, struct errinfo *info)
 {
 	struct store_rows rows;
-	MS_TRY(ms_store_query(tx,
-			      "SELECT n.name, s.topics, s.attempts, s.seen_us FROM (SELECT name FROM bus_subscriptions UNION"
-			      " SELECT subscription FROM bus_queue UNION SELECT subscription FROM bus_dead) n"
-			      " LEFT JOIN bus_subscriptions s ON s.name = n.name ORDER BY n.name",
-			      MS_STORE_NO_PARAMS, BUS_KNOWN_MAX, info, &rows));
+	MS_TRY(ms_store_query(
+		tx,
+		"SELECT n.name, s.topics, s.attempts, s.seen_us FROM (SELECT name FROM bus_subscriptions UNION"
+		" SELECT subscription FROM bus_queue UNION SELECT subscription FROM bus_dead) n"
+		" LEFT JOIN bus_subscriptions s ON s.name = n.name ORDER BY n.name",
+		MS_STORE_NO_PARAMS, BUS_KNOWN_MAX, info, &rows));
 	status->queues = MS_ARENA_ARRAY(ms_store_arena(tx), struct bus_queue_status, rows.count);
 	if (status->queues == NULL)
 		return ms_fail(info, MS_ERR_NO_MEMORY, "out of memory");
@@ -54,11 +55,12 @@ enum ms_err ms_bus_status(struct store_tx *tx, struct errinfo *info, struct bus_
 	struct store_rows rows;
 	MS_TRY(outbox_status(tx, &status, info));
 	MS_TRY(list_queues(tx, &status, info));
-	MS_TRY(ms_store_query(tx,
-			      "SELECT subscription, COUNT(*), SUM(CASE WHEN holder <> '' AND due_us > $1 THEN 1 ELSE 0 END),"
-			      " SUM(CASE WHEN holder = '' AND due_us > $1 THEN 1 ELSE 0 END), MIN(seq)"
-			      " FROM bus_queue GROUP BY subscription",
-			      MS_STORE_PARAMS(ms_store_int(ms_store_now_us(tx))), BUS_KNOWN_MAX, info, &rows));
+	MS_TRY(ms_store_query(
+		tx,
+		"SELECT subscription, COUNT(*), SUM(CASE WHEN holder <> '' AND due_us > $1 THEN 1 ELSE 0 END),"
+		" SUM(CASE WHEN holder = '' AND due_us > $1 THEN 1 ELSE 0 END), MIN(seq)"
+		" FROM bus_queue GROUP BY subscription",
+		MS_STORE_PARAMS(ms_store_int(ms_store_now_us(tx))), BUS_KNOWN_MAX, info, &rows));
 	for (size_t i = 0; i < rows.count; i++) {
 		struct bus_queue_status *q = find_queue(&status, ms_store_get_text(&rows, i, 0));
 		if (q == NULL)
@@ -69,8 +71,8 @@ enum ms_err ms_bus_status(struct store_tx *tx, struct errinfo *info, struct bus_
 		q->ready = all - q->held - q->later;
 		q->oldest_us = ms_store_get_int(&rows, i, 4) / 1000;
 	}
-	MS_TRY(ms_store_query(tx, "SELECT subscription, COUNT(*) FROM bus_dead GROUP BY subscription", MS_STORE_NO_PARAMS,
-			      BUS_KNOWN_MAX, info, &rows));
+	MS_TRY(ms_store_query(tx, "SELECT subscription, COUNT(*) FROM bus_dead GROUP BY subscription",
+			      MS_STORE_NO_PARAMS, BUS_KNOWN_MAX, info, &rows));
 	for (size_t i = 0; i < rows.count; i++) {
 		struct bus_queue_status *q = find_queue(&status, ms_store_get_text(&rows, i, 0));
 		if (q != NULL)
@@ -114,16 +116,17 @@ enum ms_err ms_bus_redrive(struct store_tx *tx, struct slice subscription, struc
 	const struct store_value name = ms_store_text(subscription);
 	const struct store_value one = ms_store_text(id.n > 0 ? id : MS_SLICE_LIT(""));
 	uint64_t count;
-	MS_TRY(ms_store_run(tx,
-			    "INSERT INTO bus_queue (subscription, id, seq, topic, payload, attempt, due_us, holder, reason)"
-			    " SELECT subscription, id, seq, topic, payload, 0, $3, '', reason FROM bus_dead"
-			    " WHERE subscription = $1 AND (id = $2 OR $2 = '') ON CONFLICT (subscription, id) DO NOTHING",
-			    MS_STORE_PARAMS(name, one, ms_store_int(ms_store_now_us(tx))), info, NULL));
+	MS_TRY(ms_store_run(
+		tx,
+		"INSERT INTO bus_queue (subscription, id, seq, topic, payload, attempt, due_us, holder, reason)"
+		" SELECT subscription, id, seq, topic, payload, 0, $3, '', reason FROM bus_dead"
+		" WHERE subscription = $1 AND (id = $2 OR $2 = '') ON CONFLICT (subscription, id) DO NOTHING",
+		MS_STORE_PARAMS(name, one, ms_store_int(ms_store_now_us(tx))), info, NULL));
 	MS_TRY(ms_store_run(tx, "DELETE FROM bus_dead WHERE subscription = $1 AND (id = $2 OR $2 = '')",
 			    MS_STORE_PARAMS(name, one), info, &count));
 	if (count == 0 && id.n > 0)
-		return ms_fail(info, MS_ERR_NOT_FOUND, "subscription %.*s has no dead letter %.*s", MS_SLICE_ARG(subscription),
-			       MS_SLICE_ARG(id));
+		return ms_fail(info, MS_ERR_NOT_FOUND, "subscription %.*s has no dead letter %.*s",
+			       MS_SLICE_ARG(subscription), MS_SLICE_ARG(id));
 	*ret_count = count;
 	return count > 0 ? ms_store_notify(tx, BUS_CHANNEL_QUEUE, info) : MS_OK;
 }

@@ -42,22 +42,25 @@ static enum ms_err make_metrics(struct bus *bus, struct metrics *metrics, struct
 	if (metrics == NULL)
 		return MS_OK;
 	bus->events = ms_metrics_family(
-		metrics, &(struct metric_options){.name = "bus_events_total",
-						  .help = "Events by what happened to them and the first word of their topic.",
-						  .type = METRIC_COUNTER,
-						  .labels = labels,
-						  .label_count = MS_ARRAY_LEN(labels),
-						  .max_series = STAGE_COUNT * TOPIC_CLASSES_MAX});
+		metrics,
+		&(struct metric_options){.name = "bus_events_total",
+					 .help = "Events by what happened to them and the first word of their topic.",
+					 .type = METRIC_COUNTER,
+					 .labels = labels,
+					 .label_count = MS_ARRAY_LEN(labels),
+					 .max_series = STAGE_COUNT * TOPIC_CLASSES_MAX});
 	bus->outbox_depth = gauge(metrics, &(struct metric_options){.name = "bus_outbox_events",
 								    .help = "Events that wait in the outbox.",
 								    .type = METRIC_GAUGE});
-	bus->outbox_age = gauge(metrics, &(struct metric_options){.name = "bus_outbox_oldest_seconds",
-								  .help = "How long the oldest event waits in the outbox.",
-								  .unit = "seconds",
-								  .type = METRIC_GAUGE});
-	bus->connected = gauge(metrics, &(struct metric_options){.name = "bus_connected",
-								 .help = "1 while the broker is connected, or none is configured.",
-								 .type = METRIC_GAUGE});
+	bus->outbox_age =
+		gauge(metrics, &(struct metric_options){.name = "bus_outbox_oldest_seconds",
+							.help = "How long the oldest event waits in the outbox.",
+							.unit = "seconds",
+							.type = METRIC_GAUGE});
+	bus->connected = gauge(
+		metrics, &(struct metric_options){.name = "bus_connected",
+						  .help = "1 while the broker is connected, or none is configured.",
+						  .type = METRIC_GAUGE});
 	if (bus->events == NULL || bus->outbox_depth == NULL || bus->outbox_age == NULL || bus->connected == NULL ||
 	    !ms_metrics_on_collect(metrics, collect, bus))
 		return ms_fail(info, MS_ERR_NO_MEMORY, "out of memory for metrics");
@@ -85,8 +88,8 @@ static void on_sweep(struct timer *timer, void *arg)
 	(void)timer;
 	if (bus->sweeping)
 		return;
-	bus->sweeping = ms_store_write(bus->store, &bus->sweep_work, ms_rt_loop(bus->rt, 0), ms_bus_queue_sweep, &bus->sweep,
-				       swept) == MS_OK;
+	bus->sweeping = ms_store_write(bus->store, &bus->sweep_work, ms_rt_loop(bus->rt, 0), ms_bus_queue_sweep,
+				       &bus->sweep, swept) == MS_OK;
 }
 
 // --- Life --------------------------------------------------------------------------------------------
@@ -120,7 +123,8 @@ enum ms_err ms_bus_new(const struct bus_options *options, struct errinfo *info, 
 	bus->skip_locked = strcmp(ms_store_kind(options->store), "postgres") == 0;
 	bus->sweep = (struct queue_sweep){
 		.bus = bus,
-		.dead_age_us = (int64_t)(options->dead_hours > 0 ? options->dead_hours : DEAD_AGE_HOURS) * 3600 * 1000000,
+		.dead_age_us =
+			(int64_t)(options->dead_hours > 0 ? options->dead_hours : DEAD_AGE_HOURS) * 3600 * 1000000,
 		.dead_limit = options->dead_limit > 0 ? options->dead_limit : DEAD_LIMIT,
 	};
 	name_holder(bus, options->process);

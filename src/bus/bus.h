@@ -43,8 +43,8 @@ extern const struct store_migrations ms_bus_migrations;
 MS_MUST_USE enum ms_err ms_bus_new(const struct bus_options *options, struct errinfo *info, struct bus **ret_bus);
 // After the subscriptions were made, before the loops run. MS_ERR_LIMIT when a thread cannot be made.
 MS_MUST_USE enum ms_err ms_bus_start(struct bus *bus, struct errinfo *info);
-void ms_bus_stop(struct bus *bus); // the loops have ended, the store has not; once, also when the start failed
-void ms_bus_free(struct bus *bus); // after ms_rt_free(); accepts NULL
+void ms_bus_stop(struct bus *bus);          // the loops have ended, the store has not; once, also when the start failed
+void ms_bus_free(struct bus *bus);          // after ms_rt_free(); accepts NULL
 bool ms_bus_healthy(const struct bus *bus); // any thread: the broker is connected (always true in process)
 
 // --- Publishing --------------------------------------------------------------------------------------
@@ -72,17 +72,18 @@ void ms_bus_ack(struct bus_delivery *delivery);
 void ms_bus_reject(struct bus_delivery *delivery, const char *reason);
 
 struct bus_subscription {
-	const char *name;           // of the durable queue: "webhooks"; shared by all processes: each event goes to one of them
-	const char *const *topics;  // patterns: '*' is one word, '#' any number
+	const char *name; // of the durable queue: "webhooks"; shared by all processes: each event goes to one of them
+	const char *const *topics; // patterns: '*' is one word, '#' any number
 	size_t topic_count;
-	unsigned prefetch;          // deliveries not ended at a time; 1 to 1000
-	unsigned attempts;          // 1 to 100
+	unsigned prefetch; // deliveries not ended at a time; 1 to 1000
+	unsigned attempts; // 1 to 100
 	struct loop *home;
 	bus_deliver_fn *deliver;
 	void *arg;
 };
 // Before ms_bus_start(). The options are copied, the strings borrowed.
-MS_MUST_USE enum ms_err ms_bus_subscribe(struct bus *bus, const struct bus_subscription *subscription, struct errinfo *info);
+MS_MUST_USE enum ms_err ms_bus_subscribe(struct bus *bus, const struct bus_subscription *subscription,
+					 struct errinfo *info);
 
 // --- For operators: inside a transaction, without a bus running in this process -----------------------------
 
@@ -113,11 +114,11 @@ struct bus_dead {
 	unsigned attempts;
 };
 // The newest `max`; of all subscriptions when the name is empty.
-MS_MUST_USE enum ms_err ms_bus_dead_list(struct store_tx *tx, struct slice subscription, size_t max, struct errinfo *info,
-					 struct bus_dead **ret_dead, size_t *ret_count);
+MS_MUST_USE enum ms_err ms_bus_dead_list(struct store_tx *tx, struct slice subscription, size_t max,
+					 struct errinfo *info, struct bus_dead **ret_dead, size_t *ret_count);
 // Sends dead letters to their subscription again, with all attempts: one, or all when `id` is empty. MS_ERR_NOT_FOUND for an
 // id that is none.
-MS_MUST_USE enum ms_err ms_bus_redrive(struct store_tx *tx, struct slice subscription, struct slice id, struct errinfo *info,
-				       uint64_t *ret_count);
+MS_MUST_USE enum ms_err ms_bus_redrive(struct store_tx *tx, struct slice subscription, struct slice id,
+				       struct errinfo *info, uint64_t *ret_count);
 
 #endif

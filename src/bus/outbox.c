@@ -19,12 +19,14 @@ static const struct store_migration steps[] = {
 	 "INSERT INTO bus_relay (name, holder, until_us) VALUES ('outbox', '', 0);\n"
 	 "CREATE TABLE bus_subscriptions (name TEXT PRIMARY KEY, topics TEXT NOT NULL, attempts BIGINT NOT NULL,"
 	 " seen_us BIGINT NOT NULL);\n"
-	 "CREATE TABLE bus_queue (subscription TEXT NOT NULL, id TEXT NOT NULL, seq BIGINT NOT NULL, topic TEXT NOT NULL,"
+	 "CREATE TABLE bus_queue (subscription TEXT NOT NULL, id TEXT NOT NULL, seq BIGINT NOT NULL, topic TEXT NOT "
+	 "NULL,"
 	 " payload TEXT NOT NULL, attempt BIGINT NOT NULL, due_us BIGINT NOT NULL, holder TEXT NOT NULL,"
 	 " reason TEXT NOT NULL, PRIMARY KEY (subscription, id));\n"
 	 "CREATE INDEX bus_queue_due ON bus_queue (subscription, due_us, seq);\n"
 	 "CREATE INDEX bus_queue_holder ON bus_queue (holder);\n"
-	 "CREATE TABLE bus_dead (subscription TEXT NOT NULL, id TEXT NOT NULL, seq BIGINT NOT NULL, topic TEXT NOT NULL,"
+	 "CREATE TABLE bus_dead (subscription TEXT NOT NULL, id TEXT NOT NULL, seq BIGINT NOT NULL, topic TEXT NOT "
+	 "NULL,"
 	 " payload TEXT NOT NULL, attempts BIGINT NOT NULL, reason TEXT NOT NULL, dead_us BIGINT NOT NULL,"
 	 " PRIMARY KEY (subscription, id));\n"
 	 "CREATE INDEX bus_dead_at ON bus_dead (subscription, dead_us);\n"},
@@ -42,10 +44,11 @@ static enum ms_err check_event(const struct bus_event *event, struct errinfo *in
 			       "\"%.*s\" is no topic: words of a-z, 0-9, '_' and '-' divided by dots, at most %d bytes",
 			       MS_SLICE_ARG(event->topic), MS_BUS_TOPIC_MAX);
 	if (event->id.n > 0 && !ms_bus_id_ok(event->id))
-		return ms_fail(info, MS_ERR_INVALID, "an event's id has at most %d printable ASCII characters and no blank",
-			       BUS_ID_MAX);
+		return ms_fail(info, MS_ERR_INVALID,
+			       "an event's id has at most %d printable ASCII characters and no blank", BUS_ID_MAX);
 	if (event->payload.n > MS_BUS_PAYLOAD_MAX)
-		return ms_fail(info, MS_ERR_LIMIT, "an event of %zu bytes; at most %zu", event->payload.n, MS_BUS_PAYLOAD_MAX);
+		return ms_fail(info, MS_ERR_LIMIT, "an event of %zu bytes; at most %zu", event->payload.n,
+			       MS_BUS_PAYLOAD_MAX);
 	ms_json_reader_init(&reader, event->payload, NULL, NULL, info);
 	if (!ms_json_skip(&reader, NULL))
 		return MS_ERR_INVALID;
@@ -143,9 +146,9 @@ void ms_bus_outbox_turn_clear(struct outbox_turn *turn)
 	turn->blocked = false;
 }
 
-static const char delete_group[] =
-	"DELETE FROM bus_outbox WHERE id IN ($1,$2,$3,$4,$5,$6,$7,$8,$9,$10,$11,$12,$13,$14,$15,$16,$17,$18,$19,$20,$21,$22,"
-	"$23,$24,$25,$26,$27,$28,$29,$30,$31,$32)";
+static const char delete_group[] = "DELETE FROM bus_outbox WHERE id IN "
+				   "($1,$2,$3,$4,$5,$6,$7,$8,$9,$10,$11,$12,$13,$14,$15,$16,$17,$18,$19,$20,$21,$22,"
+				   "$23,$24,$25,$26,$27,$28,$29,$30,$31,$32)";
 
 // A statement has its number of parameters; a smaller group repeats its last id.
 static enum ms_err delete_ids(struct store_tx *tx, struct store_value *ids, size_t count, struct errinfo *info)
@@ -178,8 +181,8 @@ static enum ms_err take_lease(struct store_tx *tx, struct outbox_turn *turn, str
 	uint64_t changed;
 	int64_t now_us = ms_store_now_us(tx);
 	const struct store_value holder = ms_store_text(ms_slice_cstr(turn->holder));
-	MS_TRY(ms_store_query(tx, "SELECT holder, until_us FROM bus_relay WHERE name = 'outbox'", MS_STORE_NO_PARAMS, 1, info,
-			      &rows));
+	MS_TRY(ms_store_query(tx, "SELECT holder, until_us FROM bus_relay WHERE name = 'outbox'", MS_STORE_NO_PARAMS, 1,
+			      info, &rows));
 	if (rows.count == 0)
 		return ms_fail(info, MS_ERR_BUS, "the row of the outbox's lease is missing from bus_relay");
 	turn->until_us = ms_store_get_int(&rows, 0, 1);
@@ -190,7 +193,8 @@ static enum ms_err take_lease(struct store_tx *tx, struct outbox_turn *turn, str
 	MS_TRY(ms_store_run(tx,
 			    "UPDATE bus_relay SET holder = $1, until_us = $2 WHERE name = 'outbox'"
 			    " AND (holder = $1 OR until_us <= $3)",
-			    MS_STORE_PARAMS(holder, ms_store_int(turn->until_us), ms_store_int(now_us)), info, &changed));
+			    MS_STORE_PARAMS(holder, ms_store_int(turn->until_us), ms_store_int(now_us)), info,
+			    &changed));
 	turn->blocked = changed == 0;
 	return MS_OK;
 }
@@ -233,8 +237,8 @@ static enum ms_err read_known(struct store_tx *tx, struct outbox_turn *turn, str
 {
 	struct store_rows rows;
 	struct known **tail = &turn->known;
-	MS_TRY(ms_store_query(tx, "SELECT name, topics FROM bus_subscriptions ORDER BY name", MS_STORE_NO_PARAMS, BUS_KNOWN_MAX,
-			      info, &rows));
+	MS_TRY(ms_store_query(tx, "SELECT name, topics FROM bus_subscriptions ORDER BY name", MS_STORE_NO_PARAMS,
+			      BUS_KNOWN_MAX, info, &rows));
 	for (size_t i = 0; i < rows.count; i++) {
 		*tail = known_new(ms_store_get_text(&rows, i, 0), ms_store_get_text(&rows, i, 1));
 		if (*tail == NULL)
@@ -253,13 +257,15 @@ static enum ms_err fan_out(struct store_tx *tx, const struct outbox_turn *turn, 
 		for (const struct known *k = turn->known; k != NULL; k = k->next) {
 			if (!ms_bus_topic_matches_any(k->topics, e->topic))
 				continue;
-			MS_TRY(ms_store_run(tx,
-					    "INSERT INTO bus_queue (subscription, id, seq, topic, payload, attempt, due_us, holder, reason)"
-					    " VALUES ($1, $2, $3, $4, $5, 0, $6, '', '') ON CONFLICT (subscription, id) DO NOTHING",
-					    MS_STORE_PARAMS(ms_store_text(k->name), ms_store_text(e->id), ms_store_int(e->seq),
-							    ms_store_text(e->topic), ms_store_text(e->payload),
-							    ms_store_int(MS_MIN(e->seq / 1000, now_us))),
-					    info, NULL));
+			MS_TRY(ms_store_run(
+				tx,
+				"INSERT INTO bus_queue (subscription, id, seq, topic, payload, attempt, due_us, "
+				"holder, reason)"
+				" VALUES ($1, $2, $3, $4, $5, 0, $6, '', '') ON CONFLICT (subscription, id) DO NOTHING",
+				MS_STORE_PARAMS(ms_store_text(k->name), ms_store_text(e->id), ms_store_int(e->seq),
+						ms_store_text(e->topic), ms_store_text(e->payload),
+						ms_store_int(MS_MIN(e->seq / 1000, now_us))),
+				info, NULL));
 			any = true;
 		}
 	}

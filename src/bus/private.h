@@ -4,6 +4,7 @@
 #define MS_BUS_PRIVATE_H
 
 #include <stdatomic.h>
+#include <stdio.h>
 
 #include "bus/bus.h"
 
@@ -24,7 +25,7 @@
 #define BUS_DAY_US ((int64_t)86400 * 1000000)
 
 #define BUS_CHANNEL_OUTBOX "bus.outbox" // notice: events wait in the outbox
-#define BUS_CHANNEL_QUEUE "bus.queue"	// notice: events wait in queues of the store
+#define BUS_CHANNEL_QUEUE "bus.queue"   // notice: events wait in queues of the store
 
 // --- topic.c: words and patterns; bytes in, values out -----------------------------------------------
 
@@ -66,11 +67,11 @@ void ms_bus_known_free(struct known *first);
 struct outbox_turn {
 	const char *holder;
 	int64_t lease_us;
-	bool deliver;	      // to the queues of the store, in this transaction; false: hand the events to the caller
-	bool take;	      // take events; false: only forget those that are safe
-	bool count;	      // look how many wait
+	bool deliver;         // to the queues of the store, in this transaction; false: hand the events to the caller
+	bool take;            // take events; false: only forget those that are safe
+	bool count;           // look how many wait
 	struct event *safe;   // of the turn before: they leave the outbox now
-	bool blocked;	      // events wait, and another process has the lease
+	bool blocked;         // events wait, and another process has the lease
 	int64_t until_us;     // of the lease
 	uint64_t waiting;     // when `count` was set
 	int64_t oldest_us;    // 0: none waits
@@ -94,16 +95,16 @@ struct subscription;
 // One delivery, one block of malloc: the texts stand behind it.
 struct delivery {
 	struct bus_delivery pub; // first: ms_bus_ack() gets its address
-	struct list_node node;	 // of a list of its subscription
-	struct mail mail;	 // brings it from the broker's thread
-	struct delivery *next;	 // of what goes back there
+	struct list_node node;   // of a list of its subscription
+	struct mail mail;        // brings it from the broker's thread
+	struct delivery *next;   // of what goes back there
 	struct subscription *subscription;
 	int64_t seq;
 	enum delivery_end end;
-	int64_t due_us;	     // END_RETRY
-	bool broker;	     // it came from there: `tag` of connection number `generation` is to be answered
-	bool again;	     // the broker delivered it before
-	bool refused;	     // not one of our events: to the broker's own dead letters
+	int64_t due_us; // END_RETRY
+	bool broker;    // it came from there: `tag` of connection number `generation` is to be answered
+	bool again;     // the broker delivered it before
+	bool refused;   // not one of our events: to the broker's own dead letters
 	uint64_t tag;
 	unsigned generation;
 	char reason[BUS_REASON_MAX];
@@ -118,10 +119,10 @@ struct queue_claim {
 	unsigned attempts;
 	size_t count;
 	int64_t lease_us;
-	bool skip_locked;	// the database is PostgreSQL
+	bool skip_locked;       // the database is PostgreSQL
 	struct delivery *found; // in order
 	size_t found_count;
-	uint64_t died;	// went to the dead letters: the process ended during the last attempt
+	uint64_t died;  // went to the dead letters: the process ended during the last attempt
 	int64_t due_us; // of the next that will be due; INT64_MAX: none
 	int64_t now_us;
 };
@@ -229,8 +230,8 @@ struct subscription {
 	struct queue_renew renew;
 };
 
-MS_MUST_USE enum ms_err ms_bus_subscription_new(struct bus *bus, const struct bus_subscription *options, struct errinfo *info,
-						struct subscription **ret_subscription);
+MS_MUST_USE enum ms_err ms_bus_subscription_new(struct bus *bus, const struct bus_subscription *options,
+						struct errinfo *info, struct subscription **ret_subscription);
 void ms_bus_subscription_start(struct subscription *s);
 void ms_bus_subscription_stop(struct subscription *s);
 void ms_bus_subscription_free(struct subscription *s);

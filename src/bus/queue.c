@@ -56,11 +56,11 @@ static enum ms_err bury(struct store_tx *tx, const struct dead *dead, struct err
 
 // The first picks what is due and not being picked by another process; where the database has no SKIP LOCKED, writers follow
 // one another anyway.
-#define CLAIM(lock)                                                                                        \
-	"WITH picked AS (SELECT id FROM bus_queue WHERE subscription = $1 AND due_us <= $2"               \
-	" ORDER BY due_us, seq LIMIT $3" lock ")"                                                          \
-	" UPDATE bus_queue SET holder = $4, due_us = $5, attempt = attempt + 1"                            \
-	" WHERE subscription = $1 AND due_us <= $2 AND id IN (SELECT id FROM picked)"                      \
+#define CLAIM(lock)                                                                         \
+	"WITH picked AS (SELECT id FROM bus_queue WHERE subscription = $1 AND due_us <= $2" \
+	" ORDER BY due_us, seq LIMIT $3" lock ")"                                           \
+	" UPDATE bus_queue SET holder = $4, due_us = $5, attempt = attempt + 1"             \
+	" WHERE subscription = $1 AND due_us <= $2 AND id IN (SELECT id FROM picked)"       \
 	" RETURNING id, seq, topic, payload, attempt, reason"
 static const char claim_alone[] = CLAIM("");
 static const char claim_shared[] = CLAIM(" FOR UPDATE SKIP LOCKED");
@@ -80,8 +80,8 @@ void ms_bus_queue_claim_clear(struct queue_claim *claim)
 static void insert_in_order(struct queue_claim *claim, struct delivery *d)
 {
 	struct delivery **at = &claim->found;
-	while (*at != NULL && ((*at)->seq < d->seq ||
-			       ((*at)->seq == d->seq && ms_slice_cmp((*at)->pub.id, d->pub.id) < 0)))
+	while (*at != NULL &&
+	       ((*at)->seq < d->seq || ((*at)->seq == d->seq && ms_slice_cmp((*at)->pub.id, d->pub.id) < 0)))
 		at = &(*at)->next;
 	d->next = *at;
 	*at = d;
@@ -94,8 +94,8 @@ static enum ms_err bury_row(struct store_tx *tx, struct queue_claim *claim, cons
 {
 	char reason[BUS_REASON_MAX];
 	struct slice before = ms_store_get_text(rows, row, 5);
-	snprintf(reason, sizeof(reason), "the process ended during the last attempt%s%.*s", before.n > 0 ? "; before: " : "",
-		 (int)MS_MIN(before.n, (size_t)100), before.n > 0 ? before.p : "");
+	snprintf(reason, sizeof(reason), "the process ended during the last attempt%s%.*s",
+		 before.n > 0 ? "; before: " : "", (int)MS_MIN(before.n, (size_t)100), before.n > 0 ? before.p : "");
 	const struct dead dead = {.subscription = ms_slice_cstr(claim->name),
 				  .id = ms_store_get_text(rows, row, 0),
 				  .seq = ms_store_get_int(rows, row, 1),
@@ -128,7 +128,8 @@ enum ms_err ms_bus_queue_claim(struct store_tx *tx, void *arg, struct errinfo *i
 		return MS_OK;
 	MS_TRY(ms_store_query(tx, claim->skip_locked ? claim_shared : claim_alone,
 			      MS_STORE_PARAMS(ms_store_text(ms_slice_cstr(claim->name)), ms_store_int(now_us),
-					      ms_store_int((int64_t)claim->count), ms_store_text(ms_slice_cstr(claim->holder)),
+					      ms_store_int((int64_t)claim->count),
+					      ms_store_text(ms_slice_cstr(claim->holder)),
 					      ms_store_int(now_us + claim->lease_us)),
 			      claim->count, info, &rows));
 	for (size_t i = 0; i < rows.count; i++) {
@@ -149,7 +150,8 @@ enum ms_err ms_bus_queue_claim(struct store_tx *tx, void *arg, struct errinfo *i
 
 // --- End of deliveries -------------------------------------------------------------------------------
 
-static enum ms_err retry_later(struct store_tx *tx, const struct queue_end *end, const struct delivery *d, struct errinfo *info)
+static enum ms_err retry_later(struct store_tx *tx, const struct queue_end *end, const struct delivery *d,
+			       struct errinfo *info)
 {
 	struct slice name = ms_slice_cstr(end->name), reason = ms_slice_cstr(d->reason);
 	if (d->broker) // from now on it is ours
@@ -162,15 +164,16 @@ static enum ms_err retry_later(struct store_tx *tx, const struct queue_end *end,
 					ms_store_int(d->pub.attempt), ms_store_int(d->due_us), ms_store_text(reason)),
 			info, NULL);
 	// Only while it is held here: the lease may have ended, and another process may be busy with it.
-	return ms_store_run(
-		tx,
-		"UPDATE bus_queue SET holder = '', due_us = $3, reason = $4 WHERE subscription = $1 AND id = $2 AND holder = $5",
-		MS_STORE_PARAMS(ms_store_text(name), ms_store_text(d->pub.id), ms_store_int(d->due_us), ms_store_text(reason),
-				ms_store_text(ms_slice_cstr(end->holder))),
-		info, NULL);
+	return ms_store_run(tx,
+			    "UPDATE bus_queue SET holder = '', due_us = $3, reason = $4 WHERE subscription = $1 AND id "
+			    "= $2 AND holder = $5",
+			    MS_STORE_PARAMS(ms_store_text(name), ms_store_text(d->pub.id), ms_store_int(d->due_us),
+					    ms_store_text(reason), ms_store_text(ms_slice_cstr(end->holder))),
+			    info, NULL);
 }
 
-static enum ms_err end_one(struct store_tx *tx, const struct queue_end *end, const struct delivery *d, struct errinfo *info)
+static enum ms_err end_one(struct store_tx *tx, const struct queue_end *end, const struct delivery *d,
+			   struct errinfo *info)
 {
 	struct slice name = ms_slice_cstr(end->name);
 	const struct dead dead = {.subscription = name,
@@ -199,8 +202,7 @@ enum ms_err ms_bus_queue_end(struct store_tx *tx, void *arg, struct errinfo *inf
 {
 	struct queue_end *end = arg;
 	bool again = false;
-	MS_LIST_FOREACH(node, end->deliveries)
-	{
+	MS_LIST_FOREACH (node, end->deliveries) {
 		const struct delivery *d = MS_CONTAINER_OF(node, struct delivery, node);
 		again |= d->end == END_RETRY || d->end == END_PARK;
 		MS_TRY(end_one(tx, end, d, info));
@@ -210,7 +212,8 @@ enum ms_err ms_bus_queue_end(struct store_tx *tx, void *arg, struct errinfo *inf
 }
 
 static const char renew_group[] =
-	"UPDATE bus_queue SET due_us = $1 WHERE subscription = $2 AND holder = $3 AND id IN ($4,$5,$6,$7,$8,$9,$10,$11,$12,$13,"
+	"UPDATE bus_queue SET due_us = $1 WHERE subscription = $2 AND holder = $3 AND id IN "
+	"($4,$5,$6,$7,$8,$9,$10,$11,$12,$13,"
 	"$14,$15,$16,$17,$18,$19,$20,$21,$22,$23,$24,$25,$26,$27,$28,$29,$30,$31,$32,$33,$34,$35)";
 
 enum ms_err ms_bus_queue_renew(struct store_tx *tx, void *arg, struct errinfo *info)
@@ -232,12 +235,13 @@ enum ms_err ms_bus_queue_release(struct store_tx *tx, void *arg, struct errinfo 
 {
 	const struct store_value holder = ms_store_text(ms_slice_cstr(arg));
 	uint64_t changed;
-	MS_TRY(ms_store_run(tx, "UPDATE bus_queue SET holder = '', due_us = $2, attempt = attempt - 1 WHERE holder = $1",
+	MS_TRY(ms_store_run(tx,
+			    "UPDATE bus_queue SET holder = '', due_us = $2, attempt = attempt - 1 WHERE holder = $1",
 			    MS_STORE_PARAMS(holder, ms_store_int(ms_store_now_us(tx))), info, &changed));
 	if (changed > 0)
 		MS_TRY(ms_store_notify(tx, BUS_CHANNEL_QUEUE, info));
-	MS_TRY(ms_store_run(tx, "UPDATE bus_relay SET until_us = 0 WHERE holder = $1 AND until_us > 0", &holder, 1, info,
-			    &changed));
+	MS_TRY(ms_store_run(tx, "UPDATE bus_relay SET until_us = 0 WHERE holder = $1 AND until_us > 0", &holder, 1,
+			    info, &changed));
 	return changed > 0 ? ms_store_notify(tx, BUS_CHANNEL_OUTBOX, info) : MS_OK;
 }
 
@@ -274,16 +278,19 @@ static enum ms_err sweep_dead(struct store_tx *tx, struct queue_sweep *sweep, st
 	struct store_rows rows;
 	uint64_t changed;
 	MS_TRY(ms_store_run(tx, "DELETE FROM bus_dead WHERE dead_us < $1",
-			    MS_STORE_PARAMS(ms_store_int(ms_store_now_us(tx) - sweep->dead_age_us)), info, &sweep->dropped));
+			    MS_STORE_PARAMS(ms_store_int(ms_store_now_us(tx) - sweep->dead_age_us)), info,
+			    &sweep->dropped));
 	MS_TRY(ms_store_query(tx, "SELECT subscription FROM bus_dead GROUP BY subscription HAVING COUNT(*) > $1",
-			      MS_STORE_PARAMS(ms_store_int((int64_t)sweep->dead_limit)), 10 * BUS_KNOWN_MAX, info, &rows));
+			      MS_STORE_PARAMS(ms_store_int((int64_t)sweep->dead_limit)), 10 * BUS_KNOWN_MAX, info,
+			      &rows));
 	for (size_t i = 0; i < rows.count; i++) {
-		MS_TRY(ms_store_run(tx,
-				    "DELETE FROM bus_dead WHERE subscription = $1 AND id NOT IN (SELECT id FROM bus_dead"
-				    " WHERE subscription = $1 ORDER BY dead_us DESC, seq DESC, id DESC LIMIT $2)",
-				    MS_STORE_PARAMS(ms_store_text(ms_store_get_text(&rows, i, 0)),
-						    ms_store_int((int64_t)sweep->dead_limit)),
-				    info, &changed));
+		MS_TRY(ms_store_run(
+			tx,
+			"DELETE FROM bus_dead WHERE subscription = $1 AND id NOT IN (SELECT id FROM bus_dead"
+			" WHERE subscription = $1 ORDER BY dead_us DESC, seq DESC, id DESC LIMIT $2)",
+			MS_STORE_PARAMS(ms_store_text(ms_store_get_text(&rows, i, 0)),
+					ms_store_int((int64_t)sweep->dead_limit)),
+			info, &changed));
 		sweep->dropped += changed;
 	}
 	return MS_OK;

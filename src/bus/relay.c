@@ -10,7 +10,7 @@
 #define RETRY_LAST_MS 10000
 #define LEASE_SLACK_MS 200
 #define FIGURES_MS 10000 // how often the outbox is counted while events wait
-#define REFUSED_MS 1000   // the broker took none of a batch
+#define REFUSED_MS 1000  // the broker took none of a batch
 #define COUNT_NS ((int64_t)1000000000)
 
 struct relay {
@@ -160,7 +160,8 @@ static void kick(struct relay *relay)
 	relay->running = true;
 	ms_timer_stop(relay->retry);
 	relay->turn.count = ms_loop_now_ns(relay->home) - relay->counted_ns >= COUNT_NS;
-	enum ms_err err = ms_store_write(relay->bus->store, &relay->work, relay->home, ms_bus_outbox_turn, &relay->turn, turned);
+	enum ms_err err =
+		ms_store_write(relay->bus->store, &relay->work, relay->home, ms_bus_outbox_turn, &relay->turn, turned);
 	if (err == MS_OK)
 		return;
 	relay->running = false;
@@ -266,7 +267,8 @@ void ms_bus_relay_stop(struct relay *relay)
 	relay->with_broker = NULL;
 	struct outbox_turn last = {.safe = relay->turn.safe};
 	if (last.safe != NULL)
-		MS_IGNORE(ms_store_write_wait(relay->bus->store, ms_bus_outbox_turn, &last, NULL)); // else they come twice
+		MS_IGNORE(ms_store_write_wait(relay->bus->store, ms_bus_outbox_turn, &last,
+					      NULL)); // else they come twice
 }
 
 void ms_bus_relay_free(struct relay *relay)

@@ -50,7 +50,8 @@ static void store_failed(struct subscription *s, const char *what, const struct 
 {
 	if (s->stopped)
 		return;
-	uint64_t after_ms = MS_MIN((uint64_t)STORE_RETRY_FIRST_MS << MS_MIN(s->failures, 10U), (uint64_t)STORE_RETRY_LAST_MS);
+	uint64_t after_ms =
+		MS_MIN((uint64_t)STORE_RETRY_FIRST_MS << MS_MIN(s->failures, 10U), (uint64_t)STORE_RETRY_LAST_MS);
 	if (s->failures++ == 0)
 		ms_log(s->bus->log, LOG_WARN, "a subscription cannot reach its queue; trying again",
 		       MS_LOG_CSTR("mainstay.subscription", s->name), MS_LOG_CSTR("mainstay.step", what),
@@ -63,15 +64,14 @@ static void store_failed(struct subscription *s, const char *what, const struct 
 static size_t held(const struct list *list)
 {
 	size_t count = 0;
-	MS_LIST_FOREACH(node, list)
-	count += !MS_CONTAINER_OF(node, struct delivery, node)->broker;
+	MS_LIST_FOREACH (node, list)
+		count += !MS_CONTAINER_OF(node, struct delivery, node)->broker;
 	return count;
 }
 
 static size_t add_ids(struct slice *ids, size_t count, char **at, const struct list *list)
 {
-	MS_LIST_FOREACH(node, list)
-	{
+	MS_LIST_FOREACH (node, list) {
 		const struct delivery *d = MS_CONTAINER_OF(node, struct delivery, node);
 		if (d->broker)
 			continue;
@@ -141,8 +141,7 @@ static void deliver(struct subscription *s, struct delivery *d)
 
 static struct delivery *find(const struct list *list, struct slice id)
 {
-	MS_LIST_FOREACH(node, list)
-	{
+	MS_LIST_FOREACH (node, list) {
 		struct delivery *d = MS_CONTAINER_OF(node, struct delivery, node);
 		if (ms_slice_eq(d->pub.id, id))
 			return d;
@@ -176,8 +175,10 @@ static void claimed(struct store_work *work)
 	}
 	s->failures = 0;
 	if (claim->died > 0)
-		ms_log(s->bus->log, LOG_WARN, "events went to the dead letters: the process ended during their last attempt",
-		       MS_LOG_CSTR("mainstay.subscription", s->name), MS_LOG_INT("mainstay.events", (int64_t)claim->died));
+		ms_log(s->bus->log, LOG_WARN,
+		       "events went to the dead letters: the process ended during their last attempt",
+		       MS_LOG_CSTR("mainstay.subscription", s->name),
+		       MS_LOG_INT("mainstay.events", (int64_t)claim->died));
 	bool all = claim->found_count + claim->died == claim->count;
 	while (claim->found != NULL) {
 		struct delivery *d = claim->found;
@@ -302,9 +303,9 @@ void ms_bus_reject(struct bus_delivery *delivery, const char *reason)
 	d->end = dead ? END_DEAD : END_RETRY;
 	d->due_us = ms_loop_wall_ns(s->home) / 1000 + backoff_us(s, d->pub.attempt);
 	if (dead)
-		ms_log(s->bus->log, LOG_WARN, "an event went to the dead letters", MS_LOG_CSTR("mainstay.subscription", s->name),
-		       MS_LOG_STR("event.id", d->pub.id), MS_LOG_STR("mainstay.topic", d->pub.topic),
-		       MS_LOG_CSTR("event.reason", d->reason));
+		ms_log(s->bus->log, LOG_WARN, "an event went to the dead letters",
+		       MS_LOG_CSTR("mainstay.subscription", s->name), MS_LOG_STR("event.id", d->pub.id),
+		       MS_LOG_STR("mainstay.topic", d->pub.topic), MS_LOG_CSTR("event.reason", d->reason));
 	ms_list_append(&s->ended, &d->node);
 	post_pump(s);
 }
@@ -386,14 +387,15 @@ static enum ms_err check_options(const struct bus_subscription *options, struct 
 	if (!ms_bus_topic_ok(name) || name.n > BUS_NAME_MAX)
 		return ms_fail(info, MS_ERR_INVALID, "\"%.*s\" is no name of a subscription", MS_SLICE_ARG(name));
 	if (options->topic_count == 0 || options->topic_count > BUS_TOPICS_MAX)
-		return ms_fail(info, MS_ERR_INVALID, "subscription %s has %zu topics; 1 to %d are allowed", options->name,
-			       options->topic_count, BUS_TOPICS_MAX);
+		return ms_fail(info, MS_ERR_INVALID, "subscription %s has %zu topics; 1 to %d are allowed",
+			       options->name, options->topic_count, BUS_TOPICS_MAX);
 	for (size_t i = 0; i < options->topic_count; i++) {
 		if (!ms_bus_pattern_ok(ms_slice_cstr(options->topics[i])))
 			return ms_fail(info, MS_ERR_INVALID, "\"%.128s\" is no pattern of topics", options->topics[i]);
 	}
 	if (options->prefetch < 1 || options->prefetch > 1000 || options->attempts < 1 || options->attempts > 100)
-		return ms_fail(info, MS_ERR_INVALID, "subscription %s: prefetch is 1 to 1000, attempts 1 to 100", options->name);
+		return ms_fail(info, MS_ERR_INVALID, "subscription %s: prefetch is 1 to 1000, attempts 1 to 100",
+			       options->name);
 	return MS_OK;
 }
 

@@ -78,8 +78,8 @@ static int64_t published_ns(const amqp_basic_properties_t *p)
 {
 	for (int i = 0; (p->_flags & AMQP_BASIC_HEADERS_FLAG) != 0 && i < p->headers.num_entries; i++) {
 		const amqp_table_entry_t *entry = &p->headers.entries[i];
-		if (ms_slice_eq_cstr(slice_of(entry->key), "published-ns") && entry->value.kind == AMQP_FIELD_KIND_I64 &&
-		    entry->value.value.i64 >= 0)
+		if (ms_slice_eq_cstr(slice_of(entry->key), "published-ns") &&
+		    entry->value.kind == AMQP_FIELD_KIND_I64 && entry->value.value.i64 >= 0)
 			return entry->value.value.i64;
 	}
 	if ((p->_flags & AMQP_BASIC_TIMESTAMP_FLAG) != 0 && p->timestamp < (uint64_t)INT64_MAX / 1000000000)
@@ -95,8 +95,8 @@ static bool is_json(struct slice text)
 }
 
 // NULL with *ret_ours false: no event of ours; with true: out of memory.
-static struct delivery *read_event(struct subscription *s, const amqp_basic_deliver_t *deliver, const amqp_message_t *message,
-				   bool *ret_ours)
+static struct delivery *read_event(struct subscription *s, const amqp_basic_deliver_t *deliver,
+				   const amqp_message_t *message, bool *ret_ours)
 {
 	const amqp_basic_properties_t *p = &message->properties;
 	struct slice id = (p->_flags & AMQP_BASIC_MESSAGE_ID_FLAG) != 0 ? slice_of(p->message_id) : MS_SLICE_EMPTY;
@@ -117,7 +117,8 @@ static bool deliver(struct rabbitmq *r, struct subscription *s, const amqp_basic
 	bool ours;
 	struct delivery *d = read_event(s, head, message, &ours);
 	if (!ours)
-		ms_log(r->bus->log, LOG_WARN, "a message in the queue is no event; it went to the dead letters of the broker",
+		ms_log(r->bus->log, LOG_WARN,
+		       "a message in the queue is no event; it went to the dead letters of the broker",
 		       MS_LOG_CSTR("mainstay.subscription", s->name));
 	if (d == NULL)
 		return refuse(r, channel_of(s), head->delivery_tag, ours);
@@ -169,7 +170,8 @@ static bool open_subscription(struct rabbitmq *r, struct subscription *s)
 	if (!ms_link_ok(link, "setting the prefetch") ||
 	    !ms_rabbit_declare_queue(link, channel, ms_slice_cstr(s->name), ms_slice_cstr(s->topics)))
 		return false;
-	amqp_basic_consume(link->state, channel, amqp_cstring_bytes(queue), amqp_empty_bytes, 0, 0, 0, amqp_empty_table);
+	amqp_basic_consume(link->state, channel, amqp_cstring_bytes(queue), amqp_empty_bytes, 0, 0, 0,
+			   amqp_empty_table);
 	return ms_link_ok(link, "consuming");
 }
 
@@ -201,7 +203,8 @@ static bool work(struct rabbitmq *r)
 	}
 	if (ms_link_is_end(&r->consumer, &frame))
 		return false;
-	bool is_delivery = frame.frame_type == AMQP_FRAME_METHOD && frame.payload.method.id == AMQP_BASIC_DELIVER_METHOD;
+	bool is_delivery =
+		frame.frame_type == AMQP_FRAME_METHOD && frame.payload.method.id == AMQP_BASIC_DELIVER_METHOD;
 	return !is_delivery || read_delivery(r, &frame);
 }
 

@@ -39,7 +39,7 @@ struct rabbitmq {
 	struct known *known;
 	bool given;
 	struct known *declared; // of the publisher's present connection
-	uint64_t published;	// messages on the present channel: the tag of the last one
+	uint64_t published;     // messages on the present channel: the tag of the last one
 	struct mail batch_mail, state_mail;
 	atomic_bool state_posted;
 	// Answers to deliveries, newest first.
@@ -56,9 +56,9 @@ bool ms_link_open(struct link *link);
 void ms_link_close(struct link *link);
 // One frame, or LINK_QUIET after `timeout_ms`, a wake-up or a heartbeat.
 enum link_event ms_link_wait(struct link *link, int timeout_ms, amqp_frame_t *ret_frame);
-void ms_link_wake(struct link *link);		// any thread
-void ms_link_back_off(struct link *link);	// sleeps until it is time to try again, or woken
-bool ms_link_ok(struct link *link, const char *what); // of the last call to the server
+void ms_link_wake(struct link *link);                               // any thread
+void ms_link_back_off(struct link *link);                           // sleeps until it is time to try again, or woken
+bool ms_link_ok(struct link *link, const char *what);               // of the last call to the server
 bool ms_link_fail(struct link *link, const char *what, int status); // false; notes why
 // A method that ends the connection or channel: notes the server's words.
 bool ms_link_is_end(struct link *link, const amqp_frame_t *frame);
@@ -69,7 +69,8 @@ void ms_link_log(struct link *link, bool up);
 
 bool ms_rabbit_declare_exchanges(struct link *link);
 bool ms_rabbit_declare_queue(struct link *link, amqp_channel_t channel, struct slice name, struct slice topics);
-bool ms_rabbit_unbind(struct link *link, amqp_channel_t channel, struct slice name, struct slice topics, struct slice keep);
+bool ms_rabbit_unbind(struct link *link, amqp_channel_t channel, struct slice name, struct slice topics,
+		      struct slice keep);
 void ms_rabbit_queue_name(const struct rabbitmq *r, struct slice name, const char *suffix, char dst[RABBIT_NAME_MAX]);
 
 static inline amqp_bytes_t ms_rabbit_bytes(struct slice s)

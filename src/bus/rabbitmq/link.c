@@ -75,7 +75,8 @@ bool ms_link_ok(struct link *link, const char *what)
 
 bool ms_link_is_end(struct link *link, const amqp_frame_t *frame)
 {
-	return frame->frame_type == AMQP_FRAME_METHOD && note_close(link, "closed by the server", frame->payload.method);
+	return frame->frame_type == AMQP_FRAME_METHOD &&
+	       note_close(link, "closed by the server", frame->payload.method);
 }
 
 void ms_link_log(struct link *link, bool up)
@@ -85,9 +86,9 @@ void ms_link_log(struct link *link, bool up)
 		ms_log(r->bus->log, LOG_INFO, "connected to the broker", MS_LOG_CSTR("mainstay.link", link->purpose),
 		       MS_LOG_CSTR("server.address", r->server.host), MS_LOG_INT("server.port", r->server.port));
 	else if (link->failures == 0 && !atomic_load(&r->stopping))
-		ms_log(r->bus->log, LOG_WARN, "the broker is away; events wait", MS_LOG_CSTR("mainstay.link", link->purpose),
-		       MS_LOG_CSTR("server.address", r->server.host), MS_LOG_INT("server.port", r->server.port),
-		       MS_LOG_CSTR("error.message", link->error));
+		ms_log(r->bus->log, LOG_WARN, "the broker is away; events wait",
+		       MS_LOG_CSTR("mainstay.link", link->purpose), MS_LOG_CSTR("server.address", r->server.host),
+		       MS_LOG_INT("server.port", r->server.port), MS_LOG_CSTR("error.message", link->error));
 }
 
 // --- Opening -----------------------------------------------------------------------------------------
@@ -117,8 +118,8 @@ static bool log_in(struct link *link)
 				    .value = {.kind = AMQP_FIELD_KIND_UTF8, .value.bytes = amqp_cstring_bytes(name)}};
 	const amqp_table_t properties = {.num_entries = 1, .entries = &entry};
 	if (!reply_ok(link, "login",
-		      amqp_login_with_properties(link->state, server->vhost, 0, FRAME_BYTES, HEARTBEAT_SECONDS, &properties,
-						 AMQP_SASL_METHOD_PLAIN, server->user, server->password)))
+		      amqp_login_with_properties(link->state, server->vhost, 0, FRAME_BYTES, HEARTBEAT_SECONDS,
+						 &properties, AMQP_SASL_METHOD_PLAIN, server->user, server->password)))
 		return false;
 	amqp_channel_open(link->state, 1);
 	return ms_link_ok(link, "opening a channel");

@@ -96,8 +96,8 @@ static bool publish_one(struct rabbitmq *r, const struct event *e)
 		.headers = {.num_entries = 1, .entries = &seq},
 	};
 	// Not mandatory: an event that nobody subscribed to is done with.
-	int status = amqp_basic_publish(r->publisher.state, 1, amqp_cstring_bytes(r->exchange), ms_rabbit_bytes(e->topic), 0, 0,
-					&properties, ms_rabbit_bytes(e->payload));
+	int status = amqp_basic_publish(r->publisher.state, 1, amqp_cstring_bytes(r->exchange),
+					ms_rabbit_bytes(e->topic), 0, 0, &properties, ms_rabbit_bytes(e->payload));
 	return status == AMQP_STATUS_OK || ms_link_fail(&r->publisher, "publishing", status);
 }
 

@@ -14,9 +14,10 @@ static enum ms_err parse_url(struct rabbitmq *r, const struct bus_options *optio
 	// The message has nothing of the address: it may hold a password.
 	if (amqp_parse_url(r->url, &r->server) != AMQP_STATUS_OK)
 		return ms_fail(info, MS_ERR_CONFIG,
-			       "the address of RabbitMQ is not of the form amqp://user:password@host:port/vhost (or amqps://)");
+			       "the address of RabbitMQ is not of the form amqp://user:password@host:port/vhost (or "
+			       "amqps://)");
 	if (r->server.vhost[0] == '\0')
-		r->server.vhost = (char *)(uintptr_t)"/"; // "amqp://host/" means the default one to most clients
+		r->server.vhost = (char *)(uintptr_t) "/"; // "amqp://host/" means the default one to most clients
 	if (options->tls_ca != NULL && options->tls_ca[0] != '\0') {
 		r->tls_ca = strdup(options->tls_ca);
 		if (r->tls_ca == NULL)
@@ -30,7 +31,8 @@ static enum ms_err name_exchanges(struct rabbitmq *r, const char *exchange, stru
 	struct slice name = ms_slice_cstr(exchange != NULL && exchange[0] != '\0' ? exchange : "mainstay");
 	if (!ms_bus_topic_ok(name) || name.n > 100)
 		return ms_fail(info, MS_ERR_CONFIG,
-			       "bus.exchange \"%.128s\" is not made of words of a-z, 0-9, '_' and '-' divided by dots", name.p);
+			       "bus.exchange \"%.128s\" is not made of words of a-z, 0-9, '_' and '-' divided by dots",
+			       name.p);
 	snprintf(r->exchange, sizeof(r->exchange), "%s", name.p);
 	snprintf(r->dead_exchange, sizeof(r->dead_exchange), "%s.dead", name.p);
 	return MS_OK;

@@ -12,7 +12,7 @@ struct rabbitmq;
 MS_MUST_USE enum ms_err ms_rabbitmq_new(struct bus *bus, const struct bus_options *options, struct errinfo *info,
 					struct rabbitmq **ret_rabbitmq);
 MS_MUST_USE enum ms_err ms_rabbitmq_start(struct rabbitmq *r, struct errinfo *info); // the subscriptions are known
-void ms_rabbitmq_stop(struct rabbitmq *r);					     // ends the threads
+void ms_rabbitmq_stop(struct rabbitmq *r);                                           // ends the threads
 void ms_rabbitmq_free(struct rabbitmq *r);
 bool ms_rabbitmq_connected(const struct rabbitmq *r); // any thread
 

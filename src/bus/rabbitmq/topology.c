@@ -16,12 +16,13 @@ bool ms_rabbit_declare_exchanges(struct link *link)
 			      amqp_empty_table);
 	if (!ms_link_ok(link, "declaring the exchange"))
 		return false;
-	amqp_exchange_declare(link->state, 1, amqp_cstring_bytes(r->dead_exchange), amqp_cstring_bytes("direct"), 0, 1, 0, 0,
-			      amqp_empty_table);
+	amqp_exchange_declare(link->state, 1, amqp_cstring_bytes(r->dead_exchange), amqp_cstring_bytes("direct"), 0, 1,
+			      0, 0, amqp_empty_table);
 	return ms_link_ok(link, "declaring the exchange of dead letters");
 }
 
-static bool declare(struct link *link, amqp_channel_t channel, const char *queue, amqp_table_entry_t *entries, int count)
+static bool declare(struct link *link, amqp_channel_t channel, const char *queue, amqp_table_entry_t *entries,
+		    int count)
 {
 	const amqp_table_t arguments = {.num_entries = count, .entries = entries};
 	amqp_queue_declare(link->state, channel, amqp_cstring_bytes(queue), 0, 1, 0, 0, arguments);
@@ -74,7 +75,8 @@ static bool is_listed(struct slice topics, struct slice wanted)
 	return false;
 }
 
-bool ms_rabbit_unbind(struct link *link, amqp_channel_t channel, struct slice name, struct slice topics, struct slice keep)
+bool ms_rabbit_unbind(struct link *link, amqp_channel_t channel, struct slice name, struct slice topics,
+		      struct slice keep)
 {
 	char queue[RABBIT_NAME_MAX];
 	struct slice topic;
@@ -82,8 +84,8 @@ bool ms_rabbit_unbind(struct link *link, amqp_channel_t channel, struct slice na
 	while (ms_slice_next(&topics, ' ', &topic)) {
 		if (is_listed(keep, topic))
 			continue;
-		amqp_queue_unbind(link->state, channel, amqp_cstring_bytes(queue), amqp_cstring_bytes(link->rabbit->exchange),
-				  ms_rabbit_bytes(topic), amqp_empty_table);
+		amqp_queue_unbind(link->state, channel, amqp_cstring_bytes(queue),
+				  amqp_cstring_bytes(link->rabbit->exchange), ms_rabbit_bytes(topic), amqp_empty_table);
 		if (!ms_link_ok(link, "removing a binding"))
 			return false;
 	}
