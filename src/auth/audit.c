@@ -1,7 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 // One entry of the audit log: what is recorded of it, its canonical form and hash, its place in the chain.
-#include <stdio.h>
-
 #include "auth/vault.h"
 
 #define ID_MAX 128
@@ -228,45 +226,6 @@ static enum ms_err insert(struct store_tx *tx, const struct audit_record *r, str
 			    NULL);
 }
 
-// What the log records is what the bus tells, without the places that are the log's own.
-static enum ms_err publish(struct store_tx *tx, const struct audit_record *r, struct errinfo *info)
-{
-	char topic[MS_BUS_TOPIC_MAX + 1], time[MS_RFC3339_SIZE];
-	struct buf payload;
-	struct json_writer w;
-	int n = snprintf(topic, sizeof(topic), "auth.%.*s", MS_SLICE_ARG(r->event));
-	ms_buf_init(&payload, (size_t)64 << 10);
-	ms_json_writer_init(&w, &payload);
-	ms_json_begin_object(&w);
-	ms_json_key_lit(&w, "event");
-	ms_json_str(&w, r->event);
-	ms_json_key_lit(&w, "time");
-	ms_json_str(&w, ms_slice(time, ms_text_rfc3339(r->time_us * 1000, time)));
-	ms_json_key_lit(&w, "outcome");
-	ms_json_str(&w, r->outcome);
-	ms_json_key_lit(&w, "actor");
-	ms_json_begin_object(&w);
-	ms_json_key_lit(&w, "kind");
-	ms_json_str(&w, r->actor_kind);
-	ms_json_key_lit(&w, "id");
-	ms_json_str(&w, r->actor_id);
-	ms_json_key_lit(&w, "name");
-	ms_json_str(&w, r->actor_name);
-	ms_json_end_object(&w);
-	ms_json_key_lit(&w, "target");
-	ms_json_str(&w, r->target);
-	ms_json_key_lit(&w, "details");
-	if (r->details.n > 0)
-		ms_json_raw(&w, r->details);
-	else
-		ms_json_null(&w);
-	ms_json_end_object(&w);
-	const struct bus_event event = {.topic = ms_slice(topic, (size_t)n), .payload = ms_buf_slice(&payload)};
-	enum ms_err err = ms_buf_ok(&payload) ? ms_bus_publish(tx, &event, info) : ms_fail(info, MS_ERR_NO_MEMORY, "out of memory");
-	ms_buf_fini(&payload);
-	return err;
-}
-
 enum ms_err ms_audit_append_at(struct store_tx *tx, struct auth *auth, const struct audit_entry *entry, int64_t time_us,
 			       struct errinfo *info)
 {
@@ -283,7 +242,7 @@ enum ms_err ms_audit_append_at(struct store_tx *tx, struct auth *auth, const str
 	// Refused requests come in floods; the log alone keeps them.
 	if (auth->options.bus == NULL || entry->event == AUTH_DENIED)
 		return MS_OK;
-	return publish(tx, &record, info);
+	return ms_auth_publish(tx, entry, info);
 }
 
 enum ms_err ms_audit_append(struct store_tx *tx, struct auth *auth, const struct audit_entry *entry, struct errinfo *info)

@@ -11,8 +11,12 @@ void ms_audit_test_begin(struct audit_fixture *f)
 {
 	struct errinfo info;
 	ms_errinfo_init(&info);
-	*f = (struct audit_fixture){.dir = ms_test_temp_dir()};
+	uint64_t random; // a test may have several
+	ms_random_bytes(&random, sizeof(random));
+	*f = (struct audit_fixture){0};
 	ms_arena_init(&f->arena, 4096, (size_t)16 << 20);
+	f->dir = ms_arena_printf(&f->arena, "%s/%llx", ms_test_temp_dir(), (unsigned long long)random);
+	REQUIRE(ms_dir_create(f->dir, &info) == MS_OK);
 	snprintf(f->url, sizeof(f->url), "sqlite:%s/test.db", f->dir);
 	const struct store_options options = {.url = f->url, .migrations = migrations, .migration_count = 1, .migrate = true};
 	if (ms_store_open(&options, &info, &f->store) != MS_OK)

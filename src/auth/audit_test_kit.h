@@ -7,7 +7,7 @@
 #include "tests/lib/test.h"
 
 struct audit_fixture {
-	const char *dir;
+	const char *dir; // its own, with the store and the master key
 	char url[256];
 	struct store *store;
 	struct vault *vault;

@@ -127,7 +127,7 @@ TEST(secrets_are_kept_and_removed)
 	ms_errinfo_init(&info);
 	snprintf(path, sizeof(path), "%s/" MS_SECRETS_FILE, ms_test_temp_dir());
 	struct vault *v = must_open("/nowhere", KEY_A), *both = must_open("/nowhere", KEY_B "\n" KEY_A), *b = must_open("/nowhere", KEY_B);
-	CHECK_INT(ms_secrets_set(path, v, MS_SLICE_LIT("x"), MS_SLICE_EMPTY, &info), MS_ERR_FILE_MISSING);
+	CHECK_INT(ms_secrets_set(path, v, MS_SLICE_LIT("x"), MS_SLICE_EMPTY, &info), MS_ERR_NOT_FOUND);
 	CHECK_OK(ms_secrets_set(path, v, MS_SLICE_LIT("b.key"), MS_SLICE_LIT("planted-\"value\"\n"), &info));
 	CHECK_OK(ms_secrets_set(path, v, MS_SLICE_LIT("a.key"), MS_SLICE_LIT(""), &info));
 	CHECK_OK(ms_secrets_set(path, v, MS_SLICE_LIT("c.key"), MS_SLICE_LIT("3"), &info));
