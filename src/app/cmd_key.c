@@ -181,7 +181,6 @@ static enum ms_err create(struct store_tx *tx, void *arg, struct errinfo *info)
 	}
 	wanted.expires_us = task->us > 0 ? ms_store_now_us(tx) + task->us : 0;
 	MS_TRY(ms_auth_key_create(tx, task->state.auth, &task->authority, &wanted, info, &made, task->secret));
-	MS_TRY(ms_auth_key_get(tx, made.id, info, &made));
 	return keep_key(task, &made, info);
 }
 
