@@ -10,6 +10,8 @@ static const struct cli_command *const commands[] = {
 static const struct cli_noun nouns[] = {
 	{"model", "Models"},
 	{"user", "Users"},
+	{"key", "API keys"},
+	{"role", "Roles"},
 	{"config", "Settings"},
 };
 
