@@ -10,6 +10,9 @@ static const struct cli_command *const commands[] = {
 static const struct cli_noun nouns[] = {
 	{"model", "Models"},
 	{"user", "Users"},
+	{"audit", "The audit log"},
+	{"secret", "Secrets in an encrypted file"},
+	{"signing-key", "Keys that sign tokens"},
 	{"config", "Settings"},
 };
 
