@@ -119,35 +119,36 @@ static void metrics(struct exchange *x, void *role)
 	ms_http_send(x, 200, ms_metrics_content_type(format));
 }
 
-#define OBSERVABILITY .tag = "observability", .flags = ROUTE_QUIET | ROUTE_WHILE_DRAINING
+#define OBSERVABILITY .tag = "observability"
+#define PROBE OBSERVABILITY, .flags = ROUTE_QUIET | ROUTE_WHILE_DRAINING | ROUTE_PUBLIC
 #define OBJECT "{\"type\":\"object\"}"
 
 static const struct route routes[] = {
 	{.method = HTTP_GET,
 	 .pattern = "/health",
 	 .handle = health,
-	 OBSERVABILITY,
+	 PROBE,
 	 .operation_id = "health",
 	 .summary = "Status of the process and of each dependency",
 	 .response_schema = OBJECT},
 	{.method = HTTP_GET,
 	 .pattern = "/health/live",
 	 .handle = live,
-	 OBSERVABILITY,
+	 PROBE,
 	 .operation_id = "live",
 	 .summary = "200 while the process runs",
 	 .response_schema = OBJECT},
 	{.method = HTTP_GET,
 	 .pattern = "/health/ready",
 	 .handle = ready,
-	 OBSERVABILITY,
+	 PROBE,
 	 .operation_id = "ready",
 	 .summary = "200 when requests are welcome; 503 while starting, loading or draining",
 	 .response_schema = OBJECT},
 	{.method = HTTP_GET,
 	 .pattern = "/ready",
 	 .handle = ready,
-	 OBSERVABILITY,
+	 PROBE,
 	 .operation_id = "ready_short",
 	 .summary = "The same as /health/ready",
 	 .response_schema = OBJECT},
@@ -155,6 +156,8 @@ static const struct route routes[] = {
 	 .pattern = "/metrics",
 	 .handle = metrics,
 	 OBSERVABILITY,
+	 .flags = ROUTE_QUIET | ROUTE_WHILE_DRAINING,
+	 .permission = "metrics.read",
 	 .operation_id = "metrics",
 	 .summary = "Metrics for Prometheus, text 0.0.4 or OpenMetrics 1.0 by Accept",
 	 .response_type = "text/plain"},

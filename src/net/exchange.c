@@ -83,6 +83,16 @@ void ms_exchange_begin(struct work *w)
 	w->begun = true;
 }
 
+enum ms_err ms_exchange_admit(struct work *w, struct errinfo *info)
+{
+	const struct route *route = w->x.req.route;
+	const struct http_guard *guard = w->conn->nl->server->options.guard;
+	if (guard == NULL || route == NULL || (route->flags & ROUTE_PUBLIC) != 0)
+		return MS_OK;
+	struct slice object = route->object > 0 ? w->x.req.params[route->object - 1] : MS_SLICE_EMPTY;
+	return guard->admit(&w->x, object, info, guard->arg);
+}
+
 void ms_exchange_handle(struct work *w)
 {
 	const struct route *route = w->x.req.route;
@@ -108,6 +118,41 @@ struct slice ms_http_header(const struct http_request *req, const char *name)
 bool ms_http_query(struct exchange *x, const char *name, struct slice *ret_value)
 {
 	return ms_url_query_get(x->arena, x->req.query, ms_slice_cstr(name), ret_value) == URL_QUERY_FOUND;
+}
+
+// --- Guard -------------------------------------------------------------------------------------------
+
+static const struct http_guard *guard_of(const struct exchange *x)
+{
+	const struct work *w = (const void *)((const char *)x - offsetof(struct work, x));
+	return w->conn->nl->server->options.guard;
+}
+
+bool ms_http_may(const struct exchange *x, const char *permission, struct slice object)
+{
+	const struct http_guard *guard = guard_of(x);
+	return guard == NULL || guard->may(x, permission, object, guard->arg);
+}
+
+enum ms_err ms_http_allow(const struct exchange *x, struct slice object, struct errinfo *info)
+{
+	const struct http_guard *guard = guard_of(x);
+	const char *permission = x->req.route->permission;
+	if (guard == NULL || guard->may(x, permission, object, guard->arg))
+		return MS_OK;
+	if (guard->refused != NULL)
+		guard->refused(x, permission, object, guard->arg);
+	return ms_fail(info, MS_ERR_FORBIDDEN, "this caller has no permission '%s' for '%.*s'", permission, MS_SLICE_ARG(object));
+}
+
+bool ms_http_require(struct exchange *x, struct slice object)
+{
+	struct errinfo info;
+	ms_errinfo_init(&info);
+	if (ms_http_allow(x, object, &info) == MS_OK)
+		return true;
+	ms_http_fail(x, &info);
+	return false;
 }
 
 // --- Answer ------------------------------------------------------------------------------------------

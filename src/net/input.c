@@ -247,6 +247,8 @@ static enum progress head_done(struct conn *c, struct work *w)
 	enum ms_err err = find_route(c, w, &info);
 	if (err == MS_ERR_HTTP_SYNTAX)
 		return fail(c, &info); // who writes a path that is none may be misread elsewhere too
+	if (err == MS_OK)
+		err = ms_exchange_admit(w, &info);
 	if (err != MS_OK)
 		return refuse(c, &info);
 	err = start_intake(c, w, &info);

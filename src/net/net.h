@@ -44,8 +44,23 @@ struct http_request {
 	int64_t start_mono_ns; // when the request's first byte was read
 };
 
+// Who sent a request, as the guard found out; of the request's arena, or of something that outlives the request.
+enum caller_kind {
+	CALLER_UNKNOWN, // nobody asked: a public route, or a server without a guard
+	CALLER_USER,    // a person, by token or session
+	CALLER_KEY,     // a program, by API key
+	CALLER_CLIENT,  // a program, by an OAuth client's own token
+};
+struct caller {
+	enum caller_kind kind;
+	struct slice id;
+	struct slice name; // for people: the user's, the key's or the client's
+	const void *guard_data; // the guard's own
+};
+
 struct exchange {
 	struct http_request req;
+	struct caller caller;
 	struct arena *arena; // of this request: reset after the answer was sent
 	struct loop *loop;
 	struct buf *body; // the answer's body is built here; kept by the connection from request to request
@@ -99,6 +114,7 @@ enum route_flags {
 	ROUTE_UPLOAD = 1 << 1,         // body limit is limits.upload_bytes instead of limits.body_bytes
 	ROUTE_WHILE_DRAINING = 1 << 2, // answered while draining without closing (health)
 	ROUTE_QUIET = 1 << 3,          // never in the access log at info (health, metrics)
+	ROUTE_PUBLIC = 1 << 4,         // the guard is not asked; whoever reaches the server may call it
 };
 
 struct route {
@@ -106,6 +122,10 @@ struct route {
 	const char *pattern; // "/api/v1/models/{model}"; a name matches one segment, "{name...}" at the end the rest
 	http_handler_fn *handle;
 	unsigned flags;
+	const char *permission; // what the caller must hold: "models.write"; NULL only with ROUTE_PUBLIC
+	// Which path parameter, from 1, names the object of the permission. 0: none does; then a caller who holds the permission for
+	// any object gets in, and the handler asks ms_http_may() once it knows the object.
+	unsigned object;
 	const char *operation_id; // "predict"
 	const char *tag;          // group in the document
 	const char *summary;      // one line
@@ -124,6 +144,28 @@ struct route_set {
 	size_t count;
 	void *role; // handed to the handlers
 };
+
+// --- Guard -------------------------------------------------------------------------------------------
+
+// Decides who gets in. Called on the loop thread, for every route that is not public; must not block, and should not allocate.
+struct http_guard {
+	// Before the body is read: fills x->caller and checks the route's permission (route->permission; `object` is the path's, or
+	// p == NULL when the path names none). Anything but MS_OK refuses the request with `info`; it may set headers (WWW-Authenticate).
+	enum ms_err (*admit)(struct exchange *x, struct slice object, struct errinfo *info, void *arg);
+	// Whether the caller, who was admitted, holds the permission for the object.
+	bool (*may)(const struct exchange *x, const char *permission, struct slice object, void *arg);
+	// Told when a handler refuses because `may` said no; any thread. May be NULL.
+	void (*refused)(const struct exchange *x, const char *permission, struct slice object, void *arg);
+	void *arg;
+};
+
+// Whether the caller holds the permission for this object; true on a server without a guard. Any thread, for lists that show what the
+// caller may see.
+bool ms_http_may(const struct exchange *x, const char *permission, struct slice object);
+// MS_ERR_FORBIDDEN, in words, unless the caller holds the route's permission for this object. Any thread.
+MS_MUST_USE enum ms_err ms_http_allow(const struct exchange *x, struct slice object, struct errinfo *info);
+// Answers the request with 403 unless the caller holds the route's permission for this object; false: answered, return.
+MS_MUST_USE bool ms_http_require(struct exchange *x, struct slice object);
 
 // --- Server ------------------------------------------------------------------------------------------
 
@@ -167,6 +209,7 @@ struct http_server_options {
 	struct http_limits limits;
 	enum { ACCESS_LOG_ERRORS, ACCESS_LOG_ALL, ACCESS_LOG_OFF } access_log; // errors: status 500 and above
 	const char *server_header;                                             // "Server" value, or NULL for none
+	const struct http_guard *guard; // NULL: everyone may do everything. Outlives the server
 };
 
 // Binds every address on every loop (SO_REUSEPORT), checks the route tables. Two routes that match the

@@ -162,8 +162,9 @@ static enum ms_err server_init(struct http_server *server, struct errinfo *info)
 	const struct http_server_options *options = &server->options;
 	MS_TRY(ms_stats_init(&server->stats, options->metrics, info));
 	MS_TRY(ms_router_new(options->route_sets, options->route_set_count, info, &server->router));
-	while (ms_router_route(server->router, server->route_count) != NULL)
-		server->route_count++;
+	const struct route *route;
+	for (; (route = ms_router_route(server->router, server->route_count)) != NULL; server->route_count++)
+		MS_ASSERT(options->guard == NULL || route->permission != NULL || (route->flags & ROUTE_PUBLIC) != 0);
 	server->points = calloc(options->listen_count, sizeof(server->points[0]));
 	server->loops = calloc(server->loop_count, sizeof(server->loops[0]));
 	if (server->points == NULL || server->loops == NULL)
