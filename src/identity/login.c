@@ -471,8 +471,10 @@ static void current_checked(struct auth_attempt *attempt, void *arg)
 	}
 	if (w->err == MS_OK)
 		w->err = ms_auth_password_check(w->identity->auth, s->password, attempt->user.username, attempt->user.email, &w->info);
-	if (w->err == MS_OK && ms_slice_eq(s->password, attempt->password))
+	if (w->err == MS_OK && ms_slice_eq(s->password, attempt->password)) {
 		w->err = ms_fail(&w->info, MS_ERR_AUTH_PASSWORD, "the new password is the current one");
+		ms_errinfo_set_field(&w->info, MS_SLICE_LIT("password"));
+	}
 	if (w->err != MS_OK)
 		ms_identity_fail(w);
 	else

@@ -33,7 +33,7 @@ static void write_failure(struct json_writer *w, const struct errinfo *info)
 static void run_one(struct offload *o, struct slice text, struct json_writer *w)
 {
 	struct arena_mark mark = ms_arena_mark(o->x->arena);
-	struct predict_item item = {0};
+	struct predict_item item = {.x = o->x};
 	struct model_sample sample = {.unix_ms = o->unix_ns / 1000000};
 	struct json_reader r;
 	struct json_limits limits = MS_JSON_DEFAULT_LIMITS;

@@ -120,7 +120,8 @@ static enum ms_err find_model(const struct snapshot *snapshot, struct errinfo *i
 		}
 		item->model = snapshot->models[0].name;
 	}
-	return ms_snapshot_find(snapshot, item->model, item->version, info, &item->served);
+	MS_TRY(ms_http_allow(item->x, item->model, info));
+	return ms_serve_find(item->x, snapshot, item->model, item->version, info, &item->served);
 }
 
 // The text of the features is kept until the model is known, whichever member comes first.
@@ -289,6 +290,7 @@ void ms_serve_predict(struct exchange *x, void *role)
 		return;
 	struct offload *o = &s->offload;
 	ms_offload_init(o, x, role, run_predict, finish_predict);
+	s->item.x = x;
 	if (x->req.body.n > MS_SERVE_INLINE_BODY) {
 		ms_offload_away(o);
 		return;
