@@ -274,7 +274,7 @@ def everything_under(folder):
 def test_no_secret_is_anywhere(make_server):
     password, planted_name = "planted-right-password-93bd", "planted-name-that-is-a-password-77c1"
     server = make_server(auth=True, env={"MAINSTAY_LOG_LEVEL": "trace", "MAINSTAY_LOG_ACCESS": "all"})
-    admin = server.key
+    admin = server.admin_key
     assert server.post("/api/v1/auth/users", {"username": "anna", "password": password, "role": "viewer"}).status_code == 201
     answer = login(server, "anna", password)
     assert answer.status_code == 200, answer.text
