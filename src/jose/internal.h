@@ -21,6 +21,7 @@ struct jose_key {
 	enum jose_alg alg;
 	bool can_sign, can_verify;
 	struct crypto_key *key;   // NULL for HMAC
+	struct crypto_hmac *hmac; // NULL for the others
 	struct slice secret, kid; // both in the same allocation as this
 };
 

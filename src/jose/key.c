@@ -18,6 +18,7 @@ void ms_jose_key_unref(struct jose_key *key)
 	if (key == NULL || atomic_fetch_sub_explicit(&key->refs, 1, memory_order_acq_rel) != 1)
 		return;
 	ms_crypto_key_unref(key->key);
+	ms_hmac_free(key->hmac);
 	ms_wipe((void *)(uintptr_t)key->secret.p, key->secret.n);
 	free(key);
 }
@@ -50,16 +51,16 @@ static enum ms_err make(enum jose_alg alg, struct crypto_key *crypto, struct sli
 	} else if (kid.n > MS_JOSE_KID_MAX) {
 		err = ms_fail(info, MS_ERR_INVALID, "the id of a key has at most %d bytes", MS_JOSE_KID_MAX);
 	}
-	if (err == MS_OK) {
+	struct crypto_hmac *hmac = err == MS_OK && crypto == NULL ? ms_hmac_new(ms_jose_alg_row(alg)->hash, secret) : NULL;
+	if (err == MS_OK && (crypto != NULL || hmac != NULL))
 		key = malloc(sizeof(*key) + secret.n + kid.n);
-		err = key != NULL ? MS_OK : MS_ERR_NO_MEMORY;
-	}
-	if (err != MS_OK) {
+	if (key == NULL) {
+		ms_hmac_free(hmac);
 		ms_crypto_key_unref(crypto);
-		return err;
+		return err != MS_OK ? err : MS_ERR_NO_MEMORY;
 	}
 	char *tail = (char *)(key + 1);
-	*key = (struct jose_key){.refs = 1, .alg = alg, .key = crypto};
+	*key = (struct jose_key){.refs = 1, .alg = alg, .key = crypto, .hmac = hmac};
 	if (secret.n > 0)
 		memcpy(tail, secret.p, secret.n);
 	memcpy(tail + secret.n, kid.p, kid.n);
