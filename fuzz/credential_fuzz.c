@@ -21,7 +21,8 @@ static void check(decode_fn *decode, append_fn *append, bool any_case, struct sl
 		struct slice want = text;
 		while (any_case && want.n > 0 && want.p[want.n - 1] == '=') // base32 is written without padding
 			want.n--;
-		MS_ASSERT(any_case ? ms_slice_eq_nocase(ms_buf_slice(&again), want) : ms_slice_eq(ms_buf_slice(&again), want));
+		MS_ASSERT(any_case ? ms_slice_eq_nocase(ms_buf_slice(&again), want)
+				   : ms_slice_eq(ms_buf_slice(&again), want));
 	}
 	ms_buf_fini(&again);
 	ms_arena_fini(&arena);

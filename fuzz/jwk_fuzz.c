@@ -14,7 +14,8 @@ static void check_key(const struct jose_key *key)
 	ms_buf_init(&second, MEMORY);
 	ms_jose_key_write(key, true, &first);
 	MS_ASSERT(ms_jose_key_parse(ms_buf_slice(&first), JOSE_ALG_COUNT, NULL, &again) == MS_OK);
-	MS_ASSERT(ms_slice_eq(ms_jose_key_id(key), ms_jose_key_id(again)) && ms_jose_key_alg(key) == ms_jose_key_alg(again));
+	MS_ASSERT(ms_slice_eq(ms_jose_key_id(key), ms_jose_key_id(again)) &&
+		  ms_jose_key_alg(key) == ms_jose_key_alg(again));
 	ms_jose_key_write(again, true, &second);
 	MS_ASSERT(ms_buf_ok(&second) && ms_slice_eq(ms_buf_slice(&first), ms_buf_slice(&second)));
 	ms_jose_key_unref(again);

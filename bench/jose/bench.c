@@ -66,19 +66,22 @@ static void verify_token(void *data)
 	struct token_bench *b = data;
 	struct jwt_claims claims;
 	ms_arena_reset(&b->arena);
-	need(ms_jwt_verify(ms_buf_slice(&b->token), (struct jose_keys){&b->key, 1}, &b->policy, &b->arena, NULL, &claims) == MS_OK,
+	need(ms_jwt_verify(ms_buf_slice(&b->token), (struct jose_keys){&b->key, 1}, &b->policy, &b->arena, NULL,
+			   &claims) == MS_OK,
 	     "verification");
 }
 
 static const char claims_text[] =
-	"{\"iss\":\"https://login.example.com/realms/main\",\"aud\":\"https://api.example.com\",\"sub\":\"5f0c1b9e-2d51-4b0f-9d2c-7a51\","
+	"{\"iss\":\"https://login.example.com/realms/main\",\"aud\":\"https://"
+	"api.example.com\",\"sub\":\"5f0c1b9e-2d51-4b0f-9d2c-7a51\","
 	"\"exp\":1800003600,\"iat\":1799999990,\"jti\":\"b7a0c6c2f4\",\"scope\":\"models:read predict\"}";
 
 static void sign_token(void *data)
 {
 	struct token_bench *b = data;
 	ms_buf_clear(&b->again);
-	need(ms_jws_sign(b->key, MS_SLICE_LIT("at+jwt"), MS_SLICE_LIT(claims_text), NULL, &b->again) == MS_OK, "signing");
+	need(ms_jws_sign(b->key, MS_SLICE_LIT("at+jwt"), MS_SLICE_LIT(claims_text), NULL, &b->again) == MS_OK,
+	     "signing");
 }
 
 static void openssl_padding(const struct token_bench *b, EVP_PKEY_CTX *pctx)
@@ -120,7 +123,8 @@ static void openssl_sign(void *data)
 	need(EVP_DigestSignInit(ctx, &pctx, b->md, NULL, b->pkey) == 1, "OpenSSL");
 	openssl_padding(b, pctx);
 	b->signature_n = sizeof(b->signature);
-	need(EVP_DigestSign(ctx, b->signature, &b->signature_n, (const uint8_t *)b->message.p, b->message.n) == 1, "OpenSSL's signing");
+	need(EVP_DigestSign(ctx, b->signature, &b->signature_n, (const uint8_t *)b->message.p, b->message.n) == 1,
+	     "OpenSSL's signing");
 	EVP_MD_CTX_free(ctx);
 }
 
@@ -134,14 +138,18 @@ static void make_keys(struct token_bench *b)
 	b->md = b->alg == JOSE_ES384 ? EVP_sha384() : b->alg == JOSE_ES512 ? EVP_sha512() : EVP_sha256();
 	b->pss = b->alg == JOSE_PS256;
 	if (b->alg == JOSE_HS256) {
-		need(ms_jose_key_hmac(b->alg, ms_slice(b->secret, 64), MS_SLICE_LIT("2026-11"), NULL, &b->key) == MS_OK, "the key");
+		need(ms_jose_key_hmac(b->alg, ms_slice(b->secret, 64), MS_SLICE_LIT("2026-11"), NULL, &b->key) == MS_OK,
+		     "the key");
 		return;
 	}
 	struct crypto_key *key;
 	struct buf pem;
 	ms_buf_init(&pem, 65536);
-	need(ms_crypto_key_generate(kinds[b->alg], 2048, &key) == MS_OK && ms_crypto_key_to_pem(key, true, &pem) == MS_OK, "the key");
-	need(ms_jose_key_parse_pem(ms_buf_slice(&pem), b->alg, MS_SLICE_LIT("2026-11"), NULL, &b->key) == MS_OK, "the key");
+	need(ms_crypto_key_generate(kinds[b->alg], 2048, &key) == MS_OK &&
+		     ms_crypto_key_to_pem(key, true, &pem) == MS_OK,
+	     "the key");
+	need(ms_jose_key_parse_pem(ms_buf_slice(&pem), b->alg, MS_SLICE_LIT("2026-11"), NULL, &b->key) == MS_OK,
+	     "the key");
 	BIO *bio = BIO_new_mem_buf(pem.p, (int)pem.n);
 	b->pkey = PEM_read_bio_PrivateKey(bio, NULL, NULL, NULL);
 	need(b->pkey != NULL, "OpenSSL's key");
@@ -154,13 +162,14 @@ static void make_keys(struct token_bench *b)
 
 static void bench_token(enum jose_alg alg)
 {
-	struct token_bench b = {.alg = alg, .policy = {.issuer = MS_SLICE_LIT("https://login.example.com/realms/main"),
-						      .audience = MS_SLICE_LIT("https://api.example.com"),
-						      .typ = MS_SLICE_LIT("at+jwt"),
-						      .now_s = NOW,
-						      .skew_s = 30,
-						      .needs_expiry = true,
-						      .needs_subject = true}};
+	struct token_bench b = {.alg = alg,
+				.policy = {.issuer = MS_SLICE_LIT("https://login.example.com/realms/main"),
+					   .audience = MS_SLICE_LIT("https://api.example.com"),
+					   .typ = MS_SLICE_LIT("at+jwt"),
+					   .now_s = NOW,
+					   .skew_s = 30,
+					   .needs_expiry = true,
+					   .needs_subject = true}};
 	ms_arena_init(&b.arena, 8192, 1 << 20);
 	ms_buf_init(&b.token, MS_JWS_MAX);
 	ms_buf_init(&b.again, MS_JWS_MAX);
@@ -175,8 +184,8 @@ static void bench_token(enum jose_alg alg)
 		best[2] = round_of(sign_token, &b, best[2]);
 		best[3] = round_of(openssl_sign, &b, best[3]);
 	}
-	printf("%-6s %5zu %12.2f %12.2f %8.2f %12.2f %12.2f %8.2f\n", ms_jose_alg_name(alg), b.token.n, best[0] / 1e3, best[1] / 1e3,
-	       best[0] / best[1], best[2] / 1e3, best[3] / 1e3, best[2] / best[3]);
+	printf("%-6s %5zu %12.2f %12.2f %8.2f %12.2f %12.2f %8.2f\n", ms_jose_alg_name(alg), b.token.n, best[0] / 1e3,
+	       best[1] / 1e3, best[0] / best[1], best[2] / 1e3, best[3] / 1e3, best[2] / best[3]);
 	EVP_PKEY_free(b.pkey);
 	ms_jose_key_unref(b.key);
 	ms_buf_fini(&b.token);
@@ -189,7 +198,8 @@ static void hash_password(void *data)
 	struct buf *phc = data;
 	static const uint8_t salt[MS_PASSWORD_SALT_SIZE] = {1};
 	ms_buf_clear(phc);
-	need(ms_password_hash(MS_SLICE_LIT("correct horse"), &MS_PASSWORD_COST_DEFAULT, salt, NULL, phc) == MS_OK, "hashing");
+	need(ms_password_hash(MS_SLICE_LIT("correct horse"), &MS_PASSWORD_COST_DEFAULT, salt, NULL, phc) == MS_OK,
+	     "hashing");
 }
 
 static void seal(void *data)
@@ -202,9 +212,11 @@ static void seal(void *data)
 
 int main(void)
 {
-	static const enum jose_alg algs[] = {JOSE_HS256, JOSE_ED25519, JOSE_ES256, JOSE_ES384, JOSE_ES512, JOSE_RS256, JOSE_PS256};
+	static const enum jose_alg algs[] = {JOSE_HS256, JOSE_ED25519, JOSE_ES256, JOSE_ES384,
+					     JOSE_ES512, JOSE_RS256,   JOSE_PS256};
 	printf("microseconds a token, claims checked; OpenSSL: the signature of the same bytes alone\n");
-	printf("%-6s %5s %12s %12s %8s %12s %12s %8s\n", "alg", "bytes", "verify", "OpenSSL", "ratio", "sign", "OpenSSL", "ratio");
+	printf("%-6s %5s %12s %12s %8s %12s %12s %8s\n", "alg", "bytes", "verify", "OpenSSL", "ratio", "sign",
+	       "OpenSSL", "ratio");
 	for (size_t i = 0; i < MS_ARRAY_LEN(algs); i++)
 		bench_token(algs[i]);
 	struct buf out;

@@ -65,8 +65,10 @@ TEST(hmac_made_ready_is_the_same)
 			struct crypto_hmac *hmac = ms_hmac_new(hash, ms_slice(key, n));
 			REQUIRE(hmac != NULL);
 			ms_hmac(hash, ms_slice(key, n), ms_slice(text, 299 - n), want);
-			CHECK(ms_hmac_with(hmac, ms_slice(text, 299 - n), got) && memcmp(want, got, ms_digest_size(hash)) == 0);
-			CHECK(ms_hmac_with(hmac, ms_slice(text, 299 - n), got) && memcmp(want, got, ms_digest_size(hash)) == 0);
+			CHECK(ms_hmac_with(hmac, ms_slice(text, 299 - n), got) &&
+			      memcmp(want, got, ms_digest_size(hash)) == 0);
+			CHECK(ms_hmac_with(hmac, ms_slice(text, 299 - n), got) &&
+			      memcmp(want, got, ms_digest_size(hash)) == 0);
 			ms_hmac_free(hmac);
 		}
 	}

@@ -31,8 +31,10 @@ static EVP_MD_CTX *start(const EVP_MD *md, const uint8_t key[128], uint8_t pad)
 
 struct crypto_hmac *ms_hmac_new(enum crypto_hash hash, struct slice key)
 {
-	static const char *const names[] = {
-		[CRYPTO_SHA1] = "SHA1", [CRYPTO_SHA256] = "SHA256", [CRYPTO_SHA384] = "SHA384", [CRYPTO_SHA512] = "SHA512"};
+	static const char *const names[] = {[CRYPTO_SHA1] = "SHA1",
+					    [CRYPTO_SHA256] = "SHA256",
+					    [CRYPTO_SHA384] = "SHA384",
+					    [CRYPTO_SHA512] = "SHA512"};
 	struct crypto_hmac *hmac = calloc(1, sizeof(*hmac));
 	EVP_MD *md = hmac != NULL ? EVP_MD_fetch(NULL, names[hash], NULL) : NULL;
 	if (md != NULL) {
@@ -73,9 +75,9 @@ bool ms_hmac_with(const struct crypto_hmac *hmac, struct slice message, uint8_t 
 	uint8_t digest[MS_DIGEST_MAX];
 	size_t size = ms_digest_size(hmac->hash);
 	bool ok = ctx != NULL && EVP_MD_CTX_copy_ex(ctx, hmac->inner) == 1 &&
-		  EVP_DigestUpdate(ctx, ms_bytes(message), message.n) == 1 && EVP_DigestFinal_ex(ctx, digest, NULL) == 1 &&
-		  EVP_MD_CTX_copy_ex(ctx, hmac->outer) == 1 && EVP_DigestUpdate(ctx, digest, size) == 1 &&
-		  EVP_DigestFinal_ex(ctx, ret_mac, NULL) == 1;
+		  EVP_DigestUpdate(ctx, ms_bytes(message), message.n) == 1 &&
+		  EVP_DigestFinal_ex(ctx, digest, NULL) == 1 && EVP_MD_CTX_copy_ex(ctx, hmac->outer) == 1 &&
+		  EVP_DigestUpdate(ctx, digest, size) == 1 && EVP_DigestFinal_ex(ctx, ret_mac, NULL) == 1;
 	EVP_MD_CTX_free(ctx);
 	ms_wipe(digest, sizeof(digest));
 	return ok;

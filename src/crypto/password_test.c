@@ -53,7 +53,8 @@ TEST(lanes_and_bytes_of_any_value_count)
 		CHECK_INT(argon2id_verify(phc.p, "a\0b\xff", 4), ARGON2_OK);
 		CHECK(argon2id_verify(phc.p, "a\0b\xfe", 4) != ARGON2_OK);
 		struct password_answer answer;
-		CHECK_OK(ms_password_verify(ms_slice(phc.p, phc.n - 1), MS_SLICE_LIT("a\0b\xff"), &cost, NULL, &answer));
+		CHECK_OK(
+			ms_password_verify(ms_slice(phc.p, phc.n - 1), MS_SLICE_LIT("a\0b\xff"), &cost, NULL, &answer));
 		CHECK(answer.match && !answer.needs_rehash);
 		CHECK_OK(ms_password_verify(ms_slice(phc.p, phc.n - 1), MS_SLICE_LIT("a"), &cost, NULL, &answer));
 		CHECK(!answer.match);
@@ -76,10 +77,12 @@ TEST(hashes_of_other_programs_verify)
 		{"$2y$05$XXXXXXXXXXXXXXXXXXXXXOAcXxm9kjPGEMsLznoKqmqw7tc8WCx4a", "U*U*U"},
 		// hashlib.pbkdf2_hmac of Python, written as Django and passlib write it.
 		{"pbkdf2_sha256$1000$seasalt2$oksQ9Bdi8Bce0okH61Cis7qICJfP+cYfDOnMdNPMzK8=", "correct horse"},
-		{"pbkdf2_sha512$1000$seasalt2$Ie8zKRyrATdXtVnBfDGEpQ3YCrXjOl32s87b8PYh6ZKBYQeIAorWIE7UIqbDuxkjM39+KvUUJ4Is6CYL"
+		{"pbkdf2_sha512$1000$seasalt2$Ie8zKRyrATdXtVnBfDGEpQ3YCrXjOl32s87b8PYh6ZKBYQeIAorWIE7UIqbDuxkjM39+"
+		 "KvUUJ4Is6CYL"
 		 "gsvh7Q==",
 		 "correct horse"},
-		{"$pbkdf2-sha512$1000$8PHy8/T19vf4.fr7/P3./w$xqu1f3FSdHbs02z9AocIk0UpBf6S9uqlRTfcS56zkPqTxPMhm.kj4D.e8E9DRlH/"
+		{"$pbkdf2-sha512$1000$8PHy8/T19vf4.fr7/P3./"
+		 "w$xqu1f3FSdHbs02z9AocIk0UpBf6S9uqlRTfcS56zkPqTxPMhm.kj4D.e8E9DRlH/"
 		 "uXf/Pe1g59vHIM0MwcvtiA",
 		 "correct horse"},
 	};
@@ -96,7 +99,8 @@ TEST(hashes_of_other_programs_verify)
 		REQUIRE(ms_slice_to_cstr(ms_slice_cstr(cases[i].stored), changed, sizeof(changed)));
 		char *at = &changed[strlen(changed) - 6];
 		*at = *at == 'A' ? 'B' : 'A';
-		CHECK_OK(ms_password_verify(ms_slice_cstr(changed), ms_slice_cstr(cases[i].password), &cheap, NULL, &answer));
+		CHECK_OK(ms_password_verify(ms_slice_cstr(changed), ms_slice_cstr(cases[i].password), &cheap, NULL,
+					    &answer));
 		CHECK(!answer.match);
 	}
 }
@@ -174,9 +178,9 @@ TEST(costs_have_bounds)
 		struct password_cost cost;
 		bool ok;
 	} cases[] = {
-		{{19456, 2, 1}, true},    {{8, 1, 1}, true},   {{7, 1, 1}, false},       {{8, 1, 2}, false},   {{128, 1, 16}, true},
-		{{262144, 10, 1}, true},  {{262145, 1, 1}, false}, {{64, 11, 1}, false}, {{64, 0, 1}, false},  {{64, 1, 0}, false},
-		{{1024, 1, 17}, false},
+		{{19456, 2, 1}, true}, {{8, 1, 1}, true},       {{7, 1, 1}, false},      {{8, 1, 2}, false},
+		{{128, 1, 16}, true},  {{262144, 10, 1}, true}, {{262145, 1, 1}, false}, {{64, 11, 1}, false},
+		{{64, 0, 1}, false},   {{64, 1, 0}, false},     {{1024, 1, 17}, false},
 	};
 	for (size_t i = 0; i < MS_ARRAY_LEN(cases); i++)
 		CHECK(ms_password_cost_ok(&cases[i].cost) == cases[i].ok);
@@ -191,7 +195,8 @@ TEST(passwords_have_a_longest_length)
 	ms_buf_init(&phc, 512);
 	CHECK_INT(ms_password_hash(ms_slice(password, sizeof(password)), &cheap, salt, NULL, &phc), MS_ERR_INVALID);
 	CHECK_OK(ms_password_hash(ms_slice(password, sizeof(password) - 1), &cheap, salt, NULL, &phc));
-	CHECK_OK(ms_password_verify(ms_buf_slice(&phc), ms_slice(password, sizeof(password) - 1), &cheap, NULL, &answer));
+	CHECK_OK(ms_password_verify(ms_buf_slice(&phc), ms_slice(password, sizeof(password) - 1), &cheap, NULL,
+				    &answer));
 	CHECK(answer.match);
 	CHECK_OK(ms_password_verify(ms_buf_slice(&phc), ms_slice(password, sizeof(password)), &cheap, NULL, &answer));
 	CHECK(!answer.match);

@@ -108,8 +108,9 @@ static enum ms_err agree(const struct jwe_key *key, const struct json_value *hea
 }
 
 // The key that encrypts the content. It has the size that `enc` wants.
-static enum ms_err content_key(const struct jwe_key *key, const struct jose_header *header, const struct jwe_enc_row *enc,
-			       struct slice wrapped, struct arena *arena, struct slice *ret_key)
+static enum ms_err content_key(const struct jwe_key *key, const struct jose_header *header,
+			       const struct jwe_enc_row *enc, struct slice wrapped, struct arena *arena,
+			       struct slice *ret_key)
 {
 	const struct jwe_alg_row *row = ms_jwe_alg_row(key->alg);
 	struct slice got = key->secret, iv, tag;

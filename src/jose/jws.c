@@ -16,7 +16,8 @@ static enum ms_err find_key(const struct jose_header *header, struct jose_keys k
 	const struct jose_key *found = NULL;
 	for (size_t i = 0; i < keys.count; i++) {
 		const struct jose_key *key = keys.keys[i];
-		if (key->alg != alg || !key->can_verify || (header->kid.p != NULL && !ms_slice_eq(key->kid, header->kid)))
+		if (key->alg != alg || !key->can_verify ||
+		    (header->kid.p != NULL && !ms_slice_eq(key->kid, header->kid)))
 			continue;
 		if (found != NULL)
 			return bad(info, "the token does not say which of several keys signed it");

@@ -105,7 +105,8 @@ static bool accepted(const struct json_value *group, const struct json_value *te
 	const struct json_value *private_key = ms_json_get(group, "private");
 	bool ok;
 	if (jws != NULL) {
-		ok = jws_accepted(as_text(public_key != NULL ? public_key : private_key, &key), as_text(jws, &message), arena);
+		ok = jws_accepted(as_text(public_key != NULL ? public_key : private_key, &key), as_text(jws, &message),
+				  arena);
 	} else {
 		struct slice hex;
 		char *text = ms_json_as_str(ms_json_get(test, "pt"), &hex) ? ms_arena_cstr(arena, hex) : NULL;
@@ -145,7 +146,8 @@ static void run(const struct suite *suite)
 			REQUIRE(ms_json_as_str(ms_json_get(test, "comment"), &comment));
 			bool differs = accepted(group, test, &one) != ms_slice_eq_cstr(result, "valid");
 			if (!CHECK(differs == is_difference(suite, id)))
-				printf("# %s %d %.*s: %.*s\n", suite->file, (int)id, MS_SLICE_ARG(comment), MS_SLICE_ARG(result));
+				printf("# %s %d %.*s: %.*s\n", suite->file, (int)id, MS_SLICE_ARG(comment),
+				       MS_SLICE_ARG(result));
 			different += differs;
 			seen++;
 			ms_arena_reset(&one);
