@@ -203,6 +203,7 @@ struct totp {
 	struct slice secret;   // 20 bytes or more
 };
 #define MS_OTP_SIZE 9
+#define MS_TOTP_MAX_SKEW 10 // steps (assertion)
 // `digits` decimal digits and NUL. digits is 6 to 8 (assertion).
 void ms_hotp(enum crypto_hash hash, struct slice secret, uint64_t counter, unsigned digits, char ret_code[MS_OTP_SIZE]);
 void ms_totp(const struct totp *totp, int64_t now_s, char ret_code[MS_OTP_SIZE]);

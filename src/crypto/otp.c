@@ -30,6 +30,7 @@ void ms_totp(const struct totp *totp, int64_t now_s, char ret_code[MS_OTP_SIZE])
 bool ms_totp_verify(const struct totp *totp, int64_t now_s, unsigned skew, int64_t last_step, struct slice code,
 		    int64_t *ret_step)
 {
+	MS_ASSERT(skew <= MS_TOTP_MAX_SKEW);
 	int64_t now = step_at(totp, now_s), first = now - (int64_t)skew;
 	first = MS_MAX(first, MS_MAX(last_step + 1, 0));
 	bool found = false;

@@ -214,6 +214,30 @@ TEST(sets_pass_over_what_is_not_theirs)
 	ms_arena_fini(&a);
 }
 
+// RFC 7517, A.1: a key for encryption, and one for signatures.
+TEST(the_example_set_of_rfc_7517_has_one_key_for_us)
+{
+	static const char jwks[] =
+		"{\"keys\":[{\"kty\":\"EC\",\"crv\":\"P-256\",\"x\":\"MKBCTNIcKUSDii11ySs3526iDZ8AiTo7Tu6KPAqv7D4\","
+		"\"y\":\"4Etl6SRW2YiLUrN5vfvVHuhp7x8PxltmWWlbbM4IFyM\",\"use\":\"enc\",\"kid\":\"1\"},"
+		"{\"kty\":\"RSA\",\"n\":\"" RSA_N "\",\"e\":\"AQAB\",\"alg\":\"RS256\",\"kid\":\"2011-04-29\"}]}";
+	struct arena a;
+	struct jose_keys keys;
+	struct jose_key *key = NULL;
+	ms_arena_init(&a, 4096, MEMORY);
+	CHECK_OK(ms_jose_keys_parse(MS_SLICE_LIT(jwks), 8, &a, NULL, &keys));
+	REQUIRE(keys.count == 1);
+	CHECK_SLICE(ms_jose_key_id(keys.keys[0]), "2011-04-29");
+	ms_jose_key_unref(keys.keys[0]);
+	// The other is whole, too: only its use is not ours.
+	CHECK_OK(ms_jose_key_parse(
+		MS_SLICE_LIT("{\"kty\":\"EC\",\"crv\":\"P-256\",\"x\":\"MKBCTNIcKUSDii11ySs3526iDZ8AiTo7Tu6KPAqv7D4\","
+			     "\"y\":\"4Etl6SRW2YiLUrN5vfvVHuhp7x8PxltmWWlbbM4IFyM\"}"),
+		JOSE_ES256, NULL, &key));
+	ms_jose_key_unref(key);
+	ms_arena_fini(&a);
+}
+
 TEST(sets_that_are_ambiguous_are_refused)
 {
 	static const struct {
