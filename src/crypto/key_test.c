@@ -246,6 +246,19 @@ TEST(pem_of_other_things_is_refused)
 		"-----BEGIN PUBLIC KEY-----\n-----END PUBLIC KEY-----\n",
 		"-----BEGIN PUBLIC KEY-----\nMCowBQYDK2VwAyEAGb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLDFw4rXAxZg==\n-----END "
 		"PUBLIC KEY-----\n",
+		// A byte behind the key.
+		"-----BEGIN PUBLIC KEY-----\nMCowBQYDK2VwAyEAGb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLDFw4rXAxZuEA\n-----END "
+		"PUBLIC KEY-----\n",
+		// P-256 spelled out in numbers.
+		"-----BEGIN PUBLIC KEY-----\n"
+		"MIIBSzCCAQMGByqGSM49AgEwgfcCAQEwLAYHKoZIzj0BAQIhAP////8AAAABAAAA\n"
+		"AAAAAAAAAAAA////////////////MFsEIP////8AAAABAAAAAAAAAAAAAAAA////\n"
+		"///////////8BCBaxjXYqjqT57PrvVV2mIa8ZR0GsMxTsPY7zjw+J9JgSwMVAMSd\n"
+		"NgiG5wSTamZ44ROdJreBn36QBEEEaxfR8uEsQkf4vOblY6RA8ncDfYEt6zOg9KE5\n"
+		"RdiYwpZP40Li/hp/m47n60p8D54WK84zV2sxXs7LtkBoN79R9QIhAP////8AAAAA\n"
+		"//////////+85vqtpxeehPO5ysL8YyVRAgEBA0IABBdEM2Dadql4TwOtWKgLpILK\n"
+		"6TH5bjSo/I9z7kSBXCu/5fBawSm+iD9MRXCYg0oLcmHlnQaKStj9GjWAQnfXvtM=\n"
+		"-----END PUBLIC KEY-----\n",
 		// The public key under the name of a private one, and of a certificate.
 		"-----BEGIN PRIVATE KEY-----\nMCowBQYDK2VwAyEAGb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLDFw4rXAxZuE=\n-----END "
 		"PRIVATE KEY-----\n",

@@ -105,6 +105,22 @@ TEST(hashes_of_other_programs_verify)
 	}
 }
 
+TEST(any_other_cost_wants_a_new_hash)
+{
+	static const struct password_cost others[] = {{65, 1, 1}, {64, 2, 1}, {64, 1, 2}, {63, 1, 1}};
+	struct buf phc;
+	struct password_answer answer;
+	ms_buf_init(&phc, 512);
+	CHECK_OK(ms_password_hash(MS_SLICE_LIT("x"), &cheap, salt, NULL, &phc));
+	CHECK_OK(ms_password_verify(ms_buf_slice(&phc), MS_SLICE_LIT("x"), &cheap, NULL, &answer));
+	CHECK(answer.match && !answer.needs_rehash);
+	for (size_t i = 0; i < MS_ARRAY_LEN(others); i++) {
+		CHECK_OK(ms_password_verify(ms_buf_slice(&phc), MS_SLICE_LIT("x"), &others[i], NULL, &answer));
+		CHECK(answer.match && answer.needs_rehash);
+	}
+	ms_buf_fini(&phc);
+}
+
 TEST(bcrypt_never_cuts)
 {
 	// 72 letters, and the hash that crypt(3) gives for them.

@@ -92,6 +92,30 @@ TEST(jwe_headers_that_are_not_for_us_are_refused)
 	ms_jwe_key_free(key);
 }
 
+// A secret for `dir` of a size that no content encryption has, and one for another than the token's.
+TEST(jwe_content_keys_have_their_size)
+{
+	static const char *const jwks[] = {
+		"{\"kty\":\"oct\",\"alg\":\"dir\",\"k\":\"AAAAAAAAAAAAAAAAAAAAAAAAAAA\"}",
+		"{\"kty\":\"oct\",\"alg\":\"dir\",\"k\":\"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA\"}",
+	};
+	for (size_t i = 0; i < MS_ARRAY_LEN(jwks); i++) {
+		struct arena a;
+		struct buf token;
+		struct jwe jwe;
+		struct jwe_key *key = parse(jwks[i]);
+		const struct jwe_key *keys[] = {key};
+		ms_arena_init(&a, 4096, MEMORY);
+		ms_buf_init(&token, 65536);
+		ms_base64url_append(&token, MS_SLICE_LIT("{\"alg\":\"dir\",\"enc\":\"A128GCM\"}"));
+		ms_buf_append_cstr(&token, "..AAAAAAAAAAAAAAAA.AA.AAAAAAAAAAAAAAAAAAAAAA");
+		CHECK_INT(ms_jwe_open(ms_buf_slice(&token), keys, 1, &a, NULL, &jwe), MS_ERR_TOKEN_INVALID);
+		ms_buf_fini(&token);
+		ms_arena_fini(&a);
+		ms_jwe_key_free(key);
+	}
+}
+
 TEST(jwe_keys_fit_their_algorithm)
 {
 	static const struct {
