@@ -75,6 +75,16 @@ TEST(hashes_of_other_programs_verify)
 		{"$2a$05$CCCCCCCCCCCCCCCCCCCCC.E5YPO9kmyuRGyh0XouQYb4YMJKvyOeW", "U*U"},
 		{"$2b$05$CCCCCCCCCCCCCCCCCCCCC.VGOzA784oUp/Z0DY336zx7pLYAy0lwK", "U*U*"},
 		{"$2y$05$XXXXXXXXXXXXXXXXXXXXXOAcXxm9kjPGEMsLznoKqmqw7tc8WCx4a", "U*U*U"},
+		// passlib 1.7, argon2-cffi and Django.
+		{"$pbkdf2-sha256$1000$MWYsBUAoZWyttXZOSUkpBQ$aekaK97IImTj/XfBj7fX4sPn9ESdzamXRSyltUMA8mA",
+		 "correct horse"},
+		{"$pbkdf2-sha512$1000$VUoJQUgJISTk3BsDAEAoBQ$XGrUppvSPRP3kg0mUFq9YfGyXb08uYUZxMM19fHumm9HfR8/"
+		 "ISawZV99gKqE1sZS0PuWzokudgVUlEUlZj.c0g",
+		 "correct horse"},
+		{"$2b$05$aRyLrxFNZVCSoMl315BUt.S6sqIP2TA4OFn0CbqAEgxhfZA5Pgknu", "correct horse"},
+		{"$argon2id$v=19$m=4096,t=3,p=4$BKdm+Jdey2Jj69ADGGX3IA$NTN7USRBBu8RqmyAh8Et1GhlDgMaVSg9pvPGi2YwLtU",
+		 "correct horse"},
+		{"pbkdf2_sha256$1000$seasaltseasalt$nFEtiBJrsFKs/zt16fe0xZYOaKEZwkghPKgXrtcV9Hc=", "correct horse"},
 		// hashlib.pbkdf2_hmac of Python, written as Django and passlib write it.
 		{"pbkdf2_sha256$1000$seasalt2$oksQ9Bdi8Bce0okH61Cis7qICJfP+cYfDOnMdNPMzK8=", "correct horse"},
 		{"pbkdf2_sha512$1000$seasalt2$Ie8zKRyrATdXtVnBfDGEpQ3YCrXjOl32s87b8PYh6ZKBYQeIAorWIE7UIqbDuxkjM39+"
