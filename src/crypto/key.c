@@ -406,7 +406,7 @@ enum ms_err ms_crypto_key_from_pem(struct slice pem, struct errinfo *info, struc
 		return ms_fail(
 			info, MS_ERR_INVALID,
 			"no PEM block \"PUBLIC KEY\" or unencrypted \"PRIVATE KEY\" (openssl pkey converts others)");
-	enum crypto_key_kind kind;
+	enum crypto_key_kind kind = CRYPTO_RSA;
 	struct crypto_key_params params = {0};
 	struct arena arena;
 	ms_arena_init(&arena, 8192, (size_t)64 << 10);
