@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <pthread.h>
 #include <stdio.h>
 
 #include "jose/jose.h"
@@ -230,6 +231,47 @@ TEST(tokens_have_a_longest_length)
 	ms_jose_key_unref(key);
 	ms_buf_fini(&token);
 	ms_arena_fini(&a);
+}
+
+#define THREADS 4
+
+static void *use_keys(void *data)
+{
+	struct jose_key **keys = data;
+	struct arena a;
+	struct buf token;
+	ms_arena_init(&a, 4096, MEMORY);
+	ms_buf_init(&token, MS_JWS_MAX);
+	size_t good = 0;
+	for (size_t i = 0; i < 60; i++) {
+		struct jws jws;
+		struct jose_key *key = ms_jose_key_ref(keys[i % 3]);
+		ms_buf_clear(&token);
+		ms_arena_reset(&a);
+		if (ms_jws_sign(key, MS_SLICE_EMPTY, MS_SLICE_LIT("payload"), NULL, &token) == MS_OK &&
+		    ms_jws_verify(ms_buf_slice(&token), (struct jose_keys){keys, 3}, &a, NULL, &jws) == MS_OK &&
+		    jws.key == key)
+			good++;
+		ms_jose_key_unref(key);
+	}
+	ms_buf_fini(&token);
+	ms_arena_fini(&a);
+	return (void *)(uintptr_t)good;
+}
+
+TEST(keys_may_be_used_by_many_threads)
+{
+	struct jose_key *keys[] = {test_key(KEY_HS256, JOSE_ALG_COUNT), test_key(KEY_ES256, JOSE_ALG_COUNT),
+				   test_key(KEY_ED25519, JOSE_ED25519)};
+	pthread_t threads[THREADS];
+	for (size_t i = 0; i < THREADS; i++)
+		REQUIRE(pthread_create(&threads[i], NULL, use_keys, keys) == 0);
+	for (size_t i = 0; i < THREADS; i++) {
+		void *good = NULL;
+		CHECK(pthread_join(threads[i], &good) == 0 && (uintptr_t)good == 60);
+	}
+	for (size_t i = 0; i < 3; i++)
+		ms_jose_key_unref(keys[i]);
 }
 
 static void sign_and_verify(void)
