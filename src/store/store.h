@@ -179,7 +179,7 @@ struct store_options {
 	const char *url;
 	struct log *log;
 	struct metrics *metrics;                   // NULL: none
-	const struct store_migrations *migrations; // of all modules; outlive the store
+	const struct store_migrations *migrations; // of all modules; copied, the steps themselves outlive the store
 	size_t migration_count;
 	bool migrate; // apply pending steps at the open; otherwise pending ones are an error that names `mainstay migrate up`
 	// 0 takes the default everywhere.
