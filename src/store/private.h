@@ -259,8 +259,8 @@ MS_MUST_USE enum ms_err ms_store_lane_start(struct store *store, struct store_la
 void ms_store_lane_stop(struct store_lane *lane);
 void ms_store_lane_fini(struct store_lane *lane);
 MS_MUST_USE enum ms_err ms_store_lane_add(struct store_lane *lane, struct store_work *work);
-// A further work that waits, or NULL; never blocks.
-struct store_work *ms_store_lane_more(struct store_lane *lane);
+// A further work that has waited since `before_ns` or longer, or NULL; never blocks.
+struct store_work *ms_store_lane_more(struct store_lane *lane, int64_t before_ns);
 void ms_store_work_finish(struct store *store, struct store_work *work);
 
 // watch.c
