@@ -2,8 +2,8 @@
 // The databases that there are: the only place that names them.
 #include "store/private.h"
 
-extern const struct store_driver ms_store_sqlite;
-static const struct store_driver *const drivers[] = {&ms_store_sqlite};
+extern const struct store_driver ms_store_sqlite, ms_store_postgres;
+static const struct store_driver *const drivers[] = {&ms_store_sqlite, &ms_store_postgres};
 
 const struct store_driver *ms_store_driver_for(const char *url)
 {

@@ -41,6 +41,7 @@ enum store_purpose {
 struct store_target {
 	const char *url;
 	struct log *log;
+	unsigned answer_ms;
 	const char *instance; // this store's own name among all that use the database: its notices carry it
 };
 
@@ -125,6 +126,7 @@ MS_MUST_USE bool ms_store_url_unescape(struct slice text, char *dst, size_t size
 #define STORE_WATCHES_MAX 64
 #define STORE_ARENA_MAX ((size_t)256 << 20)
 #define STORE_ATTEMPTS_MAX 100 // of a transaction that others disturb
+#define STORE_BREAKS_MAX 20    // of a transaction whose connections break
 #define STORE_LONELY_ATTEMPT 4 // from this one on, such transactions of a process go one after another
 
 enum store_outcome { STORE_COMMITTED, STORE_FAILED, STORE_CONFLICTED, STORE_LOST, STORE_IN_DOUBT, STORE_OUTCOMES };
@@ -249,6 +251,8 @@ unsigned ms_store_pool_open(struct store_pool *pool);
 void ms_store_transact(struct store_worker *worker, struct store_work *work);
 // Several writes in one commit.
 void ms_store_transact_group(struct store_worker *worker, size_t count);
+
+bool ms_store_is_channel(const char *channel);
 
 // lane.c
 MS_MUST_USE enum ms_err ms_store_lane_start(struct store *store, struct store_lane *lane, const char *name,

@@ -51,7 +51,7 @@ int64_t ms_store_now_us(const struct store_tx *tx)
 	return tx->now_us;
 }
 
-static bool is_channel(const char *channel)
+bool ms_store_is_channel(const char *channel)
 {
 	size_t n = strlen(channel);
 	return n > 0 && n <= STORE_CHANNEL_BYTES && strspn(channel, "abcdefghijklmnopqrstuvwxyz0123456789_.") == n;
@@ -59,7 +59,7 @@ static bool is_channel(const char *channel)
 
 enum ms_err ms_store_notify(struct store_tx *tx, const char *channel, struct errinfo *info)
 {
-	MS_ASSERT(is_channel(channel) && tx->writes);
+	MS_ASSERT(ms_store_is_channel(channel) && tx->writes);
 	if (tx->err != MS_OK)
 		return ms_fail(info, tx->err, "the transaction has ended with an error before");
 	for (size_t i = 0; i < tx->channel_count; i++) {
@@ -150,6 +150,7 @@ void ms_store_transact(struct store_worker *worker, struct store_work *work)
 	struct store *store = worker->lane->store;
 	struct store_pool *pool = &worker->lane->pool;
 	bool lonely = false;
+	unsigned breaks = 0;
 	for (unsigned attempts = 1;; attempts++) {
 		struct store_conn *conn;
 		ms_errinfo_init(&work->info);
@@ -160,13 +161,14 @@ void ms_store_transact(struct store_worker *worker, struct store_work *work)
 		enum store_fate fate = conn->fate;
 		ms_store_pool_give(pool, conn);
 		bool again = fate != STORE_FATE_FINE && work->err != MS_OK && work->err != MS_ERR_STORE_UNKNOWN;
-		if (!again || attempts == STORE_ATTEMPTS_MAX)
+		breaks += fate == STORE_FATE_BROKEN;
+		if (!again || attempts == STORE_ATTEMPTS_MAX || breaks == STORE_BREAKS_MAX)
 			break;
 		ms_counter_add(store->metrics.retries, MS_METRICS_SHARED_SHARD, 1);
-		if (fate == STORE_FATE_BROKEN)
-			continue; // the pool waits where that is right
+		if (fate == STORE_FATE_BROKEN && breaks == 1)
+			continue; // at once: most often it is one that was idle while the server restarted
 		// Those that meet each other often go one after another, so that each comes through.
-		if (!lonely && attempts >= STORE_LONELY_ATTEMPT) {
+		if (!lonely && fate == STORE_FATE_RETRY && attempts >= STORE_LONELY_ATTEMPT) {
 			pthread_mutex_lock(&store->lonely);
 			lonely = true;
 		}
