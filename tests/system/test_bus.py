@@ -406,6 +406,52 @@ def test_kill_loop_in_process(peer, record_property):
     kill_loop(peer, record_property)
 
 
+# --- PostgreSQL ---------------------------------------------------------------------------------------
+
+
+def several(broker_url, store, peer, record_property, hurt, count=600, processes=3):
+    """Each process publishes and consumes; nothing is lost, and while nothing is hurt nothing is repeated."""
+    peers = [peer(store=store, broker=broker_url, consume="all", prefetch=5, publish=count, pause_ms=4, prefix=f"p{i}",
+                  process=f"p{i}", attempts=100) for i in range(processes)]
+    peers[0].wait("committed", count // 4)
+    hurt()
+    for one in peers:
+        wait_until(lambda: len(one.seen["committed"]) + len(one.seen["failed"]) == count, 90, "all published")
+    committed = [i for one in peers for i in one.ids("committed")]
+    wait_until(lambda: not set(committed) - {i for one in peers for i in one.ids("acked")}, 90, "all arrive", 0.1)
+    time.sleep(0.3)
+    assert all(one.seen["got"] for one in peers), "every process has a share"
+    got = [i for one in peers for i in one.ids("got")]
+    repeated = report(record_property, committed, got)
+    by_process = collections.Counter(i.partition("-")[0] for i in committed)
+    assert sum(by_process.values()) > processes * count // 2, by_process
+    return repeated
+
+
+@pytest.mark.parametrize("over", ["process", "rabbitmq"])
+def test_processes_share_the_outbox(broker, postgres, peer, record_property, over):
+    url = broker("url") if over == "rabbitmq" else None
+    assert several(url, postgres("database"), peer, record_property, lambda: None) == 0
+
+
+@pytest.mark.parametrize("over", ["process", "rabbitmq"])
+def test_postgres_killed_under_load(broker, postgres, peer, record_property, over):
+    url = broker("url") if over == "rabbitmq" else None
+    several(url, postgres("database"), peer, record_property,
+            lambda: (postgres("kill"), time.sleep(1), postgres("start")))
+
+
+def test_postgres_and_rabbitmq_restarted_under_load(broker, postgres, peer, record_property):
+    several(broker("url"), postgres("database"), peer, record_property,
+            lambda: (broker("stop"), postgres("restart"), broker("start"), time.sleep(0.5), postgres("kill"), broker("kill"),
+                     postgres("start"), broker("start")), count=2000)
+
+
+@pytest.mark.parametrize("over", ["process", "rabbitmq"])
+def test_kill_loop_postgres(broker, postgres, peer, record_property, over):
+    kill_loop(peer, record_property, store=postgres("database"), broker=broker("url") if over == "rabbitmq" else None)
+
+
 # --- TLS ----------------------------------------------------------------------------------------------
 
 
