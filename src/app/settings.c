@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "app/roles.h"
+#include "app/store.h"
 #include "rt/rt.h"
 
 #define SETTINGS_FILE_MAX ((size_t)2 << 20) // read at most; config refuses above its own limit, in better words
@@ -232,8 +233,8 @@ static enum config_layer add_source(const struct config *config, struct errinfo 
 static enum ms_err check_all(const struct config *config, config_problem_fn *on_problem, void *arg,
 			     struct errinfo *info)
 {
-	static enum ms_err (*const checks[])(const struct settings *, struct errinfo *) = {check_roles, check_data_dir,
-											   check_tls, check_listen};
+	static enum ms_err (*const checks[])(const struct settings *, struct errinfo *) = {
+		check_roles, check_data_dir, ms_app_check_store, check_tls, check_listen};
 	enum ms_err first = MS_OK;
 	for (size_t i = 0; i < MS_ARRAY_LEN(checks) && (first == MS_OK || on_problem != NULL); i++) {
 		struct errinfo own;

@@ -22,10 +22,10 @@ static struct store_work *pop(struct store_lane *lane)
 	return work;
 }
 
-struct store_work *ms_store_lane_more(struct store_lane *lane)
+struct store_work *ms_store_lane_more(struct store_lane *lane, int64_t before_ns)
 {
 	pthread_mutex_lock(&lane->lock);
-	struct store_work *work = pop(lane);
+	struct store_work *work = lane->oldest != NULL && lane->oldest->queued_ns <= before_ns ? pop(lane) : NULL;
 	pthread_mutex_unlock(&lane->lock);
 	return work;
 }
