@@ -5,6 +5,7 @@
 #include <sys/resource.h>
 
 #include "app/app.h"
+#include "app/bus.h"
 #include "app/commands.h"
 #include "app/store.h"
 
@@ -206,7 +207,7 @@ static enum ms_err start_store(struct app *app, struct errinfo *info)
 		return MS_OK;
 	MS_TRY(ms_app_open_store(app->settings, APP_STORE_SERVE, app->log, app->metrics, info, &app->store));
 	ms_app_add_check(app, (struct health_check){.name = "store", .fn = check_store, .arg = app->store});
-	return MS_OK;
+	return ms_app_open_bus(app, info);
 }
 
 static enum ms_err start_roles(struct run *run, struct errinfo *info)
@@ -295,6 +296,8 @@ static enum ms_err start(struct run *run, struct errinfo *info)
 	MS_TRY(ms_pool_new(&(struct pool_options){.name = "admin", .threads = 1, .depth = 16}, info, &run->pool));
 	MS_TRY(start_store(app, info));
 	MS_TRY(start_roles(run, info));
+	if (app->bus != NULL)
+		MS_TRY(ms_bus_start(app->bus, info));
 	MS_TRY(start_listening(run, info));
 	return watch_signals(run);
 }
@@ -340,6 +343,8 @@ static void end(struct run *run)
 			ms_role(i)->stop(app);
 	}
 	ms_pool_free(run->pool);
+	if (app->bus != NULL)
+		ms_bus_stop(app->bus);
 	ms_store_stop(app->store);
 	if (app->rt != NULL)
 		ms_rt_deliver(app->rt); // requests whose clients were cut off come home before their connections go
@@ -349,6 +354,7 @@ static void end(struct run *run)
 		if ((run->started >> i & 1) != 0 && ms_role(i)->release != NULL)
 			ms_role(i)->release(app);
 	}
+	ms_bus_free(app->bus);
 	ms_store_free(app->store);
 	ms_console_free(app->console);
 	ms_metrics_free(app->metrics);

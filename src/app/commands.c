@@ -10,6 +10,7 @@ static const struct cli_command *const commands[] = {
 static const struct cli_noun nouns[] = {
 	{"model", "Models"},
 	{"migrate", "The database"},
+	{"bus", "Events"},
 	{"config", "Settings"},
 };
 

@@ -3,13 +3,14 @@
 
 #include <stdio.h>
 
+#include "bus/bus.h"
 #include "rt/rt.h"
 
 #define MODULES_MAX 32
 #define FILE_NAME "mainstay.db"
 
 // The migrations of all modules, in the order in which they are applied. The store's own tables come before them.
-static const struct store_migrations *const modules[] = {NULL};
+static const struct store_migrations *const modules[] = {&ms_bus_migrations, NULL};
 
 enum { MIGRATE_AUTO, MIGRATE_ALWAYS, MIGRATE_NEVER }; // the order of the setting's range
 

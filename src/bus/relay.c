@@ -266,7 +266,7 @@ void ms_bus_relay_stop(struct relay *relay)
 		sort_out(relay, relay->with_broker);
 	relay->with_broker = NULL;
 	struct outbox_turn last = {.safe = relay->turn.safe};
-	if (last.safe != NULL)
+	if (last.safe != NULL && ms_store_healthy(relay->bus->store))
 		MS_IGNORE(ms_store_write_wait(relay->bus->store, ms_bus_outbox_turn, &last,
 					      NULL)); // else they come twice
 }

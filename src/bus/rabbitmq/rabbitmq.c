@@ -38,6 +38,17 @@ static enum ms_err name_exchanges(struct rabbitmq *r, const char *exchange, stru
 	return MS_OK;
 }
 
+enum ms_err ms_rabbitmq_check(const char *url, const char *exchange, struct errinfo *info)
+{
+	struct rabbitmq r = {0};
+	const struct bus_options options = {.url = url};
+	enum ms_err err = parse_url(&r, &options, info);
+	if (err == MS_OK)
+		err = name_exchanges(&r, exchange, info);
+	free(r.url);
+	return err;
+}
+
 static enum ms_err init_link(struct rabbitmq *r, struct link *link, const char *purpose, struct errinfo *info)
 {
 	link->rabbit = r;
