@@ -14,7 +14,7 @@ static enum ms_err parse_url(struct rabbitmq *r, const struct bus_options *optio
 	// The message has nothing of the address: it may hold a password.
 	if (amqp_parse_url(r->url, &r->server) != AMQP_STATUS_OK)
 		return ms_fail(info, MS_ERR_CONFIG,
-			       "the address of RabbitMQ is not of the form amqp://user:password@host:port/vhost (or "
+			       "bus.url: the address of RabbitMQ is not of the form amqp://user:password@host:port/vhost (or "
 			       "amqps://)");
 	if (r->server.vhost[0] == '\0')
 		r->server.vhost = (char *)(uintptr_t) "/"; // "amqp://host/" means the default one to most clients
