@@ -75,13 +75,13 @@ static void ended(struct store_work *work)
 		ms_rt_stop(load->rt);
 }
 
-static double with_store(const char *url, unsigned callers, double seconds)
+static double with_store(const char *url, unsigned count, double seconds, int round)
 {
-	struct load load = {.running = callers};
+	struct load load = {.running = count};
 	struct errinfo info;
 	char run[32];
-	struct caller *all = calloc(callers, sizeof(*all));
-	snprintf(run, sizeof(run), "s%u", callers);
+	struct caller *all = calloc(count, sizeof(*all));
+	snprintf(run, sizeof(run), "s%u-%d", count, round);
 	load.run = run;
 	ms_errinfo_init(&info);
 	check(ms_rt_new(&(struct rt_options){.loops = 1}, &info, &load.rt) == MS_OK, info.message);
@@ -90,7 +90,7 @@ static double with_store(const char *url, unsigned callers, double seconds)
 	usleep(300000);
 	int64_t begun_ns = ms_clock_mono_ns();
 	load.until_ns = begun_ns + (int64_t)(seconds * 1e9);
-	for (unsigned i = 0; i < callers; i++) {
+	for (unsigned i = 0; i < count; i++) {
 		all[i].load = &load;
 		all[i].n = load.next++;
 		check(ms_store_write(load.store, &all[i].work, ms_rt_loop(load.rt, 0), add, &all[i], ended) == MS_OK,
@@ -119,7 +119,8 @@ static double with_sqlite(const char *path, double seconds)
 	char id[40];
 	uint64_t n = 0;
 	check(sqlite3_open(path, &db) == SQLITE_OK, "sqlite3_open");
-	sqlite_do(db, "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL");
+	sqlite_do(db, "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;"
+		      "CREATE TABLE event (id TEXT NOT NULL PRIMARY KEY, at BIGINT NOT NULL, body TEXT NOT NULL)");
 	check(sqlite3_prepare_v2(db, ROW, -1, &statement, NULL) == SQLITE_OK, sqlite3_errmsg(db));
 	int64_t begun_ns = ms_clock_mono_ns(), until_ns = begun_ns + (int64_t)(seconds * 1e9);
 	for (; ms_clock_mono_ns() < until_ns; n++) {
@@ -178,23 +179,49 @@ static double with_libpq(const char *url, unsigned connections, double seconds)
 	return (double)done / ((double)(ms_clock_mono_ns() - begun_ns) * 1e-9);
 }
 
+// --- All of them -------------------------------------------------------------------------------------
+
+#define ROUNDS 3
+enum { STORE_1, STORE_16, STORE_256, RAW, RAW_16, KINDS };
+static const unsigned callers[] = {1, 16, 256};
+static const char *const names[2][KINDS] = {
+	{"store, 1 caller", "store, 16 callers", "store, 256 callers", "libpq, one commit after another",
+	 "libpq, 16 connections"},
+	{"store, 1 caller", "store, 16 callers", "store, 256 callers", "sqlite3, one commit after another", NULL},
+};
+
+static double measure(const char *url, bool sqlite, int kind, int round, double seconds)
+{
+	char path[4096];
+	if (kind < RAW)
+		return with_store(url, callers[kind], seconds, round);
+	if (!sqlite)
+		return with_libpq(url, kind == RAW ? 1 : 16, seconds);
+	snprintf(path, sizeof(path), "%s.raw-%d", url + strlen("sqlite:"), round);
+	return with_sqlite(path, seconds);
+}
+
+static int compare(const void *a, const void *b)
+{
+	double x = *(const double *)a, y = *(const double *)b;
+	return (x > y) - (x < y);
+}
+
 int main(int argc, char **argv)
 {
-	static const unsigned callers[] = {1, 16, 256};
 	check(argc == 3, "arguments: URL SECONDS");
-	double seconds = strtod(argv[2], NULL), rates[MS_ARRAY_LEN(callers)];
+	double seconds = strtod(argv[2], NULL), rates[KINDS][ROUNDS];
 	bool sqlite = strncmp(argv[1], "sqlite:", 7) == 0;
-	const char *name = sqlite ? "SQLite" : "PostgreSQL";
-	for (size_t i = 0; i < MS_ARRAY_LEN(callers); i++) {
-		rates[i] = with_store(argv[1], callers[i], seconds);
-		printf("%-10s  store, %3u callers                %9.0f writes/s\n", name, callers[i], rates[i]);
+	// Round by round, so that what else the machine does falls on all alike.
+	for (int round = 0; round < ROUNDS; round++) {
+		for (int kind = 0; kind < KINDS && names[sqlite][kind] != NULL; kind++)
+			rates[kind][round] = measure(argv[1], sqlite, kind, round, seconds);
 	}
-	double raw = sqlite ? with_sqlite(argv[1] + 7, seconds) : with_libpq(argv[1], 1, seconds);
-	printf("%-10s  %-7s one commit after another %9.0f writes/s\n", name, sqlite ? "sqlite3" : "libpq", raw);
-	if (!sqlite)
-		printf("%-10s  libpq, 16 connections            %9.0f writes/s\n", name,
-		       with_libpq(argv[1], 16, seconds));
-	for (size_t i = 0; i < MS_ARRAY_LEN(callers); i++)
-		printf("%-10s  store, %3u callers : one after another = %.2f\n", name, callers[i], rates[i] / raw);
+	for (int kind = 0; kind < KINDS && names[sqlite][kind] != NULL; kind++)
+		qsort(rates[kind], ROUNDS, sizeof(double), compare);
+	for (int kind = 0; kind < KINDS && names[sqlite][kind] != NULL; kind++)
+		printf("%-10s  %-35s %8.0f writes/s (%.0f to %.0f)  %6.2f of one after another\n",
+		       sqlite ? "SQLite" : "PostgreSQL", names[sqlite][kind], rates[kind][ROUNDS / 2], rates[kind][0],
+		       rates[kind][ROUNDS - 1], rates[kind][ROUNDS / 2] / rates[RAW][ROUNDS / 2]);
 	return 0;
 }
