@@ -7,6 +7,7 @@ The processes are tests/bus_peer.c: small, and killed by SIGKILL where it hurts.
 import collections
 import json
 import os
+import pathlib
 import random
 import signal
 import socket
@@ -22,7 +23,7 @@ pika = pytest.importorskip("pika")
 
 @pytest.fixture(scope="session")
 def peer_binary(binary):
-    path = binary.parent / "tests" / "bus_peer"
+    path = pathlib.Path(os.environ.get("MAINSTAY_BUS_PEER", binary.parent / "tests" / "bus_peer"))
     assert path.is_file(), f"{path} is missing: build it"
     return path
 
@@ -412,7 +413,7 @@ def test_kill_loop_in_process(peer, record_property):
 def several(broker_url, store, peer, record_property, hurt, count=600, processes=3):
     """Each process publishes and consumes; nothing is lost, and while nothing is hurt nothing is repeated."""
     peers = [peer(store=store, broker=broker_url, consume="all", prefetch=5, publish=count, pause_ms=4, prefix=f"p{i}",
-                  process=f"p{i}", attempts=100) for i in range(processes)]
+                  process=f"p{i}", attempts=100, lease_ms=10000) for i in range(processes)]
     peers[0].wait("committed", count // 4)
     hurt()
     for one in peers:
