@@ -5,6 +5,7 @@
 #include <sys/resource.h>
 
 #include "app/app.h"
+#include "app/bus.h"
 #include "app/commands.h"
 #include "app/store.h"
 
@@ -228,6 +229,17 @@ static void check_store(void *arg, const struct loop *loop, struct health_report
 		 ms_store_healthy(store) ? "" : ": does not answer; see the log");
 }
 
+static void check_bus(void *arg, const struct loop *loop, struct health_report *ret_report)
+{
+	const struct bus *bus = arg;
+	(void)loop;
+	bool healthy = ms_bus_healthy(bus);
+	// Events wait in the outbox meanwhile: nothing is lost, and everything else goes on.
+	ret_report->health = healthy ? HEALTH_OK : HEALTH_DEGRADED;
+	snprintf(ret_report->message, sizeof(ret_report->message), "%s%s", ms_bus_kind(bus),
+		 healthy ? "" : ": not connected, events wait; see the log");
+}
+
 static enum ms_err start_roles(struct run *run, struct errinfo *info)
 {
 	struct app *app = &run->app;
@@ -305,6 +317,7 @@ static enum ms_err start_state(struct run *run, struct errinfo *info)
 		return MS_OK; // nothing needs it
 	MS_TRY(ms_state_open(&options, info, &app->state));
 	ms_app_add_check(app, (struct health_check){.name = "store", .fn = check_store, .arg = app->state.store});
+	ms_app_add_check(app, (struct health_check){.name = "bus", .fn = check_bus, .arg = app->state.bus});
 	return MS_OK;
 }
 

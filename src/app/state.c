@@ -3,20 +3,9 @@
 
 #include <unistd.h>
 
+#include "app/bus.h"
 #include "app/store.h"
 #include "rt/rt.h"
-
-static enum ms_err open_bus(const struct state_options *o, struct errinfo *info, struct state *state)
-{
-	const struct bus_options options = {.store = state->store,
-					    .rt = o->rt,
-					    .log = o->log,
-					    .metrics = o->metrics,
-					    .url = o->settings->bus_url,
-					    .exchange = "mainstay",
-					    .process = "mainstay"};
-	return o->rt != NULL ? ms_bus_new(&options, info, &state->bus) : MS_OK;
-}
 
 static enum ms_err open_auth(const struct state_options *o, struct errinfo *info, struct state *state)
 {
@@ -73,8 +62,8 @@ enum ms_err ms_state_open(const struct state_options *options, struct errinfo *i
 	enum ms_err err = open_log(&o, info, state);
 	if (err == MS_OK)
 		err = ms_app_open_store(o.settings, APP_STORE_SERVE, o.log, o.metrics, info, &state->store);
-	if (err == MS_OK)
-		err = open_bus(&o, info, state);
+	if (err == MS_OK && o.rt != NULL)
+		err = ms_app_open_bus(o.settings, state->store, o.rt, o.log, o.metrics, info, &state->bus);
 	if (err == MS_OK && o.settings->auth)
 		err = open_auth(&o, info, state);
 	if (err != MS_OK)

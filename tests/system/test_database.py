@@ -41,7 +41,7 @@ def postgres():
 def states(run, env=None):
     result = run("migrate", "status", "--json", env=env)
     assert result.returncode == 0, result.stderr
-    return [(s["module"], s["version"], s["state"], s["applied"] is not None) for s in json.loads(result.stdout)]
+    return sorted((s["module"], s["version"], s["state"], s["applied"] is not None) for s in json.loads(result.stdout))
 
 
 def no_secret_in(*texts):
@@ -51,18 +51,18 @@ def no_secret_in(*texts):
 
 
 def test_embedded_database_is_made_by_migrate_up(run, tmp_path):
-    assert states(run) == [("store", 1, "pending", False)]
+    assert states(run) == [("bus", 1, "pending", False), ("store", 1, "pending", False)]
     assert list(tmp_path.iterdir()) == []  # looking makes nothing
     result = run("migrate", "up")
-    assert (result.returncode, result.stdout) == (0, "applied 1 migration to sqlite file mainstay.db\n")
+    assert (result.returncode, result.stdout) == (0, "applied 2 migrations to sqlite file mainstay.db\n")
     file = tmp_path / "mainstay-data" / "mainstay.db"
     assert file.stat().st_mode & 0o777 == 0o600
-    assert states(run) == [("store", 1, "applied", True)]
+    assert states(run) == [("bus", 1, "applied", True), ("store", 1, "applied", True)]
     assert run("migrate", "up").stdout == "sqlite file mainstay.db has all migrations\n"
     assert run("migrate", "up", "--json").stdout == '{"applied":0}\n'
     table = run("migrate", "status").stdout.splitlines()
     assert table[0].split() == ["MODULE", "VERSION", "STATE", "APPLIED", "NAME"]
-    assert table[1].split()[:3] == ["store", "1", "applied"]
+    assert sorted(line.split()[:3] for line in table[1:]) == [["bus", "1", "applied"], ["store", "1", "applied"]]
 
 
 def test_embedded_database_is_migrated_at_the_start(start_server, run, tmp_path):
@@ -70,7 +70,7 @@ def test_embedded_database_is_migrated_at_the_start(start_server, run, tmp_path)
     env = {"DATABASE_URL": f"sqlite:{path}"}
     server = start_server(env=env)
     assert server.get_json("/health")["checks"]["store"] == {"status": "healthy", "message": "sqlite"}
-    assert states(run, env) == [("store", 1, "applied", True)]  # while the server has it open
+    assert states(run, env) == [("bus", 1, "applied", True), ("store", 1, "applied", True)]  # while the server has it open
     server.stop()
     never = run("run", "--port", "0", env={"DATABASE_URL": f"sqlite:{tmp_path}/other.db", "MAINSTAY_STORE_MIGRATE": "never"})
     assert never.returncode == 1
@@ -92,7 +92,7 @@ def test_one_file_does_not_serve_several_replicas(run):
     assert result.returncode == 1
     assert "replicas: 3 replicas cannot share the embedded database" in result.stderr
     assert run("config", "check", env={"MAINSTAY_REPLICAS": "3", "DB_HOST": "db.example"}).returncode == 0
-    assert run("config", "check", env={"MAINSTAY_REPLICAS": "3"}).returncode == 0  # nothing needs the database
+    assert run("config", "check", env={"MAINSTAY_REPLICAS": "3"}).returncode == 1  # nor does the default
     result = run("config", "check", env={"MAINSTAY_STORE_CONNECTIONS_MIN": "9", "MAINSTAY_STORE_CONNECTIONS_MAX": "4", "DB_HOST": "a"})
     assert "store.connections_min: 9 is more than" in result.stderr
 
@@ -101,10 +101,10 @@ def test_postgres_waits_for_migrate_up(run, start_server, postgres):
     env = {"DATABASE_URL": postgres.ask("database")}
     refused = run("run", "--port", "0", env=env)
     assert refused.returncode == 1
-    assert "lacks 1 migration" in refused.stderr and "mainstay migrate up" in refused.stderr
+    assert "lacks 2 migrations" in refused.stderr and "mainstay migrate up" in refused.stderr
     applied = run("migrate", "up", env=env)
-    assert applied.returncode == 0 and applied.stdout.startswith("applied 1 migration to postgres 127.0.0.1:")
-    assert states(run, env) == [("store", 1, "applied", True)]
+    assert applied.returncode == 0 and applied.stdout.startswith("applied 2 migrations to postgres 127.0.0.1:")
+    assert states(run, env) == [("bus", 1, "applied", True), ("store", 1, "applied", True)]
     server = start_server(env=env)
     assert server.get_json("/health")["checks"]["store"] == {"status": "healthy", "message": "postgres"}
     command = pathlib.Path(f"/proc/{server.process.pid}/cmdline").read_bytes().decode()
@@ -121,7 +121,7 @@ def test_postgres_from_its_parts_migrates_when_told_to(run, start_server, postgr
            "DB_PASSWORD_FILE": tmp_path / "password", "MAINSTAY_STORE_MIGRATE": "always"}
     server = start_server(env=env)
     assert server.get_json("/health")["checks"]["store"]["status"] == "healthy"
-    assert states(run, env) == [("store", 1, "applied", True)]
+    assert states(run, env) == [("bus", 1, "applied", True), ("store", 1, "applied", True)]
     server.stop()
     no_secret_in(server.log)
     wrong = run("migrate", "status", env={**env, "DB_PASSWORD_FILE": "/dev/null", "DB_PASSWORD": "hunter2"})
