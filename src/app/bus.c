@@ -6,6 +6,11 @@
 
 #define MS_PER_HOUR 3600000
 
+bool ms_app_names_bus(const struct settings *s)
+{
+	return s->bus_url[0] != '\0' || s->bus_host[0] != '\0';
+}
+
 // NULL: events stay in process.
 static enum ms_err url_of(const struct settings *s, struct arena *arena, struct errinfo *info, const char **ret_url)
 {

@@ -6,6 +6,8 @@
 #include "bus/bus.h"
 #include "config/config.h"
 
+// Whether the settings name a broker.
+bool ms_app_names_bus(const struct settings *settings);
 // rt, log and metrics as in struct bus_options. Blocks.
 MS_MUST_USE enum ms_err ms_app_open_bus(const struct settings *settings, struct store *store, struct rt *rt, struct log *log,
 					struct metrics *metrics, struct errinfo *info, struct bus **ret_bus);

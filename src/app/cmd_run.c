@@ -313,7 +313,7 @@ static enum ms_err start_state(struct run *run, struct errinfo *info)
 					      .metrics = app->metrics};
 	if (!app->settings->auth)
 		ms_log(app->log, LOG_WARN, "authentication is off: whoever reaches this machine's addresses may do everything");
-	if (!app->settings->auth && !ms_app_names_store(app->settings))
+	if (!app->settings->auth && !ms_app_names_store(app->settings) && !ms_app_names_bus(app->settings))
 		return MS_OK; // nothing needs it
 	MS_TRY(ms_state_open(&options, info, &app->state));
 	ms_app_add_check(app, (struct health_check){.name = "store", .fn = check_store, .arg = app->state.store});
