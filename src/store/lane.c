@@ -109,6 +109,7 @@ void ms_store_lane_stop(struct store_lane *lane)
 	pthread_mutex_lock(&lane->lock);
 	pthread_cond_broadcast(&lane->work);
 	pthread_mutex_unlock(&lane->lock);
+	ms_store_pool_wake(&lane->pool);
 	for (unsigned i = 0; i < lane->worker_count; i++)
 		ms_thread_join(lane->workers[i].thread);
 	MS_ASSERT(lane->oldest == NULL && lane->running == 0);

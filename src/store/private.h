@@ -232,6 +232,8 @@ struct store_tx {
 
 // pool.c
 void ms_store_pool_init(struct store_pool *pool, enum store_purpose purpose, unsigned max);
+// The store stops: who waits looks at the time again.
+void ms_store_pool_wake(struct store_pool *pool);
 // Closes what is idle; all must be.
 void ms_store_pool_close(struct store_pool *pool);
 void ms_store_pool_fini(struct store_pool *pool);

@@ -139,10 +139,7 @@ static void pause_before(struct store *store, unsigned attempts)
 // Until when work waits for a database that is away.
 static int64_t deadline_of(const struct store *store, const struct store_work *work)
 {
-	int64_t patience_ns = (int64_t)store->options.patience_ms * 1000000;
-	int64_t deadline_ns = work->queued_ns + patience_ns;
-	return atomic_load(&store->stopping) ? MS_MIN(deadline_ns, store->stop_ns + MS_MIN(patience_ns, 2000000000LL))
-					     : deadline_ns;
+	return work->queued_ns + (int64_t)store->options.patience_ms * 1000000;
 }
 
 void ms_store_transact(struct store_worker *worker, struct store_work *work)
