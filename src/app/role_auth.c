@@ -8,7 +8,8 @@ static void check_store(void *arg, const struct loop *loop, struct health_report
 	(void)loop;
 	if (!ms_store_healthy(store)) {
 		ret_report->health = HEALTH_DEGRADED;
-		snprintf(ret_report->message, sizeof(ret_report->message), "%s cannot be reached: see the log", ms_store_kind(store));
+		snprintf(ret_report->message, sizeof(ret_report->message), "%s cannot be reached: see the log",
+			 ms_store_kind(store));
 	} else
 		snprintf(ret_report->message, sizeof(ret_report->message), "%s", ms_store_kind(store));
 }

@@ -26,10 +26,11 @@ struct state_options {
 	struct metrics *metrics;
 };
 // Blocks. A failure leaves nothing open.
-MS_MUST_USE enum ms_err ms_state_open(const struct state_options *options, struct errinfo *info, struct state *ret_state);
+MS_MUST_USE enum ms_err ms_state_open(const struct state_options *options, struct errinfo *info,
+				      struct state *ret_state);
 MS_MUST_USE enum ms_err ms_state_start(struct state *state, struct errinfo *info); // before the loops run
-void ms_state_stop(struct state *state); // the loops have ended
-void ms_state_free(struct state *state); // the loops are gone
+void ms_state_stop(struct state *state);                                           // the loops have ended
+void ms_state_free(struct state *state);                                           // the loops are gone
 // Stop and free, for commands.
 void ms_state_close(struct state *state);
 
@@ -37,6 +38,7 @@ void ms_state_close(struct state *state);
 MS_MUST_USE enum cli_exit ms_state_of_command(struct cli *cli, struct config **ret_config, struct state *ret_state);
 
 // The store's address by the settings, in the arena. It may hold a password: never shown.
-MS_MUST_USE enum ms_err ms_state_url(const struct settings *settings, struct arena *arena, struct errinfo *info, const char **ret_url);
+MS_MUST_USE enum ms_err ms_state_url(const struct settings *settings, struct arena *arena, struct errinfo *info,
+				     const char **ret_url);
 
 #endif
