@@ -3,6 +3,8 @@
 #ifndef MS_AUTH_INTERNAL_H
 #define MS_AUTH_INTERNAL_H
 
+#include <stdatomic.h>
+
 #include "auth/auth.h"
 
 // The parts, each with a state of its own: made in this order, stopped and freed in the reverse one (auth.c). A part may use the
@@ -81,6 +83,7 @@ struct auth_people {
 	struct timer *timer; // of the housekeeping, on loop 0
 	struct store_work sweep;
 	bool sweeping;
+	atomic_bool stopping; // hashes that wait are not worth waiting for
 	struct metric_family *logins;
 };
 // Removes sessions that ended a day ago, with their tokens; a store_fn.

@@ -82,6 +82,10 @@ static void hash(struct job *job)
 	struct throttle *throttle = a->auth->people->throttle;
 	struct throttle_keys keys = keys_of(a);
 	bool rehash;
+	if (atomic_load(&a->auth->people->stopping)) {
+		a->err = ms_fail(&a->info, MS_ERR_DRAINING, "the server is ending");
+		return;
+	}
 	int64_t wait_ns = ms_throttle_enter(throttle, &keys, ms_clock_mono_ns());
 	if (wait_ns > 0) {
 		throttled(a, wait_ns);

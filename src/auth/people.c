@@ -138,6 +138,7 @@ void ms_auth_people_stop(struct auth *auth)
 	struct auth_people *people = auth->people;
 	if (people == NULL)
 		return;
+	atomic_store(&people->stopping, true);
 	ms_timer_free(people->timer);
 	people->timer = NULL;
 	ms_pool_free(people->passwords);
