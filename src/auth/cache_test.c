@@ -98,7 +98,8 @@ static struct change_batch *new_batch(const char *const *ids, size_t count, int6
 	ms_arena_init(&batch->arena, 256, ARENA_MAX);
 	for (size_t i = 0; i < count; i++) {
 		struct change *c = MS_ARENA_NEW(&batch->arena, struct change);
-		*c = (struct change){.next = batch->first, .id = ms_slice_cstr(ids[i]), .seq = seq + (int64_t)i, .time_us = time_us};
+		*c = (struct change){
+			.next = batch->first, .id = ms_slice_cstr(ids[i]), .seq = seq + (int64_t)i, .time_us = time_us};
 		batch->first = c;
 		batch->count++;
 	}
@@ -143,7 +144,8 @@ TEST(revoked_voids_everything_when_it_is_full)
 	}
 	// The 33rd did not fit: tokens of before are void altogether, so no change is lost.
 	CHECK_INT(revoked.floor_us, 1033);
-	CHECK(ms_revoked_find(&revoked, MS_SLICE_LIT("s5")) == NULL && ms_revoked_find(&revoked, MS_SLICE_LIT("s39")) != NULL);
+	CHECK(ms_revoked_find(&revoked, MS_SLICE_LIT("s5")) == NULL &&
+	      ms_revoked_find(&revoked, MS_SLICE_LIT("s39")) != NULL);
 	ms_revoked_fini(&revoked);
 }
 
@@ -151,7 +153,8 @@ TEST(revoked_voids_everything_when_it_is_full)
 
 #define HASH_A "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08" // SHA-256 of "test"
 
-static enum ms_err read_environment(const char *const *environment, struct arena *arena, struct errinfo *info, struct environment_keys *keys)
+static enum ms_err read_environment(const char *const *environment, struct arena *arena, struct errinfo *info,
+				    struct environment_keys *keys)
 {
 	ms_errinfo_init(info);
 	return ms_environment_keys(environment, arena, info, keys);
@@ -163,10 +166,12 @@ TEST(environment_keys_are_read)
 	struct errinfo info;
 	struct environment_keys keys;
 	ms_arena_init(&arena, 1024, ARENA_MAX);
-	const char *const good[] = {"PATH=/bin", "ML_API_KEY_HASH=" HASH_A, "BATCH_JOB_API_KEY_HASH= 1" HASH_A "\n", NULL};
+	const char *const good[] = {"PATH=/bin", "ML_API_KEY_HASH=" HASH_A, "BATCH_JOB_API_KEY_HASH= 1" HASH_A "\n",
+				    NULL};
 	CHECK_INT(read_environment(good, &arena, &info, &keys), MS_ERR_CONFIG);
 	CHECK_HAS(info.message, "BATCH_JOB_API_KEY_HASH: expected the SHA-256 of the key");
-	const char *const scoped[] = {"ML_API_KEY_HASH=" HASH_A, "ML_API_KEY_SCOPES=predict:a, models.read", "X_API_KEY_HASH=", NULL};
+	const char *const scoped[] = {"ML_API_KEY_HASH=" HASH_A, "ML_API_KEY_SCOPES=predict:a, models.read",
+				      "X_API_KEY_HASH=", NULL};
 	CHECK_OK(read_environment(scoped, &arena, &info, &keys));
 	REQUIRE(keys.count == 1);
 	CHECK_SLICE(keys.keys[0].who.name, "ml");

@@ -41,7 +41,8 @@ static void *run_loops(void *arg)
 static void open_store(struct gated *f, struct store **ret_store)
 {
 	const struct store_migrations all[] = {ms_auth_migrations};
-	const struct store_options options = {.url = f->url, .migrations = all, .migration_count = 1, .migrate = true, .poll_ms = 20};
+	const struct store_options options = {
+		.url = f->url, .migrations = all, .migration_count = 1, .migrate = true, .poll_ms = 20};
 	struct errinfo info;
 	ms_errinfo_init(&info);
 	enum ms_err err = ms_store_open(&options, &info, ret_store);
@@ -65,10 +66,22 @@ static void begin(struct gated *f, bool postgres, const char *const *environment
 	REQUIRE(ms_rt_new(&(struct rt_options){.loops = LOOPS}, NULL, &f->rt) == MS_OK);
 	open_store(f, &f->store);
 	const struct auth_options options = {
-		.store = f->store, .rt = f->rt, .data_dir = f->dir, .issuer = "http://test", .audience = "mainstay",
-		.jwt_secret = "0123456789abcdef0123456789abcdef", .master_key = "", .token_life_ms = 3600000, .refresh_life_ms = 3600000,
-		.refresh_idle_ms = 3600000, .password_threads = 1, .password_depth = 10, .password_memory_kib = 64, .password_passes = 1,
-		.password_min_length = 8, .registration_role = "viewer",
+		.store = f->store,
+		.rt = f->rt,
+		.data_dir = f->dir,
+		.issuer = "http://test",
+		.audience = "mainstay",
+		.jwt_secret = "0123456789abcdef0123456789abcdef",
+		.master_key = "",
+		.token_life_ms = 3600000,
+		.refresh_life_ms = 3600000,
+		.refresh_idle_ms = 3600000,
+		.password_threads = 1,
+		.password_depth = 10,
+		.password_memory_kib = 64,
+		.password_passes = 1,
+		.password_min_length = 8,
+		.registration_role = "viewer",
 	};
 	enum ms_err err = ms_auth_new(&options, &info, &f->auth);
 	if (err != MS_OK)
@@ -167,10 +180,12 @@ static void ask(struct call *call)
 	struct arena arena;
 	struct gate_answer answer;
 	ms_arena_init(&arena, 1024, ARENA_MAX);
-	CHECK_OK(ms_gate_check(ms_gate_loop(call->f->auth->gate, call->loop), ms_slice_cstr(a->credential), true, &arena, NULL, &answer));
+	CHECK_OK(ms_gate_check(ms_gate_loop(call->f->auth->gate, call->loop), ms_slice_cstr(a->credential), true,
+			       &arena, NULL, &answer));
 	a->refusal = answer.refusal;
 	a->allowed = answer.refusal == REFUSAL_NONE &&
-		     ms_grants_allow(answer.who->grants, a->permission, a->object != NULL ? ms_slice_cstr(a->object) : MS_SLICE_EMPTY);
+		     ms_grants_allow(answer.who->grants, a->permission,
+				     a->object != NULL ? ms_slice_cstr(a->object) : MS_SLICE_EMPTY);
 	if (answer.refusal == REFUSAL_NONE)
 		snprintf(a->id, sizeof(a->id), "%.*s", MS_SLICE_ARG(answer.who->id));
 	ms_arena_fini(&arena);
@@ -214,7 +229,9 @@ static enum ms_err make_key(struct store_tx *tx, void *arg, struct errinfo *info
 {
 	struct step *s = arg;
 	struct auth_key made;
-	const struct auth_key key = {.name = MS_SLICE_LIT("test"), .owner_id = s->owner, .scopes = s->grants,
+	const struct auth_key key = {.name = MS_SLICE_LIT("test"),
+				     .owner_id = s->owner,
+				     .scopes = s->grants,
 				     .expires_us = s->us > 0 ? ms_store_now_us(tx) + s->us : 0};
 	MS_TRY(ms_auth_key_create(tx, s->f->auth, &s->f->authority, &key, info, &made, s->secret));
 	REQUIRE(ms_slice_to_cstr(made.id, s->made, sizeof(s->made)));
@@ -231,7 +248,8 @@ static enum ms_err rotate_key(struct store_tx *tx, void *arg, struct errinfo *in
 {
 	struct step *s = arg;
 	struct auth_key made;
-	MS_TRY(ms_auth_key_rotate(tx, s->f->auth, &s->f->authority, ms_slice_cstr(s->made), s->us, info, &made, s->secret));
+	MS_TRY(ms_auth_key_rotate(tx, s->f->auth, &s->f->authority, ms_slice_cstr(s->made), s->us, info, &made,
+				  s->secret));
 	REQUIRE(ms_slice_to_cstr(made.id, s->made, sizeof(s->made)));
 	return MS_OK;
 }
@@ -300,7 +318,10 @@ static void write_step(struct gated *f, store_fn *fn, struct step *s)
 static void add(struct gated *f, const char *name, const char *role, const char *grant, char id[MS_AUTH_ID_SIZE])
 {
 	struct slice one = ms_slice_cstr(grant);
-	struct step s = {.fields = {.username = ms_slice_cstr(name), .role = ms_slice_cstr(role), .grants = &one, .grant_count = grant != NULL}};
+	struct step s = {.fields = {.username = ms_slice_cstr(name),
+				    .role = ms_slice_cstr(role),
+				    .grants = &one,
+				    .grant_count = grant != NULL}};
 	write_step(f, add_user, &s);
 	memcpy(id, s.made, MS_AUTH_ID_SIZE);
 }
@@ -315,22 +336,22 @@ static void sign(struct gated *f, const struct auth_claims *claims, char *token,
 }
 
 // Each on SQLite and on PostgreSQL.
-#define GATE_TEST(test_name)                              \
-	static void suite_##test_name(struct gated *f);   \
-	TEST(test_name##_sqlite)                          \
-	{                                                 \
-		struct gated f;                           \
-		begin(&f, false, test_environment);       \
-		suite_##test_name(&f);                    \
-		end(&f);                                  \
-	}                                                 \
-	TEST(test_name##_postgres)                        \
-	{                                                 \
-		struct gated f;                           \
-		begin(&f, true, test_environment);        \
-		suite_##test_name(&f);                    \
-		end(&f);                                  \
-	}                                                 \
+#define GATE_TEST(test_name)                            \
+	static void suite_##test_name(struct gated *f); \
+	TEST(test_name##_sqlite)                        \
+	{                                               \
+		struct gated f;                         \
+		begin(&f, false, test_environment);     \
+		suite_##test_name(&f);                  \
+		end(&f);                                \
+	}                                               \
+	TEST(test_name##_postgres)                      \
+	{                                               \
+		struct gated f;                         \
+		begin(&f, true, test_environment);      \
+		suite_##test_name(&f);                  \
+		end(&f);                                \
+	}                                               \
 	static void suite_##test_name(struct gated *f)
 
 // --- Keys
@@ -451,12 +472,17 @@ GATE_TEST(gate_tokens_are_worth_what_holds_now)
 	struct step role = {.f = f, .id = MS_SLICE_LIT("scorer"), .grants = grants_of(f, "predict:a")};
 	write_step(f, set_role, &role);
 	add(f, "berta", "scorer", "metrics.read", id);
-	sign(f, &(struct auth_claims){.user_id = ms_slice_cstr(id), .username = MS_SLICE_LIT("berta"), .role = MS_SLICE_LIT("scorer"),
-				       .permissions = MS_SLICE_LIT("[\"predict:a\",\"metrics.read\"]")},
+	sign(f,
+	     &(struct auth_claims){.user_id = ms_slice_cstr(id),
+				   .username = MS_SLICE_LIT("berta"),
+				   .role = MS_SLICE_LIT("scorer"),
+				   .permissions = MS_SLICE_LIT("[\"predict:a\",\"metrics.read\"]")},
 	     token, sizeof(token));
 	// A user without grants of his own, whom only his role tells about.
-	sign(f, &(struct auth_claims){.user_id = MS_SLICE_LIT("0190f3a0-0000-7000-8000-000000000001"), .role = MS_SLICE_LIT("scorer"),
-				       .permissions = MS_SLICE_LIT("[\"predict:a\"]")},
+	sign(f,
+	     &(struct auth_claims){.user_id = MS_SLICE_LIT("0190f3a0-0000-7000-8000-000000000001"),
+				   .role = MS_SLICE_LIT("scorer"),
+				   .permissions = MS_SLICE_LIT("[\"predict:a\"]")},
 	     own, sizeof(own));
 	for (int i = 0; i < 2; i++) {
 		CHECK_INT(check(f, token, "predict", "a"), REFUSAL_NONE);
@@ -485,7 +511,8 @@ GATE_TEST(gate_tokens_end_with_session_and_user)
 	char id[MS_AUTH_ID_SIZE], session[MS_AUTH_ID_SIZE], one[2048], other[2048], fresh[2048];
 	add(f, "clara", "viewer", NULL, id);
 	ms_auth_id(session);
-	const struct auth_claims claims = {.user_id = ms_slice_cstr(id), .role = MS_SLICE_LIT("viewer"),
+	const struct auth_claims claims = {.user_id = ms_slice_cstr(id),
+					   .role = MS_SLICE_LIT("viewer"),
 					   .permissions = MS_SLICE_LIT("[\"models.read\"]")};
 	struct auth_claims with_session = claims;
 	with_session.session = ms_slice_cstr(session);
@@ -510,7 +537,8 @@ GATE_TEST(gate_tokens_end_with_session_and_user)
 GATE_TEST(gate_tokens_expire_and_are_narrowed)
 {
 	char token[2048], narrow[2048], program[2048];
-	struct auth_claims claims = {.user_id = MS_SLICE_LIT("0190f3a0-0000-7000-8000-000000000001"), .role = MS_SLICE_LIT("operator"),
+	struct auth_claims claims = {.user_id = MS_SLICE_LIT("0190f3a0-0000-7000-8000-000000000001"),
+				     .role = MS_SLICE_LIT("operator"),
 				     .permissions = MS_SLICE_LIT("[\"models.*\",\"predict\"]"),
 				     .expires_s = ms_clock_wall_ns() / 1000000000 + 2};
 	sign(f, &claims, token, sizeof(token));
