@@ -163,7 +163,7 @@ static enum ms_err read_user(struct store_tx *tx, void *arg, struct errinfo *inf
 	a->stored = stored.n > 0 ? ms_arena_copy(a->arena, stored) : MS_SLICE_EMPTY;
 	if (stored.n > 0 && a->stored.p == NULL)
 		return ms_fail(info, MS_ERR_NO_MEMORY, "out of memory");
-	return ms_auth_copy_user(&user, a->arena, info, &a->user);
+	return ms_auth_user_copy(&user, a->arena, info, &a->user);
 }
 
 void ms_auth_attempt(struct auth *auth, struct loop *loop, struct auth_attempt *a)
