@@ -2,7 +2,7 @@
 #include <stdio.h>
 
 #include "auth/grants.h"
-#include "base/rand.h"
+#include "base/base.h"
 #include "tests/lib/test.h"
 
 #define ARENA_MAX ((size_t)16 << 20)
