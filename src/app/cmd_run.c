@@ -6,6 +6,7 @@
 
 #include "app/app.h"
 #include "app/commands.h"
+#include "app/store.h"
 
 static const enum log_level log_levels[] = {LOG_TRACE, LOG_DEBUG, LOG_INFO, LOG_WARN, LOG_ERROR, LOG_OFF};
 static const enum log_format log_formats[] = {LOG_FORMAT_AUTO, LOG_FORMAT_JSON, LOG_FORMAT_TEXT};
@@ -217,6 +218,25 @@ static enum ms_err start_observing(struct run *run, struct errinfo *info)
 	return MS_OK;
 }
 
+static void check_store(void *arg, const struct loop *loop, struct health_report *ret_report)
+{
+	struct store *store = arg;
+	(void)loop;
+	// Predictions go on without it.
+	ret_report->health = ms_store_healthy(store) ? HEALTH_OK : HEALTH_DEGRADED;
+	snprintf(ret_report->message, sizeof(ret_report->message), "%s%s", ms_store_kind(store),
+		 ms_store_healthy(store) ? "" : ": does not answer; see the log");
+}
+
+static enum ms_err start_store(struct app *app, struct errinfo *info)
+{
+	if (!ms_app_wants_store(app->settings))
+		return MS_OK;
+	MS_TRY(ms_app_open_store(app->settings, APP_STORE_SERVE, app->log, app->metrics, info, &app->store));
+	ms_app_add_check(app, (struct health_check){.name = "store", .fn = check_store, .arg = app->store});
+	return MS_OK;
+}
+
 static enum ms_err start_roles(struct run *run, struct errinfo *info)
 {
 	struct app *app = &run->app;
@@ -287,6 +307,7 @@ static enum ms_err start_state(struct run *run, struct errinfo *info)
 {
 	struct app *app = &run->app;
 	const struct state_options options = {.settings = app->settings,
+					      .store = app->store,
 					      .environment = run->cli->origin.environment,
 					      .rt = app->rt,
 					      .log = app->log,
@@ -361,6 +382,7 @@ static enum ms_err start(struct run *run, struct errinfo *info)
 	MS_TRY(ms_rt_new(&rt, info, &app->rt));
 	MS_TRY(start_observing(run, info));
 	MS_TRY(ms_pool_new(&(struct pool_options){.name = "admin", .threads = 1, .depth = 16}, info, &run->pool));
+	MS_TRY(start_store(app, info));
 	MS_TRY(start_state(run, info));
 	MS_TRY(start_roles(run, info));
 	MS_TRY(start_listening(run, info));
@@ -400,6 +422,7 @@ static void end(struct run *run)
 	}
 	ms_pool_free(run->pool);
 	ms_state_stop(&app->state);
+	ms_store_stop(app->store);
 	if (app->rt != NULL)
 		ms_rt_deliver(app->rt); // requests whose clients were cut off come home before their connections go
 	ms_http_server_free(app->server);
@@ -409,6 +432,7 @@ static void end(struct run *run)
 			ms_role(i)->release(app);
 	}
 	ms_state_free(&app->state);
+	ms_store_free(app->store);
 	ms_console_free(app->console);
 	ms_metrics_free(app->metrics);
 	ms_log_free(app->log);
