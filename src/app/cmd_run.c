@@ -268,7 +268,8 @@ static enum ms_err start_roles(struct run *run, struct errinfo *info)
 static const char *own_address(const struct run *run)
 {
 	struct arena *arena = &run->cli->arena;
-	struct slice address = ms_slice_cstr(run->addresses.items[0]), https = MS_SLICE_LIT("https://"), local = MS_SLICE_LIT("unix:");
+	struct slice address = ms_slice_cstr(run->addresses.items[0]), https = MS_SLICE_LIT("https://"),
+		     local = MS_SLICE_LIT("unix:");
 	bool tls = ms_slice_starts_with(address, https);
 	if (tls)
 		address = ms_slice_sub(address, https.n, SIZE_MAX);
@@ -279,7 +280,8 @@ static const char *own_address(const struct run *run)
 	while (colon > 0 && address.p[colon - 1] != ':')
 		colon--;
 	struct slice host = ms_slice_sub(address, 0, colon > 0 ? colon - 1 : 0);
-	return ms_arena_printf(arena, "%s://%.*s:%u", scheme, MS_SLICE_ARG(host.n > 0 ? host : MS_SLICE_LIT("localhost")),
+	return ms_arena_printf(arena, "%s://%.*s:%u", scheme,
+			       MS_SLICE_ARG(host.n > 0 ? host : MS_SLICE_LIT("localhost")),
 			       ms_http_server_port(run->app.server, 0));
 }
 
@@ -293,12 +295,13 @@ static enum ms_err show_first_key(struct run *run, struct errinfo *info)
 		return MS_OK;
 	const char *address = own_address(run);
 	fprintf(run->cli->err,
-		"\nThe first start made the user 'admin' and this key of his; it is shown once and kept in %s/" MS_AUTH_ADMIN_KEY_FILE ":\n\n"
+		"\nThe first start made the user 'admin' and this key of his; it is shown once and kept in "
+		"%s/" MS_AUTH_ADMIN_KEY_FILE ":\n\n"
 		"    %.*s\n\n"
 		"    curl -H \"X-API-Key: $(cat %s/" MS_AUTH_ADMIN_KEY_FILE ")\" %s/api/v1/auth/me\n"
 		"    mainstay user password admin --data-dir %s    # a password to sign in with\n\n",
-		app->settings->data_dir, MS_SLICE_ARG(key), app->settings->data_dir, address != NULL ? address : "http://localhost:8080",
-		app->settings->data_dir);
+		app->settings->data_dir, MS_SLICE_ARG(key), app->settings->data_dir,
+		address != NULL ? address : "http://localhost:8080", app->settings->data_dir);
 	fflush(run->cli->err);
 	return MS_OK;
 }
@@ -307,6 +310,7 @@ static enum ms_err start_state(struct run *run, struct errinfo *info)
 {
 	struct app *app = &run->app;
 	const struct state_options options = {.settings = app->settings,
+					      .store = app->store,
 					      .environment = run->cli->origin.environment,
 					      .rt = app->rt,
 					      .log = app->log,
@@ -346,7 +350,8 @@ static enum ms_err start_listening(struct run *run, struct errinfo *info)
 						   .listens = run->listens,
 						   .listen_count = run->addresses.count,
 						   .limits = limits_of(s),
-						   .guard = app->state.auth != NULL ? ms_auth_guard(app->state.auth) : NULL,
+						   .guard = app->state.auth != NULL ? ms_auth_guard(app->state.auth)
+										    : NULL,
 						   .access_log = (unsigned)s->log_access};
 	MS_TRY(ms_http_server_new(&server, info, &app->server));
 	return ms_console_attach(app->console, app->server, info);
@@ -395,8 +400,11 @@ static void say_listening(const struct run *run)
 {
 	const struct app *app = &run->app;
 	for (size_t i = 0; i < run->addresses.count; i++) {
-		if (!ms_settings_is_local(run->addresses.items[i]) && !ms_slice_starts_with(ms_slice_cstr(run->addresses.items[i]), MS_SLICE_LIT("https://")))
-			ms_log(app->log, LOG_WARN, "this address is reachable from other machines, and nothing encrypts what they send: keys and passwords too",
+		if (!ms_settings_is_local(run->addresses.items[i]) &&
+		    !ms_slice_starts_with(ms_slice_cstr(run->addresses.items[i]), MS_SLICE_LIT("https://")))
+			ms_log(app->log, LOG_WARN,
+			       "this address is reachable from other machines, and nothing encrypts what they send: "
+			       "keys and passwords too",
 			       MS_LOG_CSTR("server.address", run->addresses.items[i]));
 	}
 	for (size_t i = 0; i < run->addresses.count; i++)

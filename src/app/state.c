@@ -9,7 +9,8 @@
 
 static enum ms_err open_auth(const struct state_options *o, struct errinfo *info, struct state *state)
 {
-	static const enum jose_alg algorithms[] = {JOSE_ED25519, JOSE_ES256, JOSE_RS256}; // the order of the setting's range
+	static const enum jose_alg algorithms[] = {JOSE_ED25519, JOSE_ES256,
+						   JOSE_RS256}; // the order of the setting's range
 	const struct settings *s = o->settings;
 	MS_ASSERT((size_t)s->identity_algorithm < MS_ARRAY_LEN(algorithms));
 	const struct auth_options options = {
@@ -29,7 +30,8 @@ static enum ms_err open_auth(const struct state_options *o, struct errinfo *info
 		.refresh_life_ms = s->identity_session_life,
 		.refresh_idle_ms = s->identity_session_idle,
 		.refresh_grace_ms = s->identity_refresh_grace,
-		.password_threads = s->identity_password_threads > 0 ? (unsigned)s->identity_password_threads : ms_process_cores(),
+		.password_threads =
+			s->identity_password_threads > 0 ? (unsigned)s->identity_password_threads : ms_process_cores(),
 		.password_depth = (unsigned)s->identity_password_queue,
 		.password_memory_kib = (uint32_t)(s->identity_password_memory / 1024),
 		.password_passes = (uint32_t)s->identity_password_passes,
@@ -38,7 +40,8 @@ static enum ms_err open_auth(const struct state_options *o, struct errinfo *info
 		.registration_role = s->identity_registration_role,
 	};
 	MS_TRY(ms_auth_new(&options, info, &state->auth));
-	return o->environment != NULL && o->rt != NULL ? ms_auth_take_environment(state->auth, o->environment, info) : MS_OK;
+	return o->environment != NULL && o->rt != NULL ? ms_auth_take_environment(state->auth, o->environment, info)
+						       : MS_OK;
 }
 
 static enum ms_err open_log(struct state_options *o, struct errinfo *info, struct state *state)
@@ -82,8 +85,8 @@ void ms_state_stop(struct state *state)
 		ms_auth_stop(state->auth);
 	if (state->bus != NULL)
 		ms_bus_stop(state->bus);
-	if (state->store != NULL)
-		ms_store_stop(state->store);
+	if (state->own_store != NULL)
+		ms_store_stop(state->own_store);
 }
 
 void ms_state_free(struct state *state)
@@ -91,7 +94,7 @@ void ms_state_free(struct state *state)
 	ms_auth_free(state->auth);
 	if (state->bus != NULL)
 		ms_bus_free(state->bus);
-	ms_store_free(state->store);
+	ms_store_free(state->own_store);
 	ms_log_free(state->own_log);
 	*state = (struct state){0};
 }

@@ -44,6 +44,12 @@ def states(run, env=None):
     return sorted((s["module"], s["version"], s["state"], s["applied"] is not None) for s in json.loads(result.stdout))
 
 
+def are_all(found, state):
+    """Every step of every module is in that state."""
+    assert {module for module, *_ in found} >= {"store", "auth", "bus"}
+    return all(s == state and at == (state == "applied") for _, _, s, at in found)
+
+
 def no_secret_in(*texts):
     for text in texts:
         for secret in SECRETS:
