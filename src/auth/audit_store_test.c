@@ -23,7 +23,8 @@ static void open_tables(struct fixture *f)
 static enum ms_err append_one(struct store_tx *tx, void *arg, struct errinfo *info)
 {
 	(void)arg;
-	const struct audit_entry entry = {.event = AUTH_LOGIN, .actor = {.kind = CALLER_USER, .id = MS_SLICE_LIT("u\xc3\xa4")}};
+	const struct audit_entry entry = {.event = AUTH_LOGIN,
+					  .actor = {.kind = CALLER_USER, .id = MS_SLICE_LIT("u\xc3\xa4")}};
 	return ms_audit_append(tx, NULL, &entry, info);
 }
 
@@ -76,7 +77,8 @@ STORE_TEST(an_entry_goes_with_its_transaction)
 static enum ms_err filter(struct store_tx *tx, void *arg, struct errinfo *info)
 {
 	struct audit_record *records;
-	const struct audit_filter by_actor = {.actor = MS_SLICE_LIT("u\xc3\xa4"), .from_us = 1, .outcome = MS_SLICE_LIT("ok")};
+	const struct audit_filter by_actor = {
+		.actor = MS_SLICE_LIT("u\xc3\xa4"), .from_us = 1, .outcome = MS_SLICE_LIT("ok")};
 	return ms_audit_list(tx, &by_actor, 10, info, &records, arg);
 }
 
@@ -88,7 +90,8 @@ STORE_TEST(heads_lists_and_keys_work)
 	int64_t seq = 0;
 	size_t count = 0;
 	open_tables(f);
-	REQUIRE(ms_vault_open(&(struct vault_options){.data_dir = ms_test_temp_dir(), .master_key = "", .create = true}, NULL, &vault) == MS_OK);
+	REQUIRE(ms_vault_open(&(struct vault_options){.data_dir = ms_test_temp_dir(), .master_key = "", .create = true},
+			      NULL, &vault) == MS_OK);
 	CHECK_OK(ms_store_write_wait(f->store, append_one, NULL, NULL));
 	REQUIRE(ms_audit_key(f->store, vault, NULL, &key) == MS_OK);
 	struct auth auth = {.options = {.store = f->store, .data_dir = ms_test_temp_dir()}};
@@ -97,11 +100,12 @@ STORE_TEST(heads_lists_and_keys_work)
 	CHECK_OK(ms_store_read_wait(f->store, filter, &count, NULL));
 	CHECK_INT(count, 1);
 	for (int i = 0; i < 2; i++) {
-		step = (struct signing_step){.store = f->store,
-					     .vault = vault,
-					     .policy = {.alg = "ES256", .rotation_us = 0, .lead_us = 1, .keep_us = 1, .rotate = ROTATE_NOW},
-					     .algorithm = JOSE_ES256,
-					     .actor = ms_auth_actor_system()};
+		step = (struct signing_step){
+			.store = f->store,
+			.vault = vault,
+			.policy = {.alg = "ES256", .rotation_us = 0, .lead_us = 1, .keep_us = 1, .rotate = ROTATE_NOW},
+			.algorithm = JOSE_ES256,
+			.actor = ms_auth_actor_system()};
 		CHECK_OK(ms_signing_do(&step, NULL));
 		CHECK(step.changed);
 	}
@@ -128,7 +132,8 @@ struct later {
 static enum ms_err count_entries(struct store_tx *tx, void *arg, struct errinfo *info)
 {
 	struct store_rows rows;
-	MS_TRY(ms_store_query(tx, "SELECT COUNT(*) FROM audit WHERE action = 'denied'", MS_STORE_NO_PARAMS, 1, info, &rows));
+	MS_TRY(ms_store_query(tx, "SELECT COUNT(*) FROM audit WHERE action = 'denied'", MS_STORE_NO_PARAMS, 1, info,
+			      &rows));
 	*(int64_t *)arg = ms_store_get_int(&rows, 0, 0);
 	return MS_OK;
 }
@@ -145,7 +150,8 @@ static void look(struct timer *timer, void *arg)
 
 static void *refuse_many(void *arg)
 {
-	const struct audit_entry entry = {.event = AUTH_DENIED, .outcome = AUDIT_REFUSED, .actor = {.name = MS_SLICE_LIT("x")}};
+	const struct audit_entry entry = {
+		.event = AUTH_DENIED, .outcome = AUDIT_REFUSED, .actor = {.name = MS_SLICE_LIT("x")}};
 	for (size_t i = 0; i < 1000; i++)
 		ms_audit_later(arg, &entry);
 	return NULL;

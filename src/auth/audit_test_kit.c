@@ -18,7 +18,8 @@ void ms_audit_test_begin(struct audit_fixture *f)
 	f->dir = ms_arena_printf(&f->arena, "%s/%llx", ms_test_temp_dir(), (unsigned long long)random);
 	REQUIRE(ms_dir_create(f->dir, &info) == MS_OK);
 	snprintf(f->url, sizeof(f->url), "sqlite:%s/test.db", f->dir);
-	const struct store_options options = {.url = f->url, .migrations = ms_audit_test_migrations, .migration_count = 1, .migrate = true};
+	const struct store_options options = {
+		.url = f->url, .migrations = ms_audit_test_migrations, .migration_count = 1, .migrate = true};
 	if (ms_store_open(&options, &info, &f->store) != MS_OK)
 		CHECK_STR(info.message, "");
 	REQUIRE(f->store != NULL);

@@ -7,16 +7,16 @@
 #include "store/store_test_kit.h"
 
 // A test for each database.
-#define BOTH(name)                            \
+#define BOTH(name)                               \
 	static void suite_##name(bool postgres); \
-	TEST(name##_sqlite)                   \
-	{                                     \
-		suite_##name(false);          \
-	}                                     \
-	TEST(name##_postgres)                 \
-	{                                     \
-		suite_##name(true);           \
-	}                                     \
+	TEST(name##_sqlite)                      \
+	{                                        \
+		suite_##name(false);             \
+	}                                        \
+	TEST(name##_postgres)                    \
+	{                                        \
+		suite_##name(true);              \
+	}                                        \
 	static void suite_##name(bool postgres)
 
 #define SECRET "0123456789abcdef0123456789abcdef"
@@ -41,7 +41,8 @@ static void begin_with(struct people *f, bool postgres, const char *secret, enum
 	ms_store_test_begin(&f->base, postgres);
 	f->migrations[0] = ms_auth_migrations;
 	f->migrations[1] = ms_bus_migrations;
-	const struct store_options store = {.url = f->base.url, .migrations = f->migrations, .migration_count = 2, .migrate = true};
+	const struct store_options store = {
+		.url = f->base.url, .migrations = f->migrations, .migration_count = 2, .migrate = true};
 	if (ms_store_open(&store, &f->info, &f->store) != MS_OK)
 		CHECK_STR(f->info.message, "");
 	REQUIRE(f->store != NULL);
@@ -121,7 +122,8 @@ static enum ms_err do_find(struct store_tx *tx, void *arg, struct errinfo *info)
 static enum ms_err do_change(struct store_tx *tx, void *arg, struct errinfo *info)
 {
 	struct op *op = arg;
-	MS_TRY(ms_auth_user_change(tx, op->f->auth, &op->f->authority, op->id, &op->fields, MS_SLICE_EMPTY, info, &op->user));
+	MS_TRY(ms_auth_user_change(tx, op->f->auth, &op->f->authority, op->id, &op->fields, MS_SLICE_EMPTY, info,
+				   &op->user));
 	return ms_auth_user_copy(&op->user, &op->f->arena, info, &op->user);
 }
 
@@ -134,8 +136,10 @@ static enum ms_err do_remove(struct store_tx *tx, void *arg, struct errinfo *inf
 static enum ms_err do_begin(struct store_tx *tx, void *arg, struct errinfo *info)
 {
 	struct op *op = arg;
-	const struct auth_session session = {.address = MS_SLICE_LIT("192.0.2.1"), .agent = MS_SLICE_LIT("test"), .methods = MS_SLICE_LIT("pwd")};
-	MS_TRY(ms_auth_session_begin(tx, op->f->auth, &op->f->by, &op->user, op->rehashed, &session, info, &op->tokens, &op->permissions));
+	const struct auth_session session = {
+		.address = MS_SLICE_LIT("192.0.2.1"), .agent = MS_SLICE_LIT("test"), .methods = MS_SLICE_LIT("pwd")};
+	MS_TRY(ms_auth_session_begin(tx, op->f->auth, &op->f->by, &op->user, op->rehashed, &session, info, &op->tokens,
+				     &op->permissions));
 	op->tokens.refresh = keep(op->f, op->tokens.refresh);
 	op->tokens.session = keep(op->f, op->tokens.session);
 	op->permissions = keep(op->f, op->permissions);
@@ -145,8 +149,8 @@ static enum ms_err do_begin(struct store_tx *tx, void *arg, struct errinfo *info
 static enum ms_err do_refresh(struct store_tx *tx, void *arg, struct errinfo *info)
 {
 	struct op *op = arg;
-	MS_TRY(ms_auth_session_refresh(tx, op->f->auth, &op->f->by, op->refresh, MS_SLICE_LIT(""), info, &op->reused, &op->tokens,
-				       &op->permissions));
+	MS_TRY(ms_auth_session_refresh(tx, op->f->auth, &op->f->by, op->refresh, MS_SLICE_LIT(""), info, &op->reused,
+				       &op->tokens, &op->permissions));
 	if (!op->reused)
 		op->tokens.refresh = keep(op->f, op->tokens.refresh);
 	return MS_OK;
@@ -214,7 +218,9 @@ BOTH(users_names_are_found_in_any_case)
 {
 	struct people f;
 	begin(&f, postgres);
-	struct op op = {.fields = {.username = MS_SLICE_LIT("Ada.L"), .email = MS_SLICE_LIT("Ada@Example.org"), .role = MS_SLICE_LIT("viewer")}};
+	struct op op = {.fields = {.username = MS_SLICE_LIT("Ada.L"),
+				   .email = MS_SLICE_LIT("Ada@Example.org"),
+				   .role = MS_SLICE_LIT("viewer")}};
 	REQUIRE(run(&f, do_add, &op) == MS_OK);
 	struct slice id = op.user.id;
 	const char *names[] = {"ada.l", "ADA.L", "ada@example.org", "ADA@EXAMPLE.ORG"};
@@ -230,7 +236,9 @@ BOTH(users_names_are_found_in_any_case)
 	CHECK_INT(run(&f, do_find, &op), MS_ERR_AUTH_USER_UNKNOWN);
 	op = (struct op){.fields = {.username = MS_SLICE_LIT("ADA.l"), .role = MS_SLICE_LIT("viewer")}};
 	CHECK_INT(run(&f, do_add, &op), MS_ERR_AUTH_USER_EXISTS);
-	op = (struct op){.fields = {.username = MS_SLICE_LIT("bob"), .email = MS_SLICE_LIT("ADA@example.ORG"), .role = MS_SLICE_LIT("viewer")}};
+	op = (struct op){.fields = {.username = MS_SLICE_LIT("bob"),
+				    .email = MS_SLICE_LIT("ADA@example.ORG"),
+				    .role = MS_SLICE_LIT("viewer")}};
 	CHECK_INT(run(&f, do_add, &op), MS_ERR_AUTH_USER_EXISTS);
 	end(&f);
 }
@@ -244,7 +252,7 @@ BOTH(users_wrong_fields)
 		{"a b", "", "viewer", "active", "username"},
 		{".a", "", "viewer", "active", "username"},
 		{"a\xc3\xa4", "", "viewer", "active", "username"},
-		{"mallory@example.org", "", "viewer", "active", "username"},                   // somebody's address
+		{"mallory@example.org", "", "viewer", "active", "username"}, // somebody's address
 		{"mallory@example.org", "other@example.org", "viewer", "active", "username"},
 		{"a", "nobody", "viewer", "active", "email"},
 		{"a", "a@b@c", "viewer", "active", "email"},
@@ -266,7 +274,9 @@ BOTH(users_wrong_fields)
 		CHECK_STR(f.info.field, cases[i].field);
 	}
 	CHECK_INT(count(&f, "SELECT count(*) FROM users"), 0);
-	struct op op = {.fields = {.username = MS_SLICE_LIT("m@example.org"), .email = MS_SLICE_LIT("M@example.org"), .role = MS_SLICE_LIT("viewer")}};
+	struct op op = {.fields = {.username = MS_SLICE_LIT("m@example.org"),
+				   .email = MS_SLICE_LIT("M@example.org"),
+				   .role = MS_SLICE_LIT("viewer")}};
 	CHECK_OK(run(&f, do_add, &op)); // his own address is fine as a name
 	end(&f);
 }
@@ -300,14 +310,18 @@ BOTH(users_nobody_gives_more_than_he_has)
 	const struct grants *few;
 	begin(&f, postgres);
 	struct auth_user root = add_user(&f, "root", "admin");
-	const struct slice texts[] = {MS_SLICE_LIT("users.write"), MS_SLICE_LIT("models.read"), MS_SLICE_LIT("metrics.read"),
-				      MS_SLICE_LIT("predict:churn-*"), MS_SLICE_LIT("self")};
+	const struct slice texts[] = {MS_SLICE_LIT("users.write"), MS_SLICE_LIT("models.read"),
+				      MS_SLICE_LIT("metrics.read"), MS_SLICE_LIT("predict:churn-*"),
+				      MS_SLICE_LIT("self")};
 	REQUIRE(ms_grants_parse(texts, MS_ARRAY_LEN(texts), &f.arena, &f.info, &few) == MS_OK);
 	f.authority.limit = few;
 	struct op op = {.fields = {.username = MS_SLICE_LIT("eve"), .role = MS_SLICE_LIT("admin")}};
 	CHECK_INT(run(&f, do_add, &op), MS_ERR_FORBIDDEN);
 	const struct slice one[] = {MS_SLICE_LIT("predict:churn-eu")}, other[] = {MS_SLICE_LIT("predict:fraud")};
-	op = (struct op){.fields = {.username = MS_SLICE_LIT("eve"), .role = MS_SLICE_LIT("viewer"), .grants = other, .grant_count = 1}};
+	op = (struct op){.fields = {.username = MS_SLICE_LIT("eve"),
+				    .role = MS_SLICE_LIT("viewer"),
+				    .grants = other,
+				    .grant_count = 1}};
 	CHECK_INT(run(&f, do_add, &op), MS_ERR_FORBIDDEN);
 	op.fields.grants = one;
 	CHECK_OK(run(&f, do_add, &op));
@@ -315,7 +329,8 @@ BOTH(users_nobody_gives_more_than_he_has)
 	op = (struct op){.id = eve, .fields = {.role = MS_SLICE_LIT("operator")}};
 	CHECK_INT(run(&f, do_change, &op), MS_ERR_FORBIDDEN);
 	// Taking over an account that may more: its password, its state, its end.
-	op = (struct op){.id = root.id, .fields = {.password = MS_SLICE_LIT("$argon2id$v=19$m=64,t=1,p=1$c2FsdHNhbHQ$dGFn")}};
+	op = (struct op){.id = root.id,
+			 .fields = {.password = MS_SLICE_LIT("$argon2id$v=19$m=64,t=1,p=1$c2FsdHNhbHQ$dGFn")}};
 	CHECK_INT(run(&f, do_change, &op), MS_ERR_FORBIDDEN);
 	op = (struct op){.id = root.id, .fields = {.state = MS_SLICE_LIT("disabled")}};
 	CHECK_INT(run(&f, do_change, &op), MS_ERR_FORBIDDEN);
@@ -332,7 +347,9 @@ BOTH(users_changes_are_recorded_with_them)
 	begin(&f, postgres);
 	struct auth_user root = add_user(&f, "root", "admin"), ada = add_user(&f, "ada", "viewer");
 	(void)root;
-	struct op op = {.id = ada.id, .fields = {.role = MS_SLICE_LIT("operator"), .password = MS_SLICE_LIT("$2b$10$abcdefghijklmnopqrstuv")}};
+	struct op op = {.id = ada.id,
+			.fields = {.role = MS_SLICE_LIT("operator"),
+				   .password = MS_SLICE_LIT("$2b$10$abcdefghijklmnopqrstuv")}};
 	CHECK_OK(run(&f, do_change, &op));
 	op = (struct op){.id = ada.id};
 	CHECK_OK(run(&f, do_remove, &op));
@@ -427,7 +444,11 @@ BOTH(session_expires)
 
 BOTH(session_rubbish_tokens)
 {
-	static const char *const tokens[] = {"", "msr_", "x", "msk_BeDPbpAVEXAgRRG4bGRkZeZmvlw4D4EqV", "msr_BeDPbpAVEXAgRRG4bGRkZeZmvlw4D4EqX",
+	static const char *const tokens[] = {"",
+					     "msr_",
+					     "x",
+					     "msk_BeDPbpAVEXAgRRG4bGRkZeZmvlw4D4EqV",
+					     "msr_BeDPbpAVEXAgRRG4bGRkZeZmvlw4D4EqX",
 					     "eyJhbGciOiJub25lIn0.e30."};
 	struct people f;
 	struct op op;
@@ -514,7 +535,8 @@ BOTH(session_sweep)
 		(void)sign_in(&f, &ada);
 	sql(&f, "UPDATE sessions SET revoked_us = 1 WHERE id = (SELECT max(id) FROM sessions)");
 	sql(&f, "UPDATE sessions SET expires_us = 1 WHERE id = (SELECT max(id) FROM sessions WHERE revoked_us = 0)");
-	sql(&f, "UPDATE sessions SET revoked_us = used_us WHERE id = (SELECT max(id) FROM sessions WHERE revoked_us = 0 AND expires_us > 1)");
+	sql(&f, "UPDATE sessions SET revoked_us = used_us WHERE id = (SELECT max(id) FROM sessions WHERE revoked_us = "
+		"0 AND expires_us > 1)");
 	CHECK_OK(run(&f, ms_auth_sweep, &op));
 	CHECK_INT(count(&f, "SELECT count(*) FROM sessions"), 2);
 	CHECK_INT(count(&f, "SELECT count(*) FROM refresh_tokens"), 2);
@@ -541,7 +563,9 @@ static enum ms_err do_publish(struct store_tx *tx, void *arg, struct errinfo *in
 	(void)arg;
 	const struct audit_entry entry = {.event = AUTH_LOGIN,
 					  .outcome = AUDIT_REFUSED,
-					  .actor = {.id = MS_SLICE_LIT("x"), .name = MS_SLICE_LIT("typed by a stranger"), .address = MS_SLICE_LIT("192.0.2.1")},
+					  .actor = {.id = MS_SLICE_LIT("x"),
+						    .name = MS_SLICE_LIT("typed by a stranger"),
+						    .address = MS_SLICE_LIT("192.0.2.1")},
 					  .target = MS_SLICE_LIT("user:1"),
 					  .details = MS_SLICE_LIT("{\"reason\":\"x\"}")};
 	return ms_auth_publish(tx, &entry, info);
@@ -554,7 +578,8 @@ BOTH(events_are_published)
 	begin(&f, postgres);
 	CHECK_OK(run(&f, do_publish, &op));
 	CHECK_INT(count(&f, "SELECT count(*) FROM bus_outbox WHERE topic = 'auth.login' AND CAST(payload AS TEXT) LIKE "
-			    "'{\"event\":\"login\",%\"outcome\":\"refused\",\"actor\":{\"kind\":\"unknown\",\"id\":\"x\",\"address\":\"192.0.2.1\"}"
+			    "'{\"event\":\"login\",%\"outcome\":\"refused\",\"actor\":{\"kind\":\"unknown\",\"id\":"
+			    "\"x\",\"address\":\"192.0.2.1\"}"
 			    ",\"target\":\"user:1\",\"details\":{\"reason\":\"x\"}}'"),
 		  1);
 	end(&f);
@@ -598,14 +623,16 @@ BOTH(token_claims)
 						  .now_s = 1700000000,
 						  .needs_expiry = true,
 						  .needs_subject = true};
-		REQUIRE(ms_jwt_verify(ms_buf_slice(&out), (struct jose_keys){&key, 1}, &policy, &f.arena, &f.info, &claims) == MS_OK);
+		REQUIRE(ms_jwt_verify(ms_buf_slice(&out), (struct jose_keys){&key, 1}, &policy, &f.arena, &f.info,
+				      &claims) == MS_OK);
 		CHECK_SLICE(claims.subject, "u-1");
 		CHECK_INT(claims.id.n, MS_AUTH_ID_SIZE - 1);
 		CHECK_INT(claims.issued_s, 1700000000);
 		CHECK_INT(claims.not_before_s, 1700000000);
 		CHECK_INT(claims.expires_s, 1700003600);
 		struct slice text;
-		CHECK(ms_json_as_str(ms_json_get(claims.all, "username"), &text) && ms_slice_eq_cstr(text, "ada \"x\""));
+		CHECK(ms_json_as_str(ms_json_get(claims.all, "username"), &text) &&
+		      ms_slice_eq_cstr(text, "ada \"x\""));
 		CHECK(ms_json_as_str(ms_json_get(claims.all, "role"), &text) && ms_slice_eq_cstr(text, "viewer"));
 		CHECK(ms_json_as_str(ms_json_get(claims.all, "sid"), &text) && ms_slice_eq_cstr(text, "s-1"));
 		CHECK(ms_json_as_str(ms_json_get(claims.all, "user_id"), &text) && ms_slice_eq_cstr(text, "u-1"));
