@@ -16,6 +16,7 @@
 #include "registry/registry.h"
 #include "rt/rt.h"
 #include "serve/serve.h"
+#include "store/store.h"
 
 #define MS_APP_ROUTE_SETS_MAX 32
 #define MS_APP_CHECKS_MAX 16
@@ -27,6 +28,7 @@ struct app {
 	struct metrics *metrics;
 	struct http_server *server;
 	struct console *console;
+	struct store *store; // NULL when nothing needs it
 	int64_t start_unix_ns;
 	atomic_bool draining;
 	// What the roles add when they start.

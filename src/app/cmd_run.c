@@ -6,6 +6,7 @@
 
 #include "app/app.h"
 #include "app/commands.h"
+#include "app/store.h"
 
 static const enum log_level log_levels[] = {LOG_TRACE, LOG_DEBUG, LOG_INFO, LOG_WARN, LOG_ERROR, LOG_OFF};
 static const enum log_format log_formats[] = {LOG_FORMAT_AUTO, LOG_FORMAT_JSON, LOG_FORMAT_TEXT};
@@ -217,6 +218,25 @@ static enum ms_err start_observing(struct run *run, struct errinfo *info)
 	return MS_OK;
 }
 
+static void check_store(void *arg, const struct loop *loop, struct health_report *ret_report)
+{
+	struct store *store = arg;
+	(void)loop;
+	// Predictions go on without it.
+	ret_report->health = ms_store_healthy(store) ? HEALTH_OK : HEALTH_DEGRADED;
+	snprintf(ret_report->message, sizeof(ret_report->message), "%s%s", ms_store_kind(store),
+		 ms_store_healthy(store) ? "" : ": does not answer; see the log");
+}
+
+static enum ms_err start_store(struct app *app, struct errinfo *info)
+{
+	if (!ms_app_wants_store(app->settings))
+		return MS_OK;
+	MS_TRY(ms_app_open_store(app->settings, APP_STORE_SERVE, app->log, app->metrics, info, &app->store));
+	ms_app_add_check(app, (struct health_check){.name = "store", .fn = check_store, .arg = app->store});
+	return MS_OK;
+}
+
 static enum ms_err start_roles(struct run *run, struct errinfo *info)
 {
 	struct app *app = &run->app;
@@ -245,7 +265,8 @@ static enum ms_err start_roles(struct run *run, struct errinfo *info)
 static const char *own_address(const struct run *run)
 {
 	struct arena *arena = &run->cli->arena;
-	struct slice address = ms_slice_cstr(run->addresses.items[0]), https = MS_SLICE_LIT("https://"), local = MS_SLICE_LIT("unix:");
+	struct slice address = ms_slice_cstr(run->addresses.items[0]), https = MS_SLICE_LIT("https://"),
+		     local = MS_SLICE_LIT("unix:");
 	bool tls = ms_slice_starts_with(address, https);
 	if (tls)
 		address = ms_slice_sub(address, https.n, SIZE_MAX);
@@ -256,7 +277,8 @@ static const char *own_address(const struct run *run)
 	while (colon > 0 && address.p[colon - 1] != ':')
 		colon--;
 	struct slice host = ms_slice_sub(address, 0, colon > 0 ? colon - 1 : 0);
-	return ms_arena_printf(arena, "%s://%.*s:%u", scheme, MS_SLICE_ARG(host.n > 0 ? host : MS_SLICE_LIT("localhost")),
+	return ms_arena_printf(arena, "%s://%.*s:%u", scheme,
+			       MS_SLICE_ARG(host.n > 0 ? host : MS_SLICE_LIT("localhost")),
 			       ms_http_server_port(run->app.server, 0));
 }
 
@@ -270,12 +292,13 @@ static enum ms_err show_first_key(struct run *run, struct errinfo *info)
 		return MS_OK;
 	const char *address = own_address(run);
 	fprintf(run->cli->err,
-		"\nThe first start made the user 'admin' and this key of his; it is shown once and kept in %s/" MS_AUTH_ADMIN_KEY_FILE ":\n\n"
+		"\nThe first start made the user 'admin' and this key of his; it is shown once and kept in "
+		"%s/" MS_AUTH_ADMIN_KEY_FILE ":\n\n"
 		"    %.*s\n\n"
 		"    curl -H \"X-API-Key: $(cat %s/" MS_AUTH_ADMIN_KEY_FILE ")\" %s/api/v1/auth/me\n"
 		"    mainstay user password admin --data-dir %s    # a password to sign in with\n\n",
-		app->settings->data_dir, MS_SLICE_ARG(key), app->settings->data_dir, address != NULL ? address : "http://localhost:8080",
-		app->settings->data_dir);
+		app->settings->data_dir, MS_SLICE_ARG(key), app->settings->data_dir,
+		address != NULL ? address : "http://localhost:8080", app->settings->data_dir);
 	fflush(run->cli->err);
 	return MS_OK;
 }
@@ -284,12 +307,14 @@ static enum ms_err start_state(struct run *run, struct errinfo *info)
 {
 	struct app *app = &run->app;
 	const struct state_options options = {.settings = app->settings,
+					      .store = app->store,
 					      .environment = run->cli->origin.environment,
 					      .rt = app->rt,
 					      .log = app->log,
 					      .metrics = app->metrics};
 	if (!app->settings->auth) {
-		ms_log(app->log, LOG_WARN, "authentication is off: whoever reaches this machine's addresses may do everything");
+		ms_log(app->log, LOG_WARN,
+		       "authentication is off: whoever reaches this machine's addresses may do everything");
 		return MS_OK;
 	}
 	return ms_state_open(&options, info, &app->state);
@@ -320,7 +345,8 @@ static enum ms_err start_listening(struct run *run, struct errinfo *info)
 						   .listens = run->listens,
 						   .listen_count = run->addresses.count,
 						   .limits = limits_of(s),
-						   .guard = app->state.auth != NULL ? ms_auth_guard(app->state.auth) : NULL,
+						   .guard = app->state.auth != NULL ? ms_auth_guard(app->state.auth)
+										    : NULL,
 						   .access_log = (unsigned)s->log_access};
 	MS_TRY(ms_http_server_new(&server, info, &app->server));
 	return ms_console_attach(app->console, app->server, info);
@@ -356,6 +382,7 @@ static enum ms_err start(struct run *run, struct errinfo *info)
 	MS_TRY(ms_rt_new(&rt, info, &app->rt));
 	MS_TRY(start_observing(run, info));
 	MS_TRY(ms_pool_new(&(struct pool_options){.name = "admin", .threads = 1, .depth = 16}, info, &run->pool));
+	MS_TRY(start_store(app, info));
 	MS_TRY(start_state(run, info));
 	MS_TRY(start_roles(run, info));
 	MS_TRY(start_listening(run, info));
@@ -369,8 +396,11 @@ static void say_listening(const struct run *run)
 {
 	const struct app *app = &run->app;
 	for (size_t i = 0; i < run->addresses.count; i++) {
-		if (!ms_settings_is_local(run->addresses.items[i]) && !ms_slice_starts_with(ms_slice_cstr(run->addresses.items[i]), MS_SLICE_LIT("https://")))
-			ms_log(app->log, LOG_WARN, "this address is reachable from other machines, and nothing encrypts what they send: keys and passwords too",
+		if (!ms_settings_is_local(run->addresses.items[i]) &&
+		    !ms_slice_starts_with(ms_slice_cstr(run->addresses.items[i]), MS_SLICE_LIT("https://")))
+			ms_log(app->log, LOG_WARN,
+			       "this address is reachable from other machines, and nothing encrypts what they send: "
+			       "keys and passwords too",
 			       MS_LOG_CSTR("server.address", run->addresses.items[i]));
 	}
 	for (size_t i = 0; i < run->addresses.count; i++)
@@ -392,6 +422,7 @@ static void end(struct run *run)
 	}
 	ms_pool_free(run->pool);
 	ms_state_stop(&app->state);
+	ms_store_stop(app->store);
 	if (app->rt != NULL)
 		ms_rt_deliver(app->rt); // requests whose clients were cut off come home before their connections go
 	ms_http_server_free(app->server);
@@ -401,6 +432,7 @@ static void end(struct run *run)
 			ms_role(i)->release(app);
 	}
 	ms_state_free(&app->state);
+	ms_store_free(app->store);
 	ms_console_free(app->console);
 	ms_metrics_free(app->metrics);
 	ms_log_free(app->log);

@@ -3,43 +3,18 @@
 
 #include <unistd.h>
 
+#include "app/store.h"
 #include "rt/rt.h"
-
-enum ms_err ms_state_url(const struct settings *s, struct arena *arena, struct errinfo *info, const char **ret_url)
-{
-	const char *url = s->database_url;
-	if (url[0] == '\0' && s->database_host[0] != '\0') {
-		const struct store_server server = {.host = s->database_host,
-						    .port = (unsigned)s->database_port,
-						    .name = s->database_name,
-						    .user = s->database_user,
-						    .password = s->database_password};
-		return ms_store_server_url(&server, arena, info, ret_url);
-	}
-	if (url[0] == '\0')
-		url = ms_arena_printf(arena, "sqlite:%s/mainstay.db", s->data_dir);
-	if (url == NULL)
-		return ms_fail(info, MS_ERR_NO_MEMORY, "out of memory");
-	*ret_url = url;
-	return MS_OK;
-}
 
 static enum ms_err open_store(const struct state_options *o, struct errinfo *info, struct state *state)
 {
-	struct arena arena;
-	struct store_options options = {.log = o->log,
-					.metrics = o->metrics,
-					.migrations = state->migrations,
-					.migration_count = MS_ARRAY_LEN(state->migrations),
-					.migrate = true};
-	state->migrations[0] = ms_auth_migrations;
-	state->migrations[1] = ms_bus_migrations;
-	ms_arena_init(&arena, 1024, (size_t)1 << 20);
-	enum ms_err err = ms_state_url(o->settings, &arena, info, &options.url);
-	if (err == MS_OK)
-		err = ms_store_open(&options, info, &state->store);
-	ms_arena_fini(&arena);
-	return err;
+	state->store = o->store;
+	if (o->store != NULL)
+		return MS_OK;
+	MS_TRY(ms_app_prepare_store(o->settings, info));
+	MS_TRY(ms_app_open_store(o->settings, APP_STORE_SERVE, o->log, o->metrics, info, &state->own_store));
+	state->store = state->own_store;
+	return MS_OK;
 }
 
 static enum ms_err open_bus(const struct state_options *o, struct errinfo *info, struct state *state)
@@ -56,7 +31,8 @@ static enum ms_err open_bus(const struct state_options *o, struct errinfo *info,
 
 static enum ms_err open_auth(const struct state_options *o, struct errinfo *info, struct state *state)
 {
-	static const enum jose_alg algorithms[] = {JOSE_ED25519, JOSE_ES256, JOSE_RS256}; // the order of the setting's range
+	static const enum jose_alg algorithms[] = {JOSE_ED25519, JOSE_ES256,
+						   JOSE_RS256}; // the order of the setting's range
 	const struct settings *s = o->settings;
 	MS_ASSERT((size_t)s->identity_algorithm < MS_ARRAY_LEN(algorithms));
 	const struct auth_options options = {
@@ -76,7 +52,8 @@ static enum ms_err open_auth(const struct state_options *o, struct errinfo *info
 		.refresh_life_ms = s->identity_session_life,
 		.refresh_idle_ms = s->identity_session_idle,
 		.refresh_grace_ms = s->identity_refresh_grace,
-		.password_threads = s->identity_password_threads > 0 ? (unsigned)s->identity_password_threads : ms_process_cores(),
+		.password_threads =
+			s->identity_password_threads > 0 ? (unsigned)s->identity_password_threads : ms_process_cores(),
 		.password_depth = (unsigned)s->identity_password_queue,
 		.password_memory_kib = (uint32_t)(s->identity_password_memory / 1024),
 		.password_passes = (uint32_t)s->identity_password_passes,
@@ -85,7 +62,8 @@ static enum ms_err open_auth(const struct state_options *o, struct errinfo *info
 		.registration_role = s->identity_registration_role,
 	};
 	MS_TRY(ms_auth_new(&options, info, &state->auth));
-	return o->environment != NULL && o->rt != NULL ? ms_auth_take_environment(state->auth, o->environment, info) : MS_OK;
+	return o->environment != NULL && o->rt != NULL ? ms_auth_take_environment(state->auth, o->environment, info)
+						       : MS_OK;
 }
 
 static enum ms_err open_log(struct state_options *o, struct errinfo *info, struct state *state)
@@ -129,8 +107,8 @@ void ms_state_stop(struct state *state)
 		ms_auth_stop(state->auth);
 	if (state->bus != NULL)
 		ms_bus_stop(state->bus);
-	if (state->store != NULL)
-		ms_store_stop(state->store);
+	if (state->own_store != NULL)
+		ms_store_stop(state->own_store);
 }
 
 void ms_state_free(struct state *state)
@@ -138,7 +116,7 @@ void ms_state_free(struct state *state)
 	ms_auth_free(state->auth);
 	if (state->bus != NULL)
 		ms_bus_free(state->bus);
-	ms_store_free(state->store);
+	ms_store_free(state->own_store);
 	ms_log_free(state->own_log);
 	*state = (struct state){0};
 }

@@ -104,6 +104,9 @@ static inline bool ms_auth_user_is_active(const struct auth_user *user)
 	return ms_slice_eq_cstr(user->state, "active");
 }
 
+// With all its strings, in the arena.
+MS_MUST_USE enum ms_err ms_auth_user_copy(const struct auth_user *user, struct arena *arena, struct errinfo *info, struct auth_user *ret_user);
+
 // What may be given to users: everything that `limit` allows, and no user who has more than that may be touched. NULL: no limit (the
 // command line).
 struct auth_authority {

@@ -18,12 +18,12 @@ struct identity_table {
 	const struct route *routes;
 	size_t count;
 };
-struct identity_table ms_identity_login_table(void); // login.c
-struct identity_table ms_identity_users_table(void); // users.c
-struct identity_table ms_identity_audit_table(void); // audit.c
+struct identity_table ms_identity_login_table(void);     // login.c
+struct identity_table ms_identity_users_table(void);     // users.c
+struct identity_table ms_identity_audit_table(void);     // audit.c
 struct identity_table ms_identity_wellknown_table(void); // wellknown.c
-struct identity_table ms_identity_keys_table(void);  // keys.c
-struct identity_table ms_identity_roles_table(void); // roles.c
+struct identity_table ms_identity_keys_table(void);      // keys.c
+struct identity_table ms_identity_roles_table(void);     // roles.c
 
 #define IDENTITY_JSON "application/json"
 #define IDENTITY_OBJECT "{\"type\":\"object\"}"
@@ -37,9 +37,9 @@ typedef void identity_fn(struct identity_work *w);
 struct identity_work {
 	struct exchange *x;
 	struct identity *identity;
-	struct auth_actor actor;       // who asks
+	struct auth_actor actor;         // who asks
 	struct auth_authority authority; // what he may give away
-	store_fn *tx;                  // its argument is the state
+	store_fn *tx;                    // its argument is the state
 	identity_fn *finish;
 	bool settles; // answered only once every loop works with the change
 	enum ms_err err;
@@ -81,8 +81,8 @@ MS_MUST_USE bool ms_identity_own(struct exchange *x, struct slice *ret_user_id);
 
 // --- Answers -------------------------------------------------------------------------------------------------
 
-void ms_identity_time(struct json_writer *w, const char *key, int64_t unix_us); // RFC 3339; 0 is null
-void ms_identity_text(struct json_writer *w, const char *key, struct slice text);  // empty is null
+void ms_identity_time(struct json_writer *w, const char *key, int64_t unix_us);   // RFC 3339; 0 is null
+void ms_identity_text(struct json_writer *w, const char *key, struct slice text); // empty is null
 void ms_identity_grants(struct json_writer *w, const char *key, const struct grants *grants);
 // Grants of a body: an array of texts. In the arena.
 MS_MUST_USE enum ms_err ms_identity_read_grants(const struct json_value *value, const char *field, struct arena *arena,

@@ -866,3 +866,78 @@ def test_command_line_works_without_a_server(binary, tmp_path):
     assert run("list", "--json").stdout.strip() == "[]"
     assert run("add", "ada", "--role", "admin", stdin=PASSWORD + "\n").returncode == 0
     assert json.loads(run("list", "--json").stdout)[0]["username"] == "ada"
+
+
+# --- The document ------------------------------------------------------------------------------------------
+
+
+def test_answers_are_as_documented(shared, name):
+    from test_docs import conforms, operations, resolve, success_schema, walk
+    document = shared.get("/openapi.json").json()
+    have = {(m.upper(), p.removeprefix(AUTH)) for p, m, _ in operations(document) if p.startswith(AUTH)}
+    assert {("POST", "/login"), ("POST", "/refresh"), ("POST", "/validate"), ("POST", "/logout"), ("POST", "/register"), ("POST", "/password"), ("GET", "/sessions"), ("DELETE", "/sessions/{session}"),
+            ("GET", "/me"), ("GET", "/users"), ("POST", "/users"), ("GET", "/users/{user}"), ("PATCH", "/users/{user}"), ("DELETE", "/users/{user}"), ("DELETE", "/users/{user}/sessions")} <= have
+    ids = [o["operationId"] for _, _, o in operations(document)]
+    assert len(ids) == len(set(ids))
+    for _, value in walk(document):
+        if isinstance(value, dict) and isinstance(value.get("$ref"), str):
+            resolve(document, value["$ref"])
+
+    def check(method, path, answer):
+        assert answer.status in (200, 201), answer
+        schema = success_schema(document, AUTH + path, method)
+        assert schema, (method, path)
+        error = conforms(document, schema, answer.json())
+        assert error is None, f"{method} {path}: {error}"
+        return answer.json()
+
+    user = check("post", "/users", admin(shared, "POST", "/users", {"username": name, "password": PASSWORD}))
+    tokens = check("post", "/login", login(shared, name))
+    check("post", "/refresh", refresh(shared, tokens["refresh_token"]))
+    check("post", "/validate", validate(shared, tokens["token"]))
+    check("post", "/validate", validate(shared, shared.admin_key))
+    check("get", "/me", ask(shared, "GET", "/me", token=tokens["token"]))
+    check("get", "/sessions", ask(shared, "GET", "/sessions", token=tokens["token"]))
+    check("get", "/users", admin(shared, "GET", "/users"))
+    check("get", "/users/{user}", admin(shared, "GET", f"/users/{user['id']}"))
+    check("patch", "/users/{user}", admin(shared, "PATCH", f"/users/{user['id']}", {"display_name": "x"}))
+    error = resolve(document, document["paths"][AUTH + "/login"]["post"]["responses"]["default"].get("$ref", "#"))
+    if "content" in error:
+        assert conforms(document, error["content"]["application/json"]["schema"], login(shared, name, OTHER).json()) is None
+
+
+def test_sign_ins_under_way_when_the_server_is_told_to_stop(make_server):
+    own = make_server("--identity.password_threads=1", "--identity.password_queue=1000", auth=True)
+    with concurrent.futures.ThreadPoolExecutor(40) as pool:
+        running = [pool.submit(login, own, f"user{i}", OTHER, next(ADDRESS)) for i in range(40)]
+        time.sleep(0.3)
+        own.signal(signal.SIGTERM)
+        statuses = []
+        for f in running:
+            try:
+                statuses.append(f.result().status)
+            except (OSError, http.client.HTTPException):
+                statuses.append(None)
+    assert own.wait_exit() == 0 and set(statuses) <= {401, 503, None} and 401 in statuses, statuses
+
+
+def test_second_signal_cuts_sign_ins(make_server):
+    own = make_server("--identity.password_threads=1", "--identity.password_memory=128MiB", "--identity.password_passes=4", "--identity.password_queue=1000", auth=True)
+    pool = concurrent.futures.ThreadPoolExecutor(10)
+    start = time.monotonic()
+    login(own, "user", OTHER)
+    one = time.monotonic() - start
+    running = [pool.submit(login, own, f"user{i}", OTHER, next(ADDRESS)) for i in range(10)]
+    time.sleep(0.2)
+    own.signal(signal.SIGTERM)
+    time.sleep(0.7)
+    own.signal(signal.SIGTERM)
+    start = time.monotonic()
+    assert own.wait_exit(120) == 0
+    assert time.monotonic() - start < 2 + 4 * one  # the hash under way ends; those that wait are dropped
+    for f in running:
+        try:
+            assert f.result().status in (401, 503)
+        except (OSError, http.client.HTTPException):
+            pass
+    pool.shutdown()
