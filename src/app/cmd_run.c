@@ -310,7 +310,6 @@ static enum ms_err start_state(struct run *run, struct errinfo *info)
 {
 	struct app *app = &run->app;
 	const struct state_options options = {.settings = app->settings,
-					      .store = app->store,
 					      .environment = run->cli->origin.environment,
 					      .rt = app->rt,
 					      .log = app->log,

@@ -85,8 +85,8 @@ void ms_state_stop(struct state *state)
 		ms_auth_stop(state->auth);
 	if (state->bus != NULL)
 		ms_bus_stop(state->bus);
-	if (state->own_store != NULL)
-		ms_store_stop(state->own_store);
+	if (state->store != NULL)
+		ms_store_stop(state->store);
 }
 
 void ms_state_free(struct state *state)
@@ -94,7 +94,7 @@ void ms_state_free(struct state *state)
 	ms_auth_free(state->auth);
 	if (state->bus != NULL)
 		ms_bus_free(state->bus);
-	ms_store_free(state->own_store);
+	ms_store_free(state->store);
 	ms_log_free(state->own_log);
 	*state = (struct state){0};
 }

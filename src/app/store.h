@@ -24,9 +24,6 @@ MS_MUST_USE enum ms_err ms_app_open_store(const struct settings *settings, enum 
 					  struct metrics *metrics, struct errinfo *info, struct store **ret_store);
 // Makes the folder of the embedded database, where the settings name no other place for it.
 MS_MUST_USE enum ms_err ms_app_prepare_store(const struct settings *settings, struct errinfo *info);
-// Its address by the settings, in the arena. It may hold a password: never shown.
-MS_MUST_USE enum ms_err ms_app_store_url(const struct settings *settings, struct arena *arena, struct errinfo *info,
-					 const char **ret_url);
 // Where it is, for people: neither user nor password.
 MS_MUST_USE enum ms_err ms_app_store_place(const struct settings *settings, struct errinfo *info,
 					   char ret_place[MS_STORE_PLACE_SIZE]);
