@@ -523,6 +523,25 @@ BOTH(session_there_is_a_limit)
 	end(&f);
 }
 
+BOTH(session_used_tokens_are_bounded)
+{
+	struct people f;
+	struct op op;
+	begin(&f, postgres);
+	struct auth_user ada = add_user(&f, "ada", "viewer");
+	struct slice first = sign_in(&f, &ada), token = first;
+	for (int i = 0; i < 150; i++) {
+		CHECK_OK(refresh(&f, token, &op));
+		token = op.tokens.refresh;
+	}
+	int64_t rows = count(&f, "SELECT count(*) FROM refresh_tokens");
+	CHECK(rows >= 100 && rows <= 102);
+	CHECK_INT(refresh(&f, first, &op), MS_ERR_TOKEN_INVALID); // too old to be recognised
+	CHECK_OK(refresh(&f, token, &op));
+	CHECK(!op.reused);
+	end(&f);
+}
+
 // What has ended is swept away, a day later; what is open stays.
 BOTH(session_sweep)
 {

@@ -592,6 +592,17 @@ def test_viewers_see_no_users(shared, name):
         assert answer.status == 403 and answer.code == "auth.forbidden", (method, path)
 
 
+def test_own_password_needs_the_current_one(shared, name):
+    user = add_user(shared, name, role="admin")
+    token = sign_in(shared, name)["token"]
+    answer = ask(shared, "PATCH", f"/users/{user['id']}", {"password": OTHER}, token=token)
+    assert answer.status == 403 and "/password" in answer.json()["error"] and login(shared, name).status == 200
+    other = add_user(shared, name + "x")
+    assert ask(shared, "PATCH", f"/users/{other['id']}", {"password": OTHER}, token=token).status == 200  # an administrator's business
+    assert login(shared, name + "x", OTHER).status == 200
+    assert admin(shared, "DELETE", f"/users/{user['id']}").status == 204
+
+
 def test_last_administrator_stays(make_server):
     own = make_server(*FAST, auth=True)
     root = admin(own, "GET", "/users").json()["users"][0]
