@@ -618,7 +618,7 @@ static struct slice payload_of(struct people *f, struct slice token)
 	struct slice rest = token, part, payload;
 	REQUIRE(ms_slice_next(&rest, '.', &part) && ms_slice_next(&rest, '.', &part));
 	REQUIRE(ms_base64url_decode(part, &f->arena, &payload));
-	return payload;
+	return ms_arena_copy(&f->arena, payload); // with a NUL behind it
 }
 
 BOTH(token_claims)
