@@ -11,7 +11,7 @@
 
 struct state {
 	struct store *store; // borrowed, or own_store
-	struct bus *bus; // NULL: the command line
+	struct bus *bus;     // NULL: the command line
 	struct auth *auth;
 	// Of the command line.
 	struct store *own_store;
