@@ -2,7 +2,8 @@
 #include "auth/audit_test_kit.h"
 
 #include <stdio.h>
-#include <unistd.h>
+
+#include "tests/lib/database.h"
 
 static const struct store_migration steps[] = {
 	{.module = "auth-test", .version = 1, .name = "audit log, signing keys", .sql = ms_auth_schema_audit}};
@@ -92,49 +93,16 @@ void ms_audit_test_append(struct audit_fixture *f, size_t count)
 
 // --- Both databases ------------------------------------------------------------------------------------
 
-// tests/lib/postgres ends, and takes the server with it, when its standard input does: also when this program is killed.
-static void postgres_url(char *url, int size)
-{
-	static FILE *to, *from;
-	if (to == NULL) {
-		int down[2], up[2];
-		REQUIRE(pipe(down) == 0 && pipe(up) == 0);
-		pid_t pid = fork();
-		REQUIRE(pid >= 0);
-		if (pid == 0) {
-			dup2(down[0], 0);
-			dup2(up[1], 1);
-			close(down[1]);
-			close(up[0]);
-			execl("/usr/bin/python3", "python3", TEST_POSTGRES, (char *)NULL);
-			_exit(127);
-		}
-		close(down[0]);
-		close(up[1]);
-		to = fdopen(down[1], "w");
-		from = fdopen(up[0], "r");
-		REQUIRE(to != NULL && from != NULL);
-		setvbuf(from, NULL, _IONBF, 0);
-		setvbuf(to, NULL, _IONBF, 0);
-	}
-	fputs("database\n", to);
-	REQUIRE(fgets(url, size, from) != NULL);
-	url[strcspn(url, "\n")] = '\0';
-}
-
 void ms_audit_store_begin(struct audit_store_fixture *f, bool postgres)
 {
 	struct errinfo info;
-	char url[600];
 	ms_errinfo_init(&info);
 	*f = (struct audit_store_fixture){0};
-	if (postgres)
-		postgres_url(url, sizeof(url));
-	else
-		snprintf(url, sizeof(url), "sqlite:%s/test.db", ms_test_temp_dir());
 	REQUIRE(ms_rt_new(&(struct rt_options){.loops = 1}, &info, &f->rt) == MS_OK);
-	const struct store_options options = {
-		.url = url, .migrations = ms_audit_test_migrations, .migration_count = 1, .migrate = true};
+	const struct store_options options = {.url = ms_test_database(postgres),
+					      .migrations = ms_audit_test_migrations,
+					      .migration_count = 1,
+					      .migrate = true};
 	if (ms_store_open(&options, &info, &f->store) != MS_OK)
 		CHECK_STR(info.message, "");
 	REQUIRE(f->store != NULL);
