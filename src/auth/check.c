@@ -309,7 +309,7 @@ enum ms_err ms_gate_check(struct gate_loop *gl, struct slice credential, bool ma
 	uint8_t digest[MS_SHA256_SIZE];
 	int64_t now_us = ms_gate_now_us(gl);
 	*ret_answer = (struct gate_answer){.kind = CREDENTIAL_KEY, .refusal = REFUSAL_INVALID};
-	ms_sha256(credential, digest);
+	ms_hasher_sha256(gl->hasher, credential, digest);
 	const struct live_key *key = ms_auth_snapshot_key(gl->view->snapshot, digest);
 	if (key != NULL)
 		return take_key(gl, key, now_us, arena, info, ret_answer);

@@ -355,6 +355,8 @@ static enum ms_err init_loops(struct auth_gate *gate, struct rt *rt, struct erri
 		if (ms_cache_init(&gl->cache, CACHE_TOKENS, CACHE_REFUSED) != MS_OK)
 			return ms_fail(info, MS_ERR_NO_MEMORY, "out of memory for the cache of tokens");
 		gate->loop_count++;
+		if (ms_hasher_new(&gl->hasher) != MS_OK)
+			return ms_fail(info, MS_ERR_NO_MEMORY, "out of memory for the guard");
 	}
 	return MS_OK;
 }
@@ -430,6 +432,7 @@ void ms_auth_gate_free(struct auth *auth)
 	for (unsigned i = 0; gate->loops != NULL && i < gate->loop_count; i++) {
 		struct gate_loop *gl = &gate->loops[i];
 		ms_cache_fini(&gl->cache);
+		ms_hasher_free(gl->hasher);
 		ms_revoked_fini(&gl->revoked);
 		ms_view_unref(gl->view);
 		ms_view_unref(gl->next_view);

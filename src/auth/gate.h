@@ -224,6 +224,7 @@ struct gate_loop {
 	struct view *next_view; // of the publication; NULL: the present one stays
 	struct revoked revoked;
 	struct cache cache;
+	struct hasher *hasher;
 	uint64_t generation; // counts what tokens are checked against: snapshots and batches
 	struct jose_key *verify
 		[VERIFY_KEYS_MAX]; // that the cached tokens were verified with: held, so that an address means one key
