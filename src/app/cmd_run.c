@@ -390,9 +390,7 @@ static enum ms_err start(struct run *run, struct errinfo *info)
 	MS_TRY(start_roles(run, info));
 	MS_TRY(start_listening(run, info));
 	MS_TRY(watch_signals(run));
-	if (app->state.auth != NULL)
-		MS_TRY(show_first_key(run, info));
-	return ms_state_start(&app->state, info);
+	return app->state.auth != NULL ? show_first_key(run, info) : MS_OK;
 }
 
 static void say_listening(const struct run *run)

@@ -61,7 +61,7 @@ static enum ms_err open_log(struct state_options *o, struct errinfo *info, struc
 enum ms_err ms_state_open(const struct state_options *options, struct errinfo *info, struct state *state)
 {
 	struct state_options o = *options;
-	*state = (struct state){0};
+	*state = (struct state){.bus = options->bus};
 	enum ms_err err = open_log(&o, info, state);
 	if (err == MS_OK)
 		err = ms_app_open_store(o.settings, APP_STORE_SERVE, o.log, o.metrics, info, &state->store);
@@ -72,11 +72,6 @@ enum ms_err ms_state_open(const struct state_options *options, struct errinfo *i
 	if (err != MS_OK)
 		ms_state_close(state);
 	return err;
-}
-
-enum ms_err ms_state_start(struct state *state, struct errinfo *info)
-{
-	return state->bus != NULL ? ms_bus_start(state->bus, info) : MS_OK;
 }
 
 void ms_state_stop(struct state *state)
