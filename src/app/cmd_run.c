@@ -229,15 +229,13 @@ static void check_store(void *arg, const struct loop *loop, struct health_report
 		 ms_store_healthy(store) ? "" : ": does not answer; see the log");
 }
 
-static void check_bus(void *arg, const struct loop *loop, struct health_report *ret_report)
+static enum ms_err start_store(struct app *app, struct errinfo *info)
 {
-	const struct bus *bus = arg;
-	(void)loop;
-	bool healthy = ms_bus_healthy(bus);
-	// Events wait in the outbox meanwhile: nothing is lost, and everything else goes on.
-	ret_report->health = healthy ? HEALTH_OK : HEALTH_DEGRADED;
-	snprintf(ret_report->message, sizeof(ret_report->message), "%s%s", ms_bus_kind(bus),
-		 healthy ? "" : ": not connected, events wait; see the log");
+	if (!ms_app_wants_store(app->settings))
+		return MS_OK;
+	MS_TRY(ms_app_open_store(app->settings, APP_STORE_SERVE, app->log, app->metrics, info, &app->store));
+	ms_app_add_check(app, (struct health_check){.name = "store", .fn = check_store, .arg = app->store});
+	return ms_app_open_bus(app, info);
 }
 
 static enum ms_err start_roles(struct run *run, struct errinfo *info)
@@ -310,18 +308,18 @@ static enum ms_err start_state(struct run *run, struct errinfo *info)
 {
 	struct app *app = &run->app;
 	const struct state_options options = {.settings = app->settings,
+					      .store = app->store,
+					      .bus = app->bus,
 					      .environment = run->cli->origin.environment,
 					      .rt = app->rt,
 					      .log = app->log,
 					      .metrics = app->metrics};
-	if (!app->settings->auth)
-		ms_log(app->log, LOG_WARN, "authentication is off: whoever reaches this machine's addresses may do everything");
-	if (!app->settings->auth && !ms_app_names_store(app->settings) && !ms_app_names_bus(app->settings))
-		return MS_OK; // nothing needs it
-	MS_TRY(ms_state_open(&options, info, &app->state));
-	ms_app_add_check(app, (struct health_check){.name = "store", .fn = check_store, .arg = app->state.store});
-	ms_app_add_check(app, (struct health_check){.name = "bus", .fn = check_bus, .arg = app->state.bus});
-	return MS_OK;
+	if (!app->settings->auth) {
+		ms_log(app->log, LOG_WARN,
+		       "authentication is off: whoever reaches this machine's addresses may do everything");
+		return MS_OK;
+	}
+	return ms_state_open(&options, info, &app->state);
 }
 
 static enum ms_err start_listening(struct run *run, struct errinfo *info)
@@ -386,8 +384,11 @@ static enum ms_err start(struct run *run, struct errinfo *info)
 	MS_TRY(ms_rt_new(&rt, info, &app->rt));
 	MS_TRY(start_observing(run, info));
 	MS_TRY(ms_pool_new(&(struct pool_options){.name = "admin", .threads = 1, .depth = 16}, info, &run->pool));
+	MS_TRY(start_store(app, info));
 	MS_TRY(start_state(run, info));
 	MS_TRY(start_roles(run, info));
+	if (app->bus != NULL)
+		MS_TRY(ms_bus_start(app->bus, info));
 	MS_TRY(start_listening(run, info));
 	MS_TRY(watch_signals(run));
 	return app->state.auth != NULL ? show_first_key(run, info) : MS_OK;
@@ -423,6 +424,9 @@ static void end(struct run *run)
 	}
 	ms_pool_free(run->pool);
 	ms_state_stop(&app->state);
+	if (app->bus != NULL)
+		ms_bus_stop(app->bus);
+	ms_store_stop(app->store);
 	if (app->rt != NULL)
 		ms_rt_deliver(app->rt); // requests whose clients were cut off come home before their connections go
 	ms_http_server_free(app->server);
@@ -432,6 +436,8 @@ static void end(struct run *run)
 			ms_role(i)->release(app);
 	}
 	ms_state_free(&app->state);
+	ms_bus_free(app->bus);
+	ms_store_free(app->store);
 	ms_console_free(app->console);
 	ms_metrics_free(app->metrics);
 	ms_log_free(app->log);

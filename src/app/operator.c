@@ -6,7 +6,6 @@
 #include <stdio.h>
 #include <unistd.h>
 
-#include "app/store.h"
 #include "rt/rt.h"
 
 void ms_operator_init(struct operator* op)

@@ -3,9 +3,19 @@
 
 #include <unistd.h>
 
-#include "app/bus.h"
 #include "app/store.h"
 #include "rt/rt.h"
+
+static enum ms_err open_store(const struct state_options *o, struct errinfo *info, struct state *state)
+{
+	state->store = o->store;
+	if (o->store != NULL)
+		return MS_OK;
+	MS_TRY(ms_app_prepare_store(o->settings, info));
+	MS_TRY(ms_app_open_store(o->settings, APP_STORE_SERVE, o->log, o->metrics, info, &state->own_store));
+	state->store = state->own_store;
+	return MS_OK;
+}
 
 static enum ms_err open_auth(const struct state_options *o, struct errinfo *info, struct state *state)
 {
@@ -64,10 +74,8 @@ enum ms_err ms_state_open(const struct state_options *options, struct errinfo *i
 	*state = (struct state){.bus = options->bus};
 	enum ms_err err = open_log(&o, info, state);
 	if (err == MS_OK)
-		err = ms_app_open_store(o.settings, APP_STORE_SERVE, o.log, o.metrics, info, &state->store);
-	if (err == MS_OK && o.rt != NULL)
-		err = ms_app_open_bus(o.settings, state->store, o.rt, o.log, o.metrics, info, &state->bus);
-	if (err == MS_OK && o.settings->auth)
+		err = open_store(&o, info, state);
+	if (err == MS_OK)
 		err = open_auth(&o, info, state);
 	if (err != MS_OK) {
 		ms_state_stop(state);
@@ -82,18 +90,14 @@ void ms_state_stop(struct state *state)
 {
 	if (state->auth != NULL)
 		ms_auth_stop(state->auth);
-	if (state->bus != NULL)
-		ms_bus_stop(state->bus);
-	if (state->store != NULL)
-		ms_store_stop(state->store);
+	if (state->own_store != NULL)
+		ms_store_stop(state->own_store);
 }
 
 void ms_state_free(struct state *state)
 {
 	ms_auth_free(state->auth);
-	if (state->bus != NULL)
-		ms_bus_free(state->bus);
-	ms_store_free(state->store);
+	ms_store_free(state->own_store);
 	ms_log_free(state->own_log);
 	*state = (struct state){0};
 }
