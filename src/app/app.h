@@ -8,6 +8,7 @@
 #include "app/cli.h"
 #include "app/roles.h"
 #include "app/state.h"
+#include "bus/bus.h"
 #include "config/config.h"
 #include "console/console.h"
 #include "identity/identity.h"
@@ -29,6 +30,7 @@ struct app {
 	struct http_server *server;
 	struct console *console;
 	struct store *store; // NULL when nothing needs it
+	struct bus *bus;     // with the store
 	int64_t start_unix_ns;
 	atomic_bool draining;
 	// What the roles add when they start.

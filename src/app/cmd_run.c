@@ -5,6 +5,7 @@
 #include <sys/resource.h>
 
 #include "app/app.h"
+#include "app/bus.h"
 #include "app/commands.h"
 #include "app/store.h"
 
@@ -234,7 +235,7 @@ static enum ms_err start_store(struct app *app, struct errinfo *info)
 		return MS_OK;
 	MS_TRY(ms_app_open_store(app->settings, APP_STORE_SERVE, app->log, app->metrics, info, &app->store));
 	ms_app_add_check(app, (struct health_check){.name = "store", .fn = check_store, .arg = app->store});
-	return MS_OK;
+	return ms_app_open_bus(app, info);
 }
 
 static enum ms_err start_roles(struct run *run, struct errinfo *info)
@@ -308,6 +309,7 @@ static enum ms_err start_state(struct run *run, struct errinfo *info)
 	struct app *app = &run->app;
 	const struct state_options options = {.settings = app->settings,
 					      .store = app->store,
+					      .bus = app->bus,
 					      .environment = run->cli->origin.environment,
 					      .rt = app->rt,
 					      .log = app->log,
@@ -385,11 +387,11 @@ static enum ms_err start(struct run *run, struct errinfo *info)
 	MS_TRY(start_store(app, info));
 	MS_TRY(start_state(run, info));
 	MS_TRY(start_roles(run, info));
+	if (app->bus != NULL)
+		MS_TRY(ms_bus_start(app->bus, info));
 	MS_TRY(start_listening(run, info));
 	MS_TRY(watch_signals(run));
-	if (app->state.auth != NULL)
-		MS_TRY(show_first_key(run, info));
-	return ms_state_start(&app->state, info);
+	return app->state.auth != NULL ? show_first_key(run, info) : MS_OK;
 }
 
 static void say_listening(const struct run *run)
@@ -422,6 +424,8 @@ static void end(struct run *run)
 	}
 	ms_pool_free(run->pool);
 	ms_state_stop(&app->state);
+	if (app->bus != NULL)
+		ms_bus_stop(app->bus);
 	ms_store_stop(app->store);
 	if (app->rt != NULL)
 		ms_rt_deliver(app->rt); // requests whose clients were cut off come home before their connections go
@@ -432,6 +436,7 @@ static void end(struct run *run)
 			ms_role(i)->release(app);
 	}
 	ms_state_free(&app->state);
+	ms_bus_free(app->bus);
 	ms_store_free(app->store);
 	ms_console_free(app->console);
 	ms_metrics_free(app->metrics);

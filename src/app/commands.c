@@ -16,6 +16,7 @@ static const struct cli_noun nouns[] = {
 	{"secret", "Secrets in an encrypted file"},
 	{"signing-key", "Keys that sign tokens"},
 	{"migrate", "The database"},
+	{"bus", "Events"},
 	{"config", "Settings"},
 };
 

@@ -17,18 +17,6 @@ static enum ms_err open_store(const struct state_options *o, struct errinfo *inf
 	return MS_OK;
 }
 
-static enum ms_err open_bus(const struct state_options *o, struct errinfo *info, struct state *state)
-{
-	const struct bus_options options = {.store = state->store,
-					    .rt = o->rt,
-					    .log = o->log,
-					    .metrics = o->metrics,
-					    .url = o->settings->bus_url,
-					    .exchange = "mainstay",
-					    .process = "mainstay"};
-	return o->rt != NULL ? ms_bus_new(&options, info, &state->bus) : MS_OK;
-}
-
 static enum ms_err open_auth(const struct state_options *o, struct errinfo *info, struct state *state)
 {
 	static const enum jose_alg algorithms[] = {JOSE_ED25519, JOSE_ES256,
@@ -83,12 +71,10 @@ static enum ms_err open_log(struct state_options *o, struct errinfo *info, struc
 enum ms_err ms_state_open(const struct state_options *options, struct errinfo *info, struct state *state)
 {
 	struct state_options o = *options;
-	*state = (struct state){0};
+	*state = (struct state){.bus = options->bus};
 	enum ms_err err = open_log(&o, info, state);
 	if (err == MS_OK)
 		err = open_store(&o, info, state);
-	if (err == MS_OK)
-		err = open_bus(&o, info, state);
 	if (err == MS_OK)
 		err = open_auth(&o, info, state);
 	if (err != MS_OK)
@@ -96,17 +82,10 @@ enum ms_err ms_state_open(const struct state_options *options, struct errinfo *i
 	return err;
 }
 
-enum ms_err ms_state_start(struct state *state, struct errinfo *info)
-{
-	return state->bus != NULL ? ms_bus_start(state->bus, info) : MS_OK;
-}
-
 void ms_state_stop(struct state *state)
 {
 	if (state->auth != NULL)
 		ms_auth_stop(state->auth);
-	if (state->bus != NULL)
-		ms_bus_stop(state->bus);
 	if (state->own_store != NULL)
 		ms_store_stop(state->own_store);
 }
@@ -114,8 +93,6 @@ void ms_state_stop(struct state *state)
 void ms_state_free(struct state *state)
 {
 	ms_auth_free(state->auth);
-	if (state->bus != NULL)
-		ms_bus_free(state->bus);
 	ms_store_free(state->own_store);
 	ms_log_free(state->own_log);
 	*state = (struct state){0};

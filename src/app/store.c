@@ -31,7 +31,7 @@ static bool has(const char *text)
 
 bool ms_app_wants_store(const struct settings *s)
 {
-	return s->auth || has(s->store_url) || has(s->store_host);
+	return s->auth || has(s->store_url) || has(s->store_host) || has(s->bus_url) || has(s->bus_host);
 }
 
 enum ms_err ms_app_store_url(const struct settings *s, struct arena *arena, struct errinfo *info, const char **ret_url)

@@ -6,7 +6,8 @@
 #include <unistd.h>
 
 #include "auth/gate.h"
-#include "store/store_test_kit.h"
+#include "tests/lib/database.h"
+#include "tests/lib/test.h"
 
 #define LOOPS 3
 #define ARENA_MAX ((size_t)16 << 20)
@@ -59,10 +60,7 @@ static void begin(struct gated *f, bool postgres, const char *const *environment
 	pthread_mutex_init(&f->lock, NULL);
 	pthread_cond_init(&f->told, NULL);
 	ms_arena_init(&f->arena, 4096, ARENA_MAX);
-	struct fixture kit; // a fresh database
-	ms_store_test_begin(&kit, postgres);
-	snprintf(f->url, sizeof(f->url), "%s", kit.url);
-	ms_rt_free(kit.rt);
+	snprintf(f->url, sizeof(f->url), "%s", ms_test_database(postgres));
 	REQUIRE(ms_rt_new(&(struct rt_options){.loops = LOOPS}, NULL, &f->rt) == MS_OK);
 	open_store(f, &f->store);
 	const struct auth_options options = {
@@ -303,6 +301,25 @@ static enum ms_err read_used(struct store_tx *tx, void *arg, struct errinfo *inf
 	return MS_OK;
 }
 
+static enum ms_err add_old_change(struct store_tx *tx, void *arg, struct errinfo *info)
+{
+	(void)arg;
+	return ms_store_run(tx,
+			    "INSERT INTO auth_changes (seq, kind, id, time_us) VALUES (0, 'session', 'long ago', 1)",
+			    MS_STORE_NO_PARAMS, info, NULL);
+}
+
+static enum ms_err count_changes(struct store_tx *tx, void *arg, struct errinfo *info)
+{
+	int64_t *counts = arg;
+	struct store_rows rows;
+	MS_TRY(ms_store_query(tx, "SELECT count(*), min(time_us) FROM auth_changes", MS_STORE_NO_PARAMS, 1, info,
+			      &rows));
+	counts[0] = ms_store_get_int(&rows, 0, 0);
+	counts[1] = ms_store_get_int(&rows, 0, 1);
+	return MS_OK;
+}
+
 static void write_step(struct gated *f, store_fn *fn, struct step *s)
 {
 	struct errinfo info;
@@ -446,8 +463,14 @@ GATE_TEST(gate_writes_when_keys_were_used)
 	struct step other = {.f = f, .grants = grants_of(f, "predict")};
 	write_step(f, make_key, &other); // a new snapshot knows it too
 	int64_t now_us = ms_clock_wall_ns() / 1000;
+	int64_t before[2], after[2];
 	halt(f);
-	ms_auth_gate_stop(f->auth); // the last minute is written at the end
+	CHECK_OK(ms_store_write_wait(f->store, add_old_change, NULL, NULL));
+	CHECK_OK(ms_store_read_wait(f->store, count_changes, before, NULL));
+	f->auth->gate->minutes = 60; // an hour has passed: changes that no living token knows of go
+	ms_auth_gate_stop(f->auth);  // the last minute is written at the end
+	CHECK_OK(ms_store_read_wait(f->store, count_changes, after, NULL));
+	CHECK(before[0] >= 3 && before[1] == 1 && after[0] == before[0] - 1 && after[1] > now_us - 60000000);
 	CHECK_OK(ms_store_read_wait(f->store, read_used, &key, NULL));
 	CHECK(key.us > now_us - 20000000 && key.us <= now_us);
 	CHECK_OK(ms_store_read_wait(f->store, read_used, &other, NULL));

@@ -336,6 +336,12 @@ BOTH(users_nobody_gives_more_than_he_has)
 	CHECK_INT(run(&f, do_change, &op), MS_ERR_FORBIDDEN);
 	op = (struct op){.id = root.id};
 	CHECK_INT(run(&f, do_remove, &op), MS_ERR_FORBIDDEN);
+	// Making him less than oneself, too, while there is another administrator.
+	f.authority.limit = NULL;
+	(void)add_user(&f, "second", "admin");
+	f.authority.limit = few;
+	op = (struct op){.id = root.id, .fields = {.role = MS_SLICE_LIT("viewer")}};
+	CHECK_INT(run(&f, do_change, &op), MS_ERR_FORBIDDEN);
 	op = (struct op){.id = eve};
 	CHECK_OK(run(&f, do_remove, &op));
 	end(&f);
@@ -401,6 +407,7 @@ BOTH(session_lost_reply_gets_the_same_successor)
 	struct slice newest = again.tokens.refresh;
 	CHECK_OK(refresh(&f, token, &again));
 	CHECK(again.reused);
+	CHECK_INT(count(&f, "SELECT count(*) FROM auth_changes WHERE kind = 'session'"), 1); // access tokens end with it
 	CHECK_INT(refresh(&f, newest, &again), MS_ERR_TOKEN_REVOKED); // the whole family ended
 	CHECK_INT(refresh(&f, token, &again), MS_ERR_TOKEN_REVOKED);
 	CHECK_INT(count(&f, "SELECT count(*) FROM audit WHERE action = 'refresh.reused' AND outcome = 'refused'"), 1);
@@ -523,6 +530,25 @@ BOTH(session_there_is_a_limit)
 	end(&f);
 }
 
+BOTH(session_used_tokens_are_bounded)
+{
+	struct people f;
+	struct op op;
+	begin(&f, postgres);
+	struct auth_user ada = add_user(&f, "ada", "viewer");
+	struct slice first = sign_in(&f, &ada), token = first;
+	for (int i = 0; i < 150; i++) {
+		CHECK_OK(refresh(&f, token, &op));
+		token = op.tokens.refresh;
+	}
+	int64_t rows = count(&f, "SELECT count(*) FROM refresh_tokens");
+	CHECK(rows >= 100 && rows <= 102);
+	CHECK_INT(refresh(&f, first, &op), MS_ERR_TOKEN_INVALID); // too old to be recognised
+	CHECK_OK(refresh(&f, token, &op));
+	CHECK(!op.reused);
+	end(&f);
+}
+
 // What has ended is swept away, a day later; what is open stays.
 BOTH(session_sweep)
 {
@@ -592,7 +618,7 @@ static struct slice payload_of(struct people *f, struct slice token)
 	struct slice rest = token, part, payload;
 	REQUIRE(ms_slice_next(&rest, '.', &part) && ms_slice_next(&rest, '.', &part));
 	REQUIRE(ms_base64url_decode(part, &f->arena, &payload));
-	return payload;
+	return ms_arena_copy(&f->arena, payload); // with a NUL behind it
 }
 
 BOTH(token_claims)

@@ -40,4 +40,4 @@ const char ms_auth_schema_users[] = "CREATE TABLE users ("
 				    " expires_us BIGINT NOT NULL,"
 				    " used_us BIGINT NOT NULL," // 0: not yet
 				    " successor BLOB);"
-				    "CREATE INDEX refresh_tokens_session ON refresh_tokens (session_id);";
+				    "CREATE INDEX refresh_tokens_session ON refresh_tokens (session_id, used_us);";

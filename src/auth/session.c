@@ -8,6 +8,7 @@
 #include "auth/internal.h"
 
 #define AGENT_MAX 256
+#define USED_KEPT 100
 #define SEAL_CONTEXT "mainstay refresh successor"
 
 static enum ms_err no_memory(struct errinfo *info)
@@ -221,12 +222,29 @@ static enum ms_err is_lost_reply(struct store_tx *tx, struct auth *auth, struct 
 	return MS_OK;
 }
 
+// The hashes of used tokens are kept to recognise copies; of a session that is refreshed very often only the newest.
+static enum ms_err forget_oldest(struct store_tx *tx, struct slice session, struct errinfo *info)
+{
+	struct store_rows rows;
+	MS_TRY(ms_store_query(
+		tx,
+		"SELECT used_us FROM refresh_tokens WHERE session_id = $1 AND used_us <> 0 ORDER BY used_us DESC "
+		"LIMIT 1 OFFSET $2",
+		MS_STORE_PARAMS(ms_store_text(session), ms_store_int(USED_KEPT)), 1, info, &rows));
+	if (rows.count == 0)
+		return MS_OK;
+	return ms_store_run(tx, "DELETE FROM refresh_tokens WHERE session_id = $1 AND used_us <> 0 AND used_us <= $2",
+			    MS_STORE_PARAMS(ms_store_text(session), ms_store_int(ms_store_get_int(&rows, 0, 0))), info,
+			    NULL);
+}
+
 static enum ms_err rotate(struct store_tx *tx, struct auth *auth, struct slice token, const struct refresh_row *row,
 			  struct errinfo *info, struct slice *ret_next)
 {
 	uint8_t digest[MS_SHA256_SIZE];
 	struct slice box;
 	int64_t now = ms_store_now_us(tx);
+	MS_TRY(forget_oldest(tx, row->session, info));
 	MS_TRY(add_token(tx, auth, row->session, row->session_expires_us, info, ret_next));
 	MS_TRY(seal(token, *ret_next, ms_store_arena(tx), info, &box));
 	MS_TRY(ms_store_run(tx, "UPDATE refresh_tokens SET used_us = $2, successor = $3 WHERE hash = $1",

@@ -21,6 +21,12 @@ void ms_digest(enum crypto_hash hash, struct slice bytes, uint8_t ret_digest[MS_
 void ms_hmac(enum crypto_hash hash, struct slice key, struct slice message, uint8_t ret_mac[MS_DIGEST_MAX]);
 // The HMAC must be exactly `mac`; constant time.
 MS_MUST_USE bool ms_hmac_verify(enum crypto_hash hash, struct slice key, struct slice message, struct slice mac);
+// A key that is used often, made ready once: a third of the time for short messages. Immutable, one owner, any thread. NULL: no memory.
+struct crypto_hmac;
+MS_MUST_USE struct crypto_hmac *ms_hmac_new(enum crypto_hash hash, struct slice key);
+void ms_hmac_free(struct crypto_hmac *hmac); // wipes; accepts NULL
+// False when memory is out.
+MS_MUST_USE bool ms_hmac_with(const struct crypto_hmac *hmac, struct slice message, uint8_t ret_mac[MS_DIGEST_MAX]);
 #define MS_HKDF_INFO_MAX 256
 // Extract and expand; `n` is at most 255 digests, `info` at most MS_HKDF_INFO_MAX (assertion).
 void ms_hkdf(enum crypto_hash hash, struct slice secret, struct slice salt, struct slice info, uint8_t *ret_key,
@@ -204,6 +210,7 @@ struct totp {
 	struct slice secret;   // 20 bytes or more
 };
 #define MS_OTP_SIZE 9
+#define MS_TOTP_MAX_SKEW 10 // steps (assertion)
 // `digits` decimal digits and NUL. digits is 6 to 8 (assertion).
 void ms_hotp(enum crypto_hash hash, struct slice secret, uint64_t counter, unsigned digits, char ret_code[MS_OTP_SIZE]);
 void ms_totp(const struct totp *totp, int64_t now_s, char ret_code[MS_OTP_SIZE]);

@@ -250,6 +250,14 @@ static void add(struct exchange *x, void *role)
 static void found_for_change(struct identity_work *work)
 {
 	struct users_work *s = MS_CONTAINER_OF(work, struct users_work, w);
+	// Who holds a token of somebody should not be able to keep the account by it.
+	if (s->user.has_password && ms_slice_eq(s->user.id, ms_auth_user_of(work->x))) {
+		work->err =
+			ms_fail(&work->info, MS_ERR_FORBIDDEN,
+				"one's own password is changed by POST /api/v1/auth/password, with the current one");
+		ms_identity_fail(work);
+		return;
+	}
 	check_and_store(s, s->fields.username.p != NULL ? s->fields.username : s->user.username,
 			s->fields.email.p != NULL ? s->fields.email : s->user.email);
 }

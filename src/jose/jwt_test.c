@@ -34,15 +34,21 @@ TEST(claims_are_checked)
 		{"{" VALID ",\"nbf\":999990,\"iat\":999990,\"jti\":\"x\"}", MS_OK, ""},
 		{"{\"iss\":\"https://issuer\",\"aud\":[\"b\",\"api\"],\"sub\":\"7\",\"exp\":1000100}", MS_OK, ""},
 		{"{\"aud\":\"api\",\"sub\":\"7\",\"exp\":1000100}", MS_ERR_TOKEN_INVALID, "iss"},
-		{"{\"iss\":\"https://issuer/\",\"aud\":\"api\",\"sub\":\"7\",\"exp\":1000100}", MS_ERR_TOKEN_INVALID, "iss"},
-		{"{\"iss\":[\"https://issuer\"],\"aud\":\"api\",\"sub\":\"7\",\"exp\":1000100}", MS_ERR_TOKEN_INVALID, "iss"},
+		{"{\"iss\":\"https://issuer/\",\"aud\":\"api\",\"sub\":\"7\",\"exp\":1000100}", MS_ERR_TOKEN_INVALID,
+		 "iss"},
+		{"{\"iss\":[\"https://issuer\"],\"aud\":\"api\",\"sub\":\"7\",\"exp\":1000100}", MS_ERR_TOKEN_INVALID,
+		 "iss"},
 		{"{\"iss\":\"https://issuer\",\"sub\":\"7\",\"exp\":1000100}", MS_ERR_TOKEN_INVALID, "aud"},
-		{"{\"iss\":\"https://issuer\",\"aud\":\"API\",\"sub\":\"7\",\"exp\":1000100}", MS_ERR_TOKEN_INVALID, "aud"},
+		{"{\"iss\":\"https://issuer\",\"aud\":\"API\",\"sub\":\"7\",\"exp\":1000100}", MS_ERR_TOKEN_INVALID,
+		 "aud"},
 		{"{\"iss\":\"https://issuer\",\"aud\":[],\"sub\":\"7\",\"exp\":1000100}", MS_ERR_TOKEN_INVALID, "aud"},
-		{"{\"iss\":\"https://issuer\",\"aud\":[\"api\",1],\"sub\":\"7\",\"exp\":1000100}", MS_ERR_TOKEN_INVALID, "aud"},
-		{"{\"iss\":\"https://issuer\",\"aud\":{\"api\":1},\"sub\":\"7\",\"exp\":1000100}", MS_ERR_TOKEN_INVALID, "aud"},
+		{"{\"iss\":\"https://issuer\",\"aud\":[\"api\",1],\"sub\":\"7\",\"exp\":1000100}", MS_ERR_TOKEN_INVALID,
+		 "aud"},
+		{"{\"iss\":\"https://issuer\",\"aud\":{\"api\":1},\"sub\":\"7\",\"exp\":1000100}", MS_ERR_TOKEN_INVALID,
+		 "aud"},
 		{"{\"iss\":\"https://issuer\",\"aud\":\"api\",\"exp\":1000100}", MS_ERR_TOKEN_INVALID, "sub"},
-		{"{\"iss\":\"https://issuer\",\"aud\":\"api\",\"sub\":\"\",\"exp\":1000100}", MS_ERR_TOKEN_INVALID, "sub"},
+		{"{\"iss\":\"https://issuer\",\"aud\":\"api\",\"sub\":\"\",\"exp\":1000100}", MS_ERR_TOKEN_INVALID,
+		 "sub"},
 		{"{\"iss\":\"https://issuer\",\"aud\":\"api\",\"sub\":7,\"exp\":1000100}", MS_ERR_TOKEN_INVALID, "sub"},
 		{"{" OWN "}", MS_ERR_TOKEN_INVALID, "exp"},
 		{"{" OWN ",\"exp\":\"1000100\"}", MS_ERR_TOKEN_INVALID, "exp"},
@@ -76,7 +82,8 @@ TEST(claims_are_checked)
 		struct errinfo info;
 		ms_errinfo_init(&info);
 		const char *token = test_token(key, "{\"alg\":\"HS256\"}", cases[i].claims, &a);
-		enum ms_err err = ms_jwt_verify(ms_slice_cstr(token), (struct jose_keys){&key, 1}, &policy, &a, &info, &claims);
+		enum ms_err err =
+			ms_jwt_verify(ms_slice_cstr(token), (struct jose_keys){&key, 1}, &policy, &a, &info, &claims);
 		if (!CHECK_INT(err, cases[i].want) || !CHECK_STR(info.field, cases[i].field))
 			printf("# %s\n", cases[i].claims);
 	}
@@ -141,7 +148,8 @@ TEST(types_are_promises)
 		if (cases[i].typ != NULL)
 			snprintf(header, sizeof(header), "{\"alg\":\"HS256\",\"typ\":\"%s\"}", cases[i].typ);
 		const char *token = test_token(key, header, "{" VALID "}", &a);
-		enum ms_err err = ms_jwt_verify(ms_slice_cstr(token), (struct jose_keys){&key, 1}, &p, &a, NULL, &claims);
+		enum ms_err err =
+			ms_jwt_verify(ms_slice_cstr(token), (struct jose_keys){&key, 1}, &p, &a, NULL, &claims);
 		if (!CHECK_INT(err, cases[i].ok ? MS_OK : MS_ERR_TOKEN_INVALID))
 			printf("# %s for %s\n", cases[i].typ != NULL ? cases[i].typ : "none", cases[i].wanted);
 	}
@@ -170,4 +178,29 @@ TEST(errors_have_their_names)
 	CHECK_STR(ms_err_name(MS_ERR_TOKEN_EXPIRED), "auth.token_expired");
 	CHECK_STR(ms_err_name(MS_ERR_TOKEN_EARLY), "auth.token_not_yet_valid");
 	CHECK_INT(ms_err_http_status(MS_ERR_TOKEN_EARLY), 401);
+}
+
+static void verify_a_token(void)
+{
+	struct arena a;
+	struct buf token;
+	struct jose_key *key = NULL;
+	struct jwt_claims claims;
+	static const char secret[32] = "0123456789abcdef0123456789abcde";
+	ms_arena_init(&a, 64, MEMORY);
+	ms_buf_init(&token, MS_JWS_MAX);
+	enum ms_err err = ms_jose_key_hmac(JOSE_HS256, ms_slice(secret, 32), MS_SLICE_EMPTY, NULL, &key);
+	if (err == MS_OK)
+		err = ms_jws_sign(key, MS_SLICE_EMPTY, MS_SLICE_LIT("{" VALID "}"), NULL, &token);
+	if (err == MS_OK)
+		err = ms_jwt_verify(ms_buf_slice(&token), (struct jose_keys){&key, 1}, &policy, &a, NULL, &claims);
+	CHECK(err == MS_OK || ((err == MS_ERR_NO_MEMORY || err == MS_ERR_LIMIT) && ms_test_allocation_failed()));
+	ms_jose_key_unref(key);
+	ms_buf_fini(&token);
+	ms_arena_fini(&a);
+}
+
+TEST(tokens_survive_failing_allocations)
+{
+	ms_test_torture(verify_a_token);
 }

@@ -27,8 +27,10 @@ static void set_up(struct rabbitmq *r, bool up)
 static void on_batch(struct mail *mail)
 {
 	struct rabbitmq *r = MS_CONTAINER_OF(mail, struct rabbitmq, batch_mail);
+	pthread_mutex_lock(&r->lock);
 	struct event *events = r->batch;
 	r->batch = NULL;
+	pthread_mutex_unlock(&r->lock);
 	ms_bus_relay_published(r->bus->relay, events);
 }
 
@@ -232,7 +234,7 @@ void ms_rabbit_publisher(void *arg)
 		}
 		refuse_batch(r);
 		ms_link_log(link, false);
-		ms_link_back_off(link);
+		ms_link_back_off(link, refuse_batch);
 	}
 	refuse_batch(r);
 }
