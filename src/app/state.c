@@ -77,8 +77,12 @@ enum ms_err ms_state_open(const struct state_options *options, struct errinfo *i
 		err = open_store(&o, info, state);
 	if (err == MS_OK)
 		err = open_auth(&o, info, state);
-	if (err != MS_OK)
-		ms_state_close(state);
+	if (err != MS_OK) {
+		ms_state_stop(state);
+		if (o.rt != NULL)
+			ms_rt_deliver(o.rt); // what is on its way to the parts has to arrive while they are there
+		ms_state_free(state);
+	}
 	return err;
 }
 

@@ -520,6 +520,33 @@ TEST(a_wrong_signature_is_found)
 	heads_end(&h);
 }
 
+// Our own signature must not cover up what somebody did behind our back.
+TEST(what_was_changed_is_not_signed)
+{
+	static const char *const changes[] = {
+		"UPDATE audit SET details = '{}' WHERE seq = 5",
+		"DELETE FROM audit WHERE seq = 5",
+		"DELETE FROM audit WHERE seq = 6",
+		"UPDATE audit_chain SET seq = 5",
+		"UPDATE audit_heads SET hash = zeroblob(32)",
+		"UPDATE audit_heads SET hash = zeroblob(3)",
+	};
+	for (size_t i = 0; i < MS_ARRAY_LEN(changes); i++) {
+		struct heads_fixture h;
+		struct errinfo info;
+		int64_t seq;
+		ms_errinfo_init(&info);
+		heads_begin(&h);
+		ms_audit_test_append(&h.f, 3);
+		sign(&h);
+		ms_audit_test_append(&h.f, 3);
+		ms_audit_test_sql(&h.f, changes[i]);
+		CHECK_INT(ms_audit_sign_head(&h.auth, h.key, &info, &seq), MS_ERR_INTERNAL);
+		CHECK_HAS(info.message, "mainstay audit verify");
+		heads_end(&h);
+	}
+}
+
 // Who can write to the store, but has not the master key, makes a key of his own.
 TEST(a_planted_key_is_not_believed)
 {

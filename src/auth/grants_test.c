@@ -191,7 +191,7 @@ TEST(grants_agree_with_brute_force)
 {
 	struct universe u;
 	struct rand *rand = ms_test_rand();
-	size_t within = 0, rounds = ms_test_rounds(20000);
+	size_t within = 0, rounds = ms_test_rounds(3000);
 	fill_universe(&u);
 	CHECK_STR(u.names[OBJECTS - 1], "zzzz");
 	for (size_t i = 0; i < rounds; i++) {
