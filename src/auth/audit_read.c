@@ -8,7 +8,7 @@
 	"prev, hash"
 #define LIST_WHERE                                                                                     \
 	" FROM audit WHERE ($1 = '' OR actor_id = $1 OR actor_name = $1) AND ($2 = '' OR action = $2)" \
-	" AND ($3 = '' OR target = $3) AND ($4 = '' OR outcome = $4) AND time_us >= $5 AND time_us < $6"
+	" AND ($3 = '' OR target = $3) AND ($4 = '' OR outcome = $4) AND +time_us >= $5 AND +time_us < $6"
 
 void ms_audit_record_of(const struct store_rows *rows, size_t i, struct audit_record *ret_record)
 {

@@ -886,6 +886,79 @@ def test_command_line_works_without_a_server(binary, tmp_path):
     assert json.loads(run("list", "--json").stdout)[0]["username"] == "ada"
 
 
+def on_terminal(binary, args, typed, cwd):
+    """Runs a command on a terminal of its own, types, and gives (what the terminal showed, its mode afterwards is as before, exit status)."""
+    import pty
+    import select
+    import termios
+    master, child = pty.openpty()
+    before = termios.tcgetattr(child)
+    process = subprocess.Popen([str(binary), *args], stdin=child, stdout=child, stderr=child, env=clean_environment(), cwd=cwd, start_new_session=True)
+    shown, waiting = b"", list(typed)
+    end = time.monotonic() + 30
+    while process.poll() is None and time.monotonic() < end:
+        if select.select([master], [], [], 0.05)[0]:
+            shown += os.read(master, 4096)
+        if waiting and shown.rstrip().endswith(b":"):
+            time.sleep(0.1)  # the prompt stands before the echo is off
+            os.write(master, waiting.pop(0))
+            shown += b"|"
+    while select.select([master], [], [], 0.2)[0]:
+        shown += os.read(master, 4096)
+    after = termios.tcgetattr(child)
+    os.close(master)
+    os.close(child)
+    return shown.decode(), after == before, process.wait(10)
+
+
+def test_passwords_are_asked_for_without_showing_them(binary, tmp_path):
+    add = ["user", "add", "ada", "--role", "admin", "--data-dir", str(tmp_path / "d")]
+    shown, restored, status = on_terminal(binary, add, [PASSWORD.encode() + b"\n", OTHER.encode() + b"\n"], tmp_path)
+    assert status == 1 and "differ" in shown and restored
+    shown, restored, status = on_terminal(binary, add, [PASSWORD.encode() + b"\x03"], tmp_path)
+    assert status == 1 and "cancelled" in shown and restored and PASSWORD not in shown
+    shown, restored, status = on_terminal(binary, add, [PASSWORD.encode() + b"\n"] * 2, tmp_path)
+    assert status == 0 and "added user ada" in shown and restored
+    assert PASSWORD not in shown and "New password:" in shown
+
+
+# --- PostgreSQL --------------------------------------------------------------------------------------------
+
+
+def test_on_postgres(make_server):
+    from test_database import Postgres
+    postgres = Postgres()
+    try:
+        own = make_server(*FAST, auth=True, env={"DATABASE_URL": postgres.ask("database"), "MAINSTAY_STORE_MIGRATE": "always"})
+        assert admin(own, "GET", "/me").json()["username"] == "admin"
+        user = add_user(own, "ada", role="viewer")
+        with concurrent.futures.ThreadPoolExecutor(20) as pool:
+            answers = list(pool.map(lambda _: login(own, "ada"), range(100)))
+            assert {a.status for a in answers} == {200}
+            first = answers[0].json()
+            renewed = list(pool.map(lambda _: refresh(own, first["refresh_token"]), range(40)))
+            assert {a.status for a in renewed} == {200} and len({a.json()["refresh_token"] for a in renewed}) == 1
+            made = list(pool.map(lambda i: admin(own, "POST", "/users", {"username": "Bob" if i % 2 else "BOB", "role": "viewer"}).status, range(20)))
+            assert sorted(set(made)) == [201, 409] and made.count(201) == 1
+        assert refresh(own, renewed[0].json()["refresh_token"]).status == 200
+        assert refresh(own, first["refresh_token"]).code == "auth.token_revoked" and not alive(own, first["token"])
+        token = answers[1].json()["token"]
+        assert ask(own, "GET", "/users", token=token).status == 403
+        assert admin(own, "PATCH", f"/users/{user['id']}", {"grants": ["users.read"]}).status == 200
+        assert ask(own, "GET", "/users", token=token).status == 200
+        postgres.ask("restart")
+        wait_until(lambda: login(own, "ada").status == 200, what="a login after the database came back", seconds=30)
+        assert alive(own, token)
+        own.signal(signal.SIGKILL)
+        own.wait_exit()
+        own.start()
+        assert alive(own, token) and admin(own, "GET", "/me").status == 200
+        assert admin(own, "DELETE", f"/users/{user['id']}").status == 204 and not alive(own, token)
+        assert own.stop() == 0
+    finally:
+        postgres.end()
+
+
 # --- The document ------------------------------------------------------------------------------------------
 
 

@@ -69,7 +69,8 @@ def test_embedded_database_is_made_by_migrate_up(run, tmp_path):
     assert run("migrate", "up", "--json").stdout == '{"applied":0}\n'
     table = run("migrate", "status").stdout.splitlines()
     assert table[0].split() == ["MODULE", "VERSION", "STATE", "APPLIED", "NAME"]
-    assert sorted(line.split()[:3] for line in table[1:]) == [["bus", "1", "applied"], ["store", "1", "applied"]]
+    assert {("auth", "1", "applied"), ("bus", "1", "applied"), ("store", "1", "applied")} <= {tuple(line.split()[:3]) for line in table[1:]}
+    assert len(table) == len(steps) + 1
 
 
 def test_embedded_database_is_migrated_at_the_start(start_server, run, tmp_path):
