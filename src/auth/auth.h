@@ -215,6 +215,9 @@ MS_MUST_USE enum ms_err ms_auth_session_refresh(struct store_tx *tx, struct auth
 						struct slice refresh, struct slice client_id, struct errinfo *info,
 						bool *ret_reused, struct auth_tokens *ret_tokens,
 						struct slice *ret_permissions);
+// Whether the store has it at all, whatever it is worth: MS_ERR_TOKEN_INVALID else. For a reading transaction, so that who makes tokens up does
+// not keep the writer busy.
+MS_MUST_USE enum ms_err ms_auth_session_knows(struct store_tx *tx, struct slice refresh, struct errinfo *info);
 MS_MUST_USE enum ms_err ms_auth_session_end(struct store_tx *tx, struct auth *auth, const struct auth_actor *by,
 					    struct slice user_id, struct slice session, enum auth_event event,
 					    struct errinfo *info);

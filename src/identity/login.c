@@ -179,6 +179,17 @@ static void rotated(struct identity_work *w)
 		sign_and_send(w);
 }
 
+static enum ms_err look(struct store_tx *tx, void *arg, struct errinfo *info)
+{
+	const struct tokens_work *s = arg;
+	return ms_auth_session_knows(tx, s->refresh, info);
+}
+
+static void looked(struct identity_work *w)
+{
+	ms_identity_write(w, rotate, rotated, false);
+}
+
 static void refresh(struct exchange *x, void *role)
 {
 	struct tokens_work *s = MS_IDENTITY_BEGIN(x, role, struct tokens_work);
@@ -187,7 +198,7 @@ static void refresh(struct exchange *x, void *role)
 	const struct identity_field fields[] = {
 		{.name = "refresh_token", .kind = FIELD_TEXT, .required = true, .to = &s->refresh}};
 	if (ms_identity_body(x, fields, MS_ARRAY_LEN(fields)))
-		ms_identity_write(&s->w, rotate, rotated, false);
+		ms_identity_read(&s->w, look, looked);
 }
 
 // --- Validate ----------------------------------------------------------------------------------------
