@@ -6,6 +6,7 @@
 
 #define TOKEN_ARENA_FIRST 1024
 #define TOKEN_ARENA_MAX ((size_t)4 << 20)
+#define SIGNED_WITHIN_S 60  // from reading a user's permissions to the token that names them
 #define USE_STEP_US 1000000 // a key's last use is noted once a second at most
 
 static enum ms_err no_memory(struct errinfo *info)
@@ -69,7 +70,7 @@ static enum ms_err find_grants(const struct standing *s, struct token *token, st
 	const struct grants *of_role = s->role != NULL ? s->role->grants : MS_GRANTS_NONE, *g;
 	if (s->change != NULL)
 		MS_TRY(ms_grants_union(of_role, s->change->own, arena, info, &g));
-	else if (token->role.n > 0 && (s->role == NULL || s->role->changed_us >= token->issued_us))
+	else if (token->role.n > 0 && (s->role == NULL || s->role->changed_us >= token->role_read_us))
 		// He has no grants of his own, or there would be a change of his: see add_users_of_role.
 		MS_TRY(ms_grants_union(of_role, MS_GRANTS_NONE, arena, info, &g));
 	else
@@ -192,6 +193,7 @@ static enum ms_err read_claims(const struct auth_claims *claims, struct arena *a
 			.issued_s = claims->issued_s,
 			.expires_s = claims->expires_s},
 		.issued_us = issued_us(claims->id, claims->issued_s),
+		.role_read_us = (claims->issued_s - SIGNED_WITHIN_S) * 1000000,
 		.expires_us = claims->expires_s > INT64_MAX / 1000000 ? INT64_MAX : claims->expires_s * 1000000,
 		.role = claims->role.p != NULL ? claims->role : MS_SLICE_LIT(""),
 		.issued = MS_GRANTS_NONE,

@@ -156,6 +156,7 @@ struct token {
 	int64_t role_us;     // likewise of its role
 	int64_t issued_us,
 		expires_us; // issued: the last moment that its id (milliseconds) or else the first that its iat (seconds) allows
+	int64_t role_read_us;        // its permissions were read from the store after this
 	struct slice role;           // as issued
 	const struct grants *issued; // permissions, as issued
 	const struct grants *scope;  // or NULL

@@ -522,6 +522,14 @@ GATE_TEST(gate_tokens_are_worth_what_holds_now)
 	CHECK_INT(check(f, token, "metrics.read", NULL), REFUSAL_NONE); // his own stays
 	CHECK_INT(check(f, own, "predict", "a"), REFUSAL_FORBIDDEN);
 	CHECK_INT(check(f, own, "predict", "b"), REFUSAL_NONE);
+	// Signed after the change, with what was read before it.
+	sign(f,
+	     &(struct auth_claims){.user_id = MS_SLICE_LIT("0190f3a0-0000-7000-8000-000000000002"),
+				   .role = MS_SLICE_LIT("scorer"),
+				   .permissions = MS_SLICE_LIT("[\"predict:a\"]")},
+	     own, sizeof(own));
+	CHECK_INT(check(f, own, "predict", "a"), REFUSAL_FORBIDDEN);
+	CHECK_INT(check(f, own, "predict", "b"), REFUSAL_NONE);
 	struct slice grant = MS_SLICE_LIT("audit.read");
 	struct step change = {.id = ms_slice_cstr(id), .fields = {.grants = &grant, .grant_count = 1}};
 	write_step(f, change_user, &change);

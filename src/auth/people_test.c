@@ -4,25 +4,11 @@
 #include <stdlib.h>
 
 #include "auth/internal.h"
-#include "store/store_test_kit.h"
-
-// A test for each database.
-#define BOTH(name)                               \
-	static void suite_##name(bool postgres); \
-	TEST(name##_sqlite)                      \
-	{                                        \
-		suite_##name(false);             \
-	}                                        \
-	TEST(name##_postgres)                    \
-	{                                        \
-		suite_##name(true);              \
-	}                                        \
-	static void suite_##name(bool postgres)
+#include "tests/lib/database.h"
 
 #define SECRET "0123456789abcdef0123456789abcdef"
 
 struct people {
-	struct fixture base; // of the store
 	const char *dir;
 	struct store *store;
 	struct auth *auth;
@@ -33,20 +19,18 @@ struct people {
 	struct auth_authority authority;
 };
 
-static void begin_with(struct people *f, bool postgres, const char *secret, enum jose_alg algorithm)
+static void begin_with(struct people *f, const char *url, const char *secret, enum jose_alg algorithm)
 {
 	*f = (struct people){.dir = ms_test_temp_dir()};
 	ms_errinfo_init(&f->info);
 	ms_arena_init(&f->arena, 4096, (size_t)16 << 20);
-	ms_store_test_begin(&f->base, postgres);
 	f->migrations[0] = ms_auth_migrations;
 	f->migrations[1] = ms_bus_migrations;
 	const struct store_options store = {
-		.url = f->base.url, .migrations = f->migrations, .migration_count = 2, .migrate = true};
+		.url = url, .migrations = f->migrations, .migration_count = 2, .migrate = true};
 	if (ms_store_open(&store, &f->info, &f->store) != MS_OK)
 		CHECK_STR(f->info.message, "");
 	REQUIRE(f->store != NULL);
-	f->base.store = f->store;
 	const struct auth_options options = {.store = f->store,
 					     .data_dir = f->dir,
 					     .issuer = "https://id.example",
@@ -71,16 +55,17 @@ static void begin_with(struct people *f, bool postgres, const char *secret, enum
 	f->authority.by = &f->by;
 }
 
-static void begin(struct people *f, bool postgres)
+static void begin(struct people *f, const char *url)
 {
-	begin_with(f, postgres, SECRET, JOSE_HS256);
+	begin_with(f, url, SECRET, JOSE_HS256);
 }
 
 static void end(struct people *f)
 {
 	ms_auth_stop(f->auth);
+	ms_store_stop(f->store);
 	ms_auth_free(f->auth);
-	ms_store_test_end(&f->base);
+	ms_store_free(f->store);
 	ms_arena_fini(&f->arena);
 }
 
@@ -214,10 +199,10 @@ static enum ms_err refresh(struct people *f, struct slice token, struct op *ret_
 
 // --- Users -------------------------------------------------------------------------------------------
 
-BOTH(users_names_are_found_in_any_case)
+TEST_ON_DATABASES(users_names_are_found_in_any_case)
 {
 	struct people f;
-	begin(&f, postgres);
+	begin(&f, url);
 	struct op op = {.fields = {.username = MS_SLICE_LIT("Ada.L"),
 				   .email = MS_SLICE_LIT("Ada@Example.org"),
 				   .role = MS_SLICE_LIT("viewer")}};
@@ -243,7 +228,7 @@ BOTH(users_names_are_found_in_any_case)
 	end(&f);
 }
 
-BOTH(users_wrong_fields)
+TEST_ON_DATABASES(users_wrong_fields)
 {
 	static const struct {
 		const char *username, *email, *role, *state, *field;
@@ -263,7 +248,7 @@ BOTH(users_wrong_fields)
 		{"a", "", "viewer", "sleeping", "state"},
 	};
 	struct people f;
-	begin(&f, postgres);
+	begin(&f, url);
 	for (size_t i = 0; i < MS_ARRAY_LEN(cases); i++) {
 		struct op op = {.fields = {.username = ms_slice_cstr(cases[i].username),
 					   .email = ms_slice_cstr(cases[i].email),
@@ -281,10 +266,10 @@ BOTH(users_wrong_fields)
 	end(&f);
 }
 
-BOTH(users_last_administrator_stays)
+TEST_ON_DATABASES(users_last_administrator_stays)
 {
 	struct people f;
-	begin(&f, postgres);
+	begin(&f, url);
 	struct auth_user root = add_user(&f, "root", "admin");
 	struct op op = {.id = root.id};
 	CHECK_INT(run(&f, do_remove, &op), MS_ERR_AUTH_LAST_ADMIN);
@@ -304,11 +289,11 @@ BOTH(users_last_administrator_stays)
 	end(&f);
 }
 
-BOTH(users_nobody_gives_more_than_he_has)
+TEST_ON_DATABASES(users_nobody_gives_more_than_he_has)
 {
 	struct people f;
 	const struct grants *few;
-	begin(&f, postgres);
+	begin(&f, url);
 	struct auth_user root = add_user(&f, "root", "admin");
 	const struct slice texts[] = {MS_SLICE_LIT("users.write"), MS_SLICE_LIT("models.read"),
 				      MS_SLICE_LIT("metrics.read"), MS_SLICE_LIT("predict:churn-*"),
@@ -347,10 +332,10 @@ BOTH(users_nobody_gives_more_than_he_has)
 	end(&f);
 }
 
-BOTH(users_changes_are_recorded_with_them)
+TEST_ON_DATABASES(users_changes_are_recorded_with_them)
 {
 	struct people f;
-	begin(&f, postgres);
+	begin(&f, url);
 	struct auth_user root = add_user(&f, "root", "admin"), ada = add_user(&f, "ada", "viewer");
 	(void)root;
 	struct op op = {.id = ada.id,
@@ -371,11 +356,11 @@ BOTH(users_changes_are_recorded_with_them)
 
 // --- Sessions ----------------------------------------------------------------------------------------
 
-BOTH(session_refresh_rotates)
+TEST_ON_DATABASES(session_refresh_rotates)
 {
 	struct people f;
 	struct op op;
-	begin(&f, postgres);
+	begin(&f, url);
 	struct auth_user ada = add_user(&f, "ada", "viewer");
 	struct slice token = sign_in(&f, &ada);
 	for (int i = 0; i < 5; i++) {
@@ -388,11 +373,11 @@ BOTH(session_refresh_rotates)
 	end(&f);
 }
 
-BOTH(session_lost_reply_gets_the_same_successor)
+TEST_ON_DATABASES(session_lost_reply_gets_the_same_successor)
 {
 	struct people f;
 	struct op first, again;
-	begin(&f, postgres);
+	begin(&f, url);
 	struct auth_user ada = add_user(&f, "ada", "viewer");
 	struct slice token = sign_in(&f, &ada);
 	CHECK_OK(refresh(&f, token, &first));
@@ -407,18 +392,19 @@ BOTH(session_lost_reply_gets_the_same_successor)
 	struct slice newest = again.tokens.refresh;
 	CHECK_OK(refresh(&f, token, &again));
 	CHECK(again.reused);
-	CHECK_INT(count(&f, "SELECT count(*) FROM auth_changes WHERE kind = 'session'"), 1); // access tokens end with it
+	CHECK_INT(count(&f, "SELECT count(*) FROM auth_changes WHERE kind = 'session'"),
+		  1);                                                 // access tokens end with it
 	CHECK_INT(refresh(&f, newest, &again), MS_ERR_TOKEN_REVOKED); // the whole family ended
 	CHECK_INT(refresh(&f, token, &again), MS_ERR_TOKEN_REVOKED);
 	CHECK_INT(count(&f, "SELECT count(*) FROM audit WHERE action = 'refresh.reused' AND outcome = 'refused'"), 1);
 	end(&f);
 }
 
-BOTH(session_reuse_after_the_grace_ends_it)
+TEST_ON_DATABASES(session_reuse_after_the_grace_ends_it)
 {
 	struct people f;
 	struct op op, late;
-	begin(&f, postgres);
+	begin(&f, url);
 	struct auth_user ada = add_user(&f, "ada", "viewer");
 	struct slice token = sign_in(&f, &ada), other = sign_in(&f, &ada);
 	CHECK_OK(refresh(&f, token, &op));
@@ -434,11 +420,11 @@ BOTH(session_reuse_after_the_grace_ends_it)
 	end(&f);
 }
 
-BOTH(session_expires)
+TEST_ON_DATABASES(session_expires)
 {
 	struct people f;
 	struct op op;
-	begin(&f, postgres);
+	begin(&f, url);
 	struct auth_user ada = add_user(&f, "ada", "viewer");
 	struct slice token = sign_in(&f, &ada);
 	sql(&f, "UPDATE refresh_tokens SET expires_us = created_us - 1"); // unused for too long
@@ -449,7 +435,7 @@ BOTH(session_expires)
 	end(&f);
 }
 
-BOTH(session_rubbish_tokens)
+TEST_ON_DATABASES(session_rubbish_tokens)
 {
 	static const char *const tokens[] = {"",
 					     "msr_",
@@ -459,7 +445,7 @@ BOTH(session_rubbish_tokens)
 					     "eyJhbGciOiJub25lIn0.e30."};
 	struct people f;
 	struct op op;
-	begin(&f, postgres);
+	begin(&f, url);
 	for (size_t i = 0; i < MS_ARRAY_LEN(tokens); i++)
 		CHECK_INT(refresh(&f, ms_slice_cstr(tokens[i]), &op), MS_ERR_TOKEN_INVALID);
 	struct auth_user ada = add_user(&f, "ada", "viewer");
@@ -469,11 +455,11 @@ BOTH(session_rubbish_tokens)
 	end(&f);
 }
 
-BOTH(session_ends_with_password_and_account)
+TEST_ON_DATABASES(session_ends_with_password_and_account)
 {
 	struct people f;
 	struct op op;
-	begin(&f, postgres);
+	begin(&f, url);
 	(void)add_user(&f, "root", "admin");
 	struct auth_user ada = add_user(&f, "ada", "viewer");
 	struct slice token = sign_in(&f, &ada);
@@ -499,10 +485,10 @@ BOTH(session_ends_with_password_and_account)
 	end(&f);
 }
 
-BOTH(session_login_keeps_an_upgraded_hash)
+TEST_ON_DATABASES(session_login_keeps_an_upgraded_hash)
 {
 	struct people f;
-	begin(&f, postgres);
+	begin(&f, url);
 	struct auth_user ada = add_user(&f, "ada", "viewer");
 	struct op op = {.user = ada, .rehashed = MS_SLICE_LIT("$argon2id$new")};
 	CHECK_OK(run(&f, do_begin, &op));
@@ -512,11 +498,11 @@ BOTH(session_login_keeps_an_upgraded_hash)
 	end(&f);
 }
 
-BOTH(session_there_is_a_limit)
+TEST_ON_DATABASES(session_there_is_a_limit)
 {
 	struct people f;
 	struct op op;
-	begin(&f, postgres);
+	begin(&f, url);
 	struct auth_user ada = add_user(&f, "ada", "viewer");
 	struct slice first = sign_in(&f, &ada);
 	sql(&f, "UPDATE sessions SET used_us = used_us - 1000000");
@@ -530,11 +516,11 @@ BOTH(session_there_is_a_limit)
 	end(&f);
 }
 
-BOTH(session_used_tokens_are_bounded)
+TEST_ON_DATABASES(session_used_tokens_are_bounded)
 {
 	struct people f;
 	struct op op;
-	begin(&f, postgres);
+	begin(&f, url);
 	struct auth_user ada = add_user(&f, "ada", "viewer");
 	struct slice first = sign_in(&f, &ada), token = first;
 	for (int i = 0; i < 150; i++) {
@@ -550,11 +536,11 @@ BOTH(session_used_tokens_are_bounded)
 }
 
 // What has ended is swept away, a day later; what is open stays.
-BOTH(session_sweep)
+TEST_ON_DATABASES(session_sweep)
 {
 	struct people f;
 	struct op op;
-	begin(&f, postgres);
+	begin(&f, url);
 	struct auth_user ada = add_user(&f, "ada", "viewer");
 	struct slice open = sign_in(&f, &ada);
 	for (int i = 0; i < 3; i++)
@@ -570,10 +556,10 @@ BOTH(session_sweep)
 	end(&f);
 }
 
-BOTH(session_token_does_not_outlive_it)
+TEST_ON_DATABASES(session_token_does_not_outlive_it)
 {
 	struct people f;
-	begin(&f, postgres);
+	begin(&f, url);
 	struct auth_user ada = add_user(&f, "ada", "viewer");
 	struct op op = {.user = ada};
 	CHECK_OK(run(&f, do_begin, &op));
@@ -597,11 +583,11 @@ static enum ms_err do_publish(struct store_tx *tx, void *arg, struct errinfo *in
 	return ms_auth_publish(tx, &entry, info);
 }
 
-BOTH(events_are_published)
+TEST_ON_DATABASES(events_are_published)
 {
 	struct people f;
 	struct op op;
-	begin(&f, postgres);
+	begin(&f, url);
 	CHECK_OK(run(&f, do_publish, &op));
 	CHECK_INT(count(&f, "SELECT count(*) FROM bus_outbox WHERE topic = 'auth.login' AND CAST(payload AS TEXT) LIKE "
 			    "'{\"event\":\"login\",%\"outcome\":\"refused\",\"actor\":{\"kind\":\"unknown\",\"id\":"
@@ -621,7 +607,7 @@ static struct slice payload_of(struct people *f, struct slice token)
 	return ms_arena_copy(&f->arena, payload); // with a NUL behind it
 }
 
-BOTH(token_claims)
+TEST_ON_DATABASES(token_claims)
 {
 	static const struct {
 		const char *secret;
@@ -631,7 +617,7 @@ BOTH(token_claims)
 		struct people f;
 		struct buf out;
 		struct jwt_claims claims;
-		begin_with(&f, postgres, ways[i].secret, ways[i].algorithm);
+		begin_with(&f, ms_test_database(postgres), ways[i].secret, ways[i].algorithm);
 		ms_buf_init(&out, MS_JWS_MAX);
 		const struct auth_claims wanted = {.user_id = MS_SLICE_LIT("u-1"),
 						   .username = MS_SLICE_LIT("ada \"x\""),
@@ -670,11 +656,11 @@ BOTH(token_claims)
 	}
 }
 
-BOTH(token_that_is_too_large_is_refused)
+TEST_ON_DATABASES(token_that_is_too_large_is_refused)
 {
 	struct people f;
 	struct buf permissions, out;
-	begin(&f, postgres);
+	begin(&f, url);
 	ms_buf_init(&permissions, MS_JWS_MAX * 2);
 	ms_buf_init(&out, MS_JWS_MAX * 2);
 	ms_buf_append_cstr(&permissions, "[\"x\"");
@@ -690,12 +676,12 @@ BOTH(token_that_is_too_large_is_refused)
 
 // --- First start -------------------------------------------------------------------------------------
 
-BOTH(first_start_makes_one_administrator)
+TEST_ON_DATABASES(first_start_makes_one_administrator)
 {
 	struct people f;
 	struct slice key, prefix;
 	char path[300];
-	begin(&f, postgres);
+	begin(&f, url);
 	REQUIRE(ms_auth_first_start(f.auth, &f.arena, &f.info, &key) == MS_OK);
 	CHECK(ms_api_key_parse(key, &prefix) && ms_slice_eq_cstr(prefix, "msk"));
 	snprintf(path, sizeof(path), "%s/" MS_AUTH_ADMIN_KEY_FILE, f.dir);

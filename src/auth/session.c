@@ -86,6 +86,10 @@ static enum ms_err find_token(struct store_tx *tx, struct slice token, struct er
 {
 	uint8_t digest[MS_SHA256_SIZE];
 	struct store_rows rows;
+	struct slice prefix;
+	*ret_found = false;
+	if (!ms_api_key_parse(token, &prefix) || !ms_slice_eq_cstr(prefix, MS_AUTH_REFRESH_PREFIX))
+		return MS_OK;
 	MS_TRY(ms_store_query(
 		tx,
 		"SELECT r.session_id, s.client_id, s.user_id, s.methods, r.successor, r.expires_us, r.used_us, "
@@ -105,6 +109,19 @@ static enum ms_err find_token(struct store_tx *tx, struct slice token, struct er
 					.session_expires_us = ms_store_get_int(&rows, 0, 7),
 					.revoked_us = ms_store_get_int(&rows, 0, 8)};
 	return MS_OK;
+}
+
+static enum ms_err unknown_token(struct errinfo *info)
+{
+	return ms_fail(info, MS_ERR_TOKEN_INVALID, "this is no refresh token of a session");
+}
+
+enum ms_err ms_auth_session_knows(struct store_tx *tx, struct slice refresh, struct errinfo *info)
+{
+	struct refresh_row row;
+	bool found;
+	MS_TRY(find_token(tx, refresh, info, &found, &row));
+	return found ? MS_OK : unknown_token(info);
 }
 
 // A token does not outlive its session.
@@ -294,13 +311,11 @@ enum ms_err ms_auth_session_refresh(struct store_tx *tx, struct auth *auth, cons
 {
 	struct auth_tokens t = {0};
 	struct refresh_row row;
-	struct slice prefix;
-	bool found = false, lost = false;
+	bool found, lost = false;
 	*ret_reused = false;
-	if (ms_api_key_parse(refresh, &prefix) && ms_slice_eq_cstr(prefix, MS_AUTH_REFRESH_PREFIX))
-		MS_TRY(find_token(tx, refresh, info, &found, &row));
+	MS_TRY(find_token(tx, refresh, info, &found, &row));
 	if (!found || !ms_slice_eq(row.client_id, client_id))
-		return ms_fail(info, MS_ERR_TOKEN_INVALID, "this is no refresh token of a session");
+		return unknown_token(info);
 	MS_TRY(check_token(tx, &row, info, &t.user));
 	t.session = row.session;
 	t.expires_in_s = life_of(auth, ms_store_now_us(tx), row.session_expires_us);

@@ -430,6 +430,9 @@ enum ms_err ms_auth_user_add(struct store_tx *tx, struct auth *auth, const struc
 					    text_or_null(fields->password), ms_store_int(now),
 					    ms_store_text(user.state), ms_store_text(user.role), ms_store_text(grants)),
 			    info, NULL));
+	// The guard then knows his grants from the store: a token does not say which of its permissions are the role's.
+	if (user.grant_count > 0)
+		MS_TRY(ms_auth_touch_user(tx, user.id, info));
 	*ret_user = user;
 	return record(tx, auth, authority->by, AUTH_USER_CREATED, &user, fields, info);
 }

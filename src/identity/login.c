@@ -179,6 +179,17 @@ static void rotated(struct identity_work *w)
 		sign_and_send(w);
 }
 
+static enum ms_err look(struct store_tx *tx, void *arg, struct errinfo *info)
+{
+	const struct tokens_work *s = arg;
+	return ms_auth_session_knows(tx, s->refresh, info);
+}
+
+static void looked(struct identity_work *w)
+{
+	ms_identity_write(w, rotate, rotated, false);
+}
+
 static void refresh(struct exchange *x, void *role)
 {
 	struct tokens_work *s = MS_IDENTITY_BEGIN(x, role, struct tokens_work);
@@ -187,7 +198,7 @@ static void refresh(struct exchange *x, void *role)
 	const struct identity_field fields[] = {
 		{.name = "refresh_token", .kind = FIELD_TEXT, .required = true, .to = &s->refresh}};
 	if (ms_identity_body(x, fields, MS_ARRAY_LEN(fields)))
-		ms_identity_write(&s->w, rotate, rotated, false);
+		ms_identity_read(&s->w, look, looked);
 }
 
 // --- Validate ----------------------------------------------------------------------------------------
@@ -593,10 +604,10 @@ static void register_handler(struct exchange *x, void *role)
 	"\"array\",\"items\":"                                                                                                                             \
 	"{\"type\":\"object\",\"properties\":{" TEXT("id") "," FLAG("current") "," TEXT_OR_NULL("client_id") "," TEXT_OR_NULL("address") "," TEXT_OR_NULL( \
 		"agent") "," TEXT_OR_NULL("methods") "," TIME("created_at") "," TIME("used_at") "," TIME("expires_at") "}}}," TEXT_OR_NULL("next_cursor") "}}"
-#define ME_ANSWER                                                                                                                                                                       \
-	"{\"type\":\"object\",\"required\":[\"id\",\"username\",\"role\",\"permissions\"],\"properties\":{" TEXT("id") "," TEXT("username") "," TEXT_OR_NULL("email") "," TEXT_OR_NULL( \
-		"display_name") "," TEXT("role") "," FLAG("has_password") "," TEXT("kind") "," TEXT_OR_NULL("session_"                                                                  \
-													    "id") "," LIST_OF_TEXT("permissions") "}}"
+#define ME_ANSWER                                                                                                                                             \
+	"{\"type\":\"object\",\"required\":[\"id\",\"username\",\"role\",\"permissions\"],\"properties\":{" TEXT("id") "," TEXT("username") "," TEXT_OR_NULL( \
+		"email") "," TEXT_OR_NULL("display_name") "," TEXT("role") "," FLAG("has_password") "," TEXT("kind") "," TEXT_OR_NULL("session_"              \
+																      "id") "," LIST_OF_TEXT("permissions") "}}"
 
 #define PATH "/api/v1/auth/"
 #define ROW(verb, path, fn, id, text) \

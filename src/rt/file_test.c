@@ -702,3 +702,27 @@ TEST(lock_waits_for_its_holder)
 	close(ready[0]);
 	close(ready[1]);
 }
+
+TEST(a_private_file_is_read_only_when_it_is_private)
+{
+	char path[512], target[512];
+	struct slice bytes;
+	ms_errinfo_init(&info);
+	snprintf(path, sizeof(path), "%s/secret", ms_test_temp_dir());
+	snprintf(target, sizeof(target), "%s/link", ms_test_temp_dir());
+	CHECK_INT(ms_file_read_private(path, 100, &info, &bytes), MS_ERR_FILE_MISSING);
+	CHECK_OK(ms_file_append(path, MS_SLICE_LIT("one\n"), 0600, &info));
+	CHECK_OK(ms_file_append(path, MS_SLICE_LIT("two\n"), 0600, &info));
+	REQUIRE(ms_file_read_private(path, 100, &info, &bytes) == MS_OK);
+	CHECK_SLICE(bytes, "one\ntwo\n");
+	free((void *)(uintptr_t)bytes.p);
+	CHECK_INT(ms_file_read_private(path, 7, &info, &bytes), MS_ERR_LIMIT);
+	REQUIRE(symlink(path, target) == 0);
+	CHECK(ms_file_read_private(target, 100, &info, &bytes) != MS_OK);
+	CHECK(ms_file_append(target, MS_SLICE_LIT("x"), 0600, &info) != MS_OK);
+	for (unsigned bit = 1; bit <= 040; bit *= 2) {
+		REQUIRE(chmod(path, 0600 | bit) == 0);
+		CHECK_INT(ms_file_read_private(path, 100, &info, &bytes), MS_ERR_PERMISSION);
+		CHECK_HAS(info.message, "'secret' may be used by others");
+	}
+}

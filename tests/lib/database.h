@@ -11,6 +11,8 @@ const char *ms_test_database(bool postgres);
 // Tells the PostgreSQL server: "stop", "start", "restart", "kill" (as a crash), "freeze", "thaw". It has done it when this returns.
 void ms_test_postgres(const char *command);
 
+// A test need not look at both.
+#define MS_TEST_DATABASE_PARAMS const char *url __attribute__((unused)), bool postgres __attribute__((unused))
 #define TEST_ON_DATABASES(test_name)                                   \
 	static void suite_##test_name(const char *url, bool postgres); \
 	TEST(test_name##_sqlite)                                       \
@@ -21,6 +23,6 @@ void ms_test_postgres(const char *command);
 	{                                                              \
 		suite_##test_name(ms_test_database(true), true);       \
 	}                                                              \
-	static void suite_##test_name(const char *url, bool postgres)
+	static void suite_##test_name(MS_TEST_DATABASE_PARAMS)
 
 #endif

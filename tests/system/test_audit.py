@@ -171,6 +171,9 @@ def test_a_head_can_be_checked_by_openssl(stopped, tmp_path):
     assert payload == {k: head[k] for k in ("chain", "seq", "time_us", "hash")}
     (row,) = database(stopped).execute("SELECT hash FROM audit WHERE seq = ?", [head["seq"]])
     assert row[0].hex() == head["hash"]
+    stopped.start()
+    answer = stopped.get("/api/v1/auth/audit/head")
+    assert answer.status_code == 200 and answer.json() == head
 
 
 # --- Tampering ------------------------------------------------------------------------------------------

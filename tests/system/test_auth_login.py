@@ -640,6 +640,11 @@ def test_failures_bring_delays(make_server):
     assert login(own, "ada", source=next(ADDRESS)).status == 200
 
 
+def is_delayed(server, name, source=None):
+    """A delay may just have ended: then the first attempt brings the next one."""
+    return 429 in [login(server, name, OTHER, source or next(ADDRESS)).status for _ in range(2)]
+
+
 def test_strangers_do_not_lock_a_user_out(make_server):
     own = make_server(*FAST, auth=True)
     add_user(own, "ada")
@@ -647,14 +652,13 @@ def test_strangers_do_not_lock_a_user_out(make_server):
     for i in range(30):
         login(own, "ada", f"guess number {i}", source=next(ADDRESS))
         login(own, f"somebody{i}", f"guess number {i}", source="127.0.1.1")
-    assert login(own, "ada", source=next(ADDRESS)).status == 429
-    assert login(own, "nobody", source="127.0.1.1").status == 429
+    assert is_delayed(own, "ada") and is_delayed(own, "nobody", "127.0.1.1")
     assert login(own, "ada", source="127.0.1.1").status == 200
     own.stop()
     own.start()
     for i in range(8):
         login(own, "ada", f"guess number {i}", source=next(ADDRESS))
-    assert login(own, "ada", source=next(ADDRESS)).status == 429
+    assert is_delayed(own, "ada")
     assert login(own, "ada", source="127.0.1.1").status == 200  # known after a restart, too
 
 
