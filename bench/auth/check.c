@@ -8,7 +8,7 @@
 
 #define ROUNDS 400
 #define CHECKS 2000 // a round is short, so that some are not interrupted
-#define FRESH 400 // tokens that are new to the guard
+#define FRESH 400   // tokens that are new to the guard
 
 struct bench {
 	char dir[64], url[128];
