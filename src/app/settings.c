@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "app/roles.h"
+#include "auth/auth.h"
 #include "rt/rt.h"
 
 #define SETTINGS_FILE_MAX ((size_t)2 << 20) // read at most; config refuses above its own limit, in better words
@@ -171,6 +172,63 @@ enum ms_err ms_settings_listen(const struct settings *settings, struct arena *ar
 	return MS_OK;
 }
 
+// 127.a.b.c and nothing behind it: a name such as 127.0.0.1.example.org may be anywhere.
+static bool is_loopback(struct slice host)
+{
+	struct slice part;
+	unsigned parts = 0;
+	if (ms_slice_eq_cstr(host, "localhost") || ms_slice_eq_cstr(host, "[::1]"))
+		return true;
+	while (ms_slice_next(&host, '.', &part)) {
+		uint64_t number;
+		if (!ms_slice_to_u64(part, &number) || number > 255 || (parts == 0 && number != 127))
+			return false;
+		parts++;
+	}
+	return parts == 4;
+}
+
+bool ms_settings_is_local(const char *text)
+{
+	struct errinfo ignored;
+	struct address a;
+	ms_errinfo_init(&ignored);
+	return parse_address(text, &ignored, &a) == MS_OK && (a.local || is_loopback(a.host));
+}
+
+static enum ms_err check_auth(const struct settings *s, struct errinfo *info)
+{
+	ms_errinfo_set_field(info, MS_SLICE_LIT("auth"));
+	for (size_t i = 0; !s->auth && i < s->http_listen.count; i++) {
+		if (!ms_settings_is_local(s->http_listen.items[i]))
+			return ms_fail(info, MS_ERR_CONFIG,
+				       "auth: is off, but http.listen has \"%.120s\", which other machines reach; turn auth on, or listen "
+				       "on 127.0.0.1, [::1] or unix:/path alone",
+				       s->http_listen.items[i]);
+	}
+	return MS_OK;
+}
+
+#define JWT_SECRET_MIN 32
+
+static enum ms_err check_identity(const struct settings *s, struct errinfo *info)
+{
+	size_t n = strlen(s->identity_jwt_secret);
+	ms_errinfo_set_field(info, MS_SLICE_LIT("identity.jwt_secret"));
+	if (n > 0 && n < JWT_SECRET_MIN)
+		return ms_fail(info, MS_ERR_CONFIG,
+			       "identity.jwt_secret: has %zu bytes, and a secret of less than %d can be guessed from a token; make one with "
+			       "`openssl rand -base64 48`, or leave it out: then the service makes keys of its own",
+			       n, JWT_SECRET_MIN);
+	ms_errinfo_set_field(info, MS_SLICE_LIT("identity.issuer"));
+	if (s->identity_issuer[0] == '\0' || s->identity_audience[0] == '\0')
+		return ms_fail(info, MS_ERR_CONFIG, "identity.issuer and identity.audience must not be empty");
+	ms_errinfo_set_field(info, MS_SLICE_LIT("identity.session_idle"));
+	if (s->identity_session_idle < s->identity_refresh_grace)
+		return ms_fail(info, MS_ERR_CONFIG, "identity.session_idle: is shorter than identity.refresh_grace");
+	return MS_OK;
+}
+
 static enum ms_err check_listen(const struct settings *s, struct errinfo *info)
 {
 	struct arena arena;
@@ -233,7 +291,8 @@ static enum ms_err check_all(const struct config *config, config_problem_fn *on_
 			     struct errinfo *info)
 {
 	static enum ms_err (*const checks[])(const struct settings *, struct errinfo *) = {check_roles, check_data_dir,
-											   check_tls, check_listen};
+											   check_tls, check_listen,
+											   check_auth, check_identity};
 	enum ms_err first = MS_OK;
 	for (size_t i = 0; i < MS_ARRAY_LEN(checks) && (first == MS_OK || on_problem != NULL); i++) {
 		struct errinfo own;
@@ -251,6 +310,66 @@ static enum ms_err check_all(const struct config *config, config_problem_fn *on_
 	return first;
 }
 
+// --- The secrets file --------------------------------------------------------------------------------
+
+enum ms_err ms_settings_secrets_path(const struct settings *settings, struct errinfo *info, char dst[MS_SETTINGS_PATH_MAX])
+{
+	int n = settings->secrets_file[0] != '\0'
+			? snprintf(dst, MS_SETTINGS_PATH_MAX, "%s", settings->secrets_file)
+			: snprintf(dst, MS_SETTINGS_PATH_MAX, "%s/" MS_SECRETS_FILE, settings->data_dir);
+	return n > 0 && n < MS_SETTINGS_PATH_MAX ? MS_OK : ms_fail(info, MS_ERR_LIMIT, "secrets.file: the path is too long");
+}
+
+static enum ms_err open_secrets(const struct settings *s, const char *path, struct arena *arena, struct errinfo *info,
+				struct config_input *input)
+{
+	const struct vault_options options = {.data_dir = s->data_dir, .master_key = s->identity_master_key};
+	struct vault *vault;
+	struct secret_item *items;
+	size_t count;
+	MS_TRY(ms_vault_open(&options, info, &vault));
+	enum ms_err err = ms_secrets_read(path, vault, arena, info, &items, &count);
+	ms_vault_free(vault);
+	MS_TRY(err);
+	struct config_secret *secrets = MS_ARENA_ARRAY(arena, struct config_secret, count + 1);
+	if (secrets == NULL)
+		return ms_fail(info, MS_ERR_NO_MEMORY, "out of memory");
+	for (size_t i = 0; i < count; i++)
+		secrets[i] = (struct config_secret){items[i].name, items[i].value};
+	input->secrets = secrets;
+	input->secret_count = count;
+	return MS_OK;
+}
+
+// Where the file is and what opens it are settings themselves: so the settings are loaded without it, and then again.
+static enum ms_err load_secrets(struct config_input *input, struct errinfo *info, struct config **config)
+{
+	char path[MS_SETTINGS_PATH_MAX];
+	struct file_stat stat;
+	struct errinfo why;
+	struct arena arena;
+	const struct settings *s = ms_config_settings(*config);
+	MS_TRY(ms_settings_secrets_path(s, info, path));
+	ms_errinfo_init(&why);
+	if (ms_file_stat(path, &why, &stat) == MS_ERR_FILE_MISSING && s->secrets_file[0] == '\0')
+		return MS_OK;
+	ms_arena_init(&arena, (size_t)1 << 16, (size_t)16 << 20);
+	enum ms_err err = open_secrets(s, path, &arena, &why, input);
+	if (err != MS_OK)
+		err = ms_fail(info, err, "secrets file %.160s: %.320s", path, why.message);
+	struct config *fresh;
+	if (err == MS_OK)
+		err = ms_config_load(input, info, &fresh);
+	for (size_t i = 0; i < input->secret_count; i++)
+		explicit_bzero((void *)(uintptr_t)input->secrets[i].value.p, input->secrets[i].value.n);
+	ms_arena_fini(&arena);
+	if (err == MS_OK) {
+		ms_config_free(*config);
+		*config = fresh;
+	}
+	return err;
+}
+
 // --- Loading -----------------------------------------------------------------------------------------
 
 static enum ms_err load_from(const struct settings_origin *origin, const char *path, config_problem_fn *on_problem,
@@ -259,7 +378,7 @@ static enum ms_err load_from(const struct settings_origin *origin, const char *p
 	struct slice bytes = MS_SLICE_EMPTY;
 	if (path != NULL)
 		MS_TRY(read_settings_file(path, info, &bytes));
-	const struct config_input input = {
+	struct config_input input = {
 		.yaml = bytes,
 		.yaml_name = path != NULL && strcmp(path, "-") == 0 ? "standard input" : path,
 		.environment = origin->environment,
@@ -271,9 +390,14 @@ static enum ms_err load_from(const struct settings_origin *origin, const char *p
 	};
 	struct config *config;
 	enum ms_err err = ms_config_load(&input, info, &config);
+	bool loaded = err == MS_OK;
+	if (loaded && !origin->without_secrets)
+		err = load_secrets(&input, info, &config);
 	free((void *)(uintptr_t)bytes.p);
-	MS_TRY(err);
-	err = check_all(config, on_problem, arg, info);
+	if (err == MS_OK)
+		err = check_all(config, on_problem, arg, info);
+	if (!loaded)
+		return err;
 	if (err == MS_OK)
 		*ret_config = config;
 	else

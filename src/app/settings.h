@@ -12,6 +12,7 @@ struct settings_origin {
 	const char *config_path;
 	const char *const *environment;
 	const char *const *flags;
+	bool without_secrets; // the secrets file is not opened: for the commands that make it
 	int flag_count;
 };
 
@@ -25,9 +26,17 @@ MS_MUST_USE enum ms_err ms_settings_locate(const struct settings_origin *origin,
 MS_MUST_USE enum ms_err ms_settings_load(const struct settings_origin *origin, config_problem_fn *on_problem, void *arg,
 					 struct errinfo *info, struct config **ret_config);
 
+// Where the secrets file is, or would be. MS_ERR_LIMIT for a path that is too long.
+#define MS_SETTINGS_PATH_MAX 4096
+MS_MUST_USE enum ms_err ms_settings_secrets_path(const struct settings *settings, struct errinfo *info,
+						 char dst[MS_SETTINGS_PATH_MAX]);
+
 // http.listen with http.port in place: each address as net takes it. MS_ERR_CONFIG for an address that is none, for
 // two that are the same, and for https:// without a certificate.
 MS_MUST_USE enum ms_err ms_settings_listen(const struct settings *settings, struct arena *arena, struct errinfo *info,
 					   struct string_list *ret_addresses);
+
+// Whether an address, as ms_settings_listen() gives it, is reachable from this machine alone.
+bool ms_settings_is_local(const char *address);
 
 #endif

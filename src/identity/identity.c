@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The module's life, its list of route tables, and what the handlers share.
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "identity/private.h"
@@ -7,6 +8,8 @@
 static struct identity_table (*const tables[])(void) = {
 	ms_identity_login_table,
 	ms_identity_users_table,
+	ms_identity_keys_table,
+	ms_identity_roles_table,
 };
 
 struct route_set ms_identity_routes(struct identity *identity, size_t index)
@@ -122,7 +125,7 @@ void ms_identity_read(struct identity_work *w, store_fn *tx, identity_fn *finish
 
 void ms_identity_away(struct identity_work *w, struct pool *pool, job_fn *work, job_fn *done)
 {
-	enum ms_err err = ms_pool_submit(pool, &w->job, w->x->loop, work, done);
+	enum ms_err err = pool != NULL ? ms_pool_submit(pool, &w->job, w->x->loop, work, done) : MS_ERR_DRAINING; // NULL: the server is ending
 	if (err == MS_OK)
 		return;
 	w->err = ms_fail(&w->info, err, "too many requests wait for a thread: try again later");
@@ -159,6 +162,7 @@ static enum ms_err take(const struct identity_field *field, const struct json_va
 		return ((struct slice *)field->to)->n > 0 || !field->required
 			       ? MS_OK
 			       : ms_fail(info, MS_ERR_INVALID, "'%s' is empty", field->name);
+	case FIELD_VALUE:
 	default:
 		*(const struct json_value **)field->to = value;
 		return MS_OK;

@@ -20,6 +20,8 @@ struct identity_table {
 };
 struct identity_table ms_identity_login_table(void); // login.c
 struct identity_table ms_identity_users_table(void); // users.c
+struct identity_table ms_identity_keys_table(void);  // keys.c
+struct identity_table ms_identity_roles_table(void); // roles.c
 
 #define IDENTITY_JSON "application/json"
 #define IDENTITY_OBJECT "{\"type\":\"object\"}"
@@ -79,5 +81,9 @@ MS_MUST_USE bool ms_identity_own(struct exchange *x, struct slice *ret_user_id);
 
 void ms_identity_time(struct json_writer *w, const char *key, int64_t unix_us); // RFC 3339; 0 is null
 void ms_identity_text(struct json_writer *w, const char *key, struct slice text);  // empty is null
+void ms_identity_grants(struct json_writer *w, const char *key, const struct grants *grants);
+// Grants of a body: an array of texts. In the arena.
+MS_MUST_USE enum ms_err ms_identity_read_grants(const struct json_value *value, const char *field, struct arena *arena,
+						struct errinfo *info, const struct grants **ret_grants);
 
 #endif

@@ -41,6 +41,7 @@ enum store_purpose {
 struct store_target {
 	const char *url;
 	struct log *log;
+	unsigned answer_ms;
 	const char *instance; // this store's own name among all that use the database: its notices carry it
 };
 

@@ -12,6 +12,7 @@ static const struct store_options defaults = {
 	.queue_depth = 10000,
 	.poll_ms = 500,
 	.patience_ms = 10000,
+	.answer_ms = 60000,
 };
 #define EMBEDDED_READERS 4
 
@@ -33,6 +34,8 @@ static void take_defaults(struct store_options *options, bool embedded)
 		options->poll_ms = defaults.poll_ms;
 	if (options->patience_ms == 0)
 		options->patience_ms = defaults.patience_ms;
+	if (options->answer_ms == 0)
+		options->answer_ms = defaults.answer_ms;
 }
 
 static enum ms_err store_new(const struct store_options *options, struct errinfo *info, struct store **ret_store)
@@ -61,7 +64,8 @@ static enum ms_err store_new(const struct store_options *options, struct errinfo
 	ms_random_bytes(random, sizeof(random));
 	snprintf(store->instance, sizeof(store->instance), "%016llx%016llx", (unsigned long long)random[0],
 		 (unsigned long long)random[1]);
-	store->target = (struct store_target){.url = url, .log = options->log, .instance = store->instance};
+	store->target = (struct store_target){
+		.url = url, .log = options->log, .answer_ms = store->options.answer_ms, .instance = store->instance};
 	store->wake[0] = store->wake[1] = -1;
 	atomic_store(&store->healthy, true);
 	pthread_mutex_init(&store->lonely, NULL);

@@ -189,6 +189,7 @@ struct store_options {
 	unsigned queue_depth;     // transactions that may wait; 10000 (SQLite: writes and reads each)
 	unsigned poll_ms;         // SQLite: how often the file is looked at for writes of other processes; 500
 	unsigned patience_ms;     // how long a transaction waits for a database that is away (MS_ERR_STORE_GONE); 10 s
+	unsigned answer_ms;       // PostgreSQL: how long a statement may take, or wait for a lock (MS_ERR_BUSY); 60 s
 	// Open without migrating, creating and complaining, for `mainstay migrate status`: only ms_store_steps() works.
 	bool check_only;
 };

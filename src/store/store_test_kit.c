@@ -71,11 +71,12 @@ void ms_store_test_server(const char *command)
 void ms_store_test_begin(struct fixture *f, bool postgres)
 {
 	static char url[600];
+	static unsigned number;
 	*f = (struct fixture){.postgres = postgres, .url = url};
 	if (postgres)
 		ask_server("database", url, sizeof(url));
 	else
-		snprintf(url, sizeof(url), "sqlite:%s/test.db", ms_test_temp_dir());
+		snprintf(url, sizeof(url), "sqlite:%s/test-%u.db", ms_test_temp_dir(), number++);
 	REQUIRE(ms_rt_new(&(struct rt_options){.loops = 1}, NULL, &f->rt) == MS_OK);
 }
 

@@ -6,8 +6,7 @@
 #include "store/postgres/private.h"
 
 #define OLDEST_VERSION 150000
-#define ANSWER_NS 75000000000LL           // longer than the server's own statement_timeout
-#define SCHEMA_ANSWER_NS 86400000000000LL // a migration of a large table, or another one's that is waited for
+#define SCHEMA_ANSWER_MS 86400000U // a migration of a large table, or another one's that is waited for
 
 bool ms_postgres_accepts(struct slice url)
 {
@@ -24,9 +23,25 @@ static const char *option_of(const PQconninfoOption *options, const char *keywor
 	return NULL;
 }
 
+// A password with a '/' or '?' that is not escaped puts its parts where host, port and name are. NULL for such an address, and
+// for one that cannot be read. (libpq's own words would show parts of it.)
+static PQconninfoOption *parse_url(const char *url)
+{
+	const char *authority = strstr(url, "://") + 3;
+	const char *path = authority + strcspn(authority, "/?");
+	PQconninfoOption *options = PQconninfoParse(url, NULL);
+	const char *port = option_of(options, "port");
+	bool strange = memchr(path, '@', strcspn(path, "?")) != NULL ||
+		       (port != NULL && port[strspn(port, "0123456789,")] != '\0');
+	if (!strange)
+		return options;
+	PQconninfoFree(options);
+	return NULL;
+}
+
 void ms_postgres_place(const char *url, char dst[MS_STORE_PLACE_SIZE])
 {
-	PQconninfoOption *options = PQconninfoParse(url, NULL);
+	PQconninfoOption *options = parse_url(url);
 	const char *host = option_of(options, "host"), *port = option_of(options, "port"),
 		   *name = option_of(options, "dbname");
 	snprintf(dst, MS_STORE_PLACE_SIZE, "postgres %.120s:%.20s/%.100s", host != NULL ? host : "localhost",
@@ -36,12 +51,12 @@ void ms_postgres_place(const char *url, char dst[MS_STORE_PLACE_SIZE])
 
 static enum ms_err check_url(const char *url, struct errinfo *info)
 {
-	PQconninfoOption *options = PQconninfoParse(url, NULL);
+	PQconninfoOption *options = parse_url(url);
 	if (options == NULL)
 		return ms_fail(
 			info, MS_ERR_CONFIG,
 			"the address of the database cannot be read; expected postgres://user:password@host:port/name, "
-			"with characters such as @ : / %% # in the password written as %%40 %%3A %%2F %%25 %%23, and "
+			"with characters such as @ : / ? %% in the password written as %%40 %%3A %%2F %%3F %%25, and "
 			"only "
 			"parameters of libpq behind a ?");
 	PQconninfoFree(options);
@@ -81,10 +96,8 @@ static PGconn *connect_to(const char *url)
 	return PQconnectdbParams(keywords, values, 1);
 }
 
-static enum ms_err check_server(const PGconn *pg, const char *place, struct errinfo *info)
+enum ms_err ms_postgres_check_server(int version, const char *encoding, const char *place, struct errinfo *info)
 {
-	int version = PQserverVersion(pg);
-	const char *encoding = PQparameterStatus(pg, "server_encoding");
 	if (version < OLDEST_VERSION)
 		return ms_fail(info, MS_ERR_STORE, "%s is PostgreSQL %d.%d; version %d or later is needed", place,
 			       version / 10000, version >= 100000 ? version % 10000 : version / 100 % 100,
@@ -102,14 +115,16 @@ static enum ms_err set_up(struct postgres_conn *c, enum store_purpose purpose, s
 	static const char common[] = "SET client_min_messages = warning; SET extra_float_digits = 1; "
 				     "SELECT set_config('synchronous_commit', 'on', false) WHERE "
 				     "current_setting('synchronous_commit') = 'off'; ";
-	static const char limits[] = "SET statement_timeout = '60s'; SET lock_timeout = '30s'; "
-				     "SET idle_in_transaction_session_timeout = '60s'";
-	static const char none[] =
-		"SET statement_timeout = 0; SET lock_timeout = 0; SET idle_in_transaction_session_timeout = 0";
-	bool slow = purpose == STORE_FOR_SCHEMA;
-	c->answer_ns = slow ? SCHEMA_ANSWER_NS : ANSWER_NS;
+	char limits[200];
+	// The server gives up first, and says so; who does not even say that is given up a little later.
+	unsigned ms = purpose == STORE_FOR_SCHEMA ? SCHEMA_ANSWER_MS : c->answer_ms;
+	snprintf(limits, sizeof(limits),
+		 "SET statement_timeout = %u; SET lock_timeout = %u; SET idle_in_transaction_session_timeout = %u", ms,
+		 ms, ms);
 	MS_TRY(ms_postgres_simple(c, common, info, NULL));
-	return ms_postgres_simple(c, slow ? none : limits, info, NULL);
+	MS_TRY(ms_postgres_simple(c, limits, info, NULL));
+	c->answer_ms = ms;
+	return MS_OK;
 }
 
 enum ms_err ms_postgres_open(const struct store_target *target, enum store_purpose purpose, struct errinfo *info,
@@ -122,7 +137,7 @@ enum ms_err ms_postgres_open(const struct store_target *target, enum store_purpo
 	if (c == NULL)
 		return ms_fail(info, MS_ERR_NO_MEMORY, "out of memory for a connection to the database");
 	c->base.driver = &ms_store_postgres;
-	c->answer_ns = ANSWER_NS;
+	c->answer_ms = target->answer_ms;
 	snprintf(c->instance, sizeof(c->instance), "%s", target->instance);
 	c->pg = connect_to(target->url);
 	enum ms_err err = MS_OK;
@@ -133,7 +148,8 @@ enum ms_err ms_postgres_open(const struct store_target *target, enum store_purpo
 		err = ms_fail(info, MS_ERR_STORE_GONE, "%s cannot be reached: %.250s", place, c->base.words);
 	} else {
 		PQsetNoticeReceiver(c->pg, drop_notice, NULL);
-		err = check_server(c->pg, place, info);
+		err = ms_postgres_check_server(PQserverVersion(c->pg), PQparameterStatus(c->pg, "server_encoding"),
+					       place, info);
 		if (err == MS_OK)
 			err = set_up(c, purpose, info);
 	}

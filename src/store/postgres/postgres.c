@@ -8,7 +8,7 @@
 #include "store/postgres/private.h"
 
 #define HEARTBEAT_NS 10000000000LL
-#define HEARTBEAT_ANSWER_NS 5000000000LL
+#define HEARTBEAT_ANSWER_MS 4000U
 #define MIGRATION_LOCK "7953764129847125" // of pg_advisory_lock; any number, but always this one
 
 static struct postgres_conn *of(struct store_conn *conn)
@@ -42,7 +42,7 @@ static bool is_error(const PGresult *result)
 static enum ms_err collect(struct postgres_conn *c, int sent, struct errinfo *info, PGresult **ret_result)
 {
 	PGresult *kept = NULL;
-	int64_t until_ns = ms_clock_mono_ns() + c->answer_ns;
+	int64_t until_ns = ms_clock_mono_ns() + (int64_t)c->answer_ms * 1250000; // a quarter more
 	if (sent == 0)
 		return PQstatus(c->pg) == CONNECTION_BAD ? ms_postgres_lost(c, "the statement could not be sent", info)
 							 : ms_postgres_fail(c, NULL, info);
@@ -259,7 +259,7 @@ static enum ms_err wait_for_notices(struct store_conn *conn, int wake_fd, unsign
 	}
 	if (ms_clock_mono_ns() - c->heard_ns < HEARTBEAT_NS)
 		return MS_OK;
-	c->answer_ns = HEARTBEAT_ANSWER_NS;
+	c->answer_ms = MS_MIN(c->answer_ms, HEARTBEAT_ANSWER_MS);
 	MS_TRY(ms_postgres_simple(c, "SELECT 1", info, NULL));
 	c->heard_ns = ms_clock_mono_ns();
 	take_notices(c, on_notice, arg);

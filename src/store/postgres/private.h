@@ -13,10 +13,10 @@ struct postgres_conn {
 	struct store_conn base;
 	PGconn *pg;
 	struct store_cache cache;
-	unsigned prepared; // ever, for names
-	bool writes;       // the present transaction
-	int64_t answer_ns; // how long an answer may take
-	int64_t heard_ns;  // for notices: of the last sign of life
+	unsigned prepared;  // ever, for names
+	bool writes;        // the present transaction
+	unsigned answer_ms; // how long a statement may take
+	int64_t heard_ns;   // for notices: of the last sign of life
 	char instance[33];
 };
 
@@ -26,6 +26,9 @@ void ms_postgres_place(const char *url, char dst[MS_STORE_PLACE_SIZE]);
 enum ms_err ms_postgres_open(const struct store_target *target, enum store_purpose purpose, struct errinfo *info,
 			     struct store_conn **ret_conn);
 void ms_postgres_close(struct store_conn *conn);
+// PQserverVersion() and server_encoding of a server that was reached.
+MS_MUST_USE enum ms_err ms_postgres_check_server(int version, const char *encoding, const char *place,
+						 struct errinfo *info);
 
 // errors.c: what a failed result (NULL: there is none) means; fills words and fate.
 enum ms_err ms_postgres_fail(struct postgres_conn *c, const PGresult *result, struct errinfo *info) MS_COLD;
@@ -41,7 +44,7 @@ struct postgres_params {
 	const char *values[MS_STORE_PARAMS_MAX];
 	int lengths[MS_STORE_PARAMS_MAX];
 	int formats[MS_STORE_PARAMS_MAX];
-	uint64_t numbers[MS_STORE_PARAMS_MAX]; // in the order of the network
+	char numbers[MS_STORE_PARAMS_MAX][8]; // in the order of the network
 };
 MS_MUST_USE enum ms_err ms_postgres_params(const struct store_value *params, size_t count, struct errinfo *info,
 					   struct postgres_params *ret_params);

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 // Values in PostgreSQL's binary format: whole numbers and reals in the order of the network, texts and blobs as they are.
-#include <endian.h>
 #include <limits.h>
 #include <stdio.h>
 
@@ -24,6 +23,12 @@ enum {
 	OID_NUMERIC = 1700,
 };
 
+static void write_be(uint64_t value, char dst[8])
+{
+	for (size_t i = 8; i-- > 0; value >>= 8)
+		dst[i] = (char)(value & 0xFF);
+}
+
 enum ms_err ms_postgres_params(const struct store_value *params, size_t count, struct errinfo *info,
 			       struct postgres_params *p)
 {
@@ -42,8 +47,8 @@ enum ms_err ms_postgres_params(const struct store_value *params, size_t count, s
 			memcpy(&bits, v->kind == STORE_INT ? (const void *)&v->integer : (const void *)&v->real,
 			       sizeof(bits));
 			p->types[i] = v->kind == STORE_INT ? OID_INT8 : OID_FLOAT8;
-			p->numbers[i] = htobe64(bits);
-			p->values[i] = (const char *)&p->numbers[i];
+			write_be(bits, p->numbers[i]);
+			p->values[i] = p->numbers[i];
 			p->lengths[i] = sizeof(p->numbers[i]);
 			continue;
 		case STORE_TEXT:

@@ -34,12 +34,25 @@ static struct sqlite_conn *of(struct store_conn *conn)
 
 // --- Errors ------------------------------------------------------------------------------------------
 
+static bool means_full(int error)
+{
+	return error == ENOSPC || error == EFBIG || error == EDQUOT;
+}
+
+// SQLite tells quotas and limits of a file's size as errors of writing. Why, only the files still know when it was the commit.
 static bool is_full(const struct sqlite_conn *c, int code)
 {
+	sqlite3_file *wal = NULL;
+	int of_wal = 0, of_file = 0;
 	if ((code & 0xFF) == SQLITE_FULL)
 		return true;
-	int error = sqlite3_system_errno(c->db);
-	return (code & 0xFF) == SQLITE_IOERR && (error == ENOSPC || error == EFBIG || error == EDQUOT);
+	if (code != SQLITE_IOERR_WRITE && code != SQLITE_IOERR_SHMSIZE && code != SQLITE_IOERR_TRUNCATE)
+		return false;
+	sqlite3_file_control(c->db, "main", SQLITE_FCNTL_LAST_ERRNO, &of_file);
+	if (sqlite3_file_control(c->db, "main", SQLITE_FCNTL_JOURNAL_POINTER, &wal) == SQLITE_OK && wal != NULL &&
+	    wal->pMethods != NULL)
+		wal->pMethods->xFileControl(wal, SQLITE_FCNTL_LAST_ERRNO, &of_wal);
+	return means_full(sqlite3_system_errno(c->db)) || means_full(of_file) || means_full(of_wal);
 }
 
 static enum ms_err fail(struct sqlite_conn *c, int code, struct errinfo *info)
