@@ -639,10 +639,11 @@ struct oauth_login {
 	struct slice session, methods;
 	int64_t auth_us; // when he signed in
 };
-// `session`: address, agent and methods.
+// `session`: address, agent and methods. `before`: who was signed in on this browser; his session ends, and his clients go on with the
+// new one when he is the same user. Change what the guard holds: settle.
 MS_MUST_USE enum ms_err ms_oauth_login_begin(struct store_tx *tx, struct auth *auth, const struct auth_actor *by, const struct auth_user *user,
-					     struct slice rehashed, const struct auth_session *session, struct errinfo *info,
-					     char ret_cookie[MS_API_KEY_SIZE]);
+					     struct slice rehashed, const struct auth_session *session, const struct oauth_login *before,
+					     struct errinfo *info, char ret_cookie[MS_API_KEY_SIZE]);
 MS_MUST_USE enum ms_err ms_oauth_login_find(struct store_tx *tx, struct slice cookie, struct errinfo *info, struct oauth_login *ret_login);
 // Ends it, and the sessions of clients that began with it and may not outlive it (those without offline_access).
 MS_MUST_USE enum ms_err ms_oauth_login_end(struct store_tx *tx, struct auth *auth, const struct auth_actor *by, const struct oauth_login *login, struct errinfo *info);
