@@ -104,6 +104,9 @@ static inline bool ms_auth_user_is_active(const struct auth_user *user)
 	return ms_slice_eq_cstr(user->state, "active");
 }
 
+// With all its strings, in the arena.
+MS_MUST_USE enum ms_err ms_auth_user_copy(const struct auth_user *user, struct arena *arena, struct errinfo *info, struct auth_user *ret_user);
+
 // What may be given to users: everything that `limit` allows, and no user who has more than that may be touched. NULL: no limit (the
 // command line).
 struct auth_authority {
@@ -338,7 +341,7 @@ MS_MUST_USE enum ms_err ms_auth_key_rotate(struct store_tx *tx, struct auth *aut
 					   int64_t overlap_us, struct errinfo *info, struct auth_key *ret_key,
 					   char ret_secret[MS_API_KEY_SIZE]);
 // Keys given by the environment as SHA-256 (NAME_API_KEY_HASH, NAME_API_KEY_SCOPES): in force as long as the process runs. Before the
-// loops run, after ms_auth_first_start(): reads the store again. MS_ERR_CONFIG names the variable that is wrong.
+// loops run. MS_ERR_CONFIG names the variable that is wrong.
 MS_MUST_USE enum ms_err ms_auth_take_environment(struct auth *auth, const char *const *environment, struct errinfo *info);
 
 // --- The guard

@@ -10,6 +10,8 @@ static struct identity_table (*const tables[])(void) = {
 	ms_identity_users_table,
 	ms_identity_keys_table,
 	ms_identity_roles_table,
+	ms_identity_audit_table,
+	ms_identity_wellknown_table,
 	ms_identity_authorize_table,
 	ms_identity_signin_table,
 	ms_identity_device_table,

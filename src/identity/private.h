@@ -20,6 +20,8 @@ struct identity_table {
 };
 struct identity_table ms_identity_login_table(void); // login.c
 struct identity_table ms_identity_users_table(void); // users.c
+struct identity_table ms_identity_audit_table(void); // audit.c
+struct identity_table ms_identity_wellknown_table(void); // wellknown.c
 struct identity_table ms_identity_keys_table(void);  // keys.c
 struct identity_table ms_identity_roles_table(void); // roles.c
 struct identity_table ms_identity_authorize_table(void); // authorize.c

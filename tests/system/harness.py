@@ -75,7 +75,7 @@ def clean_environment(extra=None):
 class Server:
     """One `mainstay run`. Its log is read as it comes; everything it owns lives under `folder`.
 
-    Nobody is asked who he is, unless `auth` is set: then requests carry the first administrator's key (self.key), if not told otherwise.
+    Nobody is asked who he is, unless `auth` is set: then requests carry the first administrator's key (self.admin_key), if not told otherwise.
     """
 
     def __init__(self, binary, folder, *args, models=None, env=None, listen=("127.0.0.1:0",), limits=None, cwd=None, auth=False):
@@ -121,8 +121,8 @@ class Server:
     def start(self, ready=True):
         self.spawn()
         self.wait_log(lambda line: line.get("message") == "listening", START_SECONDS, "log line 'listening'")
-        if self.auth and self.key:
-            self.session.headers["X-API-Key"] = self.key
+        if self.auth and self.admin_key:
+            self.session.headers["X-API-Key"] = self.admin_key
         if ready:
             self.wait_ready()
         return self
@@ -187,7 +187,7 @@ class Server:
         return self.process.pid
 
     @property
-    def key(self):
+    def admin_key(self):
         """Of the first administrator; None where there is none."""
         file = self.folder / "data" / "admin.key"
         return file.read_text().strip() if file.exists() else None
