@@ -89,7 +89,7 @@ enum ms_err ms_oauth_login_copy(const struct oauth_login *login, struct arena *a
 		*ret_login = copy;
 		return MS_OK;
 	}
-	MS_TRY(ms_auth_copy_user(&login->user, arena, info, &copy.user));
+	MS_TRY(ms_auth_user_copy(&login->user, arena, info, &copy.user));
 	if (!ms_oauth_keep(arena, &copy.session) || !ms_oauth_keep(arena, &copy.methods))
 		return no_memory(info);
 	*ret_login = copy;
