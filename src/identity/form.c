@@ -114,7 +114,7 @@ bool ms_form_body(struct identity_work *w, bool page, struct form *ret_form)
 	struct exchange *x = w->x;
 	const char *wrong = NULL, *repeated;
 	char text[128];
-	if (!is_form(ms_http_header(&x->req, "Content-Type")))
+	if (x->req.body.n > 0 && !is_form(ms_http_header(&x->req, "Content-Type")))
 		wrong = "the body must be application/x-www-form-urlencoded";
 	else if (!ms_form_read(x->arena, x->req.body, ret_form))
 		wrong = "the body is badly encoded or has too many parameters";
