@@ -106,7 +106,6 @@ static void set_headers(struct exchange *x, struct slice form_target)
 	ms_http_set_header(x, "Content-Security-Policy",
 			   policy != NULL ? ms_slice_cstr(policy) : MS_SLICE_LIT("default-src 'none'; frame-ancestors 'none'"));
 	ms_http_set_header(x, "X-Frame-Options", MS_SLICE_LIT("DENY"));
-	ms_http_set_header(x, "X-Content-Type-Options", MS_SLICE_LIT("nosniff"));
 	ms_http_set_header(x, "Referrer-Policy", MS_SLICE_LIT("no-referrer"));
 	ms_http_set_header(x, "Cross-Origin-Resource-Policy", MS_SLICE_LIT("same-origin"));
 }

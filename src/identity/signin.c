@@ -168,7 +168,6 @@ static void style(struct exchange *x, void *role)
 	(void)role;
 	ms_buf_append(x->body, ms_page_style, ms_page_style_size);
 	ms_http_set_header(x, "Cache-Control", MS_SLICE_LIT("public, max-age=3600"));
-	ms_http_set_header(x, "X-Content-Type-Options", MS_SLICE_LIT("nosniff"));
 	ms_http_send(x, 200, "text/css; charset=utf-8");
 }
 
