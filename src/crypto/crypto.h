@@ -21,7 +21,8 @@ void ms_digest(enum crypto_hash hash, struct slice bytes, uint8_t ret_digest[MS_
 void ms_hmac(enum crypto_hash hash, struct slice key, struct slice message, uint8_t ret_mac[MS_DIGEST_MAX]);
 // The HMAC must be exactly `mac`; constant time.
 MS_MUST_USE bool ms_hmac_verify(enum crypto_hash hash, struct slice key, struct slice message, struct slice mac);
-// Extract and expand; `n` is at most 255 digests (assertion).
+#define MS_HKDF_INFO_MAX 256
+// Extract and expand; `n` is at most 255 digests, `info` at most MS_HKDF_INFO_MAX (assertion).
 void ms_hkdf(enum crypto_hash hash, struct slice secret, struct slice salt, struct slice info, uint8_t *ret_key, size_t n);
 // RFC 8018. `rounds` and `n` are at least 1; the caller bounds them. Slow: not on a loop.
 void ms_pbkdf2(enum crypto_hash hash, struct slice password, struct slice salt, uint32_t rounds, uint8_t *ret_key, size_t n);
@@ -47,6 +48,9 @@ void ms_wipe(void *bytes, size_t n);
 
 MS_MUST_USE bool ms_base64_decode(struct slice text, struct arena *arena, struct slice *ret_bytes);    // section 4, padded
 MS_MUST_USE bool ms_base64url_decode(struct slice text, struct arena *arena, struct slice *ret_bytes); // section 5, unpadded
+// The same into memory of MS_BASE64_DECODED_MAX(text.n) bytes, for those who tell bad text from missing memory.
+#define MS_BASE64_DECODED_MAX(n) ((n) / 4 * 3 + 2)
+MS_MUST_USE bool ms_base64url_decode_to(struct slice text, uint8_t *dst, size_t *ret_n);
 MS_MUST_USE bool ms_hex_decode(struct slice text, struct arena *arena, struct slice *ret_bytes);       // either case
 // Section 6, for TOTP secrets that people type: either case; padding may be there, whole, or not at all.
 MS_MUST_USE bool ms_base32_decode(struct slice text, struct arena *arena, struct slice *ret_bytes);

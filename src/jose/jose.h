@@ -25,13 +25,16 @@ MS_MUST_USE bool ms_jose_alg_find(struct slice name, enum jose_alg *ret_alg); //
 
 // --- Keys --------------------------------------------------------------------------------------------
 
+#define MS_JOSE_KID_MAX 256 // bytes
+#define MS_JWKS_MAX ((size_t)1 << 20)
+
 // Immutable, reference counted, any thread. Bound to one algorithm. kid: given, or the RFC 7638 thumbprint.
 struct jose_key;
 struct jose_key *ms_jose_key_ref(struct jose_key *key);
 void ms_jose_key_unref(struct jose_key *key); // wipes; accepts NULL
 enum jose_alg ms_jose_key_alg(const struct jose_key *key);
 struct slice ms_jose_key_id(const struct jose_key *key);
-bool ms_jose_key_is_private(const struct jose_key *key); // can sign
+bool ms_jose_key_is_private(const struct jose_key *key); // can sign: has the private part, or is a secret, and `key_ops` allows it
 
 // Secret of at least the hash's length (RFC 7518, 3.2); MS_ERR_INVALID otherwise. kid may be empty: then the thumbprint.
 MS_MUST_USE enum ms_err ms_jose_key_hmac(enum jose_alg alg, struct slice secret, struct slice kid, struct errinfo *info, struct jose_key **ret_key);
@@ -49,7 +52,9 @@ struct jose_keys { // a set, borrowed
 	struct jose_key *const *keys;
 	size_t count;
 };
-// {"keys":[…]}: keys of kinds or uses that are not ours are passed over, as RFC 7517 section 5 wants; at most `max`. In the arena; unref each.
+// {"keys":[…]}: keys of kinds or uses that are not ours, and those that do not pass the checks above, are passed over, as RFC 7517
+// section 5 wants. Without `alg`: what the curve says; RS256 for RSA. Refused as a whole: more than `max` (MS_ERR_LIMIT), two keys of the same
+// kid and alg, secrets among public keys. The array is in the arena; unref each.
 MS_MUST_USE enum ms_err ms_jose_keys_parse(struct slice jwks, size_t max, struct arena *arena, struct errinfo *info, struct jose_keys *ret_keys);
 
 // --- Signatures --------------------------------------------------------------------------------------
@@ -87,8 +92,41 @@ struct jwt_claims {
 	struct slice issuer, subject, id; // iss sub jti; p == NULL when absent
 	int64_t issued_s, not_before_s, expires_s; // INT64_MIN when absent; fractions are cut off
 };
-// Verifies and checks: MS_ERR_TOKEN_INVALID, MS_ERR_TOKEN_EXPIRED (exp passed), MS_ERR_TOKEN_EARLY (nbf or iat in the future).
+// The strings of the claims live in the arena. Verifies and checks: MS_ERR_TOKEN_INVALID, MS_ERR_TOKEN_EXPIRED (exp passed), MS_ERR_TOKEN_EARLY (nbf or iat in the future).
 MS_MUST_USE enum ms_err ms_jwt_verify(struct slice compact, struct jose_keys keys, const struct jwt_policy *policy, struct arena *arena,
 				      struct errinfo *info, struct jwt_claims *ret_claims);
+
+// --- Encryption (reading) ------------------------------------------------------------------------------
+// Compact JWE for an OpenID client whose provider encrypts identity tokens. RSA1_5, PBES2 and `zip` are never taken. The content
+// encryption may be any of A128GCM, A192GCM, A256GCM, A128CBC-HS256, A192CBC-HS384, A256CBC-HS512.
+
+enum jwe_alg {
+	JWE_DIR,
+	JWE_A128KW, JWE_A192KW, JWE_A256KW,
+	JWE_A128GCMKW, JWE_A192GCMKW, JWE_A256GCMKW,
+	JWE_RSA_OAEP, JWE_RSA_OAEP_256,
+	JWE_ECDH_ES, JWE_ECDH_ES_A128KW, JWE_ECDH_ES_A192KW, JWE_ECDH_ES_A256KW,
+	JWE_ALG_COUNT
+};
+const char *ms_jwe_alg_name(enum jwe_alg alg);
+MS_MUST_USE bool ms_jwe_alg_find(struct slice name, enum jwe_alg *ret_alg);
+
+// Immutable, one owner, any thread. Bound to one algorithm.
+struct jwe_key;
+void ms_jwe_key_free(struct jwe_key *key); // wipes; accepts NULL
+// A private JWK or a secret; `alg`, `use` (enc or absent) and `key_ops` as for signatures. A secret whose `alg` is a content encryption
+// (as RFC 7520, 5.6 has it) is for `dir` with that one.
+MS_MUST_USE enum ms_err ms_jwe_key_parse(struct slice jwk, enum jwe_alg fallback, struct errinfo *info, struct jwe_key **ret_key);
+
+struct jwe {
+	struct slice header;    // JSON text, decoded
+	struct slice plaintext; // usually a JWS
+};
+#define MS_JWE_MAX ((size_t)344 << 10) // a plaintext of some 250 KiB
+
+// The key is chosen as in ms_jws_verify: by kid and alg, without kid the only one with that alg. One error for all that is wrong with the
+// encryption: MS_ERR_TOKEN_INVALID with one message. The plaintext is in the arena.
+MS_MUST_USE enum ms_err ms_jwe_open(struct slice compact, const struct jwe_key *const *keys, size_t count, struct arena *arena,
+				    struct errinfo *info, struct jwe *ret_jwe);
 
 #endif
