@@ -83,14 +83,16 @@ struct store_tx;
 // Errors: MS_ERR_STORE_CONFLICT (a unique or foreign key, a NOT NULL or a CHECK; the transaction is still usable on neither
 // database: return the error), MS_ERR_INVALID (text that is not UTF-8 or holds a NUL; a real that is not a number), MS_ERR_LIMIT (more rows than `max_rows`), MS_ERR_BUSY, MS_ERR_STORE (the database refused, with its words in
 // the log and none in the message), MS_ERR_STORE_GONE (no connection), MS_ERR_NO_MEMORY, MS_ERR_NO_SPACE. Every error ends the transaction: hand it up.
-MS_MUST_USE enum ms_err ms_store_run(struct store_tx *tx, const char *sql, const struct store_value *params, size_t count,
-				     struct errinfo *info, uint64_t *ret_changed); // ret_changed may be NULL
-MS_MUST_USE enum ms_err ms_store_query(struct store_tx *tx, const char *sql, const struct store_value *params, size_t count,
-				       size_t max_rows, struct errinfo *info, struct store_rows *ret_rows);
+MS_MUST_USE enum ms_err ms_store_run(struct store_tx *tx, const char *sql, const struct store_value *params,
+				     size_t count, struct errinfo *info,
+				     uint64_t *ret_changed); // ret_changed may be NULL
+MS_MUST_USE enum ms_err ms_store_query(struct store_tx *tx, const char *sql, const struct store_value *params,
+				       size_t count, size_t max_rows, struct errinfo *info,
+				       struct store_rows *ret_rows);
 #define MS_STORE_PARAMS_MAX 40
 // ms_store_run(tx, SQL, MS_STORE_PARAMS(ms_store_text(id), ms_store_int(now)), info, NULL)
-#define MS_STORE_PARAMS(...)                          \
-	((const struct store_value[]){__VA_ARGS__}),  \
+#define MS_STORE_PARAMS(...)                         \
+	((const struct store_value[]){__VA_ARGS__}), \
 		(sizeof((const struct store_value[]){__VA_ARGS__}) / sizeof(struct store_value))
 #define MS_STORE_NO_PARAMS NULL, 0
 
@@ -129,10 +131,10 @@ struct store_work {
 // they run on several connections, serialised by the database alone. An acknowledged write is on disk. Reads see one consistent state,
 // and everything that was acknowledged before they were submitted. MS_ERR_BUSY when the queue is full, MS_ERR_DRAINING after
 // ms_store_stop(): then done is not called.
-MS_MUST_USE enum ms_err ms_store_write(struct store *store, struct store_work *work, struct loop *home, store_fn *fn, void *arg,
-				       store_done_fn *done);
-MS_MUST_USE enum ms_err ms_store_read(struct store *store, struct store_work *work, struct loop *home, store_fn *fn, void *arg,
-				      store_done_fn *done);
+MS_MUST_USE enum ms_err ms_store_write(struct store *store, struct store_work *work, struct loop *home, store_fn *fn,
+				       void *arg, store_done_fn *done);
+MS_MUST_USE enum ms_err ms_store_read(struct store *store, struct store_work *work, struct loop *home, store_fn *fn,
+				      void *arg, store_done_fn *done);
 // The same, waiting for the end: for the start of the program, pool threads and the command line; never on a loop thread.
 MS_MUST_USE enum ms_err ms_store_write_wait(struct store *store, store_fn *fn, void *arg, struct errinfo *info);
 MS_MUST_USE enum ms_err ms_store_read_wait(struct store *store, store_fn *fn, void *arg, struct errinfo *info);
@@ -143,7 +145,8 @@ MS_MUST_USE enum ms_err ms_store_read_wait(struct store *store, store_fn *fn, vo
 // `poll_ms` on SQLite and at once on PostgreSQL), and once more whenever notices may have been missed (a lost connection came back).
 // At most 64 watches, made before the loops run; they end with the store.
 typedef void store_notice_fn(void *arg);
-MS_MUST_USE enum ms_err ms_store_watch(struct store *store, const char *channel, struct loop *home, store_notice_fn *fn, void *arg);
+MS_MUST_USE enum ms_err ms_store_watch(struct store *store, const char *channel, struct loop *home, store_notice_fn *fn,
+				       void *arg);
 
 // --- Migrations --------------------------------------------------------------------------------------
 
@@ -175,10 +178,10 @@ struct store_options {
 	// "sqlite:PATH", or "postgres://user:password@host:port/name?sslmode=…" (postgresql:// too). Never shown or logged with its password.
 	const char *url;
 	struct log *log;
-	struct metrics *metrics; // NULL: none
+	struct metrics *metrics;                   // NULL: none
 	const struct store_migrations *migrations; // of all modules; outlive the store
 	size_t migration_count;
-	bool migrate;               // apply pending steps at the open; otherwise pending ones are an error that names `mainstay migrate up`
+	bool migrate; // apply pending steps at the open; otherwise pending ones are an error that names `mainstay migrate up`
 	// 0 takes the default everywhere.
 	unsigned connections_min; // PostgreSQL; 5
 	unsigned connections_max; // PostgreSQL 20, and one that listens; readers of SQLite 4
@@ -186,6 +189,7 @@ struct store_options {
 	unsigned queue_depth;     // transactions that may wait; 10000 (SQLite: writes and reads each)
 	unsigned poll_ms;         // SQLite: how often the file is looked at for writes of other processes; 500
 	unsigned patience_ms;     // how long a transaction waits for a database that is away (MS_ERR_STORE_GONE); 10 s
+	unsigned answer_ms;       // PostgreSQL: how long a statement may take, or wait for a lock (MS_ERR_BUSY); 60 s
 	// Open without migrating, creating and complaining, for `mainstay migrate status`: only ms_store_steps() works.
 	bool check_only;
 };
@@ -199,15 +203,16 @@ struct store_server {
 	const char *user;
 	const char *password;
 };
-MS_MUST_USE enum ms_err ms_store_server_url(const struct store_server *server, struct arena *arena, struct errinfo *info,
-					    const char **ret_url);
+MS_MUST_USE enum ms_err ms_store_server_url(const struct store_server *server, struct arena *arena,
+					    struct errinfo *info, const char **ret_url);
 // Where it is, without user and password, for people: "sqlite file mainstay.db", "postgres db.example:5432/mainstay".
 #define MS_STORE_PLACE_SIZE 256
 void ms_store_place(const char *url, char dst[MS_STORE_PLACE_SIZE]);
 
 // Opens (SQLite: creates with mode 0600, WAL, synchronous=FULL, foreign keys), migrates, starts the threads. Blocks; before the loops
 // run. Two processes that migrate at once: one waits for the other. When PostgreSQL cannot be reached: MS_ERR_STORE_GONE, with host, port and reason.
-MS_MUST_USE enum ms_err ms_store_open(const struct store_options *options, struct errinfo *info, struct store **ret_store);
+MS_MUST_USE enum ms_err ms_store_open(const struct store_options *options, struct errinfo *info,
+				      struct store **ret_store);
 // Takes no more work, finishes what was taken, ends the threads.
 void ms_store_stop(struct store *store);
 // After the loops are gone. Accepts NULL.
