@@ -172,6 +172,9 @@ struct auth_attempt {
 	bool found;
 };
 void ms_auth_attempt(struct auth *auth, struct loop *loop, struct auth_attempt *attempt);
+// Counts something costly that an address asks for ("register"), with the same delays. MS_ERR_AUTH_THROTTLED and the seconds to wait. Any thread.
+MS_MUST_USE enum ms_err ms_auth_slow_down(struct auth *auth, const char *what, struct slice address, struct errinfo *info,
+					  int64_t *ret_retry_after_s);
 
 // --- Sessions and tokens
 
@@ -253,8 +256,8 @@ MS_MUST_USE enum ms_err ms_auth_first_start(struct auth *auth, struct arena *are
 // === Grants, roles, keys, the guard ==================================================================
 // (permissions.def, grants.c, roles.c, keys.c, change.c, snapshot.c, cache.c, guard.c)
 //
-// Of a token the guard reads sub, username, role, sid, jti (UUIDv7), iat and exp; client_id (equal to sub: a program's own token, of no
-// user); scope (RFC 6749 3.3: when there, the token may do no more than these grants); and permissions: what role and own grants allowed
+// Of a token the guard reads user_id, username, role, sid, jti (UUIDv7), iat and exp; client_id (without user_id: a program's own token);
+// scope (RFC 6749 3.3: when there, the token may do no more than these grants); and permissions: what role and own grants allowed
 // together when it was issued. That holds until the role or the user changes; from then on, what the store says now.
 
 struct auth_permission {
@@ -273,7 +276,7 @@ MS_MUST_USE enum ms_err ms_grants_parse(const struct slice *texts, size_t count,
 					const struct grants **ret_grants);
 // A JSON array of texts, as it is stored.
 MS_MUST_USE enum ms_err ms_grants_read(struct slice json_array, struct arena *arena, struct errinfo *info, const struct grants **ret_grants);
-// What either allows; what both allow. In the arena, which must outlive it as `a` and `b` must. MS_ERR_NO_MEMORY, MS_ERR_LIMIT.
+// What either allows; what both allow. Copied into the arena. MS_ERR_NO_MEMORY, MS_ERR_LIMIT.
 MS_MUST_USE enum ms_err ms_grants_union(const struct grants *a, const struct grants *b, struct arena *arena, struct errinfo *info,
 					const struct grants **ret_grants);
 MS_MUST_USE enum ms_err ms_grants_intersect(const struct grants *a, const struct grants *b, struct arena *arena, struct errinfo *info,
@@ -351,8 +354,10 @@ struct slice ms_auth_user_of(const struct exchange *x);
 // Calls done on `loop` once every loop works with what is committed by now: a change is answered after it is in force. The struct
 // lives in the caller's object until then. Loop threads.
 typedef void auth_settled_fn(void *arg);
+struct auth_gate;
 struct auth_settle {
 	struct mail mail;
+	struct auth_gate *gate;
 	struct loop *loop;
 	auth_settled_fn *done;
 	void *arg;
@@ -481,13 +486,16 @@ bool ms_vault_is_current(const struct vault *vault, struct slice sealed); // sea
 // The same with the vault of auth.
 MS_MUST_USE enum ms_err ms_auth_seal(const struct auth *auth, struct slice context, struct slice plain, struct arena *arena, struct errinfo *info, struct slice *ret_sealed);
 MS_MUST_USE enum ms_err ms_auth_open(const struct auth *auth, struct slice context, struct slice sealed, struct arena *arena, struct errinfo *info, struct slice *ret_plain);
-// Puts a new key in front in master.key (not with the setting: there the operator does), seals everything in the store anew, and with `drop` forgets the
-// other keys. A running server reads the file again when it meets a key that it does not know. Blocks.
+// Seals everything in the store anew with the first key; with `add` a new key is put in front in master.key before (with the setting the
+// operator does that). The old keys stay, so that nothing is lost whatever happens; a running server reads the file again when it meets
+// a key that it does not know. Once all is sealed anew (the secrets file too), ms_vault_drop_old() forgets them. Blocks.
 struct vault_rekey {
-	bool add, drop;
+	bool add;
 	size_t resealed; // answer
 };
 MS_MUST_USE enum ms_err ms_vault_rekey(struct vault *vault, struct store *store, struct vault_rekey *rekey, struct errinfo *info);
+MS_MUST_USE enum ms_err ms_vault_drop_old(struct vault *vault, struct errinfo *info);
+size_t ms_vault_key_count(const struct vault *vault);
 
 // A file of names and values, sealed whole. Blocks.
 struct secret_item {

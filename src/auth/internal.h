@@ -35,6 +35,10 @@ extern const char ms_auth_schema_users[];  // 1 (schema_users.c): users, session
 extern const char ms_auth_schema_keys[];   // 2 (schema_keys.c): roles, api_keys
 extern const char ms_auth_schema_audit[];  // 3 (schema_audit.c): audit, audit_heads, signing_keys
 
+// Publishes the entry as "auth.<event>" with event, time, outcome, actor, target and details; ms_audit_append() calls it for every entry, so
+// that nothing is recorded and not told. (publish.c)
+MS_MUST_USE enum ms_err ms_auth_publish(struct store_tx *tx, const struct audit_entry *entry, struct errinfo *info);
+
 // --- Users (users.c) -----------------------------------------------------------------------------------
 
 // The key under which a name is looked for: lower case. False when the text can be nobody's name or e-mail address. In the arena.

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Attempts to sign in with a password: throttle, user, hash, verdict. Every attempt that gets as far as the hash costs the same, whether the
 // user is there, disabled, without a password, or the password is wrong.
+#include <stdio.h>
+
 #include "auth/internal.h"
 
 #define SECOND_NS 1000000000LL
@@ -183,4 +185,21 @@ void ms_auth_attempt(struct auth *auth, struct loop *loop, struct auth_attempt *
 	enum ms_err err = ms_store_read(auth->options.store, &a->read, loop, read_user, a, was_read);
 	if (err != MS_OK)
 		busy(a, err);
+}
+
+enum ms_err ms_auth_slow_down(struct auth *auth, const char *what, struct slice address, struct errinfo *info, int64_t *ret_retry_after_s)
+{
+	struct throttle *throttle = auth->people->throttle;
+	char name[128];
+	int64_t now_ns = ms_clock_mono_ns();
+	// An account of its own for each address, which no sign-in can name: the space.
+	int n = snprintf(name, sizeof(name), "%s %.*s", what, MS_SLICE_ARG(ms_slice_sub(address, 0, 64)));
+	struct throttle_keys keys = ms_throttle_keys(throttle, ms_slice(name, (size_t)n), address);
+	int64_t wait_ns = ms_throttle_enter(throttle, &keys, now_ns);
+	if (wait_ns == 0) {
+		(void)ms_throttle_leave(throttle, &keys, THROTTLE_FAILED, now_ns);
+		return MS_OK;
+	}
+	*ret_retry_after_s = (wait_ns + SECOND_NS - 1) / SECOND_NS;
+	return ms_fail(info, MS_ERR_AUTH_THROTTLED, "too many of these from one address: try again in %lld s", (long long)*ret_retry_after_s);
 }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The module's life, its list of route tables, and what the handlers share.
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "identity/private.h"
@@ -159,6 +160,7 @@ static enum ms_err take(const struct identity_field *field, const struct json_va
 		return ((struct slice *)field->to)->n > 0 || !field->required
 			       ? MS_OK
 			       : ms_fail(info, MS_ERR_INVALID, "'%s' is empty", field->name);
+	case FIELD_VALUE:
 	default:
 		*(const struct json_value **)field->to = value;
 		return MS_OK;

@@ -134,13 +134,24 @@ bool ms_http_may(const struct exchange *x, const char *permission, struct slice 
 	return guard == NULL || guard->may(x, permission, object, guard->arg);
 }
 
+enum ms_err ms_http_allow(const struct exchange *x, struct slice object, struct errinfo *info)
+{
+	const struct http_guard *guard = guard_of(x);
+	const char *permission = x->req.route->permission;
+	if (guard == NULL || guard->may(x, permission, object, guard->arg))
+		return MS_OK;
+	if (guard->refused != NULL)
+		guard->refused(x, permission, object, guard->arg);
+	return ms_fail(info, MS_ERR_FORBIDDEN, "this caller has no permission '%s' for '%.*s'", permission, MS_SLICE_ARG(object));
+}
+
 bool ms_http_require(struct exchange *x, struct slice object)
 {
-	const char *permission = x->req.route->permission;
-	if (ms_http_may(x, permission, object))
+	struct errinfo info;
+	ms_errinfo_init(&info);
+	if (ms_http_allow(x, object, &info) == MS_OK)
 		return true;
-	ms_http_fail_code(x, MS_ERR_FORBIDDEN, "this caller has no permission '%s' for '%.*s'", permission,
-			  MS_SLICE_ARG(object));
+	ms_http_fail(x, &info);
 	return false;
 }
 

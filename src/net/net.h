@@ -154,11 +154,16 @@ struct http_guard {
 	enum ms_err (*admit)(struct exchange *x, struct slice object, struct errinfo *info, void *arg);
 	// Whether the caller, who was admitted, holds the permission for the object.
 	bool (*may)(const struct exchange *x, const char *permission, struct slice object, void *arg);
+	// Told when a handler refuses because `may` said no; any thread. May be NULL.
+	void (*refused)(const struct exchange *x, const char *permission, struct slice object, void *arg);
 	void *arg;
 };
 
-// Whether the caller holds the permission for this object; true on a server without a guard.
+// Whether the caller holds the permission for this object; true on a server without a guard. Any thread, for lists that show what the
+// caller may see.
 bool ms_http_may(const struct exchange *x, const char *permission, struct slice object);
+// MS_ERR_FORBIDDEN, in words, unless the caller holds the route's permission for this object. Any thread.
+MS_MUST_USE enum ms_err ms_http_allow(const struct exchange *x, struct slice object, struct errinfo *info);
 // Answers the request with 403 unless the caller holds the route's permission for this object; false: answered, return.
 MS_MUST_USE bool ms_http_require(struct exchange *x, struct slice object);
 

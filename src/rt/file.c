@@ -126,9 +126,10 @@ static enum ms_err read_all(int fd, size_t hint, size_t max, const char *path, s
 }
 
 // Opens a regular file of at most `max` bytes for reading. Without blocking, because the name may be a pipe's.
-static enum ms_err open_regular(const char *path, size_t max, struct errinfo *info, int *ret_fd, size_t *ret_size)
+static enum ms_err open_regular(const char *path, int flags, size_t max, struct errinfo *info, int *ret_fd,
+				size_t *ret_size)
 {
-	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK | flags);
 	if (fd < 0)
 		return ms_fail_errno(info, "open", path, errno);
 	struct stat st;
@@ -152,8 +153,34 @@ enum ms_err ms_file_read(const char *path, size_t max, struct errinfo *info, str
 {
 	int fd;
 	size_t size;
-	MS_TRY(open_regular(path, max, info, &fd, &size));
+	MS_TRY(open_regular(path, 0, max, info, &fd, &size));
 	enum ms_err err = read_all(fd, size, max, path, info, ret_bytes);
+	close(fd);
+	return err;
+}
+
+static enum ms_err check_private(int fd, const char *path, struct errinfo *info)
+{
+	struct stat st;
+	if (fstat(fd, &st) != 0)
+		return ms_fail_errno(info, "open", path, errno);
+	if ((st.st_mode & (S_IRWXG | S_IRWXO)) != 0)
+		return ms_fail(info, MS_ERR_PERMISSION,
+			       "'%.*s' may be used by others than its owner (mode %04o): chmod 600 it",
+			       MS_SLICE_ARG(base_name(path)), (unsigned)(st.st_mode & 07777));
+	if (st.st_uid != geteuid() && st.st_uid != 0)
+		return ms_fail(info, MS_ERR_PERMISSION, "'%.*s' belongs to another user", MS_SLICE_ARG(base_name(path)));
+	return MS_OK;
+}
+
+enum ms_err ms_file_read_private(const char *path, size_t max, struct errinfo *info, struct slice *ret_bytes)
+{
+	int fd;
+	size_t size;
+	MS_TRY(open_regular(path, O_NOFOLLOW, max, info, &fd, &size));
+	enum ms_err err = check_private(fd, path, info);
+	if (err == MS_OK)
+		err = read_all(fd, size, max, path, info, ret_bytes);
 	close(fd);
 	return err;
 }
@@ -167,7 +194,7 @@ enum ms_err ms_file_map(const char *path, size_t max, struct errinfo *info, stru
 {
 	int fd;
 	size_t size;
-	MS_TRY(open_regular(path, max, info, &fd, &size));
+	MS_TRY(open_regular(path, 0, max, info, &fd, &size));
 	void *p = size > 0 ? mmap(NULL, size, PROT_READ, MAP_PRIVATE, fd, 0) : NULL;
 	int error = errno;
 	close(fd); // the mapping stays
@@ -288,6 +315,18 @@ static enum ms_err write_file(const char *path, struct slice bytes, unsigned mod
 enum ms_err ms_file_write_atomic(const char *path, struct slice bytes, unsigned mode, struct errinfo *info)
 {
 	return write_file(path, bytes, mode, true, info);
+}
+
+enum ms_err ms_file_append(const char *path, struct slice bytes, unsigned mode, struct errinfo *info)
+{
+	int fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_NOFOLLOW | O_CLOEXEC | O_NOCTTY, (mode_t)mode);
+	if (fd < 0)
+		return ms_fail_errno(info, "open", path, errno);
+	int error = write_all(fd, bytes);
+	if (error == 0 && fsync(fd) != 0)
+		error = errno;
+	close(fd);
+	return error == 0 ? MS_OK : ms_fail_errno(info, "write", path, error);
 }
 
 enum ms_err ms_file_write_new(const char *path, struct slice bytes, unsigned mode, struct errinfo *info)

@@ -165,6 +165,9 @@ void ms_thread_join(struct thread *thread);
 // Whole regular file into malloc memory with a NUL behind it (not counted), at most `max` bytes; the caller frees
 // ret_bytes->p.
 MS_MUST_USE enum ms_err ms_file_read(const char *path, size_t max, struct errinfo *info, struct slice *ret_bytes);
+// The same for a secret: MS_ERR_PERMISSION unless the file belongs to this user or to root and nobody else may read or write it. A
+// link is not followed.
+MS_MUST_USE enum ms_err ms_file_read_private(const char *path, size_t max, struct errinfo *info, struct slice *ret_bytes);
 // All of a descriptor such as standard input, likewise.
 MS_MUST_USE enum ms_err ms_fd_read_all(int fd, size_t max, struct errinfo *info, struct slice *ret_bytes);
 // Maps a whole regular file read-only; release with ms_file_unmap. An empty file gives {NULL, 0}. Only for files that
@@ -176,6 +179,8 @@ void ms_file_unmap(struct slice bytes);
 // When it fails before the rename, the old content is there; when only the last sync fails (MS_ERR_IO), the new
 // content is there but may be lost in a crash.
 MS_MUST_USE enum ms_err ms_file_write_atomic(const char *path, struct slice bytes, unsigned mode, struct errinfo *info);
+// Appends to a file, which is made when missing, and syncs it. Lines of several writers do not mix.
+MS_MUST_USE enum ms_err ms_file_append(const char *path, struct slice bytes, unsigned mode, struct errinfo *info);
 // The same for a new file: MS_ERR_FILE_EXISTS when the name is taken, of which the present content stays.
 MS_MUST_USE enum ms_err ms_file_write_new(const char *path, struct slice bytes, unsigned mode, struct errinfo *info);
 // Renames a file or folder and syncs both parents. `replace` false: MS_ERR_FILE_EXISTS when `to` exists (renameat2
