@@ -54,12 +54,12 @@ TEST(every_algorithm_signs_what_it_verifies)
 		struct buf token;
 		struct jws jws;
 		struct jose_key *key = NULL, *other = NULL;
-		static const char secret[64] = "0123456789abcdef";
+		static const char secret[] = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdefghij";
 		ms_arena_init(&a, 4096, MEMORY);
 		ms_buf_init(&token, MS_JWS_MAX);
 		if (alg <= JOSE_HS512) {
 			REQUIRE(ms_jose_key_hmac(alg, ms_slice(secret, 64), MS_SLICE_LIT("a"), NULL, &key) == MS_OK);
-			REQUIRE(ms_jose_key_hmac(alg, ms_slice(secret, 63 + (alg == JOSE_HS512)), MS_SLICE_LIT("b"), NULL, &other) == MS_OK);
+			REQUIRE(ms_jose_key_hmac(alg, ms_slice(secret + 1, 64), MS_SLICE_LIT("b"), NULL, &other) == MS_OK);
 		} else {
 			REQUIRE(ms_jose_key_generate(alg, NULL, &key) == MS_OK);
 			REQUIRE(ms_jose_key_generate(alg, NULL, &other) == MS_OK);
@@ -78,7 +78,7 @@ TEST(every_algorithm_signs_what_it_verifies)
 		snprintf(header, sizeof(header), "{\"alg\":\"%s\"}", ms_jose_alg_name(alg));
 		const char *bare = test_token(key, header, "x", &a);
 		CHECK_OK(verify(bare, key, &a, &jws));
-		CHECK_INT(verify(bare, other, &a, &jws), alg == JOSE_HS512 ? MS_OK : MS_ERR_TOKEN_INVALID);
+		CHECK_INT(verify(bare, other, &a, &jws), MS_ERR_TOKEN_INVALID);
 		CHECK_INT(ms_jws_verify(ms_slice_cstr(bare), (struct jose_keys){set, 2}, &a, NULL, &jws), MS_ERR_TOKEN_INVALID);
 		ms_jose_key_unref(key);
 		ms_jose_key_unref(other);

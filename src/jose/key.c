@@ -256,6 +256,26 @@ static enum ms_err check_set(struct jose_key *const *keys, size_t count, struct 
 	return MS_OK;
 }
 
+static bool same_member(const struct json_value *a, const struct json_value *b, const char *member)
+{
+	struct slice x = MS_SLICE_EMPTY, y = MS_SLICE_EMPTY;
+	bool has_x = ms_json_as_str(ms_json_get(a, member), &x), has_y = ms_json_as_str(ms_json_get(b, member), &y);
+	return has_x == has_y && ms_slice_eq(x, y);
+}
+
+// As check_set, for the texts: also a key that is passed over must not share the name of another.
+static enum ms_err check_names(const struct json_value *list, size_t at, struct errinfo *info)
+{
+	const struct json_value *last = &list->array.items[at];
+	for (size_t i = 0; i < at && ms_json_get(last, "kid") != NULL; i++) {
+		const struct json_value *other = &list->array.items[i];
+		if (same_member(last, other, "kid") && same_member(last, other, "alg") && same_member(last, other, "kty") &&
+		    same_member(last, other, "use"))
+			return ms_fail(info, MS_ERR_INVALID, "a key set holds two keys of one \"kid\" and \"alg\"");
+	}
+	return MS_OK;
+}
+
 static enum ms_err read_set(const struct json_value *list, struct arena *scratch, struct errinfo *info,
 			    struct jose_key **keys, size_t *count)
 {
@@ -263,6 +283,7 @@ static enum ms_err read_set(const struct json_value *list, struct arena *scratch
 		const struct json_value *value = &list->array.items[i];
 		if (value->type != JSON_OBJECT)
 			return ms_fail(info, MS_ERR_INVALID, "a key of a key set is an object");
+		MS_TRY(check_names(list, i, info));
 		struct arena_mark mark = ms_arena_mark(scratch);
 		enum ms_err err = from_value(value, set_fallback(value), scratch, NULL, &keys[*count]);
 		ms_arena_rewind(scratch, mark);

@@ -9,6 +9,8 @@
 #include "store/private.h"
 
 #define TEND_MS 1000
+#define FIRST_PAUSE_MS 50
+#define LAST_PAUSE_MS 2000
 #define LISTEN_WAIT_NS 5000000000LL
 
 static void deliver(struct mail *mail)
@@ -103,51 +105,66 @@ static void tend(struct store *store)
 				   store->options.idle_timeout_ms);
 }
 
+struct watcher {
+	struct store *store;
+	struct store_conn *conn; // NULL: there is none at present
+	int64_t pause_ms;        // the present back-off; 0: the database answers
+	int64_t tended_ns;
+};
+
+static enum ms_err listen_and_wait(struct watcher *w, struct errinfo *info)
+{
+	struct store *store = w->store;
+	const struct store_driver *driver = store->driver;
+	unsigned timeout_ms = driver->embedded ? MS_MIN(store->options.poll_ms, (unsigned)TEND_MS) : TEND_MS;
+	bool fresh = w->conn == NULL;
+	if (fresh)
+		MS_TRY(driver->open(&store->target, STORE_FOR_NOTICES, info, &w->conn));
+	MS_TRY(listen_all(store, w->conn, fresh, info));
+	if (w->pause_ms > 0)
+		ms_log(store->options.log, LOG_INFO, "the database answers again",
+		       MS_LOG_CSTR("mainstay.store", store->place));
+	if (w->pause_ms > 0 || !driver->embedded)
+		atomic_store(&store->healthy, true);
+	w->pause_ms = 0;
+	return driver->wait(w->conn, store->wake[0], timeout_ms, on_notice, store, info);
+}
+
+static void pause_after(struct watcher *w, const struct errinfo *info)
+{
+	struct store *store = w->store;
+	atomic_store(&store->healthy, false);
+	if (w->pause_ms == 0)
+		ms_log(store->options.log, LOG_WARN, "the database does not answer",
+		       MS_LOG_CSTR("mainstay.store", store->place), MS_LOG_CSTR("error.message", info->message));
+	if (w->conn != NULL)
+		w->conn->driver->close(w->conn);
+	w->conn = NULL;
+	w->pause_ms = MS_MIN(w->pause_ms * 2 + FIRST_PAUSE_MS, LAST_PAUSE_MS);
+	pthread_mutex_lock(&store->watch_lock);
+	if (!atomic_load(&store->stopping))
+		ms_store_cond_wait_until(&store->watch_changed, &store->watch_lock,
+					 ms_clock_mono_ns() + w->pause_ms * 1000000);
+	pthread_mutex_unlock(&store->watch_lock);
+}
+
 // The connection that listens is the heartbeat too: it finds out that the database is away, or back, when nobody asks for anything.
 static void watcher_main(void *arg)
 {
-	struct store *store = arg;
-	const struct store_driver *driver = store->driver;
-	struct store_conn *conn = NULL;
-	unsigned timeout_ms = driver->embedded ? MS_MIN(store->options.poll_ms, (unsigned)TEND_MS) : TEND_MS;
-	int64_t tended_ns = 0, looked_for_ms = 0;
-	while (!atomic_load(&store->stopping)) {
+	struct watcher w = {.store = arg};
+	while (!atomic_load(&w.store->stopping)) {
 		struct errinfo info;
 		ms_errinfo_init(&info);
-		bool fresh = conn == NULL;
-		enum ms_err err = fresh ? driver->open(&store->target, STORE_FOR_NOTICES, &info, &conn) : MS_OK;
-		if (err == MS_OK)
-			err = listen_all(store, conn, fresh, &info);
-		if (err == MS_OK) {
-			looked_for_ms = 0;
-			if (!driver->embedded)
-				atomic_store(&store->healthy, true);
-			err = driver->wait(conn, store->wake[0], timeout_ms, on_notice, store, &info);
+		if (ms_clock_mono_ns() - w.tended_ns >= (int64_t)TEND_MS * 1000000) {
+			tend(w.store);
+			w.tended_ns = ms_clock_mono_ns();
 		}
-		if (err != MS_OK) {
-			if (looked_for_ms == 0)
-				ms_log(store->options.log, LOG_WARN, "the database does not answer",
-				       MS_LOG_CSTR("mainstay.store", store->place),
-				       MS_LOG_CSTR("error.message", info.message));
-			atomic_store(&store->healthy, false);
-			if (conn != NULL)
-				driver->close(conn);
-			conn = NULL;
-			looked_for_ms = MS_MIN(looked_for_ms * 2 + 50, 2000);
-			pthread_mutex_lock(&store->watch_lock);
-			if (!atomic_load(&store->stopping))
-				ms_store_cond_wait_until(&store->watch_changed, &store->watch_lock,
-							 ms_clock_mono_ns() + looked_for_ms * 1000000);
-			pthread_mutex_unlock(&store->watch_lock);
-		}
-		drain_pipe(store->wake[0]);
-		if (ms_clock_mono_ns() - tended_ns >= (int64_t)TEND_MS * 1000000) {
-			tend(store);
-			tended_ns = ms_clock_mono_ns();
-		}
+		if (listen_and_wait(&w, &info) != MS_OK)
+			pause_after(&w, &info);
+		drain_pipe(w.store->wake[0]);
 	}
-	if (conn != NULL)
-		driver->close(conn);
+	if (w.conn != NULL)
+		w.conn->driver->close(w.conn);
 }
 
 enum ms_err ms_store_watcher_start(struct store *store, struct errinfo *info)
@@ -196,6 +213,8 @@ enum ms_err ms_store_watch(struct store *store, const char *channel, struct loop
 {
 	struct counter_query query = {.channel = channel};
 	MS_ASSERT(ms_store_is_channel(channel) && home != NULL);
+	if (atomic_load(&store->stopping))
+		return MS_ERR_DRAINING;
 	if (store->driver->embedded)
 		MS_TRY(ms_store_read_wait(store, read_counter, &query, NULL));
 	pthread_mutex_lock(&store->watch_lock);

@@ -23,9 +23,25 @@ static const char *option_of(const PQconninfoOption *options, const char *keywor
 	return NULL;
 }
 
+// A password with a '/' or '?' that is not escaped puts its parts where host, port and name are. NULL for such an address, and
+// for one that cannot be read. (libpq's own words would show parts of it.)
+static PQconninfoOption *parse_url(const char *url)
+{
+	const char *authority = strstr(url, "://") + 3;
+	const char *path = authority + strcspn(authority, "/?");
+	PQconninfoOption *options = PQconninfoParse(url, NULL);
+	const char *port = option_of(options, "port");
+	bool strange = memchr(path, '@', strcspn(path, "?")) != NULL ||
+		       (port != NULL && port[strspn(port, "0123456789,")] != '\0');
+	if (!strange)
+		return options;
+	PQconninfoFree(options);
+	return NULL;
+}
+
 void ms_postgres_place(const char *url, char dst[MS_STORE_PLACE_SIZE])
 {
-	PQconninfoOption *options = PQconninfoParse(url, NULL);
+	PQconninfoOption *options = parse_url(url);
 	const char *host = option_of(options, "host"), *port = option_of(options, "port"),
 		   *name = option_of(options, "dbname");
 	snprintf(dst, MS_STORE_PLACE_SIZE, "postgres %.120s:%.20s/%.100s", host != NULL ? host : "localhost",
@@ -35,12 +51,12 @@ void ms_postgres_place(const char *url, char dst[MS_STORE_PLACE_SIZE])
 
 static enum ms_err check_url(const char *url, struct errinfo *info)
 {
-	PQconninfoOption *options = PQconninfoParse(url, NULL);
+	PQconninfoOption *options = parse_url(url);
 	if (options == NULL)
 		return ms_fail(
 			info, MS_ERR_CONFIG,
 			"the address of the database cannot be read; expected postgres://user:password@host:port/name, "
-			"with characters such as @ : / %% # in the password written as %%40 %%3A %%2F %%25 %%23, and "
+			"with characters such as @ : / ? %% in the password written as %%40 %%3A %%2F %%3F %%25, and "
 			"only "
 			"parameters of libpq behind a ?");
 	PQconninfoFree(options);
