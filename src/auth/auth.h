@@ -547,7 +547,7 @@ struct signing_rotate {
 MS_MUST_USE enum ms_err ms_signing_rotate(struct signing_rotate *rotate, struct errinfo *info);
 
 // === Second factors ==================================================================================
-// (second.c, proof.c, totp.c, recovery.c, passkey.c, passkey_options.c, webauthn_data.c, cbor.c)
+// (second.c, proof.c, ticket.c, totp.c, recovery.c, passkey*.c, webauthn_data.c, cbor.c)
 //
 // A user has a second factor when he confirmed a TOTP secret or registered a passkey. From then on a password alone signs nobody in:
 //
@@ -614,15 +614,16 @@ struct auth_proof {
 	struct loop *loop;
 	struct store_work store;
 	struct job job;
+	struct slice account_user;   // whose second factor it must be; empty: not known yet
 	struct slice account;        // whom the throttle counts
 	struct slice first_methods;  // of the token
 	struct slice recovery_hash;
 	struct slice recovery_salt;
 	struct password_cost recovery_cost;
-	int64_t token_issued_us, token_password_us;
+	int64_t token_password_us;
 	uint8_t token_hash[MS_SHA256_SIZE];
 	const char *refusal; // for the record; NULL: passed
-	bool entered, known;
+	bool entered, known, copied;
 };
 void ms_auth_prove(struct auth *auth, struct loop *loop, struct auth_proof *proof);
 

@@ -61,6 +61,16 @@ struct passkey_check {
 MS_MUST_USE enum ms_err ms_passkey_check(struct store_tx *tx, const struct auth *auth, struct passkey_check *check, struct errinfo *info,
 					 const char **ret_refusal);
 
+// --- The token between the two steps of a sign-in (second.c) ------------------------------------------------
+
+struct second_token {
+	struct slice user_id, methods;
+	int64_t password_changed_us;
+	uint8_t hash[MS_SHA256_SIZE];
+};
+MS_MUST_USE enum ms_err ms_second_open(const struct auth *auth, struct slice token, struct arena *arena, struct errinfo *info,
+				       struct second_token *ret_token);
+
 // --- Shared (second.c) -----------------------------------------------------------------------------------
 
 // Whether one factor of the user may go, and what goes with the last one. After the removal.

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // A ticket is base64url of a sealed secret (vault): 8 bytes of time, then the payload. Its 24 random bytes are the box's nonce.
 #include "auth/mfa.h"
+#include "auth/vault.h"
 
 #define TIME_SIZE 8
 #define TEXT_MAX 1024
@@ -34,7 +35,7 @@ enum ms_err ms_ticket_open(const struct auth *auth, struct slice context, struct
 	uint64_t issued = 0;
 	ms_errinfo_init(&ignored);
 	// Of another key than the present one: for a key that it does not know the vault would read its file, and strangers could have it do so.
-	if (text.n > TEXT_MAX || !ms_base64url_decode(text, arena, &sealed) || !ms_auth_seal_is_current(auth, sealed) ||
+	if (text.n > TEXT_MAX || !ms_base64url_decode(text, arena, &sealed) || !ms_vault_is_current(auth->vault->vault, sealed) ||
 	    ms_auth_open(auth, context, sealed, arena, &ignored, &plain) != MS_OK || plain.n < TIME_SIZE)
 		return ms_fail(info, MS_ERR_TOKEN_INVALID, "not one of ours, or not for this");
 	for (size_t i = 0; i < TIME_SIZE; i++)
