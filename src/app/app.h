@@ -7,8 +7,10 @@
 
 #include "app/cli.h"
 #include "app/roles.h"
+#include "app/state.h"
 #include "config/config.h"
 #include "console/console.h"
+#include "identity/identity.h"
 #include "net/net.h"
 #include "observe/observe.h"
 #include "registry/registry.h"
@@ -32,6 +34,9 @@ struct app {
 	size_t route_set_count;
 	struct health_check checks[MS_APP_CHECKS_MAX];
 	size_t check_count;
+	// Store, bus and identity; empty when nobody is asked who he is (auth: off).
+	struct state state;
+	struct identity *identity; // the auth role; NULL when it does not run
 	// The ml role; NULL when it does not run.
 	struct registry *registry;
 	struct serve *serve;

@@ -374,7 +374,7 @@ TEST(roles_are_a_set_of_known_names)
 	CHECK_INT(ms_roles_parse((struct string_list){(const char *[]){"ml", "consol"}, 2}, &info, &set),
 		  MS_ERR_CONFIG);
 	CHECK_HAS(info.message,
-		  "roles: \"consol\" is not a role; did you mean console? The roles are all, ml, console");
+		  "roles: \"consol\" is not a role; did you mean console? The roles are all, ml, console, auth");
 	CHECK_INT(ms_roles_parse((struct string_list){NULL, 0}, &info, &set), MS_ERR_CONFIG);
 	CHECK_STR(info.message, "roles: the list is empty; \"all\" runs every role");
 	CHECK_INT(set, 77);

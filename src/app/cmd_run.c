@@ -213,6 +213,60 @@ static enum ms_err start_roles(struct run *run, struct errinfo *info)
 	return MS_OK;
 }
 
+// How curl is told of the first address: with its real port.
+static const char *own_address(const struct run *run)
+{
+	struct arena *arena = &run->cli->arena;
+	struct slice address = ms_slice_cstr(run->addresses.items[0]), https = MS_SLICE_LIT("https://"), local = MS_SLICE_LIT("unix:");
+	bool tls = ms_slice_starts_with(address, https);
+	if (tls)
+		address = ms_slice_sub(address, https.n, SIZE_MAX);
+	const char *scheme = tls ? "https" : "http";
+	if (ms_slice_starts_with(address, local))
+		return ms_arena_printf(arena, "--unix-socket %s %s://localhost", address.p + local.n, scheme);
+	size_t colon = address.n;
+	while (colon > 0 && address.p[colon - 1] != ':')
+		colon--;
+	struct slice host = ms_slice_sub(address, 0, colon > 0 ? colon - 1 : 0);
+	return ms_arena_printf(arena, "%s://%.*s:%u", scheme, MS_SLICE_ARG(host.n > 0 ? host : MS_SLICE_LIT("localhost")),
+			       ms_http_server_port(run->app.server, 0));
+}
+
+// The first start makes an administrator; this is the only time that his key is shown.
+static enum ms_err show_first_key(struct run *run, struct errinfo *info)
+{
+	struct app *app = &run->app;
+	struct slice key;
+	MS_TRY(ms_auth_first_start(app->state.auth, &run->cli->arena, info, &key));
+	if (key.n == 0)
+		return MS_OK;
+	const char *address = own_address(run);
+	fprintf(run->cli->err,
+		"\nThe first start made the user 'admin' and this key of his; it is shown once and kept in %s/" MS_AUTH_ADMIN_KEY_FILE ":\n\n"
+		"    %.*s\n\n"
+		"    curl -H \"X-API-Key: $(cat %s/" MS_AUTH_ADMIN_KEY_FILE ")\" %s/api/v1/auth/me\n"
+		"    mainstay user password admin --data-dir %s    # a password to sign in with\n\n",
+		app->settings->data_dir, MS_SLICE_ARG(key), app->settings->data_dir, address != NULL ? address : "http://localhost:8080",
+		app->settings->data_dir);
+	fflush(run->cli->err);
+	return MS_OK;
+}
+
+static enum ms_err start_state(struct run *run, struct errinfo *info)
+{
+	struct app *app = &run->app;
+	const struct state_options options = {.settings = app->settings,
+					      .environment = run->cli->origin.environment,
+					      .rt = app->rt,
+					      .log = app->log,
+					      .metrics = app->metrics};
+	if (!app->settings->auth) {
+		ms_log(app->log, LOG_WARN, "authentication is off: whoever reaches this machine's addresses may do everything");
+		return MS_OK;
+	}
+	return ms_state_open(&options, info, &app->state);
+}
+
 static enum ms_err start_listening(struct run *run, struct errinfo *info)
 {
 	static const char *const tls_versions[] = {"1.2", "1.3"};
@@ -238,6 +292,7 @@ static enum ms_err start_listening(struct run *run, struct errinfo *info)
 						   .listens = run->listens,
 						   .listen_count = run->addresses.count,
 						   .limits = limits_of(s),
+						   .guard = app->state.auth != NULL ? ms_auth_guard(app->state.auth) : NULL,
 						   .access_log = (unsigned)s->log_access};
 	MS_TRY(ms_http_server_new(&server, info, &app->server));
 	return ms_console_attach(app->console, app->server, info);
@@ -273,32 +328,21 @@ static enum ms_err start(struct run *run, struct errinfo *info)
 	MS_TRY(ms_rt_new(&rt, info, &app->rt));
 	MS_TRY(start_observing(run, info));
 	MS_TRY(ms_pool_new(&(struct pool_options){.name = "admin", .threads = 1, .depth = 16}, info, &run->pool));
+	MS_TRY(start_state(run, info));
 	MS_TRY(start_roles(run, info));
 	MS_TRY(start_listening(run, info));
-	return watch_signals(run);
-}
-
-// "127.0.0.1:8080", "[::1]:8080", "localhost:8080", "unix:/path", with or without https:// in front.
-static bool is_local(const char *address)
-{
-	static const char *const local[] = {"127.", "[::1]", "localhost:", "unix:"};
-	struct slice text = ms_slice_cstr(address), https = MS_SLICE_LIT("https://");
-	if (ms_slice_starts_with(text, https))
-		text = ms_slice_sub(text, https.n, text.n);
-	for (size_t i = 0; i < MS_ARRAY_LEN(local); i++) {
-		if (ms_slice_starts_with(text, ms_slice_cstr(local[i])))
-			return true;
-	}
-	return false;
+	MS_TRY(watch_signals(run));
+	if (app->state.auth != NULL)
+		MS_TRY(show_first_key(run, info));
+	return ms_state_start(&app->state, info);
 }
 
 static void say_listening(const struct run *run)
 {
 	const struct app *app = &run->app;
 	for (size_t i = 0; i < run->addresses.count; i++) {
-		if (!is_local(run->addresses.items[i]))
-			ms_log(app->log, LOG_WARN,
-			       "this address is reachable from other machines, and nothing authenticates them",
+		if (!ms_settings_is_local(run->addresses.items[i]) && !ms_slice_starts_with(ms_slice_cstr(run->addresses.items[i]), MS_SLICE_LIT("https://")))
+			ms_log(app->log, LOG_WARN, "this address is reachable from other machines, and nothing encrypts what they send: keys and passwords too",
 			       MS_LOG_CSTR("server.address", run->addresses.items[i]));
 	}
 	for (size_t i = 0; i < run->addresses.count; i++)
@@ -319,6 +363,7 @@ static void end(struct run *run)
 			ms_role(i)->stop(app);
 	}
 	ms_pool_free(run->pool);
+	ms_state_stop(&app->state);
 	if (app->rt != NULL)
 		ms_rt_deliver(app->rt); // requests whose clients were cut off come home before their connections go
 	ms_http_server_free(app->server);
@@ -327,6 +372,7 @@ static void end(struct run *run)
 		if ((run->started >> i & 1) != 0 && ms_role(i)->release != NULL)
 			ms_role(i)->release(app);
 	}
+	ms_state_free(&app->state);
 	ms_console_free(app->console);
 	ms_metrics_free(app->metrics);
 	ms_log_free(app->log);

@@ -9,6 +9,7 @@ static const struct cli_command *const commands[] = {
 
 static const struct cli_noun nouns[] = {
 	{"model", "Models"},
+	{"user", "Users"},
 	{"config", "Settings"},
 };
 

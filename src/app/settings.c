@@ -171,6 +171,63 @@ enum ms_err ms_settings_listen(const struct settings *settings, struct arena *ar
 	return MS_OK;
 }
 
+// 127.a.b.c and nothing behind it: a name such as 127.0.0.1.example.org may be anywhere.
+static bool is_loopback(struct slice host)
+{
+	struct slice part;
+	unsigned parts = 0;
+	if (ms_slice_eq_cstr(host, "localhost") || ms_slice_eq_cstr(host, "[::1]"))
+		return true;
+	while (ms_slice_next(&host, '.', &part)) {
+		uint64_t number;
+		if (!ms_slice_to_u64(part, &number) || number > 255 || (parts == 0 && number != 127))
+			return false;
+		parts++;
+	}
+	return parts == 4;
+}
+
+bool ms_settings_is_local(const char *text)
+{
+	struct errinfo ignored;
+	struct address a;
+	ms_errinfo_init(&ignored);
+	return parse_address(text, &ignored, &a) == MS_OK && (a.local || is_loopback(a.host));
+}
+
+static enum ms_err check_auth(const struct settings *s, struct errinfo *info)
+{
+	ms_errinfo_set_field(info, MS_SLICE_LIT("auth"));
+	for (size_t i = 0; !s->auth && i < s->http_listen.count; i++) {
+		if (!ms_settings_is_local(s->http_listen.items[i]))
+			return ms_fail(info, MS_ERR_CONFIG,
+				       "auth: is off, but http.listen has \"%.120s\", which other machines reach; turn auth on, or listen "
+				       "on 127.0.0.1, [::1] or unix:/path alone",
+				       s->http_listen.items[i]);
+	}
+	return MS_OK;
+}
+
+#define JWT_SECRET_MIN 32
+
+static enum ms_err check_identity(const struct settings *s, struct errinfo *info)
+{
+	size_t n = strlen(s->identity_jwt_secret);
+	ms_errinfo_set_field(info, MS_SLICE_LIT("identity.jwt_secret"));
+	if (n > 0 && n < JWT_SECRET_MIN)
+		return ms_fail(info, MS_ERR_CONFIG,
+			       "identity.jwt_secret: has %zu bytes, and a secret of less than %d can be guessed from a token; make one with "
+			       "`openssl rand -base64 48`, or leave it out: then the service makes keys of its own",
+			       n, JWT_SECRET_MIN);
+	ms_errinfo_set_field(info, MS_SLICE_LIT("identity.issuer"));
+	if (s->identity_issuer[0] == '\0' || s->identity_audience[0] == '\0')
+		return ms_fail(info, MS_ERR_CONFIG, "identity.issuer and identity.audience must not be empty");
+	ms_errinfo_set_field(info, MS_SLICE_LIT("identity.session_idle"));
+	if (s->identity_session_idle < s->identity_refresh_grace)
+		return ms_fail(info, MS_ERR_CONFIG, "identity.session_idle: is shorter than identity.refresh_grace");
+	return MS_OK;
+}
+
 static enum ms_err check_listen(const struct settings *s, struct errinfo *info)
 {
 	struct arena arena;
@@ -233,7 +290,8 @@ static enum ms_err check_all(const struct config *config, config_problem_fn *on_
 			     struct errinfo *info)
 {
 	static enum ms_err (*const checks[])(const struct settings *, struct errinfo *) = {check_roles, check_data_dir,
-											   check_tls, check_listen};
+											   check_tls, check_listen,
+											   check_auth, check_identity};
 	enum ms_err first = MS_OK;
 	for (size_t i = 0; i < MS_ARRAY_LEN(checks) && (first == MS_OK || on_problem != NULL); i++) {
 		struct errinfo own;

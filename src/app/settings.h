@@ -30,4 +30,7 @@ MS_MUST_USE enum ms_err ms_settings_load(const struct settings_origin *origin, c
 MS_MUST_USE enum ms_err ms_settings_listen(const struct settings *settings, struct arena *arena, struct errinfo *info,
 					   struct string_list *ret_addresses);
 
+// Whether an address, as ms_settings_listen() gives it, is reachable from this machine alone.
+bool ms_settings_is_local(const char *address);
+
 #endif

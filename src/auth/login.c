@@ -140,7 +140,8 @@ static void was_read(struct store_work *work)
 		end(a);
 		return;
 	}
-	enum ms_err err = ms_pool_submit(a->auth->people->passwords, &a->job, a->loop, hash, hashed);
+	struct pool *pool = a->auth->people->passwords; // NULL: the server is ending
+	enum ms_err err = pool != NULL ? ms_pool_submit(pool, &a->job, a->loop, hash, hashed) : MS_ERR_DRAINING;
 	if (err != MS_OK)
 		busy(a, err);
 }

@@ -7,17 +7,13 @@ enum ms_err ms_auth_validate(struct auth *auth, struct loop *loop, struct slice 
 {
 	struct gate_answer answer;
 	MS_TRY(ms_gate_check(ms_gate_loop(auth->gate, loop), credential, true, arena, info, &answer));
-	const struct admitted *who = answer.who;
-	switch (answer.refusal) {
-	case REFUSAL_NONE:
-		break;
-	case REFUSAL_EXPIRED:
+	if (answer.refusal == REFUSAL_EXPIRED)
 		return ms_fail(info, MS_ERR_TOKEN_EXPIRED, "the token is expired");
-	case REFUSAL_REVOKED:
+	if (answer.refusal == REFUSAL_REVOKED)
 		return ms_fail(info, MS_ERR_TOKEN_REVOKED, "the token was revoked: its session ended, or its user may no longer sign in");
-	default:
+	if (answer.refusal != REFUSAL_NONE)
 		return ms_fail(info, MS_ERR_TOKEN_INVALID, "this is no valid token of this service");
-	}
+	const struct admitted *who = answer.who;
 	*ret_worth = (struct auth_worth){.kind = who->kind,
 					 .id = who->id,
 					 .name = who->name,

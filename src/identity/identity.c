@@ -123,7 +123,7 @@ void ms_identity_read(struct identity_work *w, store_fn *tx, identity_fn *finish
 
 void ms_identity_away(struct identity_work *w, struct pool *pool, job_fn *work, job_fn *done)
 {
-	enum ms_err err = ms_pool_submit(pool, &w->job, w->x->loop, work, done);
+	enum ms_err err = pool != NULL ? ms_pool_submit(pool, &w->job, w->x->loop, work, done) : MS_ERR_DRAINING; // NULL: the server is ending
 	if (err == MS_OK)
 		return;
 	w->err = ms_fail(&w->info, err, "too many requests wait for a thread: try again later");

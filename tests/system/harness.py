@@ -73,9 +73,12 @@ def clean_environment(extra=None):
 
 
 class Server:
-    """One `mainstay run`. Its log is read as it comes; everything it owns lives under `folder`."""
+    """One `mainstay run`. Its log is read as it comes; everything it owns lives under `folder`.
 
-    def __init__(self, binary, folder, *args, models=None, env=None, listen=("127.0.0.1:0",), limits=None, cwd=None):
+    Nobody is asked who he is, unless `auth` is set: then requests carry the first administrator's key (self.admin_key), if not told otherwise.
+    """
+
+    def __init__(self, binary, folder, *args, models=None, env=None, listen=("127.0.0.1:0",), limits=None, cwd=None, auth=False):
         self.folder = Path(folder)
         self.folder.mkdir(parents=True, exist_ok=True)
         self.models = Path(models) if models else self.folder / "models"
@@ -88,7 +91,8 @@ class Server:
         self.args += [str(a) for a in args]
         self.listen = listen
         self.log = []  # lines as dictionaries; text that is not JSON under "text"
-        self.env = clean_environment(env)
+        self.auth = auth
+        self.env = clean_environment({"MAINSTAY_AUTH": "on" if auth else "off", **(env or {})})
         self.limits = limits or {}
         self.cwd = cwd or self.folder
         self.session = requests.Session()
@@ -117,6 +121,8 @@ class Server:
     def start(self, ready=True):
         self.spawn()
         self.wait_log(lambda line: line.get("message") == "listening", START_SECONDS, "log line 'listening'")
+        if self.auth and self.admin_key:
+            self.session.headers["X-API-Key"] = self.admin_key
         if ready:
             self.wait_ready()
         return self
@@ -179,6 +185,12 @@ class Server:
     @property
     def pid(self):
         return self.process.pid
+
+    @property
+    def admin_key(self):
+        """Of the first administrator; None where there is none."""
+        file = self.folder / "data" / "admin.key"
+        return file.read_text().strip() if file.exists() else None
 
     def running(self):
         return self.process is not None and self.process.poll() is None

@@ -115,7 +115,7 @@ class Server:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                env=clean_environment(**env),
+                env=clean_environment(**{"MAINSTAY_AUTH": "off", **env}),
                 cwd=folder,
                 start_new_session=True,  # its own group, so that what it leaves behind can be found
             )

@@ -164,7 +164,7 @@ def test_settings_must_fit_each_other(run, tmp_path):
     p = run("config", "check", env={"PORT": "90"})
     assert p.returncode == 1
     for line in (
-        'mainstay.yaml:5: roles: "consle" is not a role; did you mean console? The roles are all, ml, console',
+        'mainstay.yaml:5: roles: "consle" is not a role; did you mean console? The roles are all, ml, console, auth',
         "mainstay.yaml:3: http.tls.cert is set but http.tls.key is not; set both or none",
     ):
         assert any(line in got for got in p.stderr.splitlines()), p.stderr

@@ -571,7 +571,7 @@ def test_ipv6(make_server):
 
 
 def test_all_addresses(make_server):
-    own = make_server(listen=(":0",), start=False).spawn()
+    own = make_server(listen=(":0",), start=False, auth=True).spawn()
     own.wait_log(lambda line: line.get("message") == "listening")
     for address in ("127.0.0.1", "::1"):
         with Connection(socket.create_connection((address, own.port), timeout=10)) as c:

@@ -495,7 +495,7 @@ def test_log_reader_that_is_gone_does_not_end_it(make_server):
 def test_log_reader_that_stalls_does_not_stop_requests(binary, tmp_path, free_port):
     """A full log pipe drops lines, not requests (observe.h)."""
     reader, writer = os.pipe()
-    process = subprocess.Popen([str(binary), "run", "--port", str(free_port), "--data-dir", str(tmp_path), "--log.access=all"], stderr=writer, stdout=subprocess.DEVNULL, env=clean_environment(), cwd=tmp_path)
+    process = subprocess.Popen([str(binary), "run", "--port", str(free_port), "--data-dir", str(tmp_path), "--log.access=all", "--auth=off"], stderr=writer, stdout=subprocess.DEVNULL, env=clean_environment(), cwd=tmp_path)
     os.close(writer)
     try:
         import requests

@@ -1,0 +1,172 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "app/state.h"
+
+#include <unistd.h>
+
+#include "rt/rt.h"
+
+enum ms_err ms_state_url(const struct settings *s, struct arena *arena, struct errinfo *info, const char **ret_url)
+{
+	const char *url = s->database_url;
+	if (url[0] == '\0' && s->database_host[0] != '\0') {
+		const struct store_server server = {.host = s->database_host,
+						    .port = (unsigned)s->database_port,
+						    .name = s->database_name,
+						    .user = s->database_user,
+						    .password = s->database_password};
+		return ms_store_server_url(&server, arena, info, ret_url);
+	}
+	if (url[0] == '\0')
+		url = ms_arena_printf(arena, "sqlite:%s/mainstay.db", s->data_dir);
+	if (url == NULL)
+		return ms_fail(info, MS_ERR_NO_MEMORY, "out of memory");
+	*ret_url = url;
+	return MS_OK;
+}
+
+static enum ms_err open_store(const struct state_options *o, struct errinfo *info, struct state *state)
+{
+	struct arena arena;
+	struct store_options options = {.log = o->log,
+					.metrics = o->metrics,
+					.migrations = state->migrations,
+					.migration_count = MS_ARRAY_LEN(state->migrations),
+					.migrate = true};
+	state->migrations[0] = ms_auth_migrations;
+	state->migrations[1] = ms_bus_migrations;
+	ms_arena_init(&arena, 1024, (size_t)1 << 20);
+	enum ms_err err = ms_state_url(o->settings, &arena, info, &options.url);
+	if (err == MS_OK)
+		err = ms_store_open(&options, info, &state->store);
+	ms_arena_fini(&arena);
+	return err;
+}
+
+static enum ms_err open_bus(const struct state_options *o, struct errinfo *info, struct state *state)
+{
+	const struct bus_options options = {.store = state->store,
+					    .rt = o->rt,
+					    .log = o->log,
+					    .metrics = o->metrics,
+					    .url = o->settings->bus_url,
+					    .exchange = "mainstay",
+					    .process = "mainstay"};
+	return o->rt != NULL ? ms_bus_new(&options, info, &state->bus) : MS_OK;
+}
+
+static enum ms_err open_auth(const struct state_options *o, struct errinfo *info, struct state *state)
+{
+	static const enum jose_alg algorithms[] = {JOSE_ED25519, JOSE_ES256, JOSE_RS256}; // the order of the setting's range
+	const struct settings *s = o->settings;
+	MS_ASSERT((size_t)s->identity_algorithm < MS_ARRAY_LEN(algorithms));
+	const struct auth_options options = {
+		.store = state->store,
+		.bus = state->bus,
+		.rt = o->rt,
+		.log = o->log,
+		.metrics = o->metrics,
+		.data_dir = s->data_dir,
+		.issuer = s->identity_issuer,
+		.audience = s->identity_audience,
+		.jwt_secret = s->identity_jwt_secret,
+		.algorithm = algorithms[s->identity_algorithm],
+		.master_key = s->identity_master_key,
+		.key_rotation_ms = s->identity_key_rotation,
+		.token_life_ms = s->identity_token_life,
+		.refresh_life_ms = s->identity_session_life,
+		.refresh_idle_ms = s->identity_session_idle,
+		.refresh_grace_ms = s->identity_refresh_grace,
+		.password_threads = s->identity_password_threads > 0 ? (unsigned)s->identity_password_threads : ms_process_cores(),
+		.password_depth = (unsigned)s->identity_password_queue,
+		.password_memory_kib = (uint32_t)(s->identity_password_memory / 1024),
+		.password_passes = (uint32_t)s->identity_password_passes,
+		.password_min_length = (unsigned)s->identity_password_min_length,
+		.registration = s->identity_registration,
+		.registration_role = s->identity_registration_role,
+		.mfa_required = s->identity_mfa == 1, // the order of the setting's range
+		.totp_skew = (unsigned)s->identity_totp_skew,
+		.webauthn_rp_id = s->identity_webauthn_rp_id,
+		.webauthn_origins = s->identity_webauthn_origins.items,
+		.webauthn_origin_count = s->identity_webauthn_origins.count,
+	};
+	MS_TRY(ms_auth_new(&options, info, &state->auth));
+	return o->environment != NULL && o->rt != NULL ? ms_auth_take_environment(state->auth, o->environment, info) : MS_OK;
+}
+
+static enum ms_err open_log(struct state_options *o, struct errinfo *info, struct state *state)
+{
+	const struct log_options log = {.level = LOG_WARN,
+					.format = LOG_FORMAT_AUTO,
+					.fd = STDERR_FILENO,
+					.service = "mainstay",
+					.version = MAINSTAY_VERSION};
+	if (o->log != NULL)
+		return MS_OK;
+	MS_TRY(ms_log_new(&log, info, &state->own_log));
+	o->log = state->own_log;
+	return MS_OK;
+}
+
+enum ms_err ms_state_open(const struct state_options *options, struct errinfo *info, struct state *state)
+{
+	struct state_options o = *options;
+	*state = (struct state){0};
+	enum ms_err err = open_log(&o, info, state);
+	if (err == MS_OK)
+		err = open_store(&o, info, state);
+	if (err == MS_OK)
+		err = open_bus(&o, info, state);
+	if (err == MS_OK)
+		err = open_auth(&o, info, state);
+	if (err != MS_OK)
+		ms_state_close(state);
+	return err;
+}
+
+enum ms_err ms_state_start(struct state *state, struct errinfo *info)
+{
+	return state->bus != NULL ? ms_bus_start(state->bus, info) : MS_OK;
+}
+
+void ms_state_stop(struct state *state)
+{
+	if (state->auth != NULL)
+		ms_auth_stop(state->auth);
+	if (state->bus != NULL)
+		ms_bus_stop(state->bus);
+	if (state->store != NULL)
+		ms_store_stop(state->store);
+}
+
+void ms_state_free(struct state *state)
+{
+	ms_auth_free(state->auth);
+	if (state->bus != NULL)
+		ms_bus_free(state->bus);
+	ms_store_free(state->store);
+	ms_log_free(state->own_log);
+	*state = (struct state){0};
+}
+
+void ms_state_close(struct state *state)
+{
+	ms_state_stop(state);
+	ms_state_free(state);
+}
+
+enum cli_exit ms_state_of_command(struct cli *cli, struct config **ret_config, struct state *ret_state)
+{
+	struct errinfo info;
+	ms_errinfo_init(&info);
+	enum cli_exit status = ms_cli_load_config(cli, ret_config);
+	if (status != CLI_OK)
+		return status;
+	const struct state_options options = {.settings = ms_config_settings(*ret_config)};
+	enum ms_err err = ms_dir_create(options.settings->data_dir, &info);
+	if (err == MS_OK)
+		err = ms_state_open(&options, &info, ret_state);
+	if (err == MS_OK)
+		return CLI_OK;
+	ms_config_free(*ret_config);
+	return ms_cli_fail(cli, &info);
+}
