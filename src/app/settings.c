@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "app/roles.h"
+#include "auth/auth.h"
 #include "rt/rt.h"
 
 #define SETTINGS_FILE_MAX ((size_t)2 << 20) // read at most; config refuses above its own limit, in better words
@@ -309,6 +310,66 @@ static enum ms_err check_all(const struct config *config, config_problem_fn *on_
 	return first;
 }
 
+// --- The secrets file --------------------------------------------------------------------------------
+
+enum ms_err ms_settings_secrets_path(const struct settings *settings, struct errinfo *info, char dst[MS_SETTINGS_PATH_MAX])
+{
+	int n = settings->secrets_file[0] != '\0'
+			? snprintf(dst, MS_SETTINGS_PATH_MAX, "%s", settings->secrets_file)
+			: snprintf(dst, MS_SETTINGS_PATH_MAX, "%s/" MS_SECRETS_FILE, settings->data_dir);
+	return n > 0 && n < MS_SETTINGS_PATH_MAX ? MS_OK : ms_fail(info, MS_ERR_LIMIT, "secrets.file: the path is too long");
+}
+
+static enum ms_err open_secrets(const struct settings *s, const char *path, struct arena *arena, struct errinfo *info,
+				struct config_input *input)
+{
+	const struct vault_options options = {.data_dir = s->data_dir, .master_key = s->identity_master_key};
+	struct vault *vault;
+	struct secret_item *items;
+	size_t count;
+	MS_TRY(ms_vault_open(&options, info, &vault));
+	enum ms_err err = ms_secrets_read(path, vault, arena, info, &items, &count);
+	ms_vault_free(vault);
+	MS_TRY(err);
+	struct config_secret *secrets = MS_ARENA_ARRAY(arena, struct config_secret, count + 1);
+	if (secrets == NULL)
+		return ms_fail(info, MS_ERR_NO_MEMORY, "out of memory");
+	for (size_t i = 0; i < count; i++)
+		secrets[i] = (struct config_secret){items[i].name, items[i].value};
+	input->secrets = secrets;
+	input->secret_count = count;
+	return MS_OK;
+}
+
+// Where the file is and what opens it are settings themselves: so the settings are loaded without it, and then again.
+static enum ms_err load_secrets(struct config_input *input, struct errinfo *info, struct config **config)
+{
+	char path[MS_SETTINGS_PATH_MAX];
+	struct file_stat stat;
+	struct errinfo why;
+	struct arena arena;
+	const struct settings *s = ms_config_settings(*config);
+	MS_TRY(ms_settings_secrets_path(s, info, path));
+	ms_errinfo_init(&why);
+	if (ms_file_stat(path, &why, &stat) == MS_ERR_FILE_MISSING && s->secrets_file[0] == '\0')
+		return MS_OK;
+	ms_arena_init(&arena, (size_t)1 << 16, (size_t)16 << 20);
+	enum ms_err err = open_secrets(s, path, &arena, &why, input);
+	if (err != MS_OK)
+		err = ms_fail(info, err, "secrets file %.160s: %.320s", path, why.message);
+	struct config *fresh;
+	if (err == MS_OK)
+		err = ms_config_load(input, info, &fresh);
+	for (size_t i = 0; i < input->secret_count; i++)
+		explicit_bzero((void *)(uintptr_t)input->secrets[i].value.p, input->secrets[i].value.n);
+	ms_arena_fini(&arena);
+	if (err == MS_OK) {
+		ms_config_free(*config);
+		*config = fresh;
+	}
+	return err;
+}
+
 // --- Loading -----------------------------------------------------------------------------------------
 
 static enum ms_err load_from(const struct settings_origin *origin, const char *path, config_problem_fn *on_problem,
@@ -317,7 +378,7 @@ static enum ms_err load_from(const struct settings_origin *origin, const char *p
 	struct slice bytes = MS_SLICE_EMPTY;
 	if (path != NULL)
 		MS_TRY(read_settings_file(path, info, &bytes));
-	const struct config_input input = {
+	struct config_input input = {
 		.yaml = bytes,
 		.yaml_name = path != NULL && strcmp(path, "-") == 0 ? "standard input" : path,
 		.environment = origin->environment,
@@ -329,9 +390,14 @@ static enum ms_err load_from(const struct settings_origin *origin, const char *p
 	};
 	struct config *config;
 	enum ms_err err = ms_config_load(&input, info, &config);
+	bool loaded = err == MS_OK;
+	if (loaded && !origin->without_secrets)
+		err = load_secrets(&input, info, &config);
 	free((void *)(uintptr_t)bytes.p);
-	MS_TRY(err);
-	err = check_all(config, on_problem, arg, info);
+	if (err == MS_OK)
+		err = check_all(config, on_problem, arg, info);
+	if (!loaded)
+		return err;
 	if (err == MS_OK)
 		*ret_config = config;
 	else

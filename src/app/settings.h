@@ -12,6 +12,7 @@ struct settings_origin {
 	const char *config_path;
 	const char *const *environment;
 	const char *const *flags;
+	bool without_secrets; // the secrets file is not opened: for the commands that make it
 	int flag_count;
 };
 
@@ -24,6 +25,11 @@ MS_MUST_USE enum ms_err ms_settings_locate(const struct settings_origin *origin,
 // problem. Further errors: those of reading a file.
 MS_MUST_USE enum ms_err ms_settings_load(const struct settings_origin *origin, config_problem_fn *on_problem, void *arg,
 					 struct errinfo *info, struct config **ret_config);
+
+// Where the secrets file is, or would be. MS_ERR_LIMIT for a path that is too long.
+#define MS_SETTINGS_PATH_MAX 4096
+MS_MUST_USE enum ms_err ms_settings_secrets_path(const struct settings *settings, struct errinfo *info,
+						 char dst[MS_SETTINGS_PATH_MAX]);
 
 // http.listen with http.port in place: each address as net takes it. MS_ERR_CONFIG for an address that is none, for
 // two that are the same, and for https:// without a certificate.

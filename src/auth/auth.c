@@ -8,7 +8,8 @@ static const struct store_migration steps[] = {
 	{.module = "auth", .version = 1, .name = "users, sessions, refresh tokens", .sql = ms_auth_schema_users},
 	{.module = "auth", .version = 2, .name = "roles, API keys", .sql = ms_auth_schema_keys},
 	{.module = "auth", .version = 3, .name = "audit log, signing keys", .sql = ms_auth_schema_audit},
-	{.module = "auth", .version = 4, .name = "second factors", .sql = ms_auth_schema_mfa},
+	{.module = "auth", .version = 4, .name = "OAuth clients, codes, consents, devices", .sql = ms_auth_schema_oauth},
+	{.module = "auth", .version = 5, .name = "second factors", .sql = ms_auth_schema_mfa},
 };
 const struct store_migrations ms_auth_migrations = {.steps = steps, .count = MS_ARRAY_LEN(steps)};
 
@@ -75,6 +76,8 @@ enum ms_err ms_auth_new(const struct auth_options *options, struct errinfo *info
 		err = ms_auth_people_new(auth, info);
 	if (err == MS_OK)
 		err = ms_auth_mfa_new(auth, info);
+	if (err == MS_OK)
+		err = ms_auth_oauth_new(auth, info);
 	if (err != MS_OK) {
 		ms_auth_stop(auth);
 		ms_auth_free(auth);
@@ -97,6 +100,7 @@ void ms_auth_free(struct auth *auth)
 {
 	if (auth == NULL)
 		return;
+	ms_auth_oauth_free(auth);
 	ms_auth_people_free(auth);
 	ms_auth_gate_free(auth);
 	ms_auth_vault_free(auth);

@@ -344,7 +344,7 @@ MS_MUST_USE enum ms_err ms_auth_key_rotate(struct store_tx *tx, struct auth *aut
 					   int64_t overlap_us, struct errinfo *info, struct auth_key *ret_key,
 					   char ret_secret[MS_API_KEY_SIZE]);
 // Keys given by the environment as SHA-256 (NAME_API_KEY_HASH, NAME_API_KEY_SCOPES): in force as long as the process runs. Before the
-// loops run. MS_ERR_CONFIG names the variable that is wrong.
+// loops run, after ms_auth_first_start(): reads the store again. MS_ERR_CONFIG names the variable that is wrong.
 MS_MUST_USE enum ms_err ms_auth_take_environment(struct auth *auth, const char *const *environment, struct errinfo *info);
 
 // --- The guard
@@ -558,7 +558,7 @@ MS_MUST_USE enum ms_err ms_signing_rotate(struct signing_rotate *rotate, struct 
 //
 // ms_auth_session_begin() refuses (MS_ERR_AUTH_MFA_REQUIRED) a user with a second factor whose `methods` do not hold the word "mfa", so that no way
 // in can forget it. With the setting identity.mfa = required the session of a user without a second factor gives tokens of the
-// scope "self" (auth_tokens.scope) until he has one and signs in or refreshes again.
+// scope "self" (auth_tokens.scope) until he has one and signs in or refreshes again. The first second factor ends the user's other sessions.
 
 enum auth_factor { AUTH_FACTOR_NONE, AUTH_FACTOR_TOTP, AUTH_FACTOR_PASSKEY, AUTH_FACTOR_RECOVERY };
 const char *ms_auth_factor_name(enum auth_factor factor); // "totp", "webauthn", "recovery"
@@ -697,5 +697,214 @@ MS_MUST_USE enum ms_err ms_auth_passkey_remove(struct store_tx *tx, struct auth 
 // All second factors and recovery codes of a user who lost them; ends his sessions. By an administrator, who has shown himself that it is he.
 MS_MUST_USE enum ms_err ms_auth_factors_reset(struct store_tx *tx, struct auth *auth, const struct auth_authority *authority, struct slice user_id,
 					      struct errinfo *info, struct auth_factors *ret_removed);
+
+// === OAuth and OpenID Connect ========================================================================
+// (oauth.c, oauth_scope.c, oauth_client.c, oauth_login.c, oauth_code.c, oauth_device.c, oauth_grant.c)
+//
+// The provider of OAuth 2.1 and OpenID Connect Core. What a client or a person did wrong is no failure of these functions but a
+// `struct oauth_refusal`: the transaction is committed then too, because a refusal may end something (a code that came twice).
+
+// "http://localhost:8080", as the discovery documents name it. Any thread.
+const char *ms_auth_issuer(const struct auth *auth);
+
+struct oauth_refusal {
+	const char *error; // of the RFCs: "invalid_grant"; NULL: not refused
+	char description[160];
+};
+void ms_oauth_refuse(struct oauth_refusal *refusal, const char *error, const char *fmt, ...) MS_PRINTF(3, 4);
+
+// --- Scopes: words, of which some are OpenID Connect's and the others grants ("predict:churn").
+
+#define MS_OAUTH_SCOPE_MAX 2048 // bytes of a list
+#define MS_OAUTH_OPENID "openid"
+#define MS_OAUTH_OFFLINE "offline_access"
+extern const char *const ms_oauth_own_scopes[]; // openid, profile, email, offline_access; NULL at the end
+bool ms_oauth_scope_is_own(struct slice word);
+bool ms_oauth_scope_has(struct slice scope, const char *word);
+// Each word once, in the order given, one space between. MS_ERR_INVALID for what is neither a word of OpenID Connect nor a grant.
+MS_MUST_USE enum ms_err ms_oauth_scope_read(struct slice text, struct arena *arena, struct errinfo *info, struct slice *ret_scope);
+// All words of `inner` are allowed by `outer`: the same word, or a grant within the grants of it.
+MS_MUST_USE enum ms_err ms_oauth_scope_within(struct slice inner, struct slice outer, struct arena *arena, struct errinfo *info, bool *ret_within);
+// The grants among the words.
+MS_MUST_USE enum ms_err ms_oauth_scope_grants(struct slice scope, struct arena *arena, struct errinfo *info, const struct grants **ret_grants);
+// Without the grants of which `limit` allows nothing at all.
+MS_MUST_USE enum ms_err ms_oauth_scope_narrow(struct slice scope, const struct grants *limit, struct arena *arena, struct errinfo *info, struct slice *ret_scope);
+
+// --- Clients. Inside a transaction.
+
+#define MS_OAUTH_SECRET_PREFIX "mss"
+#define MS_OAUTH_URIS_MAX 20
+#define MS_OAUTH_URI_MAX 1000
+#define MS_OAUTH_NAME_MAX 100
+enum oauth_grant_type { OAUTH_CODE = 1, OAUTH_REFRESH = 2, OAUTH_CLIENT = 4, OAUTH_DEVICE = 8 };
+const char *ms_oauth_grant_name(enum oauth_grant_type type); // "authorization_code"
+MS_MUST_USE bool ms_oauth_grant_find(struct slice name, enum oauth_grant_type *ret_type);
+
+struct oauth_client {
+	struct slice id, name;
+	bool confidential; // has a secret or keys; else a public one (a program on people's machines, a page)
+	bool trusted;      // the operator's own: nobody is asked for consent
+	bool introspects;  // may ask about tokens that other clients got: a resource server
+	unsigned grant_types;
+	struct slice redirect_uris, logout_uris; // one a line
+	struct slice scope;                      // what it may ask for; of a client's own token: what it may do
+	struct slice jwks;                       // of private_key_jwt: its public keys; empty: it has a secret
+	struct slice hint;                       // first characters of the secret
+	struct slice epoch;                      // session id of its own tokens; a new secret makes a new one
+	int64_t created_us, secret_changed_us;
+};
+// `fields`: all but id, hint, epoch and the times. MS_ERR_INVALID (field says which), MS_ERR_FORBIDDEN (more than the authority has). The secret is
+// empty for public clients and such with keys.
+MS_MUST_USE enum ms_err ms_oauth_client_add(struct store_tx *tx, struct auth *auth, const struct auth_authority *authority,
+					    const struct oauth_client *fields, struct errinfo *info, struct oauth_client *ret_client,
+					    char ret_secret[MS_API_KEY_SIZE]);
+MS_MUST_USE enum ms_err ms_oauth_client_get(struct store_tx *tx, struct slice id, struct errinfo *info, struct oauth_client *ret_client);
+MS_MUST_USE enum ms_err ms_oauth_client_find(struct store_tx *tx, struct slice id, struct errinfo *info, bool *ret_found, struct oauth_client *ret_client);
+// In the order of their making, behind the id `after`.
+MS_MUST_USE enum ms_err ms_oauth_client_list(struct store_tx *tx, struct slice after, size_t limit, struct errinfo *info,
+					     struct oauth_client **ret_clients, size_t *ret_count);
+// Ends its sessions and tokens too.
+MS_MUST_USE enum ms_err ms_oauth_client_remove(struct store_tx *tx, struct auth *auth, const struct auth_authority *authority, struct slice id,
+					       struct errinfo *info);
+// The old secret and the client's own tokens end at once. MS_ERR_CONFLICT for a client without a secret.
+MS_MUST_USE enum ms_err ms_oauth_client_rotate(struct store_tx *tx, struct auth *auth, const struct auth_authority *authority, struct slice id,
+					       struct errinfo *info, struct oauth_client *ret_client, char ret_secret[MS_API_KEY_SIZE]);
+MS_MUST_USE enum ms_err ms_oauth_client_copy(const struct oauth_client *client, struct arena *arena, struct errinfo *info, struct oauth_client *ret_client);
+// Exactly one of its URIs; of http on 127.0.0.1 or [::1] the port does not count (RFC 8252, section 7.3).
+bool ms_oauth_redirect_ok(const struct oauth_client *client, struct slice uri);
+bool ms_oauth_logout_uri_ok(const struct oauth_client *client, struct slice uri);
+// Whether the programs that answer at its URIs can be told apart from others: then people are asked once.
+bool ms_oauth_client_is_assured(const struct oauth_client *client, struct slice redirect_uri);
+
+// Who a client says it is.
+struct oauth_credentials {
+	struct slice id;
+	struct slice secret;    // p NULL: none
+	struct slice assertion; // p NULL: none; private_key_jwt (RFC 7523)
+};
+// Finds and checks it: refused with invalid_client. A client without credentials must be a public one.
+// An assertion is used up: then inside a writing transaction.
+MS_MUST_USE enum ms_err ms_oauth_client_check(struct store_tx *tx, struct auth *auth, const struct oauth_credentials *credentials, struct errinfo *info,
+					      struct oauth_refusal *refusal, struct oauth_client *ret_client);
+
+// --- Browsers that are signed in. The cookie is stored as SHA-256, beside a session that the user sees in his list.
+
+#define MS_OAUTH_LOGIN_LIFE_S (12 * 3600)
+#define MS_OAUTH_COOKIE_PREFIX "msl"
+struct oauth_login {
+	bool found; // false: nobody is signed in
+	struct auth_user user;
+	struct slice session, methods;
+	int64_t auth_us; // when he signed in
+};
+// `session`: address, agent and methods.
+MS_MUST_USE enum ms_err ms_oauth_login_begin(struct store_tx *tx, struct auth *auth, const struct auth_actor *by, const struct auth_user *user,
+					     struct slice rehashed, const struct auth_session *session, struct errinfo *info,
+					     char ret_cookie[MS_API_KEY_SIZE]);
+MS_MUST_USE enum ms_err ms_oauth_login_find(struct store_tx *tx, struct slice cookie, struct errinfo *info, struct oauth_login *ret_login);
+// Ends it, and the sessions of clients that began with it and may not outlive it (those without offline_access).
+MS_MUST_USE enum ms_err ms_oauth_login_end(struct store_tx *tx, struct auth *auth, const struct auth_actor *by, const struct oauth_login *login, struct errinfo *info);
+MS_MUST_USE enum ms_err ms_oauth_login_copy(const struct oauth_login *login, struct arena *arena, struct errinfo *info, struct oauth_login *ret_login);
+
+// --- Consent and codes
+
+struct oauth_consent {
+	struct slice client_id, client_name, scope;
+	int64_t given_us;
+};
+// What he allowed the client before; empty: nothing.
+MS_MUST_USE enum ms_err ms_oauth_consent_find(struct store_tx *tx, struct slice user_id, struct slice client_id, struct errinfo *info, struct slice *ret_scope);
+MS_MUST_USE enum ms_err ms_oauth_consent_list(struct store_tx *tx, struct slice user_id, struct errinfo *info, struct oauth_consent **ret_consents, size_t *ret_count);
+// Ends the client's sessions of this user. MS_ERR_NOT_FOUND.
+MS_MUST_USE enum ms_err ms_oauth_consent_withdraw(struct store_tx *tx, struct auth *auth, const struct auth_actor *by, struct slice user_id,
+						  struct slice client_id, struct errinfo *info);
+
+#define MS_OAUTH_CODE_PREFIX "msc"
+#define MS_OAUTH_CODE_LIFE_S 60
+struct oauth_code {
+	const struct oauth_client *client;
+	const struct oauth_login *login;
+	struct slice redirect_uri, scope, nonce, challenge;
+	bool consented; // he was asked just now: remember and record it
+};
+MS_MUST_USE enum ms_err ms_oauth_code_make(struct store_tx *tx, struct auth *auth, const struct auth_actor *by, const struct oauth_code *code,
+					   struct errinfo *info, char ret_code[MS_API_KEY_SIZE]);
+
+// --- Devices (RFC 8628)
+
+#define MS_OAUTH_DEVICE_PREFIX "msd"
+#define MS_OAUTH_DEVICE_LIFE_S 600
+#define MS_OAUTH_DEVICE_INTERVAL_S 5
+#define MS_OAUTH_DEVICES_MAX 1000  // that wait, of one client
+#define MS_OAUTH_USER_CODE_SIZE 10 // "BCDF-GHJK"
+MS_MUST_USE enum ms_err ms_oauth_device_begin(struct store_tx *tx, const struct oauth_client *client, struct slice scope, struct errinfo *info,
+					      struct oauth_refusal *refusal, char ret_device_code[MS_API_KEY_SIZE],
+					      char ret_user_code[MS_OAUTH_USER_CODE_SIZE]);
+// Upper case, without what people put between; false: it cannot be one.
+MS_MUST_USE bool ms_oauth_user_code_read(struct slice typed, char ret_user_code[MS_OAUTH_USER_CODE_SIZE]);
+struct oauth_device {
+	bool found; // waits for a decision
+	struct slice user_code, scope;
+	struct oauth_client client;
+};
+MS_MUST_USE enum ms_err ms_oauth_device_find(struct store_tx *tx, struct slice user_code, struct errinfo *info, struct oauth_device *ret_device);
+// *ret_decided false: it does not wait any more.
+MS_MUST_USE enum ms_err ms_oauth_device_decide(struct store_tx *tx, struct auth *auth, const struct auth_actor *by, struct slice user_code,
+					       const struct oauth_login *login, bool allow, struct slice scope, struct errinfo *info, bool *ret_decided);
+// Typed codes are guesses until they fit: seconds to wait before the next one, 0: none. Loop threads.
+int64_t ms_oauth_device_wait_s(struct auth *auth, struct slice user_id, struct slice address);
+// Tells how it went.
+void ms_oauth_device_typed(struct auth *auth, struct slice user_id, struct slice address, bool fitted);
+
+// --- Grants
+
+// What a grant gives, found in a transaction (copies in the arena that was handed in) and signed afterwards.
+struct oauth_issue {
+	struct auth_claims claims;
+	struct slice refresh; // empty: none
+	struct slice scope;
+	// Of id tokens: scope has openid
+	struct auth_user user;
+	struct slice nonce, methods;
+	int64_t auth_us;
+	int64_t expires_in_s;
+};
+struct oauth_asked { // with the parameters of the token endpoint; p NULL: not given
+	struct oauth_credentials client;
+	struct slice code, redirect_uri, verifier; // authorization_code
+	struct slice refresh;                      // refresh_token
+	struct slice device_code;
+	struct slice scope;
+	struct slice address, agent;
+	enum oauth_grant_type type;
+};
+// Inside a writing transaction, or for OAUTH_CLIENT without an assertion a reading one. *ret_settles: something ended, ms_auth_settle() before
+// the answer.
+MS_MUST_USE enum ms_err ms_oauth_grant(struct store_tx *tx, struct auth *auth, const struct auth_actor *by, const struct oauth_asked *asked,
+				       struct arena *arena, struct errinfo *info, struct oauth_refusal *refusal, bool *ret_settles,
+				       struct oauth_issue *ret_issue);
+// Signs. Pool threads. Appends the access token, and to `id_token` one when the scope has openid.
+MS_MUST_USE enum ms_err ms_oauth_sign(struct auth *auth, const struct oauth_issue *issue, struct errinfo *info, struct buf *access, struct buf *id_token);
+// What an id token was issued for, expired or not; false: it is none of ours. On the loop's thread.
+struct oauth_id_token {
+	struct slice client_id, user_id, session;
+};
+MS_MUST_USE bool ms_oauth_id_token_read(const struct auth *auth, const struct loop *loop, struct slice token, struct arena *arena,
+					struct oauth_id_token *ret_token);
+// Keys that verify id tokens, as a JWKS; and how the newest are signed. With JWT_SECRET, whose tokens nobody else can verify, id tokens have an
+// Ed25519 key of their own, derived from it.
+void ms_oauth_write_jwks(const struct auth *auth, const struct loop *loop, struct buf *out);
+enum jose_alg ms_oauth_id_token_alg(struct auth *auth);
+
+// A refresh token, for introspection. found false: unknown, used, expired or revoked. Reading transaction.
+struct oauth_refresh {
+	bool found;
+	struct slice client_id, user_id, username, scope, session;
+	int64_t created_us, expires_us;
+};
+MS_MUST_USE enum ms_err ms_oauth_refresh_find(struct store_tx *tx, struct slice token, struct errinfo *info, struct oauth_refresh *ret_refresh);
+// Ends the session of a refresh token or, by its id, of an access token, when it is the client's; else nothing happens.
+MS_MUST_USE enum ms_err ms_oauth_revoke(struct store_tx *tx, struct auth *auth, const struct auth_actor *by, struct slice client_id, struct slice token,
+					struct slice session, struct errinfo *info, bool *ret_ended);
 
 #endif

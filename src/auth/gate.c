@@ -386,7 +386,7 @@ enum ms_err ms_auth_take_environment(struct auth *auth, const char *const *envir
 	if (gate == NULL)
 		return MS_OK;
 	MS_TRY(ms_environment_keys(environment, &gate->arena, info, &gate->environment));
-	return gate->environment.count > 0 ? load_now(gate, info) : MS_OK;
+	return load_now(gate, info); // with the key of the first start, too
 }
 
 void ms_auth_gate_stop(struct auth *auth)

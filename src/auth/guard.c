@@ -111,24 +111,27 @@ static void record(struct auth_gate *gate, const struct exchange *x, enum auth_r
 
 static enum ms_err unauthenticated(struct exchange *x, enum auth_refusal refusal, struct errinfo *info)
 {
-	switch (refusal) {
-	case REFUSAL_MISSING:
-		ms_http_set_header(x, "WWW-Authenticate", MS_SLICE_LIT(REALM));
-		return ms_fail(info, MS_ERR_UNAUTHENTICATED,
-			       "this needs credentials: Authorization: Bearer with a token or an API key, or X-API-Key");
-	case REFUSAL_EXPIRED:
-		ms_http_set_header(x, "WWW-Authenticate",
-				   MS_SLICE_LIT(REALM ", error=\"invalid_token\", error_description=\"it is expired\""));
-		return ms_fail(info, MS_ERR_TOKEN_EXPIRED, "the token or key is expired");
-	case REFUSAL_REVOKED:
-		ms_http_set_header(x, "WWW-Authenticate",
-				   MS_SLICE_LIT(REALM ", error=\"invalid_token\", error_description=\"it was revoked\""));
-		return ms_fail(info, MS_ERR_TOKEN_REVOKED, "the token was revoked: its session ended, or its user changed");
-	default:
-		ms_http_set_header(x, "WWW-Authenticate",
-				   MS_SLICE_LIT(REALM ", error=\"invalid_token\", error_description=\"it is not valid\""));
-		return ms_fail(info, MS_ERR_TOKEN_INVALID, "the token or key is not valid");
+	static const struct {
+		enum ms_err code;
+		struct slice header;
+		const char *message;
+	} answers[REFUSAL_COUNT] = {
+		[REFUSAL_MISSING] = {MS_ERR_UNAUTHENTICATED, {REALM, sizeof(REALM) - 1},
+				     "this needs credentials: Authorization: Bearer with a token or an API key, or X-API-Key"},
+		[REFUSAL_INVALID] = {MS_ERR_TOKEN_INVALID, {NULL, 0}, "the token or key is not valid"},
+		[REFUSAL_EXPIRED] = {MS_ERR_TOKEN_EXPIRED, {NULL, 0}, "the token or key is expired"},
+		[REFUSAL_REVOKED] = {MS_ERR_TOKEN_REVOKED, {NULL, 0}, "the token was revoked: its session ended, or its user changed"},
+	};
+	char header[256];
+	struct slice value = answers[refusal].header;
+	MS_ASSERT(answers[refusal].message != NULL);
+	if (value.p == NULL) {
+		int n = snprintf(header, sizeof(header), REALM ", error=\"invalid_token\", error_description=\"%s\"",
+				 answers[refusal].message);
+		value = ms_slice(header, (size_t)n);
 	}
+	ms_http_set_header(x, "WWW-Authenticate", value);
+	return ms_fail(info, answers[refusal].code, "%s", answers[refusal].message);
 }
 
 static enum ms_err forbidden(struct exchange *x, const char *permission, struct slice object, struct errinfo *info)

@@ -11,6 +11,7 @@ struct auth_vault;  // secrets, signing keys, audit: seal.c, signing.c, audit.c
 struct auth_gate;   // snapshot of roles and keys, revocations, cache, guard: snapshot.c, cache.c, guard.c
 struct auth_people; // pools, throttle, housekeeping: people.c, throttle.c
 struct auth_mfa;    // whose passkeys are ours: second.c
+struct auth_oauth;  // the key of id tokens: oauth.c
 
 struct auth {
 	struct auth_options options; // the strings are copies, in `arena`
@@ -19,6 +20,7 @@ struct auth {
 	struct auth_gate *gate;
 	struct auth_people *people;
 	const struct auth_mfa *mfa; // in `arena`
+	struct auth_oauth *oauth;
 };
 
 // `new` sets auth's member. stop and free accept a part that was not made (NULL); free is called after stop, once.
@@ -31,6 +33,8 @@ void ms_auth_gate_free(struct auth *auth);
 MS_MUST_USE enum ms_err ms_auth_people_new(struct auth *auth, struct errinfo *info);
 void ms_auth_people_stop(struct auth *auth);
 void ms_auth_people_free(struct auth *auth);
+MS_MUST_USE enum ms_err ms_auth_oauth_new(struct auth *auth, struct errinfo *info);
+void ms_auth_oauth_free(struct auth *auth);
 
 MS_MUST_USE enum ms_err ms_auth_mfa_new(struct auth *auth, struct errinfo *info);
 
@@ -38,6 +42,7 @@ MS_MUST_USE enum ms_err ms_auth_mfa_new(struct auth *auth, struct errinfo *info)
 extern const char ms_auth_schema_users[];  // 1 (schema_users.c): users, sessions, refresh_tokens
 extern const char ms_auth_schema_keys[];   // 2 (schema_keys.c): roles, api_keys
 extern const char ms_auth_schema_audit[];  // 3 (schema_audit.c): audit, audit_heads, signing_keys
+extern const char ms_auth_schema_oauth[];  // 4 (schema_oauth.c): oauth_*
 extern const char ms_auth_schema_mfa[];    // 5 (schema_mfa.c): totp, recovery_*, passkeys, spent
 
 // Publishes the entry as "auth.<event>" with event, time, outcome, actor, target and details; ms_audit_append() calls it for every entry, so

@@ -73,6 +73,9 @@ MS_MUST_USE enum ms_err ms_second_open(const struct auth *auth, struct slice tok
 
 // --- Shared (second.c) -----------------------------------------------------------------------------------
 
+// After it was added; records it.
+MS_MUST_USE enum ms_err ms_factor_added(struct store_tx *tx, struct auth *auth, const struct auth_actor *by, struct slice user_id,
+					const char *details, struct errinfo *info);
 // Whether one factor of the user may go, and what goes with the last one. After the removal.
 MS_MUST_USE enum ms_err ms_factor_removed(struct store_tx *tx, const struct auth *auth, struct slice user_id, struct errinfo *info);
 MS_MUST_USE enum ms_err ms_factor_record(struct store_tx *tx, struct auth *auth, const struct auth_actor *by, enum auth_event event,

@@ -194,7 +194,7 @@ enum ms_err ms_auth_passkey_add(struct store_tx *tx, struct auth *auth, const st
 					    ms_store_int((data.flags & AUTHENTICATOR_BACKED_UP) != 0), ms_store_int(ms_store_now_us(tx))),
 			    info, NULL));
 	MS_TRY(get(tx, user_id, ms_slice_cstr(id), info, ret_passkey));
-	return ms_factor_record(tx, auth, by, AUTH_FACTOR_ADDED, user_id, details_of(ret_passkey->id, arena), info);
+	return ms_factor_added(tx, auth, by, user_id, details_of(ret_passkey->id, arena), info);
 }
 
 // --- Assertion (7.2) ---------------------------------------------------------------------------------

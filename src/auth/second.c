@@ -156,6 +156,18 @@ enum ms_err ms_factor_record(struct store_tx *tx, struct auth *auth, const struc
 	return ms_audit_append(tx, auth, &entry, info);
 }
 
+// Sessions from before the first second factor were begun with less: all but the one that added it end, as with a new password.
+enum ms_err ms_factor_added(struct store_tx *tx, struct auth *auth, const struct auth_actor *by, struct slice user_id, const char *details,
+			    struct errinfo *info)
+{
+	struct auth_factors factors;
+	size_t ended;
+	MS_TRY(ms_auth_factors(tx, user_id, info, &factors));
+	if (factors.totp + factors.passkeys == 1)
+		MS_TRY(ms_auth_session_end_all(tx, auth, by, user_id, by->session, AUTH_EVENT_COUNT, info, &ended));
+	return ms_factor_record(tx, auth, by, AUTH_FACTOR_ADDED, user_id, details, info);
+}
+
 enum ms_err ms_factor_removed(struct store_tx *tx, const struct auth *auth, struct slice user_id, struct errinfo *info)
 {
 	struct auth_factors factors;

@@ -178,7 +178,7 @@ enum ms_err ms_auth_totp_confirm(struct store_tx *tx, struct auth *auth, const s
 	}
 	MS_TRY(ms_store_run(tx, "UPDATE totp SET last_step = $2, confirmed_us = $3 WHERE user_id = $1",
 			    MS_STORE_PARAMS(ms_store_text(user_id), ms_store_int(step), ms_store_int(now)), info, NULL));
-	return ms_factor_record(tx, auth, by, AUTH_FACTOR_ADDED, user_id, "{\"factor\":\"totp\"}", info);
+	return ms_factor_added(tx, auth, by, user_id, "{\"factor\":\"totp\"}", info);
 }
 
 enum ms_err ms_auth_totp_remove(struct store_tx *tx, struct auth *auth, const struct auth_actor *by, struct slice user_id,

@@ -209,6 +209,39 @@ TEST(text_formats_times)
 	}
 }
 
+TEST(times_are_read_as_people_write_them)
+{
+	static const struct {
+		const char *text;
+		int64_t ns;
+	} good[] = {
+		{"1970-01-01", 0},
+		{"2026-11-20T08:30:00.123Z", 1795163400123000000},
+		{"2026-11-20t08:30:00.123456789z", 1795163400123456789},
+		{"2026-11-20 09:30+01:00", 1795163400000000000},
+		{"2026-11-20T02:00:00-06:30", 1795163400000000000},
+		{"2024-02-29", 1709164800000000000},
+		{"2016-12-31T23:59:60Z", 1483228799000000000},
+		{"2099-12-31T23:59:59.999Z", 4102444799999000000},
+	};
+	static const char *const bad[] = {"",	     "2026",	   "2026-1-01",	 "2026-13-01", "2026-00-01", "2026-02-29", "2026-11-31",
+					  "2026-11-20T08:30:00", "2026-11-20T24:00Z", "2026-11-20T08:30:61Z", "2026-11-20T08:30:00.Z",
+					  "2026-11-20T08:30:00Zx", "1969-12-31", "9999-01-01", "2026-11-20T08:30:00+1:00", "2026-11-20x"};
+	int64_t ns;
+	for (size_t i = 0; i < MS_ARRAY_LEN(good); i++) {
+		REQUIRE(ms_text_parse_time(ms_slice_cstr(good[i].text), &ns));
+		CHECK_INT(ns, good[i].ns);
+	}
+	for (size_t i = 0; i < MS_ARRAY_LEN(bad); i++)
+		CHECK(!ms_text_parse_time(ms_slice_cstr(bad[i]), &ns));
+	char text[MS_RFC3339_SIZE];
+	for (size_t i = 0; i < 1000; i++) {
+		int64_t want = (int64_t)ms_rand_below(ms_test_rand(), 9000000000000) * 1000000;
+		size_t n = ms_text_rfc3339(want, text);
+		CHECK(ms_text_parse_time(ms_slice(text, n), &ns) && ns == want);
+	}
+}
+
 TEST(errors_have_names_and_printable_messages)
 {
 	for (int code = 0; code < MS_ERR_COUNT; code++) {

@@ -92,6 +92,94 @@ size_t ms_text_rfc3339(int64_t unix_ns, char dst[MS_RFC3339_SIZE])
 	return (size_t)(p - dst);
 }
 
+// Days since the Unix epoch, by the same calendar.
+static int64_t days_from_civil(int64_t year, unsigned month, unsigned day)
+{
+	int64_t y = month <= 2 ? year - 1 : year;
+	int64_t era = y / 400;
+	unsigned of_era = (unsigned)(y - era * 400);
+	unsigned of_year = (153 * (month > 2 ? month - 3 : month + 9) + 2) / 5 + day - 1;
+	return era * 146097 + (int64_t)(of_era * 365 + of_era / 4 - of_era / 100 + of_year) - 719468;
+}
+
+// Takes `digits` digits off the front.
+static bool take_number(struct slice *rest, size_t digits, unsigned max, unsigned *ret_value)
+{
+	uint64_t value;
+	if (rest->n < digits || !ms_slice_to_u64(ms_slice_sub(*rest, 0, digits), &value) || value > max)
+		return false;
+	*rest = ms_slice_sub(*rest, digits, rest->n);
+	*ret_value = (unsigned)value;
+	return true;
+}
+
+static bool take_char(struct slice *rest, const char *choices)
+{
+	if (rest->n == 0 || strchr(choices, rest->p[0]) == NULL || rest->p[0] == '\0')
+		return false;
+	*rest = ms_slice_sub(*rest, 1, rest->n);
+	return true;
+}
+
+static bool take_fraction(struct slice *rest, int64_t *ret_ns)
+{
+	int64_t scale = 100000000, ns = 0;
+	size_t n = 0;
+	for (; n < rest->n && rest->p[n] >= '0' && rest->p[n] <= '9'; n++, scale /= 10)
+		ns += scale * (rest->p[n] - '0');
+	*rest = ms_slice_sub(*rest, n, rest->n);
+	*ret_ns = ns;
+	return n > 0;
+}
+
+// "Z" or "+01:00"; all that is left.
+static bool take_zone(struct slice rest, int64_t *ret_seconds)
+{
+	unsigned hours, minutes;
+	if (rest.n == 1 && take_char(&rest, "Zz")) {
+		*ret_seconds = 0;
+		return true;
+	}
+	bool west = rest.n > 0 && rest.p[0] == '-';
+	if (!take_char(&rest, "+-") || !take_number(&rest, 2, 23, &hours) || !take_char(&rest, ":") ||
+	    !take_number(&rest, 2, 59, &minutes) || rest.n > 0)
+		return false;
+	*ret_seconds = (west ? -1 : 1) * (int64_t)(hours * 3600 + minutes * 60);
+	return true;
+}
+
+static unsigned days_of_month(unsigned year, unsigned month)
+{
+	static const unsigned char days[] = {31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};
+	bool leap = (year % 4 == 0 && year % 100 != 0) || year % 400 == 0;
+	return month == 2 && leap ? 29 : days[month - 1];
+}
+
+bool ms_text_parse_time(struct slice text, int64_t *ret_unix_ns)
+{
+	unsigned year, month, day, hour = 0, minute = 0, second = 0;
+	int64_t zone = 0, ns = 0;
+	if (!take_number(&text, 4, 2261, &year) || year < 1970 || !take_char(&text, "-") || !take_number(&text, 2, 12, &month) ||
+	    month < 1 || !take_char(&text, "-") || !take_number(&text, 2, days_of_month(year, month), &day) || day < 1)
+		return false;
+	if (text.n > 0) {
+		if (!take_char(&text, "Tt ") || !take_number(&text, 2, 23, &hour) || !take_char(&text, ":") ||
+		    !take_number(&text, 2, 59, &minute))
+			return false;
+		bool seconds = take_char(&text, ":");
+		if (seconds && !take_number(&text, 2, 60, &second))
+			return false;
+		if (seconds && take_char(&text, ".") && !take_fraction(&text, &ns))
+			return false;
+		if (!take_zone(text, &zone))
+			return false;
+	}
+	second = MS_MIN(second, 59U);
+	int64_t s = days_from_civil(year, month, day) * 86400 + hour * 3600 + minute * 60 + second - zone;
+	*ret_unix_ns = s * 1000000000 + ns;
+	return true;
+}
+
 // The escape of one character, or 0 when it stands for itself. `n`: bytes of the character, 0 when it is not UTF-8.
 static size_t escape_of(const unsigned char *c, size_t n, char dst[MS_JSON_ESCAPE_MAX])
 {

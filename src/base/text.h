@@ -3,6 +3,7 @@
 #ifndef MS_BASE_TEXT_H
 #define MS_BASE_TEXT_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -15,6 +16,10 @@ size_t ms_text_nearest(struct slice name, const struct slice *candidates, size_t
 #define MS_RFC3339_SIZE 32
 // "2026-11-20T08:30:00.123Z" for nanoseconds since the Unix epoch, in UTC (RFC 3339); returns the length.
 size_t ms_text_rfc3339(int64_t unix_ns, char dst[MS_RFC3339_SIZE]);
+
+// The reverse, for what people type: a date ("2026-11-20", its midnight in UTC), or date and time with a zone: "2026-11-20T08:30:00Z",
+// "2026-11-20 08:30+01:00", seconds and their fraction left out or given. Years 1970 to 2261. A leap second is the one before it.
+MS_MUST_USE bool ms_text_parse_time(struct slice text, int64_t *ret_unix_ns);
 
 // The inside of a JSON string (RFC 8259 section 7) for `text`: writes at most `size` bytes to `dst`, whole escapes and
 // whole characters only, and returns how many; `ret_taken` gets how many bytes of `text` they stand for. A byte

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Settings: one table (settings.def) from which the struct, the YAML keys, the environment variables, the
-// flags, the help text, `config dump` and the documentation come. Precedence: default, mainstay.yaml,
+// flags, the help text, `config dump` and the documentation come. Precedence: default, secrets file, mainstay.yaml,
 // environment, flags. Text in, values out: the caller reads files and the environment.
 #ifndef MS_CONFIG_CONFIG_H
 #define MS_CONFIG_CONFIG_H
@@ -48,7 +48,7 @@ struct config; // settings with their sources; immutable after loading
 #define MS_CONFIG_ENV_PREFIX "MAINSTAY_"
 #define MS_CONFIG_FILE_VARIABLE "MAINSTAY_CONFIG" // names the settings file; read by the caller, not a setting
 
-enum config_layer { CONFIG_DEFAULTS, CONFIG_FILE, CONFIG_ENVIRONMENT, CONFIG_FLAGS };
+enum config_layer { CONFIG_DEFAULTS, CONFIG_SECRETS, CONFIG_FILE, CONFIG_ENVIRONMENT, CONFIG_FLAGS };
 
 // One thing that is wrong. The texts live during the call only.
 struct config_problem {
@@ -59,11 +59,18 @@ struct config_problem {
 };
 typedef void config_problem_fn(const struct config_problem *problem, void *arg);
 
+// A secret that the caller found in the secrets file; the key is that of a setting of kind SETTING_SECRET.
+struct config_secret {
+	struct slice key, value;
+};
+
 // What the caller read. yaml.p == NULL: no file.
 struct config_input {
 	struct slice yaml;
 	const char *yaml_name;          // for messages: "mainstay.yaml"
 	const char *const *environment; // as environ(7), or NULL
+	const struct config_secret *secrets;
+	size_t secret_count;
 	int argc;                       // flags only, after the verb: --port 8080, --port=8080
 	const char *const *argv;
 	// Reads a mounted secret for NAME_FILE; the caller implements it through rt. May be NULL.
@@ -103,6 +110,8 @@ size_t ms_config_count(void);
 void ms_config_view(const struct config *config, size_t index, struct setting_view *ret_view);
 // Index of the setting that a flag ("--port", "--http.port", without "=value") names, or SIZE_MAX.
 size_t ms_config_find_flag(struct slice flag);
+// Index of the secret setting that a key ("database.password") or one of its variables ("DB_PASSWORD") names, or SIZE_MAX.
+size_t ms_config_find_secret(struct slice name);
 // The values of a setting differ between two loads; for a reload.
 bool ms_config_differs(const struct config *a, const struct config *b, size_t index);
 // YAML with value, source and default as comments; the output is a valid mainstay.yaml.

@@ -14,6 +14,23 @@ size_t ms_config_find_flag(struct slice flag)
 	return ms_setting_find_flag(&ms_setting_table, flag);
 }
 
+size_t ms_config_find_secret(struct slice name)
+{
+	const struct setting_table *table = &ms_setting_table;
+	char variable[CONFIG_ENV_NAME_MAX];
+	for (size_t i = 0; i < table->count; i++) {
+		if (table->rows[i].kind != SETTING_SECRET)
+			continue;
+		if (ms_slice_eq_cstr(name, table->rows[i].key))
+			return i;
+		for (size_t k = 0; ms_setting_env_name(&table->rows[i], k, variable); k++) {
+			if (ms_slice_eq_cstr(name, variable))
+				return i;
+		}
+	}
+	return SIZE_MAX;
+}
+
 static void join_env_names(const struct setting_def *def, char dst[MS_SETTING_ENV_SIZE])
 {
 	char name[CONFIG_ENV_NAME_MAX];

@@ -105,6 +105,7 @@ void ms_loader_set_text(struct loader *l, size_t row, struct slice text, int64_t
 void ms_loader_set_items(struct loader *l, size_t row, const struct slice *items, size_t count, int64_t line,
 			 const char *place, const char *source);
 
+void ms_config_read_secrets(struct loader *l);
 void ms_config_read_yaml(struct loader *l);
 void ms_config_read_environment(struct loader *l);
 void ms_config_read_flags(struct loader *l);

@@ -20,6 +20,8 @@ struct identity_table {
 };
 struct identity_table ms_identity_login_table(void); // login.c
 struct identity_table ms_identity_users_table(void); // users.c
+struct identity_table ms_identity_keys_table(void);  // keys.c
+struct identity_table ms_identity_roles_table(void); // roles.c
 
 #define IDENTITY_JSON "application/json"
 #define IDENTITY_OBJECT "{\"type\":\"object\"}"
@@ -75,9 +77,38 @@ extern const struct route_param ms_identity_page_params[];
 // Caller's own user id; false: he is no user's, and 403 was answered.
 MS_MUST_USE bool ms_identity_own(struct exchange *x, struct slice *ret_user_id);
 
+// --- Signing in (tokens.c) -------------------------------------------------------------------------------------
+
+struct identity_tokens {
+	struct identity_work w;
+	// Who showed what; rehashed: of the attempt, or empty.
+	struct auth_user user;
+	struct slice methods, rehashed;
+	// What the store says.
+	struct auth_tokens tokens;
+	struct slice permissions, refresh;
+	int64_t now_us; // of the transaction: the token counts from before anything that changes the user afterwards
+	bool reused;
+	struct slice mfa_token; // of a user who has to show a second factor
+	struct auth_factors factors;
+	struct buf access;
+};
+// Begins the session and answers with its tokens, or with 401 auth.mfa_required.
+void ms_identity_sign_in(struct identity_tokens *s);
+MS_MUST_USE enum ms_err ms_identity_keep_tokens(struct identity_tokens *s, struct errinfo *info); // in memory that lives until the answer
+void ms_identity_send_tokens(struct identity_work *w);                                            // a finish
+void ms_identity_try_password(struct identity_work *w, struct auth_attempt *attempt, void (*done)(struct auth_attempt *, void *));
+// The User-Agent as it can be stored; in the request.
+struct slice ms_identity_agent(struct exchange *x);
+void ms_identity_brief(struct json_writer *w, const struct auth_user *user);
+
 // --- Answers -------------------------------------------------------------------------------------------------
 
 void ms_identity_time(struct json_writer *w, const char *key, int64_t unix_us); // RFC 3339; 0 is null
 void ms_identity_text(struct json_writer *w, const char *key, struct slice text);  // empty is null
+void ms_identity_grants(struct json_writer *w, const char *key, const struct grants *grants);
+// Grants of a body: an array of texts. In the arena.
+MS_MUST_USE enum ms_err ms_identity_read_grants(const struct json_value *value, const char *field, struct arena *arena,
+						struct errinfo *info, const struct grants **ret_grants);
 
 #endif

@@ -9,16 +9,38 @@ struct change_state {
 	struct exchange *x;
 	struct serve *serve;
 	struct store_push push;
+	const char *what; // as struct serve_change
 	struct slice model, version, alias;
 	char new_version[MS_MODEL_VERSION_MAX + 1];
 	struct errinfo info;
 };
+
+static enum ms_err work_alias(struct registry_change *change, const char *dir);
+
+void ms_serve_tell(const struct serve *serve, const struct serve_change *change)
+{
+	if (serve->options.changed != NULL)
+		serve->options.changed(change, serve->options.changed_arg);
+}
+
+static void tell(const struct change_state *s)
+{
+	bool of_alias = s->change.work == work_alias, pushed = s->new_version[0] != '\0';
+	const struct serve_change change = {.x = s->x,
+					    .what = s->what,
+					    .model = s->model,
+					    .version = pushed ? ms_slice_cstr(s->new_version) : s->version,
+					    .alias = of_alias ? s->x->req.params[1] : MS_SLICE_EMPTY,
+					    .err = s->change.err};
+	ms_serve_tell(s->serve, &change);
+}
 
 static void finish(struct registry_change *change)
 {
 	struct change_state *s = MS_CONTAINER_OF(change, struct change_state, change);
 	struct exchange *x = s->x;
 	struct json_writer w;
+	tell(s);
 	if (change->err != MS_OK) {
 		if (change->info.code != change->err)
 			MS_IGNORE(ms_fail(&change->info, change->err, "the change failed"));
@@ -61,7 +83,7 @@ static bool is_read_only(struct change_state *s)
 	return true;
 }
 
-static struct change_state *start(struct exchange *x, void *role, registry_work_fn *work)
+static struct change_state *start(struct exchange *x, void *role, registry_work_fn *work, const char *what)
 {
 	struct change_state *s = MS_SERVE_STATE(x, struct change_state);
 	if (s == NULL)
@@ -69,6 +91,7 @@ static struct change_state *start(struct exchange *x, void *role, registry_work_
 	s->x = x;
 	s->serve = role;
 	s->model = x->req.params[0];
+	s->what = what;
 	s->change.work = work;
 	s->change.done = finish;
 	return is_read_only(s) ? NULL : s;
@@ -136,7 +159,7 @@ static enum ms_err read_push(struct exchange *x, struct store_push *push, struct
 
 void ms_serve_version_push(struct exchange *x, void *role)
 {
-	struct change_state *s = start(x, role, work_push);
+	struct change_state *s = start(x, role, work_push, "version.pushed");
 	if (s == NULL)
 		return;
 	ms_errinfo_init(&s->info);
@@ -161,7 +184,7 @@ static enum ms_err work_remove(struct registry_change *change, const char *dir)
 
 void ms_serve_version_remove(struct exchange *x, void *role)
 {
-	struct change_state *s = start(x, role, work_remove);
+	struct change_state *s = start(x, role, work_remove, "version.removed");
 	if (s == NULL)
 		return;
 	s->version = x->req.params[1];
@@ -170,7 +193,7 @@ void ms_serve_version_remove(struct exchange *x, void *role)
 
 void ms_serve_model_remove(struct exchange *x, void *role)
 {
-	struct change_state *s = start(x, role, work_remove);
+	struct change_state *s = start(x, role, work_remove, "model.removed");
 	if (s != NULL)
 		submit(s);
 }
@@ -186,7 +209,7 @@ static enum ms_err work_alias(struct registry_change *change, const char *dir)
 
 void ms_serve_alias_set(struct exchange *x, void *role)
 {
-	struct change_state *s = start(x, role, work_alias);
+	struct change_state *s = start(x, role, work_alias, "alias.set");
 	if (s == NULL)
 		return;
 	ms_errinfo_init(&s->info);
@@ -207,7 +230,7 @@ void ms_serve_alias_set(struct exchange *x, void *role)
 
 void ms_serve_alias_remove(struct exchange *x, void *role)
 {
-	struct change_state *s = start(x, role, work_alias);
+	struct change_state *s = start(x, role, work_alias, "alias.removed");
 	if (s != NULL)
 		submit(s);
 }

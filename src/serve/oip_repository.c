@@ -77,6 +77,16 @@ static void finish(struct registry_change *change)
 {
 	struct repository_state *s = MS_CONTAINER_OF(change, struct repository_state, change);
 	struct served_model *served;
+	const struct serve_change told = {.x = s->x,
+					  .what = change->load.n > 0 ? "model.loaded" : "model.unloaded",
+					  .model = s->model,
+					  .err = change->err};
+	ms_serve_tell(s->serve, &told);
+	for (size_t i = 0; change->err == MS_OK && i < s->file_count; i++) {
+		const struct serve_change pushed = {
+			.x = s->x, .what = "version.pushed", .model = s->model, .version = s->files[i].version};
+		ms_serve_tell(s->serve, &pushed);
+	}
 	if (change->err != MS_OK) {
 		if (change->info.code != change->err)
 			MS_IGNORE(ms_fail(&change->info, change->err, "the change failed"));

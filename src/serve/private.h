@@ -50,6 +50,9 @@ void ms_serve_count_error(struct serve *serve, const struct exchange *x, enum ms
 // The body as one JSON object; NULL and answered when it is not.
 const struct json_value *ms_serve_json_body(struct exchange *x, struct errinfo *info);
 
+// A change to the model store is done, or has failed: whoever wants to know is told.
+void ms_serve_tell(const struct serve *serve, const struct serve_change *change);
+
 // --- Handlers, by file ---------------------------------------------------------------------------------
 // predict.c, batch.c
 void ms_serve_predict(struct exchange *x, void *role);

@@ -17,6 +17,15 @@
 #include "serve/csv.h"
 #include "json/json.h"
 
+// A change to the model store that a request asked for, when it is done or has failed; borrowed.
+struct serve_change {
+	const struct exchange *x; // who asked
+	const char *what;         // "version.pushed", "version.removed", "model.removed", "alias.set", "alias.removed", "model.loaded", "model.unloaded"
+	struct slice model, version, alias; // empty where there is none
+	enum ms_err err;
+};
+typedef void serve_changed_fn(const struct serve_change *change, void *arg);
+
 struct serve;
 struct serve_options {
 	struct registry *registry;
@@ -29,6 +38,8 @@ struct serve_options {
 	int64_t start_unix_ns;       // of the process, for uptime
 	bool (*is_ready)(void *arg); // of the whole process: started, loaded, not draining; any thread
 	void *is_ready_arg;
+	serve_changed_fn *changed; // on the request's loop, before the answer; NULL: nobody wants to know
+	void *changed_arg;
 };
 MS_MUST_USE enum ms_err ms_serve_new(const struct serve_options *options, struct errinfo *info,
 				     struct serve **ret_serve);
