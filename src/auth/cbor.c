@@ -164,7 +164,7 @@ static enum ms_err read_simple(const struct reader *r, const struct head *head, 
 
 static enum ms_err read_value(struct reader *r, uint32_t depth, struct cbor_value *ret_value)
 {
-	struct head head;
+	struct head head = {0};
 	if (r->items == r->limits->max_items)
 		return limit(r, "too many values");
 	r->items++;

@@ -150,7 +150,7 @@ static enum ms_err take_value(struct slice *rest, enum cbor_type type, struct ar
 
 static enum ms_err read_attested(struct slice *rest, struct arena *arena, struct errinfo *info, struct authenticator_data *data)
 {
-	struct slice size;
+	struct slice size = MS_SLICE_EMPTY;
 	MS_TRY(take(rest, AAGUID_SIZE, info, &data->aaguid));
 	MS_TRY(take(rest, 2, info, &size));
 	size_t n = (size_t)(uint8_t)size.p[0] << 8 | (uint8_t)size.p[1];
@@ -164,7 +164,7 @@ enum ms_err ms_authenticator_data_read(struct slice bytes, struct arena *arena, 
 				       struct authenticator_data *ret_data)
 {
 	struct authenticator_data data = {0};
-	struct slice rest = bytes, fixed, extensions;
+	struct slice rest = bytes, fixed = MS_SLICE_EMPTY, extensions;
 	MS_TRY(take(&rest, FIXED_SIZE, info, &fixed));
 	const uint8_t *p = (const uint8_t *)fixed.p + RP_ID_HASH_SIZE;
 	data.rp_id_hash = ms_slice_sub(fixed, 0, RP_ID_HASH_SIZE);

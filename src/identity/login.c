@@ -530,7 +530,11 @@ static void register_handler(struct exchange *x, void *role)
 	"{\"type\":\"object\",\"required\":[\"token\",\"refresh_token\",\"token_type\",\"expires_in\",\"user\"],"   \
 	"\"properties\":{\"token\":{\"type\":\"string\",\"description\":\"Access token (JWT): Authorization: Bearer …\"}," \
 	"\"refresh_token\":{\"type\":\"string\",\"description\":\"Used once, for the next pair\"}," TEXT("token_type")      \
-	",\"expires_in\":{\"type\":\"integer\",\"description\":\"Seconds\"},\"user\":" USER_BRIEF "}}"
+	"," TEXT("scope") ",\"expires_in\":{\"type\":\"integer\",\"description\":\"Seconds\"},\"user\":" USER_BRIEF "}}"
+#define SECOND_REQUEST                                                                                               \
+	CLOSED "\"required\":[\"mfa_token\",\"method\"],\"properties\":{" TEXT("mfa_token") ",\"method\":{\"type\":"  \
+	       "\"string\",\"enum\":[\"totp\",\"recovery\",\"webauthn\"]}," TEXT("code") ",\"assertion\":{\"type\":"   \
+	       "\"object\",\"description\":\"AuthenticationResponseJSON\"}}}"
 #define VALIDATE_ANSWER                                                                                              \
 	"{\"type\":\"object\",\"required\":[\"valid\"],\"properties\":{" FLAG("valid") "," TEXT("kind") ","         \
 	TEXT_OR_NULL("user_id") "," TEXT_OR_NULL("username") "," TEXT_OR_NULL("name") "," TEXT_OR_NULL("role") ","  \
@@ -552,9 +556,21 @@ static void register_handler(struct exchange *x, void *role)
 static const struct route routes[] = {
 	{ROW(HTTP_POST, "login", login, "login", "Sign in with a password"), .flags = ROUTE_PUBLIC,
 	 .description = "Answers 401 `auth.credentials` alike for unknown users, disabled users and wrong passwords; 429 with "
-			"`Retry-After` after failures, growing with each.",
+			"`Retry-After` after failures, growing with each. Of a user with a second factor: 401 `auth.mfa_required` with "
+			"`mfa_token` and `methods` (`totp`, `webauthn`, `recovery`), for `login/mfa`.",
 	 .request_type = IDENTITY_JSON, .request_schema = LOGIN_REQUEST,
 	 .request_example = "{\"username\":\"ada\",\"password\":\"correct horse battery staple\"}", .response_schema = TOKENS},
+	{ROW(HTTP_POST, "login/mfa", login_second, "login_mfa", "The second step of a sign-in"), .flags = ROUTE_PUBLIC,
+	 .description = "`mfa_token` and `methods` come with the 401 `auth.mfa_required` of the first step; the token works for five minutes and for "
+			"one success. Wrong codes are counted apart from wrong passwords: 429 with `Retry-After`.",
+	 .request_type = IDENTITY_JSON, .request_schema = SECOND_REQUEST,
+	 .request_example = "{\"mfa_token\":\"AT2v…\",\"method\":\"totp\",\"code\":\"492039\"}", .response_schema = TOKENS},
+	{ROW(HTTP_POST, "webauthn/login/finish", login_passkey, "webauthn_login_finish", "Sign in with a passkey alone"), .flags = ROUTE_PUBLIC,
+	 .description = "`credential` is AuthenticationResponseJSON for the options of `webauthn/login/begin`. The passkey must have verified its "
+			"user: it counts as two factors.",
+	 .request_type = IDENTITY_JSON,
+	 .request_schema = CLOSED "\"required\":[\"credential\"],\"properties\":{\"credential\":{\"type\":\"object\"}}}",
+	 .response_schema = TOKENS},
 	{ROW(HTTP_POST, "refresh", refresh, "refresh", "Exchange a refresh token for the next pair of tokens"), .flags = ROUTE_PUBLIC,
 	 .description = "Each refresh token works once; the same one again within the grace (`identity.refresh_grace`) gets the same successor "
 			"while that was not used. Any other second use ends the session.",

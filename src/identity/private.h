@@ -20,6 +20,8 @@ struct identity_table {
 };
 struct identity_table ms_identity_login_table(void); // login.c
 struct identity_table ms_identity_users_table(void); // users.c
+struct identity_table ms_identity_mfa_table(void);      // mfa.c
+struct identity_table ms_identity_webauthn_table(void); // webauthn.c
 struct identity_table ms_identity_keys_table(void);  // keys.c
 struct identity_table ms_identity_roles_table(void); // roles.c
 
