@@ -6,6 +6,7 @@
 
 #include "app/commands.h"
 #include "app/models.h"
+#include "app/operator.h"
 #include "app/table.h"
 #include "app/width.h"
 #include "registry/registry.h"
@@ -15,14 +16,14 @@
 #define OUTPUT_MAX ((size_t)1 << 28)
 #define METADATA_FILE_MAX ((size_t)4 << 20)
 
-struct store {
+struct model_store {
 	struct config *config;
 	char dir[MS_MODELS_DIR_MAX];
 	struct model_options model_options;
 	struct progress loading; // of the model_options
 };
 
-static enum cli_exit open_store(struct cli *cli, struct store *store)
+static enum cli_exit open_store(struct cli *cli, struct model_store *store)
 {
 	struct errinfo info;
 	ms_errinfo_init(&info);
@@ -35,6 +36,40 @@ static enum cli_exit open_store(struct cli *cli, struct store *store)
 		return CLI_OK;
 	ms_config_free(store->config);
 	return ms_cli_fail(cli, &info);
+}
+
+// What changes the store of models is recorded in the audit log, where there is one; what could not be recorded is not done.
+static enum ms_err begin_change(const struct model_store *store, struct operator *op, struct errinfo *info)
+{
+	return ms_operator_begin(op, ms_config_settings(store->config), info);
+}
+
+static enum ms_err record_change(struct operator *op, const char *model, const char *what, const char *version, const char *alias,
+				 struct errinfo *info)
+{
+	struct buf details;
+	struct json_writer w;
+	char target[MS_MODEL_NAME_MAX + 16];
+	snprintf(target, sizeof(target), "model:%.*s", MS_MODEL_NAME_MAX, model);
+	ms_buf_init(&details, 4096);
+	ms_json_writer_init(&w, &details);
+	ms_json_begin_object(&w);
+	ms_json_key_lit(&w, "what");
+	ms_json_cstr(&w, what);
+	if (version != NULL) {
+		ms_json_key_lit(&w, "version");
+		ms_json_cstr(&w, version);
+	}
+	if (alias != NULL) {
+		ms_json_key_lit(&w, "alias");
+		ms_json_cstr(&w, alias);
+	}
+	ms_json_end_object(&w);
+	ms_buf_append_char(&details, '\0');
+	enum ms_err err = ms_buf_ok(&details) ? ms_operator_record(op, AUTH_MODEL_CHANGED, target, details.p, info)
+					      : ms_fail(info, MS_ERR_NO_MEMORY, "out of memory");
+	ms_buf_fini(&details);
+	return err;
 }
 
 static struct slice argument(const struct cli *cli, size_t index)
@@ -69,7 +104,7 @@ static struct slice base_name(const char *path)
 
 // --- push --------------------------------------------------------------------------------------------
 
-static enum ms_err push(struct cli *cli, struct store *store, enum model_format format, struct errinfo *info,
+static enum ms_err push(struct cli *cli, struct model_store *store, enum model_format format, struct errinfo *info,
 			char *ret_version)
 {
 	struct slice bytes, metadata = MS_SLICE_EMPTY;
@@ -95,7 +130,7 @@ static enum ms_err push(struct cli *cli, struct store *store, enum model_format 
 
 static enum cli_exit run_push(struct cli *cli)
 {
-	struct store store;
+	struct model_store store;
 	struct errinfo info;
 	char version[MS_MODEL_VERSION_MAX + 1];
 	enum model_format format;
@@ -105,7 +140,13 @@ static enum cli_exit run_push(struct cli *cli)
 		status = open_store(cli, &store);
 	if (status != CLI_OK)
 		return status;
-	enum ms_err err = push(cli, &store, format, &info, version);
+	struct operator op;
+	enum ms_err err = begin_change(&store, &op, &info);
+	if (err == MS_OK)
+		err = push(cli, &store, format, &info, version);
+	if (err == MS_OK)
+		err = record_change(&op, cli->arguments[0], "version.pushed", version, NULL, &info);
+	ms_operator_end(&op);
 	ms_config_free(store.config);
 	if (err != MS_OK)
 		return ms_cli_fail(cli, &info);
@@ -199,7 +240,7 @@ static enum cli_exit run_list(struct cli *cli)
 		{"ALIASES", "aliases", TABLE_TEXT},
 		{"VERSIONS", "versions", TABLE_TEXT},
 	};
-	struct store store;
+	struct model_store store;
 	struct errinfo info;
 	struct store_model *models;
 	struct table table;
@@ -362,7 +403,7 @@ static enum cli_exit describe(struct cli *cli, const struct served_model *served
 
 static enum cli_exit run_show(struct cli *cli)
 {
-	struct store store;
+	struct model_store store;
 	struct errinfo info;
 	struct served_model *served;
 	ms_errinfo_init(&info);
@@ -433,7 +474,7 @@ const struct cli_command ms_cmd_model_check = {
 
 static enum cli_exit run_alias(struct cli *cli)
 {
-	struct store store;
+	struct model_store store;
 	struct errinfo info;
 	bool removing = ms_cli_option(cli, "remove") != NULL;
 	ms_errinfo_init(&info);
@@ -443,7 +484,14 @@ static enum cli_exit run_alias(struct cli *cli)
 	enum cli_exit status = open_store(cli, &store);
 	if (status != CLI_OK)
 		return status;
-	enum ms_err err = ms_store_set_alias(store.dir, argument(cli, 0), argument(cli, 1), argument(cli, 2), &info);
+	struct operator op;
+	enum ms_err err = begin_change(&store, &op, &info);
+	if (err == MS_OK)
+		err = ms_store_set_alias(store.dir, argument(cli, 0), argument(cli, 1), argument(cli, 2), &info);
+	if (err == MS_OK)
+		err = record_change(&op, cli->arguments[0], removing ? "alias.removed" : "alias.set", removing ? NULL : cli->arguments[2],
+				    cli->arguments[1], &info);
+	ms_operator_end(&op);
 	ms_config_free(store.config);
 	if (err != MS_OK)
 		return ms_cli_fail(cli, &info);
@@ -472,7 +520,7 @@ const struct cli_command ms_cmd_model_alias = {
 
 static enum cli_exit run_remove(struct cli *cli)
 {
-	struct store store;
+	struct model_store store;
 	struct errinfo info;
 	ms_errinfo_init(&info);
 	if (cli->argument_count == 1 && ms_cli_option(cli, "all") == NULL)
@@ -480,7 +528,15 @@ static enum cli_exit run_remove(struct cli *cli)
 	enum cli_exit status = open_store(cli, &store);
 	if (status != CLI_OK)
 		return status;
-	enum ms_err err = ms_store_remove(store.dir, argument(cli, 0), argument(cli, 1), &info);
+	struct operator op;
+	bool whole = cli->argument_count == 1;
+	enum ms_err err = begin_change(&store, &op, &info);
+	if (err == MS_OK)
+		err = ms_store_remove(store.dir, argument(cli, 0), argument(cli, 1), &info);
+	if (err == MS_OK)
+		err = record_change(&op, cli->arguments[0], whole ? "model.removed" : "version.removed", whole ? NULL : cli->arguments[1], NULL,
+				    &info);
+	ms_operator_end(&op);
 	ms_config_free(store.config);
 	if (err != MS_OK)
 		return ms_cli_fail(cli, &info);

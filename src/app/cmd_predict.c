@@ -3,7 +3,6 @@
 // row of input, in order; a row with an error leaves its place empty and is reported by number.
 #include <math.h>
 #include <stdlib.h>
-#include <unistd.h>
 
 #include "app/commands.h"
 #include "app/models.h"
@@ -13,7 +12,7 @@
 #include "serve/serve.h"
 #include "json/json.h"
 
-#define INPUT_MAX ((size_t)8 << 30)
+#define ROW_BYTES_MAX ((size_t)16 << 20) // longest row; so much of the input is in memory, and once more
 #define BLOCK_ROWS 512
 #define BLOCK_VALUES ((size_t)1 << 24) // of the output; fewer rows when one is wide
 #define ROW_ARENA_MAX ((size_t)1 << 30)
@@ -26,7 +25,8 @@ struct scoring {
 	struct model_query query;
 	size_t width;
 	bool json;
-	struct slice text;  // the whole input
+	struct file_reader *input;
+	struct slice rest;  // of the input, as far as it is in memory
 	struct arena arena; // of the present block
 	struct buf out;
 	struct progress progress;
@@ -189,13 +189,36 @@ static void spoil_row(struct scoring *s, int64_t line, const char *message)
 	report(s, s->rows, line, message);
 }
 
+// Makes sure that the next row is in memory, and shows how far this has come.
+static enum ms_err read_on(struct scoring *s, struct slice *rest, struct errinfo *info)
+{
+	if (rest->n < ROW_BYTES_MAX && !ms_reader_ended(s->input))
+		MS_TRY(ms_reader_fill(s->input, rest->n, info, rest));
+	ms_progress_update(&s->progress, ms_reader_taken(s->input) - rest->n);
+	return MS_OK;
+}
+
+// What comes behind a row that does not fit cannot be read; what came before it is predicted.
+static enum ms_err check_row_ended(struct scoring *s, const struct slice *rest, struct errinfo *info)
+{
+	if (rest->n > 0 || ms_reader_ended(s->input))
+		return MS_OK;
+	s->ok[s->block.rows - 1] = false;
+	MS_TRY(finish_block(s, info));
+	return ms_fail(info, MS_ERR_LIMIT, "row %llu is longer than %zu MiB", (unsigned long long)s->rows,
+		       ROW_BYTES_MAX >> 20);
+}
+
 // --- JSON lines --------------------------------------------------------------------------------------
 
 static enum ms_err score_json_lines(struct scoring *s, struct errinfo *info)
 {
-	struct slice rest = s->text, line;
+	struct slice rest = s->rest, line;
 	int64_t number = 0;
-	while (ms_slice_next(&rest, '\n', &line)) {
+	for (;;) {
+		MS_TRY(read_on(s, &rest, info));
+		if (rest.n == 0 || !ms_slice_next(&rest, '\n', &line))
+			break;
 		struct errinfo why;
 		struct json_reader r;
 		struct feature_matrix one = {0};
@@ -206,8 +229,9 @@ static enum ms_err score_json_lines(struct scoring *s, struct errinfo *info)
 			line.n > 0 && line.p[line.n - 1] == '\r' ? ms_slice_sub(line, 0, line.n - 1) : line);
 		if (trimmed.n == 0)
 			continue;
-		limits.max_bytes = SIZE_MAX; // the whole input was bounded
+		limits.max_bytes = SIZE_MAX; // bounded by ROW_BYTES_MAX
 		MS_TRY(next_row(s, info, &row));
+		MS_TRY(check_row_ended(s, &rest, info));
 		ms_errinfo_init(&why);
 		ms_json_reader_init(&r, trimmed, &limits, &s->arena, &why);
 		enum ms_err err = ms_features_read(&r, s->served, 1, &s->arena, &why, &one);
@@ -217,7 +241,6 @@ static enum ms_err score_json_lines(struct scoring *s, struct errinfo *info)
 			memcpy(row, one.values, one.columns * sizeof(*row));
 		else
 			spoil_row(s, number, err != MS_OK ? why.message : "the line holds no row");
-		ms_progress_update(&s->progress, s->text.n - (rest.p != NULL ? rest.n : 0));
 	}
 	return finish_block(s, info);
 }
@@ -298,7 +321,7 @@ static enum ms_err read_cells(struct scoring *s, const struct slice *fields, siz
 static enum ms_err score_csv(struct scoring *s, struct errinfo *info)
 {
 	struct csv_reader csv;
-	ms_csv_init(&csv, s->text);
+	ms_csv_init(&csv, s->rest);
 	MS_TRY(read_header(s, &csv, info));
 	write_csv_header(s);
 	for (;;) {
@@ -310,7 +333,9 @@ static enum ms_err score_csv(struct scoring *s, struct errinfo *info)
 		ms_errinfo_init(&why);
 		// The row is begun first: a full block is finished with it, which frees the memory of the fields.
 		MS_TRY(next_row(s, info, &row));
+		MS_TRY(read_on(s, &csv.rest, info));
 		enum ms_err err = ms_csv_next(&csv, &s->arena, &why, &fields, &count, &more);
+		MS_TRY(check_row_ended(s, &csv.rest, info));
 		if (err == MS_OK && !more) {
 			s->block.rows--;
 			s->rows--;
@@ -320,7 +345,6 @@ static enum ms_err score_csv(struct scoring *s, struct errinfo *info)
 			err = read_cells(s, fields, count, row, &why);
 		if (err != MS_OK)
 			spoil_row(s, csv.last_line, why.message);
-		ms_progress_update(&s->progress, s->text.n - csv.rest.n);
 	}
 	return finish_block(s, info);
 }
@@ -365,7 +389,7 @@ static enum ms_err score(struct scoring *s, struct errinfo *info)
 	s->ok = calloc(BLOCK_ROWS, sizeof(*s->ok));
 	if (s->block.values == NULL || s->ok == NULL)
 		return ms_fail(info, MS_ERR_NO_MEMORY, "out of memory for rows");
-	ms_progress_begin(&s->progress, s->cli->err, "predict", PROGRESS_BYTES, s->text.n);
+	ms_progress_begin(&s->progress, s->cli->err, "predict", PROGRESS_BYTES, ms_reader_size(s->input));
 	enum ms_err err = s->json ? score_json_lines(s, info) : score_csv(s, info);
 	ms_progress_end(&s->progress);
 	flush_output(s, 1);
@@ -374,15 +398,21 @@ static enum ms_err score(struct scoring *s, struct errinfo *info)
 	return err;
 }
 
-static enum cli_exit score_text(struct cli *cli, struct served_model *served, const struct model_query *query,
-				bool json, struct slice text)
+static enum cli_exit score_input(struct cli *cli, struct served_model *served, const struct model_query *query,
+				 const char *path)
 {
 	struct errinfo info;
-	struct scoring s = {.cli = cli, .served = served, .query = *query, .json = json, .text = text};
+	struct scoring s = {.cli = cli, .served = served, .query = *query};
 	ms_errinfo_init(&info);
 	ms_arena_init(&s.arena, 1 << 16, ROW_ARENA_MAX);
 	ms_buf_init(&s.out, (size_t)1 << 28);
-	enum ms_err err = score(&s, &info);
+	enum ms_err err = ms_reader_open(strcmp(path, "-") == 0 ? NULL : path, ROW_BYTES_MAX, &info, &s.input);
+	if (err == MS_OK)
+		err = ms_reader_fill(s.input, 0, &info, &s.rest);
+	s.json = is_json(cli, path, s.rest);
+	if (err == MS_OK)
+		err = score(&s, &info);
+	ms_reader_close(s.input);
 	ms_buf_fini(&s.out);
 	ms_arena_fini(&s.arena);
 	free(s.block.values);
@@ -430,7 +460,6 @@ static enum cli_exit run_predict(struct cli *cli)
 	struct errinfo info;
 	struct config *config;
 	struct served_model *served = NULL;
-	struct slice text = MS_SLICE_EMPTY;
 	struct model_query query = {.output = MODEL_OUTPUT_DEFAULT};
 	const char *path = cli->argument_count > 0 ? cli->arguments[0] : "-", *name = ms_cli_option(cli, "output");
 	const char *format = ms_cli_option(cli, "format");
@@ -457,12 +486,7 @@ static enum cli_exit run_predict(struct cli *cli)
 		err = ms_model_best_iterations(served->model, &info, &query.iterations);
 	if (err == MS_OK)
 		err = ms_output_check(served, &query, &info);
-	if (err == MS_OK)
-		err = strcmp(path, "-") == 0 ? ms_fd_read_all(STDIN_FILENO, INPUT_MAX, &info, &text)
-					     : ms_file_read(path, INPUT_MAX, &info, &text);
-	status = err == MS_OK ? score_text(cli, served, &query, is_json(cli, path, text), text)
-			      : ms_cli_fail(cli, &info);
-	free((void *)(uintptr_t)text.p);
+	status = err == MS_OK ? score_input(cli, served, &query, path) : ms_cli_fail(cli, &info);
 	ms_served_unref(served);
 	return status;
 }

@@ -108,6 +108,33 @@ static void warn_of_restart(struct run *run, const struct config *fresh)
 	}
 }
 
+// Which settings are others now; never their values. `fresh` NULL: they were wrong.
+static void record_reload(struct run *run, const struct config *fresh)
+{
+	struct buf details;
+	struct json_writer w;
+	ms_buf_init(&details, 4096);
+	ms_json_writer_init(&w, &details);
+	ms_json_begin_object(&w);
+	ms_json_key_lit(&w, "changed");
+	ms_json_begin_array(&w);
+	for (size_t i = 0; fresh != NULL && i < ms_config_count() && details.n < 3000; i++) {
+		struct setting_view view;
+		ms_config_view(fresh, i, &view);
+		if (ms_config_differs(run->config, fresh, i))
+			ms_json_cstr(&w, view.key);
+	}
+	ms_json_end_array(&w);
+	ms_json_end_object(&w);
+	const struct audit_entry entry = {.event = AUTH_SETTINGS_RELOADED,
+					  .outcome = fresh != NULL ? AUDIT_OK : AUDIT_FAILED,
+					  .actor = ms_auth_actor_system(),
+					  .target = MS_SLICE_LIT("server"),
+					  .details = ms_buf_ok(&details) ? ms_buf_slice(&details) : MS_SLICE_EMPTY};
+	ms_audit_later(run->app.state.auth, &entry);
+	ms_buf_fini(&details);
+}
+
 static void apply_again(struct job *job)
 {
 	struct reload *reload = MS_CONTAINER_OF(job, struct reload, job);
@@ -115,6 +142,7 @@ static void apply_again(struct job *job)
 	struct errinfo info;
 	reload->running = false;
 	ms_errinfo_init(&info);
+	record_reload(run, reload->config);
 	if (reload->config == NULL) {
 		ms_log(run->app.log, LOG_ERROR, "settings are wrong; the present ones stay",
 		       MS_LOG_CSTR("error.message", reload->info.message));

@@ -10,7 +10,7 @@ static const struct table_column columns[] = {
 	{"CREATED", "created", TABLE_TEXT}, {"SIGNS FROM", "signs_from", TABLE_TEXT}, {"SIGNED UNTIL", "signed_until", TABLE_TEXT},
 };
 
-struct list {
+struct key_list {
 	struct cli *cli;
 	struct table table;
 };
@@ -25,7 +25,7 @@ static const char *time_text(int64_t time_us, char dst[MS_RFC3339_SIZE])
 
 static enum ms_err list_tx(struct store_tx *tx, void *arg, struct errinfo *info)
 {
-	struct list *list = arg;
+	struct key_list *list = arg;
 	struct signing_key_info *keys;
 	size_t count;
 	ms_table_init(&list->table, &list->cli->arena, columns, MS_ARRAY_LEN(columns)); // this may run again
@@ -48,7 +48,7 @@ static enum ms_err list_tx(struct store_tx *tx, void *arg, struct errinfo *info)
 
 static enum cli_exit run_list(struct cli *cli)
 {
-	struct list list = {.cli = cli};
+	struct key_list list = {.cli = cli};
 	struct config *config;
 	struct state state;
 	struct errinfo info;

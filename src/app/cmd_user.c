@@ -5,6 +5,7 @@
 
 #include "app/commands.h"
 #include "app/import.h"
+#include "app/operator.h"
 #include "app/passwords.h"
 #include "app/state.h"
 #include "app/table.h"
@@ -21,8 +22,7 @@ struct task {
 	struct cli *cli;
 	struct config *config;
 	struct state state;
-	char who[32];
-	struct auth_actor actor;
+	struct operator op; // who types
 	struct auth_authority authority;
 	struct slice name;
 	struct auth_user_fields fields;
@@ -42,9 +42,8 @@ static enum cli_exit begin(struct cli *cli, struct task *task)
 	enum cli_exit status = ms_state_of_command(cli, &task->config, &task->state);
 	if (status != CLI_OK)
 		return status;
-	snprintf(task->who, sizeof(task->who), "uid %u", (unsigned)getuid());
-	task->actor = ms_auth_actor_console(ms_slice_cstr(task->who));
-	task->authority = (struct auth_authority){.by = &task->actor};
+	ms_operator_init(&task->op);
+	task->authority = (struct auth_authority){.by = &task->op.actor};
 	task->name = cli->argument_count > 0 ? ms_slice_cstr(cli->arguments[0]) : MS_SLICE_EMPTY;
 	return CLI_OK;
 }
@@ -65,24 +64,7 @@ static enum cli_exit fail(struct task *task, const struct errinfo *info)
 
 static enum ms_err keep_user(struct task *task, const struct auth_user *user, struct errinfo *info)
 {
-	struct arena *arena = &task->cli->arena;
-	struct auth_user copy = *user;
-	struct slice *texts[] = {&copy.id, &copy.username, &copy.email, &copy.display_name, &copy.role, &copy.state};
-	struct slice *grants = MS_ARENA_ARRAY(arena, struct slice, user->grant_count);
-	bool ok = grants != NULL;
-	for (size_t i = 0; ok && i < MS_ARRAY_LEN(texts); i++) {
-		if (texts[i]->p == NULL)
-			continue;
-		*texts[i] = ms_arena_copy(arena, *texts[i]);
-		ok = texts[i]->p != NULL;
-	}
-	for (size_t i = 0; ok && i < user->grant_count; i++) {
-		grants[i] = ms_arena_copy(arena, user->grants[i]);
-		ok = grants[i].p != NULL;
-	}
-	copy.grants = grants;
-	task->user = copy;
-	return ok ? MS_OK : ms_fail(info, MS_ERR_NO_MEMORY, "out of memory");
+	return ms_auth_user_copy(user, &task->cli->arena, info, &task->user);
 }
 
 static void json_text(struct json_writer *w, const char *key, struct slice text)

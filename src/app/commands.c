@@ -10,6 +10,11 @@ static const struct cli_command *const commands[] = {
 static const struct cli_noun nouns[] = {
 	{"model", "Models"},
 	{"user", "Users"},
+	{"key", "API keys"},
+	{"role", "Roles"},
+	{"audit", "The audit log"},
+	{"secret", "Secrets in an encrypted file"},
+	{"signing-key", "Keys that sign tokens"},
 	{"config", "Settings"},
 };
 

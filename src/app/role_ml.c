@@ -21,6 +21,41 @@ static void check_models(void *arg, const struct loop *loop, struct health_repor
 			 ms_registry_ready(registry) ? "" : ", the first load is going on");
 }
 
+// Into the audit log. Models are no rows of the store, so this is no part of the change: it is on its way there before the answer is.
+static void record_change(const struct serve_change *change, void *arg)
+{
+	struct auth *auth = arg;
+	struct buf details;
+	struct json_writer w;
+	char target[MS_MODEL_NAME_MAX + 16];
+	snprintf(target, sizeof(target), "model:%.*s", MS_SLICE_ARG(ms_slice_sub(change->model, 0, MS_MODEL_NAME_MAX)));
+	ms_buf_init(&details, 4096);
+	ms_json_writer_init(&w, &details);
+	ms_json_begin_object(&w);
+	ms_json_key_lit(&w, "what");
+	ms_json_cstr(&w, change->what);
+	if (change->version.n > 0) {
+		ms_json_key_lit(&w, "version");
+		ms_json_str(&w, ms_slice_sub(change->version, 0, MS_MODEL_VERSION_MAX));
+	}
+	if (change->alias.n > 0) {
+		ms_json_key_lit(&w, "alias");
+		ms_json_str(&w, ms_slice_sub(change->alias, 0, MS_MODEL_NAME_MAX));
+	}
+	if (change->err != MS_OK) {
+		ms_json_key_lit(&w, "error");
+		ms_json_cstr(&w, ms_err_name(change->err));
+	}
+	ms_json_end_object(&w);
+	const struct audit_entry entry = {.event = AUTH_MODEL_CHANGED,
+					  .outcome = change->err == MS_OK ? AUDIT_OK : AUDIT_FAILED,
+					  .actor = ms_auth_actor_of(change->x),
+					  .target = ms_slice_cstr(target),
+					  .details = ms_buf_ok(&details) ? ms_buf_slice(&details) : MS_SLICE_EMPTY};
+	ms_audit_later(auth, &entry);
+	ms_buf_fini(&details);
+}
+
 static enum load_policy policy_of(const struct settings *s)
 {
 	static const enum load_policy by_choice[] = {LOAD_LATEST, LOAD_ALL, LOAD_GIVEN};
@@ -55,6 +90,8 @@ static enum ms_err start(struct app *app, struct errinfo *info)
 		.start_unix_ns = app->start_unix_ns,
 		.is_ready = ms_app_is_ready,
 		.is_ready_arg = app,
+		.changed = app->state.auth != NULL ? record_change : NULL,
+		.changed_arg = app->state.auth,
 	};
 	MS_TRY(ms_serve_new(&serve, info, &app->serve));
 	ms_app_add_routes(app, ms_serve_routes(app->serve));

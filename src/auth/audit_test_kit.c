@@ -5,7 +5,7 @@
 
 static const struct store_migration steps[] = {
 	{.module = "auth-test", .version = 1, .name = "audit log, signing keys", .sql = ms_auth_schema_audit}};
-static const struct store_migrations migrations[] = {{.steps = steps, .count = 1}};
+const struct store_migrations ms_audit_test_migrations[1] = {{.steps = steps, .count = 1}};
 
 void ms_audit_test_begin(struct audit_fixture *f)
 {
@@ -18,7 +18,7 @@ void ms_audit_test_begin(struct audit_fixture *f)
 	f->dir = ms_arena_printf(&f->arena, "%s/%llx", ms_test_temp_dir(), (unsigned long long)random);
 	REQUIRE(ms_dir_create(f->dir, &info) == MS_OK);
 	snprintf(f->url, sizeof(f->url), "sqlite:%s/test.db", f->dir);
-	const struct store_options options = {.url = f->url, .migrations = migrations, .migration_count = 1, .migrate = true};
+	const struct store_options options = {.url = f->url, .migrations = ms_audit_test_migrations, .migration_count = 1, .migrate = true};
 	if (ms_store_open(&options, &info, &f->store) != MS_OK)
 		CHECK_STR(info.message, "");
 	REQUIRE(f->store != NULL);

@@ -6,6 +6,8 @@
 #include "auth/vault.h"
 #include "tests/lib/test.h"
 
+extern const struct store_migrations ms_audit_test_migrations[1];
+
 struct audit_fixture {
 	const char *dir; // its own, with the store and the master key
 	char url[256];

@@ -109,6 +109,9 @@ static inline bool ms_auth_user_is_active(const struct auth_user *user)
 	return ms_slice_eq_cstr(user->state, "active");
 }
 
+// With all its strings, in the arena.
+MS_MUST_USE enum ms_err ms_auth_user_copy(const struct auth_user *user, struct arena *arena, struct errinfo *info, struct auth_user *ret_user);
+
 // What may be given to users: everything that `limit` allows, and no user who has more than that may be touched. NULL: no limit (the
 // command line).
 struct auth_authority {
@@ -344,7 +347,7 @@ MS_MUST_USE enum ms_err ms_auth_key_rotate(struct store_tx *tx, struct auth *aut
 					   int64_t overlap_us, struct errinfo *info, struct auth_key *ret_key,
 					   char ret_secret[MS_API_KEY_SIZE]);
 // Keys given by the environment as SHA-256 (NAME_API_KEY_HASH, NAME_API_KEY_SCOPES): in force as long as the process runs. Before the
-// loops run, after ms_auth_first_start(): reads the store again. MS_ERR_CONFIG names the variable that is wrong.
+// loops run. MS_ERR_CONFIG names the variable that is wrong.
 MS_MUST_USE enum ms_err ms_auth_take_environment(struct auth *auth, const char *const *environment, struct errinfo *info);
 
 // --- The guard
@@ -797,10 +800,11 @@ struct oauth_login {
 	struct slice session, methods;
 	int64_t auth_us; // when he signed in
 };
-// `session`: address, agent and methods.
+// `session`: address, agent and methods. `before`: who was signed in on this browser; his session ends, and his clients go on with the
+// new one when he is the same user. Change what the guard holds: settle.
 MS_MUST_USE enum ms_err ms_oauth_login_begin(struct store_tx *tx, struct auth *auth, const struct auth_actor *by, const struct auth_user *user,
-					     struct slice rehashed, const struct auth_session *session, struct errinfo *info,
-					     char ret_cookie[MS_API_KEY_SIZE]);
+					     struct slice rehashed, const struct auth_session *session, const struct oauth_login *before,
+					     struct errinfo *info, char ret_cookie[MS_API_KEY_SIZE]);
 MS_MUST_USE enum ms_err ms_oauth_login_find(struct store_tx *tx, struct slice cookie, struct errinfo *info, struct oauth_login *ret_login);
 // Ends it, and the sessions of clients that began with it and may not outlive it (those without offline_access).
 MS_MUST_USE enum ms_err ms_oauth_login_end(struct store_tx *tx, struct auth *auth, const struct auth_actor *by, const struct oauth_login *login, struct errinfo *info);

@@ -58,5 +58,7 @@ enum ms_err ms_auth_first_start(struct auth *auth, struct arena *arena, struct e
 	*ret_key = ms_arena_copy(arena, ms_slice_cstr(f.secret));
 	enum ms_err err = write_key(auth, &f, info);
 	ms_wipe(f.secret, sizeof(f.secret));
+	if (err == MS_OK)
+		err = ms_auth_gate_look(auth, info); // the key works from the first request on
 	return ret_key->p != NULL ? err : ms_fail(info, MS_ERR_NO_MEMORY, "out of memory");
 }

@@ -386,7 +386,12 @@ enum ms_err ms_auth_take_environment(struct auth *auth, const char *const *envir
 	if (gate == NULL)
 		return MS_OK;
 	MS_TRY(ms_environment_keys(environment, &gate->arena, info, &gate->environment));
-	return load_now(gate, info); // with the key of the first start, too
+	return load_now(gate, info);
+}
+
+enum ms_err ms_auth_gate_look(struct auth *auth, struct errinfo *info)
+{
+	return auth->gate != NULL ? load_now(auth->gate, info) : MS_OK;
 }
 
 void ms_auth_gate_stop(struct auth *auth)

@@ -29,6 +29,8 @@ void ms_auth_vault_stop(struct auth *auth);
 void ms_auth_vault_free(struct auth *auth);
 MS_MUST_USE enum ms_err ms_auth_gate_new(struct auth *auth, struct errinfo *info);
 void ms_auth_gate_stop(struct auth *auth);
+// Before the loops run: what the store holds by now is in force when they do. Without a gate (the command line) nothing happens.
+MS_MUST_USE enum ms_err ms_auth_gate_look(struct auth *auth, struct errinfo *info);
 void ms_auth_gate_free(struct auth *auth);
 MS_MUST_USE enum ms_err ms_auth_people_new(struct auth *auth, struct errinfo *info);
 void ms_auth_people_stop(struct auth *auth);
@@ -56,7 +58,6 @@ MS_MUST_USE bool ms_auth_name_key(struct slice text, struct arena *arena, struct
 // The user of that name, e-mail address or (when `by_id`) id, and his stored password (empty: none). *ret_found false: there is none.
 MS_MUST_USE enum ms_err ms_auth_user_look(struct store_tx *tx, struct slice key, bool by_id, struct errinfo *info, bool *ret_found,
 					  struct auth_user *ret_user, struct slice *ret_password);
-MS_MUST_USE enum ms_err ms_auth_copy_user(const struct auth_user *user, struct arena *arena, struct errinfo *info, struct auth_user *ret_user);
 // Nobody changes who may more than he. MS_ERR_FORBIDDEN.
 MS_MUST_USE enum ms_err ms_auth_check_authority(struct store_tx *tx, const struct auth_authority *authority, const struct auth_user *user,
 						struct errinfo *info);
@@ -65,9 +66,10 @@ struct slice ms_auth_target(const char *kind, struct slice id, struct arena *are
 
 // --- Second factors (second.c) ---------------------------------------------------------------------------
 
-// MS_ERR_AUTH_MFA_REQUIRED when the user has a second factor and `methods` do not hold "mfa". *ret_scope: what the tokens are limited to, or empty.
+// MS_ERR_AUTH_MFA_REQUIRED when the user has a second factor and `methods` do not hold "mfa", and for a client's session while he needs one and has
+// none. *ret_scope: what the tokens are limited to, or empty.
 MS_MUST_USE enum ms_err ms_factors_of_session(struct store_tx *tx, const struct auth *auth, struct slice user_id, struct slice methods,
-					      struct errinfo *info, struct slice *ret_scope);
+					      struct slice client_id, struct errinfo *info, struct slice *ret_scope);
 
 // --- Throttle (throttle.c) -----------------------------------------------------------------------------
 
@@ -100,6 +102,8 @@ struct auth_people {
 	bool sweeping;
 	struct metric_family *logins;
 };
+// Removes sessions that ended a day ago, with their tokens; a store_fn.
+MS_MUST_USE enum ms_err ms_auth_sweep(struct store_tx *tx, void *arg, struct errinfo *info);
 // login_attempts_total{result}
 void ms_auth_count_login(struct auth *auth, const char *result);
 

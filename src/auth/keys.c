@@ -183,10 +183,10 @@ static enum ms_err make(struct store_tx *tx, struct auth *auth, const struct aut
 	MS_TRY(insert(tx, &made, ms_slice(secret, n), info));
 	MS_TRY(ms_change_record(tx, "key", made.id, info));
 	MS_TRY(record(tx, auth, authority, AUTH_KEY_CREATED, &made, replaced, info));
+	MS_TRY(ms_auth_key_get(tx, made.id, info, ret_key)); // with its owner's name
 	memcpy(ret_secret, secret, n + 1);
 	ms_wipe(random, sizeof(random));
 	ms_wipe(secret, sizeof(secret));
-	*ret_key = made;
 	return MS_OK;
 }
 

@@ -9,14 +9,16 @@
 
 static struct throttle_keys keys_of(const struct auth_attempt *a)
 {
-	return ms_throttle_keys(a->auth->people->throttle, a->key, a->address);
+	// What can be nobody's name counts as it was typed.
+	return ms_throttle_keys(a->auth->people->throttle, a->key.n > 0 ? a->key : a->identifier, a->address);
 }
 
 static struct auth_actor actor_of(const struct auth_attempt *a)
 {
 	return (struct auth_actor){.kind = a->found ? CALLER_USER : CALLER_UNKNOWN,
 				   .id = a->found ? a->user.id : MS_SLICE_EMPTY,
-				   .name = a->found ? a->user.username : a->identifier,
+				   // A name that no user has is not kept: people type their password there.
+				   .name = a->found ? a->user.username : MS_SLICE_EMPTY,
 				   .address = a->address,
 				   .request_id = a->request_id};
 }
@@ -161,7 +163,7 @@ static enum ms_err read_user(struct store_tx *tx, void *arg, struct errinfo *inf
 	a->stored = stored.n > 0 ? ms_arena_copy(a->arena, stored) : MS_SLICE_EMPTY;
 	if (stored.n > 0 && a->stored.p == NULL)
 		return ms_fail(info, MS_ERR_NO_MEMORY, "out of memory");
-	return ms_auth_copy_user(&user, a->arena, info, &a->user);
+	return ms_auth_user_copy(&user, a->arena, info, &a->user);
 }
 
 void ms_auth_attempt(struct auth *auth, struct loop *loop, struct auth_attempt *a)

@@ -8,9 +8,20 @@ static enum ms_err no_memory(struct errinfo *info)
 	return ms_fail(info, MS_ERR_NO_MEMORY, "out of memory");
 }
 
+static enum ms_err replace(struct store_tx *tx, struct auth *auth, const struct auth_actor *by, const struct oauth_login *before,
+			   const struct auth_user *user, struct slice session, struct errinfo *info)
+{
+	if (!before->found)
+		return MS_OK;
+	if (ms_slice_eq(before->user.id, user->id))
+		MS_TRY(ms_store_run(tx, "UPDATE oauth_sessions SET login_session = $2 WHERE login_session = $1",
+				    MS_STORE_PARAMS(ms_store_text(before->session), ms_store_text(session)), info, NULL));
+	return ms_oauth_login_end(tx, auth, by, before, info);
+}
+
 enum ms_err ms_oauth_login_begin(struct store_tx *tx, struct auth *auth, const struct auth_actor *by, const struct auth_user *user,
-				 struct slice rehashed, const struct auth_session *session, struct errinfo *info,
-				 char ret_cookie[MS_API_KEY_SIZE])
+				 struct slice rehashed, const struct auth_session *session, const struct oauth_login *before,
+				 struct errinfo *info, char ret_cookie[MS_API_KEY_SIZE])
 {
 	struct auth_tokens tokens;
 	struct slice permissions;
@@ -19,6 +30,7 @@ enum ms_err ms_oauth_login_begin(struct store_tx *tx, struct auth *auth, const s
 	MS_TRY(ms_auth_session_begin(tx, auth, by, user, rehashed, session, info, &tokens, &permissions));
 	// A browser refreshes nothing.
 	MS_TRY(ms_store_run(tx, "DELETE FROM refresh_tokens WHERE session_id = $1", MS_STORE_PARAMS(ms_store_text(tokens.session)), info, NULL));
+	MS_TRY(replace(tx, auth, by, before, user, tokens.session, info));
 	ms_oauth_secret_make(MS_OAUTH_COOKIE_PREFIX, &cookie);
 	MS_TRY(ms_store_run(tx, "INSERT INTO oauth_logins (hash, session_id, auth_us, expires_us) VALUES ($1, $2, $3, $4)",
 			    MS_STORE_PARAMS(ms_store_blob(ms_slice(cookie.digest, MS_SHA256_SIZE)), ms_store_text(tokens.session),
@@ -77,7 +89,7 @@ enum ms_err ms_oauth_login_copy(const struct oauth_login *login, struct arena *a
 		*ret_login = copy;
 		return MS_OK;
 	}
-	MS_TRY(ms_auth_copy_user(&login->user, arena, info, &copy.user));
+	MS_TRY(ms_auth_user_copy(&login->user, arena, info, &copy.user));
 	if (!ms_oauth_keep(arena, &copy.session) || !ms_oauth_keep(arena, &copy.methods))
 		return no_memory(info);
 	*ret_login = copy;

@@ -53,7 +53,7 @@ static enum ms_err fill_issue(struct store_tx *tx, const struct auth_tokens *tok
 				    .auth_us = auth_us,
 				    .expires_in_s = tokens->expires_in_s};
 	MS_TRY(permissions_of(tx, &tokens->user, scope, info, &issue.claims.permissions));
-	MS_TRY(ms_auth_copy_user(&tokens->user, arena, info, &issue.user));
+	MS_TRY(ms_auth_user_copy(&tokens->user, arena, info, &issue.user));
 	issue.claims.session = tokens->session;
 	issue.claims.client_id = client->id;
 	struct slice *texts[] = {&issue.refresh, &issue.scope,          &issue.nonce,           &issue.methods,

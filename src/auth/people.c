@@ -37,7 +37,7 @@ struct pool *ms_auth_password_pool(struct auth *auth)
 // --- Housekeeping ------------------------------------------------------------------------------------
 
 // Refresh tokens go with their session. A token of an ended session is as void as one that is not there.
-static enum ms_err sweep(struct store_tx *tx, void *arg, struct errinfo *info)
+enum ms_err ms_auth_sweep(struct store_tx *tx, void *arg, struct errinfo *info)
 {
 	(void)arg;
 	int64_t before = ms_store_now_us(tx) - KEPT_US;
@@ -65,7 +65,7 @@ static void on_timer(struct timer *timer, void *arg)
 	if (people->sweeping)
 		return;
 	people->sweeping = ms_store_write(people->auth->options.store, &people->sweep,
-					  ms_rt_loop(people->auth->options.rt, 0), sweep, people, swept) == MS_OK;
+					  ms_rt_loop(people->auth->options.rt, 0), ms_auth_sweep, people, swept) == MS_OK;
 }
 
 // Who signed in from where before is known after a restart too.

@@ -25,7 +25,9 @@ static void begin_with(struct fixture *f, const char *secret, enum jose_alg algo
 	*f = (struct fixture){.dir = ms_test_temp_dir()};
 	ms_errinfo_init(&f->info);
 	ms_arena_init(&f->arena, 4096, (size_t)16 << 20);
-	snprintf(f->url, sizeof(f->url), "sqlite:%s/test.db", f->dir);
+	uint64_t random; // a test may have several
+	ms_random_bytes(&random, sizeof(random));
+	snprintf(f->url, sizeof(f->url), "sqlite:%s/%llx.db", f->dir, (unsigned long long)random);
 	f->migrations[0] = ms_auth_migrations;
 	f->migrations[1] = ms_bus_migrations;
 	const struct store_options store = {.url = f->url, .migrations = f->migrations, .migration_count = 2, .migrate = true};
@@ -95,21 +97,21 @@ static enum ms_err do_add(struct store_tx *tx, void *arg, struct errinfo *info)
 {
 	struct op *op = arg;
 	MS_TRY(ms_auth_user_add(tx, op->f->auth, &op->f->authority, &op->fields, info, &op->user));
-	return ms_auth_copy_user(&op->user, &op->f->arena, info, &op->user);
+	return ms_auth_user_copy(&op->user, &op->f->arena, info, &op->user);
 }
 
 static enum ms_err do_find(struct store_tx *tx, void *arg, struct errinfo *info)
 {
 	struct op *op = arg;
 	MS_TRY(ms_auth_user_find(tx, op->id, info, &op->user));
-	return ms_auth_copy_user(&op->user, &op->f->arena, info, &op->user);
+	return ms_auth_user_copy(&op->user, &op->f->arena, info, &op->user);
 }
 
 static enum ms_err do_change(struct store_tx *tx, void *arg, struct errinfo *info)
 {
 	struct op *op = arg;
 	MS_TRY(ms_auth_user_change(tx, op->f->auth, &op->f->authority, op->id, &op->fields, MS_SLICE_EMPTY, info, &op->user));
-	return ms_auth_copy_user(&op->user, &op->f->arena, info, &op->user);
+	return ms_auth_user_copy(&op->user, &op->f->arena, info, &op->user);
 }
 
 static enum ms_err do_remove(struct store_tx *tx, void *arg, struct errinfo *info)
@@ -126,7 +128,7 @@ static enum ms_err do_begin(struct store_tx *tx, void *arg, struct errinfo *info
 	op->tokens.refresh = keep(op->f, op->tokens.refresh);
 	op->tokens.session = keep(op->f, op->tokens.session);
 	op->permissions = keep(op->f, op->permissions);
-	return ms_auth_copy_user(&op->tokens.user, &op->f->arena, info, &op->tokens.user);
+	return ms_auth_user_copy(&op->tokens.user, &op->f->arena, info, &op->tokens.user);
 }
 
 static enum ms_err do_refresh(struct store_tx *tx, void *arg, struct errinfo *info)
@@ -325,10 +327,10 @@ TEST(users_changes_are_recorded_with_them)
 	CHECK_OK(run(&f, do_remove, &op));
 	op = (struct op){.fields = {.username = MS_SLICE_LIT("x y"), .role = MS_SLICE_LIT("viewer")}};
 	CHECK_INT(run(&f, do_add, &op), MS_ERR_INVALID); // what failed leaves nothing
-	CHECK_INT(count(&f, "SELECT count(*) FROM audit WHERE event = 'user.created'"), 2);
-	CHECK_INT(count(&f, "SELECT count(*) FROM audit WHERE event = 'user.changed'"), 1);
-	CHECK_INT(count(&f, "SELECT count(*) FROM audit WHERE event = 'password.changed'"), 1);
-	CHECK_INT(count(&f, "SELECT count(*) FROM audit WHERE event = 'user.removed'"), 1);
+	CHECK_INT(count(&f, "SELECT count(*) FROM audit WHERE action = 'user.created'"), 2);
+	CHECK_INT(count(&f, "SELECT count(*) FROM audit WHERE action = 'user.changed'"), 1);
+	CHECK_INT(count(&f, "SELECT count(*) FROM audit WHERE action = 'password.changed'"), 1);
+	CHECK_INT(count(&f, "SELECT count(*) FROM audit WHERE action = 'user.removed'"), 1);
 	CHECK_INT(count(&f, "SELECT count(*) FROM audit WHERE details LIKE '%$2b$%'"), 0);
 	end(&f);
 }
@@ -375,7 +377,7 @@ TEST(session_lost_reply_gets_the_same_successor)
 	CHECK(again.reused);
 	CHECK_INT(refresh(&f, newest, &again), MS_ERR_TOKEN_REVOKED); // the whole family ended
 	CHECK_INT(refresh(&f, token, &again), MS_ERR_TOKEN_REVOKED);
-	CHECK_INT(count(&f, "SELECT count(*) FROM audit WHERE event = 'refresh.reused' AND outcome = 'refused'"), 1);
+	CHECK_INT(count(&f, "SELECT count(*) FROM audit WHERE action = 'refresh.reused' AND outcome = 'refused'"), 1);
 	end(&f);
 }
 
@@ -488,6 +490,64 @@ TEST(session_there_is_a_limit)
 	CHECK_INT(count(&f, "SELECT count(*) FROM sessions WHERE revoked_us = 0"), MS_AUTH_SESSIONS_MAX);
 	CHECK_INT(refresh(&f, first, &op), MS_ERR_TOKEN_REVOKED); // the one unused for longest went
 	CHECK_OK(refresh(&f, last, &op));
+	end(&f);
+}
+
+// What has ended is swept away, a day later; what is open stays.
+TEST(session_sweep)
+{
+	struct fixture f;
+	struct op op;
+	begin(&f);
+	struct auth_user ada = add_user(&f, "ada", "viewer");
+	struct slice open = sign_in(&f, &ada);
+	for (int i = 0; i < 3; i++)
+		(void)sign_in(&f, &ada);
+	sql(&f, "UPDATE sessions SET revoked_us = 1 WHERE id = (SELECT max(id) FROM sessions)");
+	sql(&f, "UPDATE sessions SET expires_us = 1 WHERE id = (SELECT max(id) FROM sessions WHERE revoked_us = 0)");
+	sql(&f, "UPDATE sessions SET revoked_us = used_us WHERE id = (SELECT max(id) FROM sessions WHERE revoked_us = 0 AND expires_us > 1)");
+	CHECK_OK(run(&f, ms_auth_sweep, &op));
+	CHECK_INT(count(&f, "SELECT count(*) FROM sessions"), 2);
+	CHECK_INT(count(&f, "SELECT count(*) FROM refresh_tokens"), 2);
+	CHECK_OK(refresh(&f, open, &op));
+	end(&f);
+}
+
+TEST(session_token_does_not_outlive_it)
+{
+	struct fixture f;
+	begin(&f);
+	struct auth_user ada = add_user(&f, "ada", "viewer");
+	struct op op = {.user = ada};
+	CHECK_OK(run(&f, do_begin, &op));
+	CHECK_INT(op.tokens.expires_in_s, 3600);
+	sql(&f, "UPDATE sessions SET expires_us = created_us + 60000000");
+	CHECK_OK(refresh(&f, op.tokens.refresh, &op));
+	CHECK(op.tokens.expires_in_s > 50 && op.tokens.expires_in_s <= 60);
+	end(&f);
+}
+
+static enum ms_err do_publish(struct store_tx *tx, void *arg, struct errinfo *info)
+{
+	(void)arg;
+	const struct audit_entry entry = {.event = AUTH_LOGIN,
+					  .outcome = AUDIT_REFUSED,
+					  .actor = {.id = MS_SLICE_LIT("x"), .name = MS_SLICE_LIT("typed by a stranger"), .address = MS_SLICE_LIT("192.0.2.1")},
+					  .target = MS_SLICE_LIT("user:1"),
+					  .details = MS_SLICE_LIT("{\"reason\":\"x\"}")};
+	return ms_auth_publish(tx, &entry, info);
+}
+
+TEST(events_are_published)
+{
+	struct fixture f;
+	struct op op;
+	begin(&f);
+	CHECK_OK(run(&f, do_publish, &op));
+	CHECK_INT(count(&f, "SELECT count(*) FROM bus_outbox WHERE topic = 'auth.login' AND CAST(payload AS TEXT) LIKE "
+			    "'{\"event\":\"login\",%\"outcome\":\"refused\",\"actor\":{\"kind\":\"unknown\",\"id\":\"x\",\"address\":\"192.0.2.1\"}"
+			    ",\"target\":\"user:1\",\"details\":{\"reason\":\"x\"}}'"),
+		  1);
 	end(&f);
 }
 

@@ -87,7 +87,7 @@ static enum ms_err find_user(struct store_tx *tx, struct auth_proof *p, struct s
 	bool found;
 	MS_TRY(ms_auth_user_look(tx, id, true, info, &found, &user, &password));
 	if (found)
-		MS_TRY(ms_auth_copy_user(&user, p->arena, info, &p->user));
+		MS_TRY(ms_auth_user_copy(&user, p->arena, info, &p->user));
 	p->known = found;
 	if (!found || !ms_auth_user_is_active(&user))
 		p->refusal = "the account is disabled";

@@ -72,13 +72,15 @@ static bool has_word(struct slice words, const char *word)
 }
 
 enum ms_err ms_factors_of_session(struct store_tx *tx, const struct auth *auth, struct slice user_id, struct slice methods,
-				  struct errinfo *info, struct slice *ret_scope)
+				  struct slice client_id, struct errinfo *info, struct slice *ret_scope)
 {
 	struct auth_factors factors;
 	MS_TRY(ms_auth_factors(tx, user_id, info, &factors));
 	bool has = ms_auth_has_factor(&factors);
 	if (has && !has_word(methods, "mfa"))
 		return ms_fail(info, MS_ERR_AUTH_MFA_REQUIRED, "a second factor is needed");
+	if (!has && auth->options.mfa_required && client_id.n > 0)
+		return ms_fail(info, MS_ERR_AUTH_MFA_REQUIRED, "a second factor is required here (setting identity.mfa), and this user has none yet");
 	*ret_scope = !has && auth->options.mfa_required ? MS_SLICE_LIT("self") : MS_SLICE_EMPTY;
 	return MS_OK;
 }

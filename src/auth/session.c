@@ -102,6 +102,12 @@ static enum ms_err find_token(struct store_tx *tx, struct slice token, struct er
 	return MS_OK;
 }
 
+// A token does not outlive its session.
+static int64_t life_of(const struct auth *auth, int64_t now_us, int64_t session_expires_us)
+{
+	return MS_MIN((int64_t)(auth->options.token_life_ms / 1000), MS_MAX((session_expires_us - now_us) / 1000000, 1));
+}
+
 // --- Begin -------------------------------------------------------------------------------------------
 
 static enum ms_err permissions_of(struct store_tx *tx, const struct auth_user *user, struct errinfo *info, struct slice *ret_json)
@@ -151,15 +157,15 @@ enum ms_err ms_auth_session_begin(struct store_tx *tx, struct auth *auth, const 
 				  const struct auth_user *user, struct slice rehashed, const struct auth_session *session,
 				  struct errinfo *info, struct auth_tokens *ret_tokens, struct slice *ret_permissions)
 {
-	struct auth_tokens t = {.expires_in_s = (int64_t)(auth->options.token_life_ms / 1000)};
 	int64_t now = ms_store_now_us(tx), expires = now + (int64_t)auth->options.refresh_life_ms * 1000;
+	struct auth_tokens t = {.expires_in_s = life_of(auth, now, expires)};
 	char *id = ms_arena_alloc(ms_store_arena(tx), MS_AUTH_ID_SIZE);
 	if (id == NULL)
 		return no_memory(info);
 	ms_auth_id(id);
 	t.session = ms_slice_cstr(id);
 	MS_TRY(user_again(tx, user, info, &t.user));
-	MS_TRY(ms_factors_of_session(tx, auth, t.user.id, session->methods, info, &t.scope));
+	MS_TRY(ms_factors_of_session(tx, auth, t.user.id, session->methods, session->client_id, info, &t.scope));
 	MS_TRY(make_room(tx, t.user.id, info));
 	if (rehashed.n > 0)
 		MS_TRY(ms_store_run(tx, "UPDATE users SET password = $2 WHERE id = $1",
@@ -254,7 +260,7 @@ enum ms_err ms_auth_session_refresh(struct store_tx *tx, struct auth *auth, cons
 				    struct slice client_id, struct errinfo *info, bool *ret_reused,
 				    struct auth_tokens *ret_tokens, struct slice *ret_permissions)
 {
-	struct auth_tokens t = {.expires_in_s = (int64_t)(auth->options.token_life_ms / 1000)};
+	struct auth_tokens t = {0};
 	struct refresh_row row;
 	struct slice prefix;
 	bool found = false, lost = false;
@@ -266,7 +272,8 @@ enum ms_err ms_auth_session_refresh(struct store_tx *tx, struct auth *auth, cons
 	MS_TRY(check_token(tx, &row, info, &t.user));
 	t.session = row.session;
 	// A session from before the second factor goes on: it is the next sign-in that needs it.
-	MS_TRY(ms_factors_of_session(tx, auth, t.user.id, MS_SLICE_LIT("mfa"), info, &t.scope));
+	MS_TRY(ms_factors_of_session(tx, auth, t.user.id, MS_SLICE_LIT("mfa"), row.client_id, info, &t.scope));
+	t.expires_in_s = life_of(auth, ms_store_now_us(tx), row.session_expires_us);
 	if (row.used_us != 0) {
 		MS_TRY(is_lost_reply(tx, auth, refresh, &row, info, &lost, &t.refresh));
 		if (!lost) {

@@ -227,10 +227,10 @@ static void reload_done(struct job *job)
 
 static void reload(struct signing *s)
 {
-	s->reload_again = s->reloading;
-	if (s->reloading)
-		return;
 	struct pool *keeper = s->auth->vault->keeper;
+	s->reload_again = s->reloading;
+	if (s->reloading || keeper == NULL) // NULL: a notice that comes home after the stop
+		return;
 	s->reloading = ms_pool_submit(keeper, &s->reload, ms_rt_loop(s->auth->options.rt, 0), reload_work, reload_done) == MS_OK;
 }
 

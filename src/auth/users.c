@@ -169,7 +169,7 @@ enum ms_err ms_auth_user_list(struct store_tx *tx, struct slice after, size_t li
 	return MS_OK;
 }
 
-enum ms_err ms_auth_copy_user(const struct auth_user *user, struct arena *arena, struct errinfo *info, struct auth_user *ret_user)
+enum ms_err ms_auth_user_copy(const struct auth_user *user, struct arena *arena, struct errinfo *info, struct auth_user *ret_user)
 {
 	struct auth_user copy = *user;
 	struct slice *texts[] = {&copy.id, &copy.username, &copy.email, &copy.display_name, &copy.role, &copy.state};

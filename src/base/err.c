@@ -31,7 +31,10 @@ int ms_err_http_status(enum ms_err code)
 
 void ms_errinfo_init(struct errinfo *info)
 {
-	*info = (struct errinfo){.row = -1, .line = -1, .offset = -1};
+	// Not the whole texts: each request makes several of these.
+	info->code = MS_OK;
+	info->message[0] = info->field[0] = '\0';
+	info->row = info->line = info->offset = -1;
 }
 
 // Messages quote input: control bytes would break logs and terminals, and a cut or hostile UTF-8 sequence

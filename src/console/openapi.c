@@ -80,6 +80,37 @@ static void write_content(struct json_writer *w, const char *type, const char *s
 	ms_json_end_object(w);
 }
 
+static void write_error(struct json_writer *w, const char *status, const char *name)
+{
+	char place[64];
+	int n = snprintf(place, sizeof(place), "#/components/responses/%s", name);
+	ms_json_key_lit(w, status);
+	ms_json_begin_object(w);
+	ms_json_key_lit(w, "$ref");
+	ms_json_str(w, ms_slice(place, (size_t)n));
+	ms_json_end_object(w);
+}
+
+// Whoever may call the route, by token or by key; nobody has to be known for a public one.
+static void write_security(struct json_writer *w, const struct route *route)
+{
+	static const char *const schemes[] = {"bearer", "apiKey"};
+	ms_json_key_lit(w, "security");
+	ms_json_begin_array(w);
+	for (size_t i = 0; i < MS_ARRAY_LEN(schemes) && (route->flags & ROUTE_PUBLIC) == 0; i++) {
+		ms_json_begin_object(w);
+		ms_json_key_lit(w, schemes[i]);
+		ms_json_begin_array(w);
+		ms_json_end_array(w);
+		ms_json_end_object(w);
+	}
+	ms_json_end_array(w);
+	if (route->permission != NULL) {
+		ms_json_key_lit(w, "x-permission");
+		ms_json_cstr(w, route->permission);
+	}
+}
+
 static void write_responses(struct json_writer *w, const struct route *route)
 {
 	bool has_body = route->response_schema != NULL || route->response_type != NULL;
@@ -93,11 +124,11 @@ static void write_responses(struct json_writer *w, const struct route *route)
 		write_content(w, route->response_type != NULL ? route->response_type : "application/json",
 			      route->response_schema, NULL);
 	ms_json_end_object(w);
-	ms_json_key_lit(w, "default");
-	ms_json_begin_object(w);
-	ms_json_key_lit(w, "$ref");
-	ms_json_cstr(w, "#/components/responses/Error");
-	ms_json_end_object(w);
+	if ((route->flags & ROUTE_PUBLIC) == 0) {
+		write_error(w, "401", "Unauthenticated");
+		write_error(w, "403", "Forbidden");
+	}
+	write_error(w, "default", "Error");
 	ms_json_end_object(w);
 }
 
@@ -129,6 +160,7 @@ static void write_operation(struct json_writer *w, const struct route *route)
 		write_content(w, route->request_type, route->request_schema, route->request_example);
 		ms_json_end_object(w);
 	}
+	write_security(w, route);
 	write_responses(w, route);
 	ms_json_end_object(w);
 }
@@ -158,18 +190,31 @@ static void write_path(struct json_writer *w, const struct http_server *server, 
 	ms_json_end_object(w);
 }
 
+static void write_error_response(struct json_writer *w, const char *name, const char *description)
+{
+	ms_json_key_lit(w, name);
+	ms_json_begin_object(w);
+	ms_json_key_lit(w, "description");
+	ms_json_cstr(w, description);
+	write_content(w, "application/json", error_schema, NULL);
+	ms_json_end_object(w);
+}
+
+static const char security_schemes[] =
+	"{\"bearer\":{\"type\":\"http\",\"scheme\":\"bearer\",\"description\":\"An access token, or an API key\"},"
+	"\"apiKey\":{\"type\":\"apiKey\",\"in\":\"header\",\"name\":\"X-API-Key\"}}";
+
 static void write_components(struct json_writer *w)
 {
 	ms_json_key_lit(w, "components");
 	ms_json_begin_object(w);
+	ms_json_key_lit(w, "securitySchemes");
+	ms_json_raw(w, ms_slice_cstr(security_schemes));
 	ms_json_key_lit(w, "responses");
 	ms_json_begin_object(w);
-	ms_json_key_lit(w, "Error");
-	ms_json_begin_object(w);
-	ms_json_key_lit(w, "description");
-	ms_json_cstr(w, "What was wrong, where, and what would be right");
-	write_content(w, "application/json", error_schema, NULL);
-	ms_json_end_object(w);
+	write_error_response(w, "Error", "What was wrong, where, and what would be right");
+	write_error_response(w, "Unauthenticated", "Credentials are missing, not valid, expired or revoked");
+	write_error_response(w, "Forbidden", "The caller has no permission for this, or not for this object");
 	ms_json_end_object(w);
 	ms_json_end_object(w);
 }

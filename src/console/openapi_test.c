@@ -25,6 +25,8 @@ static const struct route table[] = {
 	 .operation_id = "thing_show",
 	 .summary = "Shows \"it\"",
 	 .description = "In *words*",
+	 .permission = "things.read",
+	 .object = 1,
 	 .query = query,
 	 .response_schema = "{\"type\":\"object\"}"},
 	{.method = HTTP_GET, .pattern = "/secret", .handle = handle, .flags = ROUTE_HIDDEN, .tag = "t", .summary = "s"},
@@ -54,6 +56,7 @@ static const struct route table[] = {
 	{.method = HTTP_DELETE,
 	 .pattern = "/files/{path...}",
 	 .handle = handle,
+	 .flags = ROUTE_PUBLIC,
 	 .tag = "files",
 	 .operation_id = "file_remove",
 	 .summary = "Removes it"},
@@ -233,6 +236,24 @@ TEST(openapi_shows_every_route_that_is_not_hidden)
 	}
 	CHECK_INT(operations, shown);
 	CHECK_INT(shown, 7 + MS_ARRAY_LEN(table) - 2);
+	page_close(&page);
+}
+
+TEST(openapi_says_who_may_call)
+{
+	struct page page;
+	page_open(&page);
+	const struct json_value *guarded = AT(page.document, "paths", "/things/{thing}", "get");
+	const struct json_value *open = AT(page.document, "paths", "/files/{path}", "delete");
+	CHECK(AT(guarded, "security", "0", "bearer") != NULL && AT(guarded, "security", "1", "apiKey") != NULL);
+	CHECK_SLICE(text_of(AT(guarded, "x-permission")), "things.read");
+	CHECK_SLICE(text_of(AT(guarded, "responses", "401", "$ref")), "#/components/responses/Unauthenticated");
+	CHECK_SLICE(text_of(AT(guarded, "responses", "403", "$ref")), "#/components/responses/Forbidden");
+	REQUIRE(AT(open, "security") != NULL);
+	CHECK_INT(AT(open, "security")->array.count, 0); // nobody has to be known
+	CHECK(AT(open, "responses", "401") == NULL);
+	CHECK_SLICE(text_of(AT(page.document, "components", "securitySchemes", "bearer", "scheme")), "bearer");
+	CHECK_SLICE(text_of(AT(page.document, "components", "securitySchemes", "apiKey", "name")), "X-API-Key");
 	page_close(&page);
 }
 

@@ -122,8 +122,9 @@ enum ms_err ms_aes_cbc_hmac_open(struct slice key, struct slice iv, struct slice
 	at = mempcpy(at, ms_bytes(context), context.n);
 	at = mempcpy(at, iv.p, iv.n);
 	at = mempcpy(at, ciphertext.p, ciphertext.n);
-	uint64_t bits = htobe64((uint64_t)context.n * 8);
-	memcpy(at, &bits, sizeof(bits));
+	uint64_t bits = (uint64_t)context.n * 8;
+	for (size_t i = 8; i-- > 0; bits >>= 8)
+		at[i] = (uint8_t)bits;
 	uint8_t mac[MS_DIGEST_MAX];
 	ms_hmac(hash, ms_slice_sub(key, 0, half), ms_slice(text, n), mac);
 	ms_arena_rewind(arena, mark);

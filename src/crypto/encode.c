@@ -7,38 +7,57 @@
 static const char alphabet64[] = LETTERS "+/";
 static const char alphabet64url[] = LETTERS "-_";
 
-// Value of a digit of RFC 4648 tables 1 and 2, or -1.
-static int digit64(char c, char plus, char slash)
+// Values of the digits of RFC 4648 tables 1 and 2; what is none has the high bit set. Digits 62 and 63 are those of all variants
+// together: decode64_to says which count.
+#define NONE4 128, 128, 128, 128
+#define NONE16 NONE4, NONE4, NONE4, NONE4
+static const uint8_t values64[256] = {
+	NONE16, NONE16, 128,    128,    128,    128,    128,    128,    128,    128,    128, 128, 128, 62,  128, 62,
+	62,     63,     52,     53,     54,     55,     56,     57,     58,     59,     60,  61,  128, 128, 128, 128,
+	128,    128,    128,    0,      1,      2,      3,      4,      5,      6,      7,   8,   9,   10,  11,  12,
+	13,     14,     15,     16,     17,     18,     19,     20,     21,     22,     23,  24,  25,  128, 128, 128,
+	128,    63,     128,    26,     27,     28,     29,     30,     31,     32,     33,  34,  35,  36,  37,  38,
+	39,     40,     41,     42,     43,     44,     45,     46,     47,     48,     49,  50,  51,  128, 128, 128,
+	128,    128,    NONE16, NONE16, NONE16, NONE16, NONE16, NONE16, NONE16, NONE16,
+};
+
+// Whether there is a digit that only another variant has.
+static bool has_foreign(struct slice text, char plus, char slash)
 {
-	if (c >= 'A' && c <= 'Z')
-		return c - 'A';
-	if (c >= 'a' && c <= 'z')
-		return c - 'a' + 26;
-	if (c >= '0' && c <= '9')
-		return c - '0' + 52;
-	return c == plus ? 62 : c == slash ? 63 : -1;
+	static const char all[] = {'+', '-', '.', '/', '_'};
+	for (size_t i = 0; i < sizeof(all) && text.n > 0; i++) {
+		if (all[i] != plus && all[i] != slash && memchr(text.p, all[i], text.n) != NULL)
+			return true;
+	}
+	return false;
 }
 
-// Without padding. Bits behind the last byte must be zero, so that each value has one text.
+// Without padding. Bits behind the last byte must be zero, so that each value has one text. Keys pass here as well: no branch and no
+// early end depends on a digit's value, only on whether it is one.
 static bool decode64_to(struct slice text, char plus, char slash, uint8_t *dst, size_t *ret_n)
 {
 	if (text.n % 4 == 1)
 		return false;
-	size_t at = 0;
-	uint32_t bits = 0;
-	unsigned count = 0;
-	int bad = 0;
-	for (size_t i = 0; i < text.n; i++) {
-		int value = digit64(text.p[i], plus, slash);
-		bad |= value;
-		bits = bits << 6 | ((uint32_t)value & 63);
-		count += 6;
-		if (count >= 8) {
-			count -= 8;
-			dst[at++] = (uint8_t)(bits >> count);
-		}
+	const uint8_t *p = (const uint8_t *)text.p;
+	size_t at = 0, i = 0;
+	unsigned bad = 0;
+	for (; text.n - i >= 4; i += 4) {
+		unsigned a = values64[p[i]], b = values64[p[i + 1]], c = values64[p[i + 2]], d = values64[p[i + 3]];
+		bad |= a | b | c | d;
+		dst[at++] = (uint8_t)(a << 2 | b >> 4);
+		dst[at++] = (uint8_t)(b << 4 | c >> 2);
+		dst[at++] = (uint8_t)(c << 6 | d);
 	}
-	if (bad < 0 || (bits & ((1U << count) - 1)) != 0)
+	if (text.n - i >= 2) {
+		unsigned a = values64[p[i]], b = values64[p[i + 1]], c = text.n - i == 3 ? values64[p[i + 2]] : 0;
+		bad |= a | b | c;
+		dst[at++] = (uint8_t)(a << 2 | b >> 4);
+		if (text.n - i == 3)
+			dst[at++] = (uint8_t)(b << 4 | c >> 2);
+		unsigned rest = text.n - i == 3 ? c & 3 : b & 15;
+		bad |= rest != 0 ? 128 : 0;
+	}
+	if ((bad & 128) != 0 || has_foreign(text, plus, slash))
 		return false;
 	*ret_n = at;
 	return true;

@@ -66,9 +66,24 @@ TEST(base64_matches_rfc_4648_examples_and_refuses_the_rest)
 TEST(base64url_has_no_padding_and_one_text_a_value)
 {
 	static const struct decode_case cases[] = {
-		{"", ""},      {"Zg", "f"},      {"Zm8", "fo"},   {"Zm9v", "foo"},  {"Zm9vYmFy", "foobar"}, {"__-_", "\xff\xff\xbf"},
-		{"Z", NULL},   {"Zg==", NULL},   {"Zm8=", NULL},  {"Zh", NULL},     {"Zm9", NULL},          {"Zm9vY", NULL},
-		{"Zm+v", NULL}, {"Zm/v", NULL},  {"Zm 9v", NULL}, {"Zm9v\n", NULL}, {".", NULL},            {"=", NULL},
+		{"", ""},
+		{"Zg", "f"},
+		{"Zm8", "fo"},
+		{"Zm9v", "foo"},
+		{"Zm9vYmFy", "foobar"},
+		{"__-_", "\xff\xff\xbf"},
+		{"Z", NULL},
+		{"Zg==", NULL},
+		{"Zm8=", NULL},
+		{"Zh", NULL},
+		{"Zm9", NULL},
+		{"Zm9vY", NULL},
+		{"Zm+v", NULL},
+		{"Zm/v", NULL},
+		{"Zm 9v", NULL},
+		{"Zm9v\n", NULL},
+		{".", NULL},
+		{"=", NULL},
 	};
 	check_decode(ms_base64url_decode, cases, MS_ARRAY_LEN(cases));
 	check_round_trip(ms_base64url_append, ms_base64url_decode);

@@ -60,7 +60,8 @@ bool ms_hmac_verify(enum crypto_hash hash, struct slice key, struct slice messag
 	return ok;
 }
 
-void ms_hkdf(enum crypto_hash hash, struct slice secret, struct slice salt, struct slice info, uint8_t *ret_key, size_t n)
+void ms_hkdf(enum crypto_hash hash, struct slice secret, struct slice salt, struct slice info, uint8_t *ret_key,
+	     size_t n)
 {
 	size_t size = ms_digest_size(hash);
 	MS_ASSERT(n <= 255 * size && info.n <= MS_HKDF_INFO_MAX);

@@ -54,6 +54,26 @@ TEST(hmac_matches_rfc_4231_case_2)
 		  "caeab1a34d4a6b4b636e070a38bce737");
 }
 
+TEST(hmac_made_ready_is_the_same)
+{
+	char key[300], text[300];
+	memset(key, 'k', sizeof(key));
+	memset(text, 't', sizeof(text));
+	for (unsigned hash = CRYPTO_SHA1; hash <= CRYPTO_SHA512; hash++) {
+		for (size_t n = 0; n < sizeof(key); n += 13) {
+			uint8_t want[MS_DIGEST_MAX], got[MS_DIGEST_MAX];
+			struct crypto_hmac *hmac = ms_hmac_new(hash, ms_slice(key, n));
+			REQUIRE(hmac != NULL);
+			ms_hmac(hash, ms_slice(key, n), ms_slice(text, 299 - n), want);
+			CHECK(ms_hmac_with(hmac, ms_slice(text, 299 - n), got) &&
+			      memcmp(want, got, ms_digest_size(hash)) == 0);
+			CHECK(ms_hmac_with(hmac, ms_slice(text, 299 - n), got) &&
+			      memcmp(want, got, ms_digest_size(hash)) == 0);
+			ms_hmac_free(hmac);
+		}
+	}
+}
+
 TEST(hkdf_matches_rfc_5869_cases_1_and_3)
 {
 	uint8_t secret[22], salt[13], info[10], key[42];

@@ -162,8 +162,7 @@ static enum ms_err wrap_checked(EVP_PKEY *pkey, enum crypto_key_kind kind, bool 
 // these primes; of other moduli one in some 2^27 is.
 static bool is_roca(const BIGNUM *n)
 {
-	static const uint8_t primes[] = {11, 13,  17,  19,  37,  53,  61,  71,  73,
-					 79, 97, 103, 107, 109, 127, 151, 157};
+	static const uint8_t primes[] = {11, 13, 17, 19, 37, 53, 61, 71, 73, 79, 97, 103, 107, 109, 127, 151, 157};
 	for (size_t i = 0; i < sizeof(primes); i++) {
 		unsigned want = (unsigned)BN_mod_word(n, primes[i]), power = 1;
 		bool found = false;
@@ -235,7 +234,8 @@ static enum ms_err ec_from_params(enum crypto_key_kind kind, const struct crypto
 	size_t size = kinds[kind].field;
 	bool is_private = params->d.n > 0;
 	if (params->x.n != size || params->y.n != size || (is_private && params->d.n != size))
-		return ms_fail(info, MS_ERR_INVALID, "the numbers of a %s key have %zu bytes each", kinds[kind].name, size);
+		return ms_fail(info, MS_ERR_INVALID, "the numbers of a %s key have %zu bytes each", kinds[kind].name,
+			       size);
 	uint8_t point[1 + 2 * MS_AGREED_MAX] = {POINT_CONVERSION_UNCOMPRESSED};
 	memcpy(point + 1, params->x.p, size);
 	memcpy(point + 1 + size, params->y.p, size);
@@ -256,15 +256,16 @@ static enum ms_err okp_from_params(enum crypto_key_kind kind, const struct crypt
 	size_t size = kinds[kind].field;
 	bool is_private = params->d.n > 0;
 	if (params->x.n != size || (is_private && params->d.n != size))
-		return ms_fail(info, MS_ERR_INVALID, "the numbers of an %s key have %zu bytes each", kinds[kind].name, size);
+		return ms_fail(info, MS_ERR_INVALID, "the numbers of an %s key have %zu bytes each", kinds[kind].name,
+			       size);
 	EVP_PKEY *pkey = is_private ? EVP_PKEY_new_raw_private_key_ex(NULL, kinds[kind].type, NULL,
 								      (const uint8_t *)params->d.p, size)
 				    : EVP_PKEY_new_raw_public_key_ex(NULL, kinds[kind].type, NULL,
 								     (const uint8_t *)params->x.p, size);
 	uint8_t x[32];
 	size_t n = sizeof(x);
-	bool ok = pkey != NULL && EVP_PKEY_get_raw_public_key(pkey, x, &n) == 1 &&
-		  ms_slice_eq(ms_slice(x, n), params->x);
+	bool ok =
+		pkey != NULL && EVP_PKEY_get_raw_public_key(pkey, x, &n) == 1 && ms_slice_eq(ms_slice(x, n), params->x);
 	ERR_clear_error();
 	if (!ok) {
 		EVP_PKEY_free(pkey);
@@ -402,15 +403,17 @@ enum ms_err ms_crypto_key_from_pem(struct slice pem, struct errinfo *info, struc
 	bool is_private = false;
 	EVP_PKEY *pkey = read_pem(pem, &is_private);
 	if (pkey == NULL)
-		return ms_fail(info, MS_ERR_INVALID,
-			       "no PEM block \"PUBLIC KEY\" or unencrypted \"PRIVATE KEY\" (openssl pkey converts others)");
-	enum crypto_key_kind kind;
+		return ms_fail(
+			info, MS_ERR_INVALID,
+			"no PEM block \"PUBLIC KEY\" or unencrypted \"PRIVATE KEY\" (openssl pkey converts others)");
+	enum crypto_key_kind kind = CRYPTO_RSA;
 	struct crypto_key_params params = {0};
 	struct arena arena;
 	ms_arena_init(&arena, 8192, (size_t)64 << 10);
 	enum ms_err err = MS_OK;
 	if (!kind_of(pkey, &kind) || (kind == CRYPTO_RSA && EVP_PKEY_get_bits(pkey) > MS_RSA_MAX_BITS))
-		err = ms_fail(info, MS_ERR_INVALID, "a key is RSA of 2048 to 8192 bits, P-256, P-384, P-521, Ed25519 or X25519");
+		err = ms_fail(info, MS_ERR_INVALID,
+			      "a key is RSA of 2048 to 8192 bits, P-256, P-384, P-521, Ed25519 or X25519");
 	else if (!numbers_of(pkey, kind, is_private, &arena, &params))
 		err = ms_fail(info, MS_ERR_INVALID, "a PEM key without all of its numbers");
 	EVP_PKEY_free(pkey);
@@ -427,8 +430,9 @@ enum ms_err ms_crypto_key_to_pem(const struct crypto_key *key, bool with_private
 {
 	MS_ASSERT(!with_private || key->is_private);
 	BIO *bio = BIO_new(BIO_s_secmem());
-	bool ok = bio != NULL && (with_private ? PEM_write_bio_PKCS8PrivateKey(bio, key->pkey, NULL, NULL, 0, NULL, NULL)
-					       : PEM_write_bio_PUBKEY(bio, key->pkey)) == 1;
+	bool ok =
+		bio != NULL && (with_private ? PEM_write_bio_PKCS8PrivateKey(bio, key->pkey, NULL, NULL, 0, NULL, NULL)
+					     : PEM_write_bio_PUBKEY(bio, key->pkey)) == 1;
 	if (ok) {
 		char *text = NULL;
 		long n = BIO_get_mem_data(bio, &text);

@@ -60,7 +60,8 @@ TEST(keys_sign_and_their_copies_verify)
 	struct slice text = MS_SLICE_LIT("text"), other = MS_SLICE_LIT("texu");
 	for (size_t i = 0; i < MS_ARRAY_LEN(uses); i++) {
 		struct crypto_key *key = generate(uses[i].kind);
-		struct crypto_key *copies[] = {copy(key, true), copy(key, false), copy_pem(key, true), copy_pem(key, false)};
+		struct crypto_key *copies[] = {copy(key, true), copy(key, false), copy_pem(key, true),
+					       copy_pem(key, false)};
 		struct buf signature;
 		ms_buf_init(&signature, 1024);
 		CHECK_OK(ms_crypto_sign(copies[i & 2], uses[i].scheme, uses[i].hash, text, &signature));
@@ -99,7 +100,8 @@ TEST(ecdsa_halves_lie_within_the_order)
 			uint8_t signature[64];
 			memcpy(signature, values[r], 32);
 			memcpy(signature + 32, values[s], 32);
-			CHECK(!ms_crypto_verify(key, CRYPTO_ECDSA, CRYPTO_SHA256, MS_SLICE_LIT("x"), ms_slice(signature, 64)));
+			CHECK(!ms_crypto_verify(key, CRYPTO_ECDSA, CRYPTO_SHA256, MS_SLICE_LIT("x"),
+						ms_slice(signature, 64)));
 		}
 	}
 	ms_crypto_key_unref(key);
@@ -111,7 +113,8 @@ TEST(ed25519_matches_rfc_8032)
 	static const char *const hex[] = {
 		"4ccd089b28ff96da9db6c346ec114e0f5b8a319f35aba624da8cf6ed4fb8a6fb",
 		"3d4017c3e843895a92b70aa74d1b7ebc9c982ccf2ec4968cc0cd55f12af4660c",
-		"92a009a9f0d4cab8720e820b5f642540a2b27b5416503f8fb3762223ebdb69da085ac1e43e15996e458f3613d0f11d8c387b2eaeb4302a"
+		"92a009a9f0d4cab8720e820b5f642540a2b27b5416503f8fb3762223ebdb69da085ac1e43e15996e458f3613d0f11d8c387b2e"
+		"aeb4302a"
 		"eeb00d291612bb0c00",
 	};
 	struct arena a;
@@ -214,8 +217,10 @@ TEST(curve_keys_that_are_wrong_are_refused)
 }
 
 // RFC 8410, 10.1 and 10.3.
-#define ED_PUBLIC "-----BEGIN PUBLIC KEY-----\nMCowBQYDK2VwAyEAGb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLDFw4rXAxZuE=\n-----END PUBLIC KEY-----\n"
-#define ED_PRIVATE                                                                                    \
+#define ED_PUBLIC                                                                                                    \
+	"-----BEGIN PUBLIC KEY-----\nMCowBQYDK2VwAyEAGb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLDFw4rXAxZuE=\n-----END PUBLIC " \
+	"KEY-----\n"
+#define ED_PRIVATE                                                                                        \
 	"-----BEGIN PRIVATE KEY-----\nMC4CAQAwBQYDK2VwBCIEINTuctv5E1hK1bbY8fdp+K06/nwoy/HU++CXqI9EdVhC\n" \
 	"-----END PRIVATE KEY-----\n"
 
@@ -239,12 +244,29 @@ TEST(pem_of_other_things_is_refused)
 		"",
 		"-----BEGIN PUBLIC KEY-----",
 		"-----BEGIN PUBLIC KEY-----\n-----END PUBLIC KEY-----\n",
-		"-----BEGIN PUBLIC KEY-----\nMCowBQYDK2VwAyEAGb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLDFw4rXAxZg==\n-----END PUBLIC KEY-----\n",
+		"-----BEGIN PUBLIC KEY-----\nMCowBQYDK2VwAyEAGb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLDFw4rXAxZg==\n-----END "
+		"PUBLIC KEY-----\n",
+		// A byte behind the key.
+		"-----BEGIN PUBLIC KEY-----\nMCowBQYDK2VwAyEAGb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLDFw4rXAxZuEA\n-----END "
+		"PUBLIC KEY-----\n",
+		// P-256 spelled out in numbers.
+		"-----BEGIN PUBLIC KEY-----\n"
+		"MIIBSzCCAQMGByqGSM49AgEwgfcCAQEwLAYHKoZIzj0BAQIhAP////8AAAABAAAA\n"
+		"AAAAAAAAAAAA////////////////MFsEIP////8AAAABAAAAAAAAAAAAAAAA////\n"
+		"///////////8BCBaxjXYqjqT57PrvVV2mIa8ZR0GsMxTsPY7zjw+J9JgSwMVAMSd\n"
+		"NgiG5wSTamZ44ROdJreBn36QBEEEaxfR8uEsQkf4vOblY6RA8ncDfYEt6zOg9KE5\n"
+		"RdiYwpZP40Li/hp/m47n60p8D54WK84zV2sxXs7LtkBoN79R9QIhAP////8AAAAA\n"
+		"//////////+85vqtpxeehPO5ysL8YyVRAgEBA0IABBdEM2Dadql4TwOtWKgLpILK\n"
+		"6TH5bjSo/I9z7kSBXCu/5fBawSm+iD9MRXCYg0oLcmHlnQaKStj9GjWAQnfXvtM=\n"
+		"-----END PUBLIC KEY-----\n",
 		// The public key under the name of a private one, and of a certificate.
-		"-----BEGIN PRIVATE KEY-----\nMCowBQYDK2VwAyEAGb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLDFw4rXAxZuE=\n-----END PRIVATE KEY-----\n",
-		"-----BEGIN CERTIFICATE-----\nMCowBQYDK2VwAyEAGb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLDFw4rXAxZuE=\n-----END CERTIFICATE-----\n",
+		"-----BEGIN PRIVATE KEY-----\nMCowBQYDK2VwAyEAGb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLDFw4rXAxZuE=\n-----END "
+		"PRIVATE KEY-----\n",
+		"-----BEGIN CERTIFICATE-----\nMCowBQYDK2VwAyEAGb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLDFw4rXAxZuE=\n-----END "
+		"CERTIFICATE-----\n",
 		// secp256k1.
-		"-----BEGIN PUBLIC KEY-----\nMFYwEAYHKoZIzj0CAQYFK4EEAAoDQgAEeb5mfvncu6xVoGKVzocLBwKb/NstzijZWfKBWxb4F5hIOtp3JqPE"
+		"-----BEGIN PUBLIC "
+		"KEY-----\nMFYwEAYHKoZIzj0CAQYFK4EEAAoDQgAEeb5mfvncu6xVoGKVzocLBwKb/NstzijZWfKBWxb4F5hIOtp3JqPE"
 		"ZV2k+/wOEQio/Re0SKaFVBmcR9CP+xDUuA==\n-----END PUBLIC KEY-----\n",
 	};
 	for (size_t i = 0; i < MS_ARRAY_LEN(texts); i++) {

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <endian.h>
-
 #include "crypto/crypto.h"
 
 void ms_hotp(enum crypto_hash hash, struct slice secret, uint64_t counter, unsigned digits, char ret_code[MS_OTP_SIZE])
 {
 	MS_ASSERT(digits >= 6 && digits <= 8);
-	uint64_t message = htobe64(counter);
+	uint8_t message[8];
+	for (size_t i = sizeof(message); i-- > 0; counter >>= 8)
+		message[i] = (uint8_t)counter;
 	uint8_t mac[MS_DIGEST_MAX];
-	ms_hmac(hash, secret, ms_slice(&message, sizeof(message)), mac);
+	ms_hmac(hash, secret, ms_slice(message, sizeof(message)), mac);
 	const uint8_t *at = mac + (mac[ms_digest_size(hash) - 1] & 15);
 	uint32_t value = ((uint32_t)at[0] & 127) << 24 | (uint32_t)at[1] << 16 | (uint32_t)at[2] << 8 | at[3];
 	for (unsigned i = digits; i-- > 0; value /= 10)
@@ -30,6 +30,7 @@ void ms_totp(const struct totp *totp, int64_t now_s, char ret_code[MS_OTP_SIZE])
 bool ms_totp_verify(const struct totp *totp, int64_t now_s, unsigned skew, int64_t last_step, struct slice code,
 		    int64_t *ret_step)
 {
+	MS_ASSERT(skew <= MS_TOTP_MAX_SKEW);
 	int64_t now = step_at(totp, now_s), first = now - (int64_t)skew;
 	first = MS_MAX(first, MS_MAX(last_step + 1, 0));
 	bool found = false;

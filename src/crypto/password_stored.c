@@ -146,7 +146,8 @@ enum ms_err ms_password_bcrypt(struct slice stored, struct slice password, bool 
 	struct crypt_data *data = calloc(1, sizeof(*data));
 	if (data == NULL)
 		return MS_ERR_NO_MEMORY;
-	const char *hash = crypt_r(text, setting, data);
+	// Not crypt_r, which the address sanitizer replaces.
+	const char *hash = crypt_rn(text, setting, data, (int)sizeof(*data));
 	*ret_match = hash != NULL && ms_equal_constant_time(ms_slice_cstr(hash), stored);
 	ms_wipe(data, sizeof(*data));
 	ms_wipe(text, sizeof(text));

@@ -53,7 +53,8 @@ TEST(lanes_and_bytes_of_any_value_count)
 		CHECK_INT(argon2id_verify(phc.p, "a\0b\xff", 4), ARGON2_OK);
 		CHECK(argon2id_verify(phc.p, "a\0b\xfe", 4) != ARGON2_OK);
 		struct password_answer answer;
-		CHECK_OK(ms_password_verify(ms_slice(phc.p, phc.n - 1), MS_SLICE_LIT("a\0b\xff"), &cost, NULL, &answer));
+		CHECK_OK(
+			ms_password_verify(ms_slice(phc.p, phc.n - 1), MS_SLICE_LIT("a\0b\xff"), &cost, NULL, &answer));
 		CHECK(answer.match && !answer.needs_rehash);
 		CHECK_OK(ms_password_verify(ms_slice(phc.p, phc.n - 1), MS_SLICE_LIT("a"), &cost, NULL, &answer));
 		CHECK(!answer.match);
@@ -74,12 +75,24 @@ TEST(hashes_of_other_programs_verify)
 		{"$2a$05$CCCCCCCCCCCCCCCCCCCCC.E5YPO9kmyuRGyh0XouQYb4YMJKvyOeW", "U*U"},
 		{"$2b$05$CCCCCCCCCCCCCCCCCCCCC.VGOzA784oUp/Z0DY336zx7pLYAy0lwK", "U*U*"},
 		{"$2y$05$XXXXXXXXXXXXXXXXXXXXXOAcXxm9kjPGEMsLznoKqmqw7tc8WCx4a", "U*U*U"},
+		// passlib 1.7, argon2-cffi and Django.
+		{"$pbkdf2-sha256$1000$MWYsBUAoZWyttXZOSUkpBQ$aekaK97IImTj/XfBj7fX4sPn9ESdzamXRSyltUMA8mA",
+		 "correct horse"},
+		{"$pbkdf2-sha512$1000$VUoJQUgJISTk3BsDAEAoBQ$XGrUppvSPRP3kg0mUFq9YfGyXb08uYUZxMM19fHumm9HfR8/"
+		 "ISawZV99gKqE1sZS0PuWzokudgVUlEUlZj.c0g",
+		 "correct horse"},
+		{"$2b$05$aRyLrxFNZVCSoMl315BUt.S6sqIP2TA4OFn0CbqAEgxhfZA5Pgknu", "correct horse"},
+		{"$argon2id$v=19$m=4096,t=3,p=4$BKdm+Jdey2Jj69ADGGX3IA$NTN7USRBBu8RqmyAh8Et1GhlDgMaVSg9pvPGi2YwLtU",
+		 "correct horse"},
+		{"pbkdf2_sha256$1000$seasaltseasalt$nFEtiBJrsFKs/zt16fe0xZYOaKEZwkghPKgXrtcV9Hc=", "correct horse"},
 		// hashlib.pbkdf2_hmac of Python, written as Django and passlib write it.
 		{"pbkdf2_sha256$1000$seasalt2$oksQ9Bdi8Bce0okH61Cis7qICJfP+cYfDOnMdNPMzK8=", "correct horse"},
-		{"pbkdf2_sha512$1000$seasalt2$Ie8zKRyrATdXtVnBfDGEpQ3YCrXjOl32s87b8PYh6ZKBYQeIAorWIE7UIqbDuxkjM39+KvUUJ4Is6CYL"
+		{"pbkdf2_sha512$1000$seasalt2$Ie8zKRyrATdXtVnBfDGEpQ3YCrXjOl32s87b8PYh6ZKBYQeIAorWIE7UIqbDuxkjM39+"
+		 "KvUUJ4Is6CYL"
 		 "gsvh7Q==",
 		 "correct horse"},
-		{"$pbkdf2-sha512$1000$8PHy8/T19vf4.fr7/P3./w$xqu1f3FSdHbs02z9AocIk0UpBf6S9uqlRTfcS56zkPqTxPMhm.kj4D.e8E9DRlH/"
+		{"$pbkdf2-sha512$1000$8PHy8/T19vf4.fr7/P3./"
+		 "w$xqu1f3FSdHbs02z9AocIk0UpBf6S9uqlRTfcS56zkPqTxPMhm.kj4D.e8E9DRlH/"
 		 "uXf/Pe1g59vHIM0MwcvtiA",
 		 "correct horse"},
 	};
@@ -96,9 +109,26 @@ TEST(hashes_of_other_programs_verify)
 		REQUIRE(ms_slice_to_cstr(ms_slice_cstr(cases[i].stored), changed, sizeof(changed)));
 		char *at = &changed[strlen(changed) - 6];
 		*at = *at == 'A' ? 'B' : 'A';
-		CHECK_OK(ms_password_verify(ms_slice_cstr(changed), ms_slice_cstr(cases[i].password), &cheap, NULL, &answer));
+		CHECK_OK(ms_password_verify(ms_slice_cstr(changed), ms_slice_cstr(cases[i].password), &cheap, NULL,
+					    &answer));
 		CHECK(!answer.match);
 	}
+}
+
+TEST(any_other_cost_wants_a_new_hash)
+{
+	static const struct password_cost others[] = {{65, 1, 1}, {64, 2, 1}, {64, 1, 2}, {63, 1, 1}};
+	struct buf phc;
+	struct password_answer answer;
+	ms_buf_init(&phc, 512);
+	CHECK_OK(ms_password_hash(MS_SLICE_LIT("x"), &cheap, salt, NULL, &phc));
+	CHECK_OK(ms_password_verify(ms_buf_slice(&phc), MS_SLICE_LIT("x"), &cheap, NULL, &answer));
+	CHECK(answer.match && !answer.needs_rehash);
+	for (size_t i = 0; i < MS_ARRAY_LEN(others); i++) {
+		CHECK_OK(ms_password_verify(ms_buf_slice(&phc), MS_SLICE_LIT("x"), &others[i], NULL, &answer));
+		CHECK(answer.match && answer.needs_rehash);
+	}
+	ms_buf_fini(&phc);
 }
 
 TEST(bcrypt_never_cuts)
@@ -174,9 +204,9 @@ TEST(costs_have_bounds)
 		struct password_cost cost;
 		bool ok;
 	} cases[] = {
-		{{19456, 2, 1}, true},    {{8, 1, 1}, true},   {{7, 1, 1}, false},       {{8, 1, 2}, false},   {{128, 1, 16}, true},
-		{{262144, 10, 1}, true},  {{262145, 1, 1}, false}, {{64, 11, 1}, false}, {{64, 0, 1}, false},  {{64, 1, 0}, false},
-		{{1024, 1, 17}, false},
+		{{19456, 2, 1}, true}, {{8, 1, 1}, true},       {{7, 1, 1}, false},      {{8, 1, 2}, false},
+		{{128, 1, 16}, true},  {{262144, 10, 1}, true}, {{262145, 1, 1}, false}, {{64, 11, 1}, false},
+		{{64, 0, 1}, false},   {{64, 1, 0}, false},     {{1024, 1, 17}, false},
 	};
 	for (size_t i = 0; i < MS_ARRAY_LEN(cases); i++)
 		CHECK(ms_password_cost_ok(&cases[i].cost) == cases[i].ok);
@@ -191,7 +221,8 @@ TEST(passwords_have_a_longest_length)
 	ms_buf_init(&phc, 512);
 	CHECK_INT(ms_password_hash(ms_slice(password, sizeof(password)), &cheap, salt, NULL, &phc), MS_ERR_INVALID);
 	CHECK_OK(ms_password_hash(ms_slice(password, sizeof(password) - 1), &cheap, salt, NULL, &phc));
-	CHECK_OK(ms_password_verify(ms_buf_slice(&phc), ms_slice(password, sizeof(password) - 1), &cheap, NULL, &answer));
+	CHECK_OK(ms_password_verify(ms_buf_slice(&phc), ms_slice(password, sizeof(password) - 1), &cheap, NULL,
+				    &answer));
 	CHECK(answer.match);
 	CHECK_OK(ms_password_verify(ms_buf_slice(&phc), ms_slice(password, sizeof(password)), &cheap, NULL, &answer));
 	CHECK(!answer.match);

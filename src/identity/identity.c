@@ -12,6 +12,14 @@ static struct identity_table (*const tables[])(void) = {
 	ms_identity_webauthn_table,
 	ms_identity_keys_table,
 	ms_identity_roles_table,
+	ms_identity_audit_table,
+	ms_identity_wellknown_table,
+	ms_identity_authorize_table,
+	ms_identity_signin_table,
+	ms_identity_device_table,
+	ms_identity_token_table,
+	ms_identity_oidc_table,
+	ms_identity_clients_table,
 };
 
 struct route_set ms_identity_routes(struct identity *identity, size_t index)
@@ -73,9 +81,13 @@ void ms_identity_fail(struct identity_work *w)
 		int n = snprintf(seconds, sizeof(seconds), "%lld", (long long)w->retry_after_s);
 		ms_http_set_header(w->x, "Retry-After", ms_slice(seconds, (size_t)n));
 	}
+	ms_buf_clear(w->x->body);
+	if (w->failed != NULL) {
+		w->failed(w);
+		return;
+	}
 	if (ms_err_http_status(w->err) == 401)
 		ms_http_set_header(w->x, "WWW-Authenticate", MS_SLICE_LIT("Bearer realm=\"mainstay\""));
-	ms_buf_clear(w->x->body);
 	ms_http_fail(w->x, &w->info);
 }
 

@@ -338,11 +338,8 @@ struct me_work {
 static enum ms_err read_me(struct store_tx *tx, void *arg, struct errinfo *info)
 {
 	struct me_work *s = arg;
-	struct auth_user *user = &s->user;
-	MS_TRY(ms_auth_user_get(tx, s->user_id, info, user));
-	bool ok = ms_identity_keep(&s->w, &user->id) && ms_identity_keep(&s->w, &user->username) && ms_identity_keep(&s->w, &user->email) &&
-		  ms_identity_keep(&s->w, &user->display_name) && ms_identity_keep(&s->w, &user->role);
-	return ok ? MS_OK : ms_fail(info, MS_ERR_NO_MEMORY, "out of memory for this request");
+	MS_TRY(ms_auth_user_get(tx, s->user_id, info, &s->user));
+	return ms_auth_user_copy(&s->user, s->w.x->arena, info, &s->user);
 }
 
 static void send_me(struct identity_work *work)
@@ -427,8 +424,10 @@ static void current_checked(struct auth_attempt *attempt, void *arg)
 	}
 	if (w->err == MS_OK)
 		w->err = ms_auth_password_check(w->identity->auth, s->password, attempt->user.username, attempt->user.email, &w->info);
-	if (w->err == MS_OK && ms_slice_eq(s->password, attempt->password))
+	if (w->err == MS_OK && ms_slice_eq(s->password, attempt->password)) {
 		w->err = ms_fail(&w->info, MS_ERR_AUTH_PASSWORD, "the new password is the current one");
+		ms_errinfo_set_field(&w->info, MS_SLICE_LIT("password"));
+	}
 	if (w->err != MS_OK)
 		ms_identity_fail(w);
 	else
@@ -460,8 +459,7 @@ static enum ms_err register_user(struct store_tx *tx, void *arg, struct errinfo 
 						.role = ms_slice_cstr(s->w.identity->options.registration_role),
 						.password = s->stored};
 	MS_TRY(ms_auth_user_add(tx, s->w.identity->auth, &house, &fields, info, &s->user));
-	bool ok = ms_identity_keep(&s->w, &s->user.id) && ms_identity_keep(&s->w, &s->user.role);
-	return ok ? MS_OK : ms_fail(info, MS_ERR_NO_MEMORY, "out of memory for this request");
+	return ms_auth_user_copy(&s->user, s->w.x->arena, info, &s->user);
 }
 
 static void send_registered(struct identity_work *work)
@@ -471,7 +469,6 @@ static void send_registered(struct identity_work *work)
 	ms_json_writer_init(&w, work->x->body);
 	ms_json_begin_object(&w);
 	ms_json_key_lit(&w, "user");
-	s->user.username = s->username;
 	ms_identity_brief(&w, &s->user);
 	ms_json_end_object(&w);
 	ms_http_send_json(work->x, 201);

@@ -22,8 +22,16 @@ struct identity_table ms_identity_login_table(void); // login.c
 struct identity_table ms_identity_users_table(void); // users.c
 struct identity_table ms_identity_mfa_table(void);      // mfa.c
 struct identity_table ms_identity_webauthn_table(void); // webauthn.c
+struct identity_table ms_identity_audit_table(void); // audit.c
+struct identity_table ms_identity_wellknown_table(void); // wellknown.c
 struct identity_table ms_identity_keys_table(void);  // keys.c
 struct identity_table ms_identity_roles_table(void); // roles.c
+struct identity_table ms_identity_authorize_table(void); // authorize.c
+struct identity_table ms_identity_signin_table(void);    // signin.c
+struct identity_table ms_identity_device_table(void);    // device.c
+struct identity_table ms_identity_token_table(void);     // token.c
+struct identity_table ms_identity_oidc_table(void);      // oidc.c
+struct identity_table ms_identity_clients_table(void);   // clients.c
 
 #define IDENTITY_JSON "application/json"
 #define IDENTITY_OBJECT "{\"type\":\"object\"}"
@@ -45,6 +53,7 @@ struct identity_work {
 	enum ms_err err;
 	struct errinfo info;
 	int64_t retry_after_s; // of err; 0: none
+	identity_fn *failed;   // answers a failure; NULL: with the error document
 	struct store_work store;
 	struct auth_settle settle;
 	struct job job;

@@ -76,7 +76,8 @@ static void sign(struct job *job)
 					   .session = s->tokens.session,
 					   .permissions = s->permissions,
 					   .scope = s->tokens.scope,
-					   .issued_s = s->now_us / 1000000};
+					   .issued_s = s->now_us / 1000000,
+					   .expires_s = s->now_us / 1000000 + s->tokens.expires_in_s};
 	ms_buf_init(&s->access, MS_JWS_MAX);
 	s->w.err = ms_auth_token_sign(s->w.identity->auth, &claims, &s->w.info, &s->access);
 	if (s->w.err == MS_OK && !ms_buf_ok(&s->access))
@@ -96,13 +97,7 @@ enum ms_err ms_identity_keep_tokens(struct identity_tokens *s, struct errinfo *i
 		if (!ms_identity_keep(&s->w, texts[i]))
 			return ms_fail(info, MS_ERR_NO_MEMORY, "out of memory for this request");
 	}
-	struct auth_user *user = &s->tokens.user;
-	struct slice *names[] = {&user->id, &user->username, &user->role};
-	for (size_t i = 0; i < MS_ARRAY_LEN(names); i++) {
-		if (!ms_identity_keep(&s->w, names[i]))
-			return ms_fail(info, MS_ERR_NO_MEMORY, "out of memory for this request");
-	}
-	return MS_OK;
+	return ms_auth_user_copy(&s->tokens.user, s->w.x->arena, info, &s->tokens.user);
 }
 
 

@@ -47,19 +47,7 @@ static void write_user(struct json_writer *w, const struct auth_user *user)
 
 static enum ms_err keep_user(struct users_work *s, const struct auth_user *user, struct errinfo *info, struct auth_user *ret_user)
 {
-	struct auth_user copy = *user;
-	struct slice *texts[] = {&copy.id, &copy.username, &copy.email, &copy.display_name, &copy.role, &copy.state};
-	struct slice *grants = MS_ARENA_ARRAY(s->w.x->arena, struct slice, user->grant_count);
-	bool ok = grants != NULL;
-	for (size_t i = 0; ok && i < MS_ARRAY_LEN(texts); i++)
-		ok = ms_identity_keep(&s->w, texts[i]);
-	for (size_t i = 0; ok && i < user->grant_count; i++) {
-		grants[i] = user->grants[i];
-		ok = ms_identity_keep(&s->w, &grants[i]);
-	}
-	copy.grants = grants;
-	*ret_user = copy;
-	return ok ? MS_OK : ms_fail(info, MS_ERR_NO_MEMORY, "out of memory for this request");
+	return ms_auth_user_copy(user, s->w.x->arena, info, ret_user);
 }
 
 static void send_user(struct identity_work *work)

@@ -10,8 +10,8 @@ enum jose_family { FAMILY_OCT, FAMILY_RSA, FAMILY_EC, FAMILY_OKP };
 struct jose_alg_row {
 	const char *name;
 	enum jose_family family;
-	enum crypto_key_kind kind;  // not for HMAC
-	enum crypto_scheme scheme;  // not for HMAC
+	enum crypto_key_kind kind; // not for HMAC
+	enum crypto_scheme scheme; // not for HMAC
 	enum crypto_hash hash;
 };
 const struct jose_alg_row *ms_jose_alg_row(enum jose_alg alg);
@@ -21,6 +21,7 @@ struct jose_key {
 	enum jose_alg alg;
 	bool can_sign, can_verify;
 	struct crypto_key *key;   // NULL for HMAC
+	struct crypto_hmac *hmac; // NULL for the others
 	struct slice secret, kid; // both in the same allocation as this
 };
 

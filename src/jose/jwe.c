@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Compact JWE (RFC 7516), decryption. What fails behind the header says no more than that it failed, so that nobody learns about
 // the key by asking.
-#include <endian.h>
-
 #include "jose/internal.h"
 
 static enum ms_err bad(struct errinfo *info, const char *what)
@@ -48,10 +46,15 @@ static enum ms_err find_key(const struct jose_header *header, const struct jwe_k
 	return MS_OK;
 }
 
+static void append_u32(struct buf *out, size_t n)
+{
+	const uint8_t bytes[4] = {(uint8_t)(n >> 24), (uint8_t)(n >> 16), (uint8_t)(n >> 8), (uint8_t)n};
+	ms_buf_append(out, bytes, sizeof(bytes));
+}
+
 static void append_counted(struct buf *out, struct slice bytes)
 {
-	uint32_t n = htobe32((uint32_t)bytes.n);
-	ms_buf_append(out, &n, sizeof(n));
+	append_u32(out, bytes.n);
 	ms_buf_append_slice(out, bytes);
 }
 
@@ -65,14 +68,13 @@ static enum ms_err derive(struct slice secret, struct slice algorithm, struct sl
 	struct buf text;
 	ms_buf_init(&text, 65536);
 	for (uint32_t round = 1; round <= 2; round++) {
-		uint32_t number = htobe32(round), bits = htobe32((uint32_t)size * 8);
 		ms_buf_clear(&text);
-		ms_buf_append(&text, &number, sizeof(number));
+		append_u32(&text, round);
 		ms_buf_append_slice(&text, secret);
 		append_counted(&text, algorithm);
 		append_counted(&text, apu);
 		append_counted(&text, apv);
-		ms_buf_append(&text, &bits, sizeof(bits));
+		append_u32(&text, size * 8);
 		ms_sha256(ms_buf_slice(&text), key + 32 * (round - 1));
 	}
 	bool ok = ms_buf_ok(&text);
@@ -108,8 +110,9 @@ static enum ms_err agree(const struct jwe_key *key, const struct json_value *hea
 }
 
 // The key that encrypts the content. It has the size that `enc` wants.
-static enum ms_err content_key(const struct jwe_key *key, const struct jose_header *header, const struct jwe_enc_row *enc,
-			       struct slice wrapped, struct arena *arena, struct slice *ret_key)
+static enum ms_err content_key(const struct jwe_key *key, const struct jose_header *header,
+			       const struct jwe_enc_row *enc, struct slice wrapped, struct arena *arena,
+			       struct slice *ret_key)
 {
 	const struct jwe_alg_row *row = ms_jwe_alg_row(key->alg);
 	struct slice got = key->secret, iv, tag;

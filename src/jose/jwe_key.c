@@ -93,9 +93,11 @@ static enum ms_err pick_alg(const struct jwk *jwk, enum jwe_alg fallback, struct
 		key->alg = key->enc != NULL ? JWE_DIR : JWE_ALG_COUNT;
 	}
 	if (key->alg == JWE_ALG_COUNT)
-		return ms_fail(info, MS_ERR_INVALID, "\"alg\" of a key for decryption is missing or none that is known");
+		return ms_fail(info, MS_ERR_INVALID,
+			       "\"alg\" of a key for decryption is missing or none that is known");
 	if ((jwk->use & JWK_DECRYPT) == 0)
-		return ms_fail(info, MS_ERR_INVALID, "\"use\" or \"key_ops\" of the key is for other things than decryption");
+		return ms_fail(info, MS_ERR_INVALID,
+			       "\"use\" or \"key_ops\" of the key is for other things than decryption");
 	return MS_OK;
 }
 

@@ -11,7 +11,7 @@
 
 // RFC 7516, A.3: A128KW and A128CBC-HS256.
 #define KEY_A3 "{\"kty\":\"oct\",\"alg\":\"A128KW\",\"k\":\"GawgguFyGrWKav7AX4VKUg\"}"
-#define TOKEN_A3                                                                                                 \
+#define TOKEN_A3                                                                                                      \
 	"eyJhbGciOiJBMTI4S1ciLCJlbmMiOiJBMTI4Q0JDLUhTMjU2In0.6KB707dM9YTIgHtLvtgWQ8mKwboJW3of9locizkDTHzBC2IlrT1oOQ." \
 	"AxY8DCtDaGlsbGljb3RoZQ.KDlTtXchhZTGufMYmOYGS4HffxPSUrfmqCHXaI9wOGY.U0m_YmjN04DJvceFICbCVQ"
 
@@ -55,7 +55,8 @@ TEST(no_byte_of_a_jwe_may_change)
 		ms_arena_reset(&a);
 	}
 	CHECK_INT(ms_jwe_open(ms_slice_cstr(token), keys, 0, &a, NULL, &jwe), MS_ERR_TOKEN_INVALID);
-	CHECK_INT(ms_jwe_open(ms_slice_cstr(token), keys, 2, &a, NULL, &jwe), MS_ERR_TOKEN_INVALID); // which of the two?
+	CHECK_INT(ms_jwe_open(ms_slice_cstr(token), keys, 2, &a, NULL, &jwe),
+		  MS_ERR_TOKEN_INVALID); // which of the two?
 	ms_arena_fini(&a);
 	ms_jwe_key_free(key);
 }
@@ -91,6 +92,30 @@ TEST(jwe_headers_that_are_not_for_us_are_refused)
 	ms_jwe_key_free(key);
 }
 
+// A secret for `dir` of a size that no content encryption has, and one for another than the token's.
+TEST(jwe_content_keys_have_their_size)
+{
+	static const char *const jwks[] = {
+		"{\"kty\":\"oct\",\"alg\":\"dir\",\"k\":\"AAAAAAAAAAAAAAAAAAAAAAAAAAA\"}",
+		"{\"kty\":\"oct\",\"alg\":\"dir\",\"k\":\"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA\"}",
+	};
+	for (size_t i = 0; i < MS_ARRAY_LEN(jwks); i++) {
+		struct arena a;
+		struct buf token;
+		struct jwe jwe;
+		struct jwe_key *key = parse(jwks[i]);
+		const struct jwe_key *keys[] = {key};
+		ms_arena_init(&a, 4096, MEMORY);
+		ms_buf_init(&token, 65536);
+		ms_base64url_append(&token, MS_SLICE_LIT("{\"alg\":\"dir\",\"enc\":\"A128GCM\"}"));
+		ms_buf_append_cstr(&token, "..AAAAAAAAAAAAAAAA.AA.AAAAAAAAAAAAAAAAAAAAAA");
+		CHECK_INT(ms_jwe_open(ms_buf_slice(&token), keys, 1, &a, NULL, &jwe), MS_ERR_TOKEN_INVALID);
+		ms_buf_fini(&token);
+		ms_arena_fini(&a);
+		ms_jwe_key_free(key);
+	}
+}
+
 TEST(jwe_keys_fit_their_algorithm)
 {
 	static const struct {
@@ -98,7 +123,9 @@ TEST(jwe_keys_fit_their_algorithm)
 		bool ok;
 	} cases[] = {
 		{KEY_A3, true},
-		{"{\"kty\":\"oct\",\"alg\":\"A128KW\",\"use\":\"enc\",\"key_ops\":[\"unwrapKey\"],\"k\":\"GawgguFyGrWKav7AX4VKUg\"}", true},
+		{"{\"kty\":\"oct\",\"alg\":\"A128KW\",\"use\":\"enc\",\"key_ops\":[\"unwrapKey\"],\"k\":"
+		 "\"GawgguFyGrWKav7AX4VKUg\"}",
+		 true},
 		{"{\"kty\":\"oct\",\"alg\":\"A128GCM\",\"k\":\"GawgguFyGrWKav7AX4VKUg\"}", true},
 		{"{\"kty\":\"oct\",\"alg\":\"A256KW\",\"k\":\"GawgguFyGrWKav7AX4VKUg\"}", false},
 		{"{\"kty\":\"oct\",\"alg\":\"A256GCM\",\"k\":\"GawgguFyGrWKav7AX4VKUg\"}", false},

@@ -138,9 +138,9 @@ static const struct {
 	enum jose_family family;
 	enum crypto_key_kind kind;
 } types[] = {
-	{"RSA", NULL, FAMILY_RSA, CRYPTO_RSA},           {"EC", "P-256", FAMILY_EC, CRYPTO_P256},
-	{"EC", "P-384", FAMILY_EC, CRYPTO_P384},         {"EC", "P-521", FAMILY_EC, CRYPTO_P521},
-	{"OKP", "Ed25519", FAMILY_OKP, CRYPTO_ED25519},  {"OKP", "X25519", FAMILY_OKP, CRYPTO_X25519},
+	{"RSA", NULL, FAMILY_RSA, CRYPTO_RSA},          {"EC", "P-256", FAMILY_EC, CRYPTO_P256},
+	{"EC", "P-384", FAMILY_EC, CRYPTO_P384},        {"EC", "P-521", FAMILY_EC, CRYPTO_P521},
+	{"OKP", "Ed25519", FAMILY_OKP, CRYPTO_ED25519}, {"OKP", "X25519", FAMILY_OKP, CRYPTO_X25519},
 };
 
 enum ms_err ms_jwk_asymmetric(const struct jwk *jwk, struct arena *arena, struct errinfo *info,

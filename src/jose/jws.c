@@ -16,7 +16,8 @@ static enum ms_err find_key(const struct jose_header *header, struct jose_keys k
 	const struct jose_key *found = NULL;
 	for (size_t i = 0; i < keys.count; i++) {
 		const struct jose_key *key = keys.keys[i];
-		if (key->alg != alg || !key->can_verify || (header->kid.p != NULL && !ms_slice_eq(key->kid, header->kid)))
+		if (key->alg != alg || !key->can_verify ||
+		    (header->kid.p != NULL && !ms_slice_eq(key->kid, header->kid)))
 			continue;
 		if (found != NULL)
 			return bad(info, "the token does not say which of several keys signed it");
@@ -31,8 +32,11 @@ static enum ms_err find_key(const struct jose_header *header, struct jose_keys k
 static bool verify(const struct jose_key *key, struct slice message, struct slice signature)
 {
 	const struct jose_alg_row *row = ms_jose_alg_row(key->alg);
-	if (key->key == NULL)
-		return ms_hmac_verify(row->hash, key->secret, message, signature);
+	if (key->hmac != NULL) {
+		uint8_t mac[MS_DIGEST_MAX];
+		return ms_hmac_with(key->hmac, message, mac) &&
+		       ms_equal_constant_time(ms_slice(mac, ms_digest_size(row->hash)), signature);
+	}
 	return ms_crypto_verify(key->key, row->scheme, row->hash, message, signature);
 }
 
@@ -87,9 +91,9 @@ static enum ms_err append_signature(const struct jose_key *key, struct slice mes
 	struct buf signature;
 	enum ms_err err = MS_OK;
 	ms_buf_init(&signature, MS_RSA_MAX_BITS / 8);
-	if (key->key == NULL) {
+	if (key->hmac != NULL) {
 		uint8_t mac[MS_DIGEST_MAX];
-		ms_hmac(row->hash, key->secret, message, mac);
+		err = ms_hmac_with(key->hmac, message, mac) ? MS_OK : MS_ERR_NO_MEMORY;
 		ms_buf_append(&signature, mac, ms_digest_size(row->hash));
 	} else {
 		err = ms_crypto_sign(key->key, row->scheme, row->hash, message, &signature);

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <pthread.h>
 #include <stdio.h>
 
 #include "jose/jose.h"
@@ -27,10 +28,12 @@ TEST(examples_of_the_rfcs_verify)
 		 "eyJ0eXAiOiJKV1QiLA0KICJhbGciOiJIUzI1NiJ9." PAYLOAD ".dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk",
 		 "{\"iss\":\"joe\",\r\n \"exp\":1300819380,\r\n \"http://example.com/is_root\":true}"},
 		{KEY_ES256, JOSE_ALG_COUNT,
-		 "eyJhbGciOiJFUzI1NiJ9." PAYLOAD ".DtEhU3ljbEg8L38VWAfUAqOyKAM6-Xx-F4GawxaepmXFCgfTjDxw5djxLa8ISlSApmWQxfKTUJqPP3-Kg6NU1Q",
+		 "eyJhbGciOiJFUzI1NiJ9." PAYLOAD
+		 ".DtEhU3ljbEg8L38VWAfUAqOyKAM6-Xx-F4GawxaepmXFCgfTjDxw5djxLa8ISlSApmWQxfKTUJqPP3-Kg6NU1Q",
 		 "{\"iss\":\"joe\",\r\n \"exp\":1300819380,\r\n \"http://example.com/is_root\":true}"},
 		{KEY_ED25519, JOSE_ED25519,
-		 "eyJhbGciOiJFZERTQSJ9.RXhhbXBsZSBvZiBFZDI1NTE5IHNpZ25pbmc.hgyY0il_MGCjP0JzlnLWG1PPOt7-09PGcvMg3AIbQR6dWbhijcNR4ki4iylGjg5B"
+		 "eyJhbGciOiJFZERTQSJ9.RXhhbXBsZSBvZiBFZDI1NTE5IHNpZ25pbmc.hgyY0il_MGCjP0JzlnLWG1PPOt7-"
+		 "09PGcvMg3AIbQR6dWbhijcNR4ki4iylGjg5B"
 		 "hVsPt9g7sVvpAr_MuM0KAg",
 		 "Example of Ed25519 signing"},
 	};
@@ -59,7 +62,8 @@ TEST(every_algorithm_signs_what_it_verifies)
 		ms_buf_init(&token, MS_JWS_MAX);
 		if (alg <= JOSE_HS512) {
 			REQUIRE(ms_jose_key_hmac(alg, ms_slice(secret, 64), MS_SLICE_LIT("a"), NULL, &key) == MS_OK);
-			REQUIRE(ms_jose_key_hmac(alg, ms_slice(secret + 1, 64), MS_SLICE_LIT("b"), NULL, &other) == MS_OK);
+			REQUIRE(ms_jose_key_hmac(alg, ms_slice(secret + 1, 64), MS_SLICE_LIT("b"), NULL, &other) ==
+				MS_OK);
 		} else {
 			REQUIRE(ms_jose_key_generate(alg, NULL, &key) == MS_OK);
 			REQUIRE(ms_jose_key_generate(alg, NULL, &other) == MS_OK);
@@ -79,7 +83,8 @@ TEST(every_algorithm_signs_what_it_verifies)
 		const char *bare = test_token(key, header, "x", &a);
 		CHECK_OK(verify(bare, key, &a, &jws));
 		CHECK_INT(verify(bare, other, &a, &jws), MS_ERR_TOKEN_INVALID);
-		CHECK_INT(ms_jws_verify(ms_slice_cstr(bare), (struct jose_keys){set, 2}, &a, NULL, &jws), MS_ERR_TOKEN_INVALID);
+		CHECK_INT(ms_jws_verify(ms_slice_cstr(bare), (struct jose_keys){set, 2}, &a, NULL, &jws),
+			  MS_ERR_TOKEN_INVALID);
 		ms_jose_key_unref(key);
 		ms_jose_key_unref(other);
 		ms_buf_fini(&token);
@@ -104,7 +109,8 @@ TEST(no_byte_of_a_token_may_change)
 		for (const char *c = others; *c != '\0'; c++) {
 			token.p[i] = *c;
 			if (*c != old)
-				CHECK_INT(ms_jws_verify(ms_buf_slice(&token), keys, &a, NULL, &jws), MS_ERR_TOKEN_INVALID);
+				CHECK_INT(ms_jws_verify(ms_buf_slice(&token), keys, &a, NULL, &jws),
+					  MS_ERR_TOKEN_INVALID);
 		}
 		token.p[i] = old;
 		CHECK_INT(ms_jws_verify(ms_slice(token.p, i), keys, &a, NULL, &jws), MS_ERR_TOKEN_INVALID);
@@ -126,7 +132,9 @@ TEST(headers_that_say_too_much_or_too_little_are_refused)
 		{"{\"alg\":\"HS256\"}", true},
 		{"{\"alg\":\"HS256\",\"typ\":\"JWT\",\"cty\":\"x\",\"more\":[1,{}]}", true},
 		// Keys that a message brings are not looked at.
-		{"{\"alg\":\"HS256\",\"jwk\":{\"kty\":\"oct\",\"k\":\"AA\"},\"jku\":\"https://a\",\"x5u\":\"https://a\",\"x5c\":[\"a\"]}", true},
+		{"{\"alg\":\"HS256\",\"jwk\":{\"kty\":\"oct\",\"k\":\"AA\"},\"jku\":\"https://a\",\"x5u\":\"https://"
+		 "a\",\"x5c\":[\"a\"]}",
+		 true},
 		{"{\"alg\":\"hs256\"}", false},
 		{"{\"alg\":\"none\"}", false},
 		{"{\"alg\":\"HS384\"}", false},
@@ -210,17 +218,60 @@ TEST(tokens_have_a_longest_length)
 	CHECK_OK(ms_jws_verify(ms_buf_slice(&token), (struct jose_keys){&key, 1}, &a, NULL, &jws));
 	ms_buf_clear(&token);
 	CHECK_OK(ms_jws_sign(key, MS_SLICE_EMPTY, ms_slice(payload, 50000), NULL, &token));
-	CHECK_INT(ms_jws_verify(ms_buf_slice(&token), (struct jose_keys){&key, 1}, &a, NULL, &jws), MS_ERR_TOKEN_INVALID);
+	CHECK_INT(ms_jws_verify(ms_buf_slice(&token), (struct jose_keys){&key, 1}, &a, NULL, &jws),
+		  MS_ERR_TOKEN_INVALID);
 	// An arena that is too small is no fault of the token.
 	struct arena small;
 	ms_arena_init(&small, 256, 512);
 	ms_buf_clear(&token);
 	CHECK_OK(ms_jws_sign(key, MS_SLICE_EMPTY, ms_slice(payload, 4000), NULL, &token));
-	CHECK_INT(ms_jws_verify(ms_buf_slice(&token), (struct jose_keys){&key, 1}, &small, NULL, &jws), MS_ERR_NO_MEMORY);
+	CHECK_INT(ms_jws_verify(ms_buf_slice(&token), (struct jose_keys){&key, 1}, &small, NULL, &jws),
+		  MS_ERR_NO_MEMORY);
 	ms_arena_fini(&small);
 	ms_jose_key_unref(key);
 	ms_buf_fini(&token);
 	ms_arena_fini(&a);
+}
+
+#define THREADS 4
+
+static void *use_keys(void *data)
+{
+	struct jose_key **keys = data;
+	struct arena a;
+	struct buf token;
+	ms_arena_init(&a, 4096, MEMORY);
+	ms_buf_init(&token, MS_JWS_MAX);
+	size_t good = 0;
+	for (size_t i = 0; i < 60; i++) {
+		struct jws jws;
+		struct jose_key *key = ms_jose_key_ref(keys[i % 3]);
+		ms_buf_clear(&token);
+		ms_arena_reset(&a);
+		if (ms_jws_sign(key, MS_SLICE_EMPTY, MS_SLICE_LIT("payload"), NULL, &token) == MS_OK &&
+		    ms_jws_verify(ms_buf_slice(&token), (struct jose_keys){keys, 3}, &a, NULL, &jws) == MS_OK &&
+		    jws.key == key)
+			good++;
+		ms_jose_key_unref(key);
+	}
+	ms_buf_fini(&token);
+	ms_arena_fini(&a);
+	return (void *)(uintptr_t)good;
+}
+
+TEST(keys_may_be_used_by_many_threads)
+{
+	struct jose_key *keys[] = {test_key(KEY_HS256, JOSE_ALG_COUNT), test_key(KEY_ES256, JOSE_ALG_COUNT),
+				   test_key(KEY_ED25519, JOSE_ED25519)};
+	pthread_t threads[THREADS];
+	for (size_t i = 0; i < THREADS; i++)
+		REQUIRE(pthread_create(&threads[i], NULL, use_keys, keys) == 0);
+	for (size_t i = 0; i < THREADS; i++) {
+		void *good = NULL;
+		CHECK(pthread_join(threads[i], &good) == 0 && (uintptr_t)good == 60);
+	}
+	for (size_t i = 0; i < 3; i++)
+		ms_jose_key_unref(keys[i]);
 }
 
 static void sign_and_verify(void)

@@ -119,7 +119,8 @@ enum ms_err ms_jwt_verify(struct slice compact, struct jose_keys keys, const str
 	if (err == MS_ERR_NO_MEMORY || err == MS_ERR_LIMIT)
 		return err;
 	if (err != MS_OK || all->type != JSON_OBJECT)
-		return ms_fail(info, MS_ERR_TOKEN_INVALID, "the token's claims are no JSON object of members that are there once");
+		return ms_fail(info, MS_ERR_TOKEN_INVALID,
+			       "the token's claims are no JSON object of members that are there once");
 	MS_TRY(read_claims(all, info, &claims));
 	MS_TRY(check_names(&claims, policy, info));
 	MS_TRY(check_times(&claims, policy, info));

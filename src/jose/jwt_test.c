@@ -34,15 +34,21 @@ TEST(claims_are_checked)
 		{"{" VALID ",\"nbf\":999990,\"iat\":999990,\"jti\":\"x\"}", MS_OK, ""},
 		{"{\"iss\":\"https://issuer\",\"aud\":[\"b\",\"api\"],\"sub\":\"7\",\"exp\":1000100}", MS_OK, ""},
 		{"{\"aud\":\"api\",\"sub\":\"7\",\"exp\":1000100}", MS_ERR_TOKEN_INVALID, "iss"},
-		{"{\"iss\":\"https://issuer/\",\"aud\":\"api\",\"sub\":\"7\",\"exp\":1000100}", MS_ERR_TOKEN_INVALID, "iss"},
-		{"{\"iss\":[\"https://issuer\"],\"aud\":\"api\",\"sub\":\"7\",\"exp\":1000100}", MS_ERR_TOKEN_INVALID, "iss"},
+		{"{\"iss\":\"https://issuer/\",\"aud\":\"api\",\"sub\":\"7\",\"exp\":1000100}", MS_ERR_TOKEN_INVALID,
+		 "iss"},
+		{"{\"iss\":[\"https://issuer\"],\"aud\":\"api\",\"sub\":\"7\",\"exp\":1000100}", MS_ERR_TOKEN_INVALID,
+		 "iss"},
 		{"{\"iss\":\"https://issuer\",\"sub\":\"7\",\"exp\":1000100}", MS_ERR_TOKEN_INVALID, "aud"},
-		{"{\"iss\":\"https://issuer\",\"aud\":\"API\",\"sub\":\"7\",\"exp\":1000100}", MS_ERR_TOKEN_INVALID, "aud"},
+		{"{\"iss\":\"https://issuer\",\"aud\":\"API\",\"sub\":\"7\",\"exp\":1000100}", MS_ERR_TOKEN_INVALID,
+		 "aud"},
 		{"{\"iss\":\"https://issuer\",\"aud\":[],\"sub\":\"7\",\"exp\":1000100}", MS_ERR_TOKEN_INVALID, "aud"},
-		{"{\"iss\":\"https://issuer\",\"aud\":[\"api\",1],\"sub\":\"7\",\"exp\":1000100}", MS_ERR_TOKEN_INVALID, "aud"},
-		{"{\"iss\":\"https://issuer\",\"aud\":{\"api\":1},\"sub\":\"7\",\"exp\":1000100}", MS_ERR_TOKEN_INVALID, "aud"},
+		{"{\"iss\":\"https://issuer\",\"aud\":[\"api\",1],\"sub\":\"7\",\"exp\":1000100}", MS_ERR_TOKEN_INVALID,
+		 "aud"},
+		{"{\"iss\":\"https://issuer\",\"aud\":{\"api\":1},\"sub\":\"7\",\"exp\":1000100}", MS_ERR_TOKEN_INVALID,
+		 "aud"},
 		{"{\"iss\":\"https://issuer\",\"aud\":\"api\",\"exp\":1000100}", MS_ERR_TOKEN_INVALID, "sub"},
-		{"{\"iss\":\"https://issuer\",\"aud\":\"api\",\"sub\":\"\",\"exp\":1000100}", MS_ERR_TOKEN_INVALID, "sub"},
+		{"{\"iss\":\"https://issuer\",\"aud\":\"api\",\"sub\":\"\",\"exp\":1000100}", MS_ERR_TOKEN_INVALID,
+		 "sub"},
 		{"{\"iss\":\"https://issuer\",\"aud\":\"api\",\"sub\":7,\"exp\":1000100}", MS_ERR_TOKEN_INVALID, "sub"},
 		{"{" OWN "}", MS_ERR_TOKEN_INVALID, "exp"},
 		{"{" OWN ",\"exp\":\"1000100\"}", MS_ERR_TOKEN_INVALID, "exp"},
@@ -76,7 +82,8 @@ TEST(claims_are_checked)
 		struct errinfo info;
 		ms_errinfo_init(&info);
 		const char *token = test_token(key, "{\"alg\":\"HS256\"}", cases[i].claims, &a);
-		enum ms_err err = ms_jwt_verify(ms_slice_cstr(token), (struct jose_keys){&key, 1}, &policy, &a, &info, &claims);
+		enum ms_err err =
+			ms_jwt_verify(ms_slice_cstr(token), (struct jose_keys){&key, 1}, &policy, &a, &info, &claims);
 		if (!CHECK_INT(err, cases[i].want) || !CHECK_STR(info.field, cases[i].field))
 			printf("# %s\n", cases[i].claims);
 	}
@@ -141,7 +148,8 @@ TEST(types_are_promises)
 		if (cases[i].typ != NULL)
 			snprintf(header, sizeof(header), "{\"alg\":\"HS256\",\"typ\":\"%s\"}", cases[i].typ);
 		const char *token = test_token(key, header, "{" VALID "}", &a);
-		enum ms_err err = ms_jwt_verify(ms_slice_cstr(token), (struct jose_keys){&key, 1}, &p, &a, NULL, &claims);
+		enum ms_err err =
+			ms_jwt_verify(ms_slice_cstr(token), (struct jose_keys){&key, 1}, &p, &a, NULL, &claims);
 		if (!CHECK_INT(err, cases[i].ok ? MS_OK : MS_ERR_TOKEN_INVALID))
 			printf("# %s for %s\n", cases[i].typ != NULL ? cases[i].typ : "none", cases[i].wanted);
 	}

@@ -18,6 +18,7 @@ void ms_jose_key_unref(struct jose_key *key)
 	if (key == NULL || atomic_fetch_sub_explicit(&key->refs, 1, memory_order_acq_rel) != 1)
 		return;
 	ms_crypto_key_unref(key->key);
+	ms_hmac_free(key->hmac);
 	ms_wipe((void *)(uintptr_t)key->secret.p, key->secret.n);
 	free(key);
 }
@@ -50,16 +51,17 @@ static enum ms_err make(enum jose_alg alg, struct crypto_key *crypto, struct sli
 	} else if (kid.n > MS_JOSE_KID_MAX) {
 		err = ms_fail(info, MS_ERR_INVALID, "the id of a key has at most %d bytes", MS_JOSE_KID_MAX);
 	}
-	if (err == MS_OK) {
+	struct crypto_hmac *hmac =
+		err == MS_OK && crypto == NULL ? ms_hmac_new(ms_jose_alg_row(alg)->hash, secret) : NULL;
+	if (err == MS_OK && (crypto != NULL || hmac != NULL))
 		key = malloc(sizeof(*key) + secret.n + kid.n);
-		err = key != NULL ? MS_OK : MS_ERR_NO_MEMORY;
-	}
-	if (err != MS_OK) {
+	if (key == NULL) {
+		ms_hmac_free(hmac);
 		ms_crypto_key_unref(crypto);
-		return err;
+		return err != MS_OK ? err : MS_ERR_NO_MEMORY;
 	}
 	char *tail = (char *)(key + 1);
-	*key = (struct jose_key){.refs = 1, .alg = alg, .key = crypto};
+	*key = (struct jose_key){.refs = 1, .alg = alg, .key = crypto, .hmac = hmac};
 	if (secret.n > 0)
 		memcpy(tail, secret.p, secret.n);
 	memcpy(tail + secret.n, kid.p, kid.n);
@@ -142,9 +144,11 @@ static enum ms_err pick_alg(const struct jwk *jwk, enum jose_alg fallback, struc
 		[FAMILY_OCT] = "oct", [FAMILY_RSA] = "RSA", [FAMILY_EC] = "EC", [FAMILY_OKP] = "OKP"};
 	const struct jose_alg_row *row = ms_jose_alg_row(alg);
 	if (!ms_slice_eq_cstr(jwk->kty, types[row->family]))
-		return ms_fail(info, MS_ERR_INVALID, "a JSON Web Key for %s has \"kty\" %s", row->name, types[row->family]);
+		return ms_fail(info, MS_ERR_INVALID, "a JSON Web Key for %s has \"kty\" %s", row->name,
+			       types[row->family]);
 	if ((jwk->use & (JWK_SIGN | JWK_VERIFY)) == 0)
-		return ms_fail(info, MS_ERR_INVALID, "\"use\" or \"key_ops\" of the key is for other things than signatures");
+		return ms_fail(info, MS_ERR_INVALID,
+			       "\"use\" or \"key_ops\" of the key is for other things than signatures");
 	ms_errinfo_set_field(info, MS_SLICE_EMPTY);
 	*ret_alg = alg;
 	return MS_OK;
@@ -269,8 +273,8 @@ static enum ms_err check_names(const struct json_value *list, size_t at, struct 
 	const struct json_value *last = &list->array.items[at];
 	for (size_t i = 0; i < at && ms_json_get(last, "kid") != NULL; i++) {
 		const struct json_value *other = &list->array.items[i];
-		if (same_member(last, other, "kid") && same_member(last, other, "alg") && same_member(last, other, "kty") &&
-		    same_member(last, other, "use"))
+		if (same_member(last, other, "kid") && same_member(last, other, "alg") &&
+		    same_member(last, other, "kty") && same_member(last, other, "use"))
 			return ms_fail(info, MS_ERR_INVALID, "a key set holds two keys of one \"kid\" and \"alg\"");
 	}
 	return MS_OK;

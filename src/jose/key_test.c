@@ -50,7 +50,8 @@ TEST(what_is_written_is_the_same_key)
 		if (alg > JOSE_HS512) {
 			ms_jose_key_write(copy, false, &open);
 			ms_buf_append_char(&open, '\0');
-			CHECK(strstr(all.p, "\"d\":") != NULL && strstr(open.p, "\"d\":") == NULL && strstr(open.p, "\"p\":") == NULL);
+			CHECK(strstr(all.p, "\"d\":") != NULL && strstr(open.p, "\"d\":") == NULL &&
+			      strstr(open.p, "\"p\":") == NULL);
 			struct jose_key *bare = test_key(open.p, JOSE_ALG_COUNT);
 			CHECK(!ms_jose_key_is_private(bare) && ms_slice_eq(ms_jose_key_id(bare), ms_jose_key_id(key)));
 			ms_jose_key_unref(bare);
@@ -72,7 +73,9 @@ TEST(keys_that_are_not_whole_or_not_for_us_are_refused)
 		const char *jwk, *why; // why NULL: accepted
 	} cases[] = {
 		{"{\"kty\":\"EC\",\"alg\":\"ES256\"," EC_REST "}", NULL},
-		{"{\"kty\":\"EC\",\"alg\":\"ES256\",\"use\":\"sig\",\"key_ops\":[\"verify\"],\"x5c\":[\"x\"],\"more\":{}," EC_REST "}", NULL},
+		{"{\"kty\":\"EC\",\"alg\":\"ES256\",\"use\":\"sig\",\"key_ops\":[\"verify\"],\"x5c\":[\"x\"],\"more\":{"
+		 "}," EC_REST "}",
+		 NULL},
 		{"{\"kty\":\"oct\",\"alg\":\"HS256\"," K32 "}", NULL},
 		{"{\"kty\":\"EC\"," EC_REST "}", "\"alg\""},
 		{"{\"kty\":\"EC\",\"alg\":\"ES999\"," EC_REST "}", "none that is known"},
@@ -91,10 +94,16 @@ TEST(keys_that_are_not_whole_or_not_for_us_are_refused)
 		{"{\"kty\":\"EC\",\"alg\":\"ES256\",\"crv\":\"P-256\"," EC_X "}", "\"y\""},
 		{"{\"kty\":\"EC\",\"alg\":\"ES256\",\"crv\":\"P-256\"," EC_X "," EC_X ",\"y\":\"AA\"}", "twice"},
 		{"{\"kty\":\"EC\",\"alg\":\"ES256\",\"crv\":\"P-256\"," EC_X ",\"y\":\"AA\"}", "32 bytes"},
-		{"{\"kty\":\"EC\",\"alg\":\"ES256\",\"crv\":\"P-256\"," EC_X ",\"y\":\"x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0=\"}", "base64url"},
-		{"{\"kty\":\"EC\",\"alg\":\"ES256\",\"crv\":\"P-256\"," EC_X ",\"y\":\"x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a4\"}", "belong together"},
-		{"{\"kty\":\"EC\",\"alg\":\"ES256\"," EC_REST ",\"d\":\"jpsQnnGQmL-YBIffH1136cspYG6-0iY7X1fCE9-E9LM\"}", "belong together"},
-		{"{\"kty\":\"oct\",\"alg\":\"HS256\",\"k\":\"AyM1SysPpbyDfgZld3umj1qzKObwVMkoqQ-EstJQLg\"}", "32 to 1024 bytes"},
+		{"{\"kty\":\"EC\",\"alg\":\"ES256\",\"crv\":\"P-256\"," EC_X
+		 ",\"y\":\"x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0=\"}",
+		 "base64url"},
+		{"{\"kty\":\"EC\",\"alg\":\"ES256\",\"crv\":\"P-256\"," EC_X
+		 ",\"y\":\"x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a4\"}",
+		 "belong together"},
+		{"{\"kty\":\"EC\",\"alg\":\"ES256\"," EC_REST ",\"d\":\"jpsQnnGQmL-YBIffH1136cspYG6-0iY7X1fCE9-E9LM\"}",
+		 "belong together"},
+		{"{\"kty\":\"oct\",\"alg\":\"HS256\",\"k\":\"AyM1SysPpbyDfgZld3umj1qzKObwVMkoqQ-EstJQLg\"}",
+		 "32 to 1024 bytes"},
 		{"{\"kty\":\"oct\",\"alg\":\"HS384\"," K32 "}", "48 to 1024 bytes"},
 		{"{\"kty\":\"oct\",\"alg\":\"HS256\"}", "\"k\""},
 		{"{\"kty\":\"oct\",\"alg\":\"HS256\",\"k\":\"\"}", "not empty"},
@@ -128,12 +137,15 @@ TEST(operations_of_a_key_are_kept)
 	struct jws jws;
 	ms_arena_init(&a, 4096, MEMORY);
 	ms_buf_init(&token, 4096);
-	struct jose_key *signs = test_key("{\"kty\":\"EC\",\"alg\":\"ES256\",\"key_ops\":[\"sign\"]," EC_REST "," EC_D "}", JOSE_ALG_COUNT);
-	struct jose_key *verifies = test_key("{\"kty\":\"EC\",\"alg\":\"ES256\",\"key_ops\":[\"verify\"]," EC_REST "," EC_D "}", JOSE_ALG_COUNT);
+	struct jose_key *signs = test_key(
+		"{\"kty\":\"EC\",\"alg\":\"ES256\",\"key_ops\":[\"sign\"]," EC_REST "," EC_D "}", JOSE_ALG_COUNT);
+	struct jose_key *verifies = test_key(
+		"{\"kty\":\"EC\",\"alg\":\"ES256\",\"key_ops\":[\"verify\"]," EC_REST "," EC_D "}", JOSE_ALG_COUNT);
 	CHECK(ms_jose_key_is_private(signs) && !ms_jose_key_is_private(verifies));
 	CHECK_OK(ms_jws_sign(signs, MS_SLICE_EMPTY, MS_SLICE_LIT("x"), NULL, &token));
 	CHECK_OK(ms_jws_verify(ms_buf_slice(&token), (struct jose_keys){&verifies, 1}, &a, NULL, &jws));
-	CHECK_INT(ms_jws_verify(ms_buf_slice(&token), (struct jose_keys){&signs, 1}, &a, NULL, &jws), MS_ERR_TOKEN_INVALID);
+	CHECK_INT(ms_jws_verify(ms_buf_slice(&token), (struct jose_keys){&signs, 1}, &a, NULL, &jws),
+		  MS_ERR_TOKEN_INVALID);
 	ms_jose_key_unref(signs);
 	ms_jose_key_unref(verifies);
 	ms_buf_fini(&token);
@@ -149,19 +161,23 @@ TEST(secrets_have_at_least_the_size_of_the_hash)
 	} least[] = {{JOSE_HS256, 32}, {JOSE_HS384, 48}, {JOSE_HS512, 64}};
 	for (size_t i = 0; i < MS_ARRAY_LEN(least); i++) {
 		struct jose_key *key = NULL;
-		CHECK_INT(ms_jose_key_hmac(least[i].alg, ms_slice(secret, least[i].n - 1), MS_SLICE_EMPTY, NULL, &key), MS_ERR_INVALID);
-		CHECK_INT(ms_jose_key_hmac(least[i].alg, ms_slice(secret, 1025), MS_SLICE_EMPTY, NULL, &key), MS_ERR_INVALID);
+		CHECK_INT(ms_jose_key_hmac(least[i].alg, ms_slice(secret, least[i].n - 1), MS_SLICE_EMPTY, NULL, &key),
+			  MS_ERR_INVALID);
+		CHECK_INT(ms_jose_key_hmac(least[i].alg, ms_slice(secret, 1025), MS_SLICE_EMPTY, NULL, &key),
+			  MS_ERR_INVALID);
 		CHECK_OK(ms_jose_key_hmac(least[i].alg, ms_slice(secret, least[i].n), MS_SLICE_EMPTY, NULL, &key));
 		ms_jose_key_unref(key);
 	}
 	struct jose_key *key = NULL;
-	CHECK_INT(ms_jose_key_hmac(JOSE_HS256, ms_slice(secret, 32), ms_slice(secret, 257), NULL, &key), MS_ERR_INVALID);
+	CHECK_INT(ms_jose_key_hmac(JOSE_HS256, ms_slice(secret, 32), ms_slice(secret, 257), NULL, &key),
+		  MS_ERR_INVALID);
 }
 
 TEST(pem_keys_fit_their_algorithm)
 {
-	static const char pem[] = "-----BEGIN PRIVATE KEY-----\nMC4CAQAwBQYDK2VwBCIEINTuctv5E1hK1bbY8fdp+K06/nwoy/HU++CXqI9EdVhC\n"
-				  "-----END PRIVATE KEY-----\n";
+	static const char pem[] =
+		"-----BEGIN PRIVATE KEY-----\nMC4CAQAwBQYDK2VwBCIEINTuctv5E1hK1bbY8fdp+K06/nwoy/HU++CXqI9EdVhC\n"
+		"-----END PRIVATE KEY-----\n";
 	struct jose_key *key = NULL;
 	CHECK_OK(ms_jose_key_parse_pem(MS_SLICE_LIT(pem), JOSE_ED25519, MS_SLICE_LIT("mine"), NULL, &key));
 	REQUIRE(key != NULL);
@@ -178,9 +194,10 @@ TEST(pem_keys_fit_their_algorithm)
 
 TEST(sets_pass_over_what_is_not_theirs)
 {
-	static const char jwks[] = "{\"keys\":[" EC_A ",{\"kty\":\"XX\"},{\"kty\":\"EC\",\"use\":\"enc\",\"kid\":\"a\"," EC_REST "},"
-				   "{\"kty\":\"RSA\",\"n\":\"AQ\",\"e\":\"AQAB\"},{}," RSA_B ",{\"kty\":\"oct\"," K32 "},"
-				   "{\"kty\":\"OKP\",\"crv\":\"X25519\",\"x\":\"AA\"}],\"more\":1}";
+	static const char jwks[] =
+		"{\"keys\":[" EC_A ",{\"kty\":\"XX\"},{\"kty\":\"EC\",\"use\":\"enc\",\"kid\":\"a\"," EC_REST "},"
+		"{\"kty\":\"RSA\",\"n\":\"AQ\",\"e\":\"AQAB\"},{}," RSA_B ",{\"kty\":\"oct\"," K32 "},"
+		"{\"kty\":\"OKP\",\"crv\":\"X25519\",\"x\":\"AA\"}],\"more\":1}";
 	struct arena a;
 	struct jose_keys keys;
 	ms_arena_init(&a, 4096, MEMORY);
@@ -194,6 +211,30 @@ TEST(sets_pass_over_what_is_not_theirs)
 		ms_jose_key_unref(keys.keys[i]);
 	CHECK_OK(ms_jose_keys_parse(MS_SLICE_LIT("{\"keys\":[]}"), 8, &a, NULL, &keys));
 	CHECK_INT(keys.count, 0);
+	ms_arena_fini(&a);
+}
+
+// RFC 7517, A.1: a key for encryption, and one for signatures.
+TEST(the_example_set_of_rfc_7517_has_one_key_for_us)
+{
+	static const char jwks[] =
+		"{\"keys\":[{\"kty\":\"EC\",\"crv\":\"P-256\",\"x\":\"MKBCTNIcKUSDii11ySs3526iDZ8AiTo7Tu6KPAqv7D4\","
+		"\"y\":\"4Etl6SRW2YiLUrN5vfvVHuhp7x8PxltmWWlbbM4IFyM\",\"use\":\"enc\",\"kid\":\"1\"},"
+		"{\"kty\":\"RSA\",\"n\":\"" RSA_N "\",\"e\":\"AQAB\",\"alg\":\"RS256\",\"kid\":\"2011-04-29\"}]}";
+	struct arena a;
+	struct jose_keys keys;
+	struct jose_key *key = NULL;
+	ms_arena_init(&a, 4096, MEMORY);
+	CHECK_OK(ms_jose_keys_parse(MS_SLICE_LIT(jwks), 8, &a, NULL, &keys));
+	REQUIRE(keys.count == 1);
+	CHECK_SLICE(ms_jose_key_id(keys.keys[0]), "2011-04-29");
+	ms_jose_key_unref(keys.keys[0]);
+	// The other is whole, too: only its use is not ours.
+	CHECK_OK(ms_jose_key_parse(
+		MS_SLICE_LIT("{\"kty\":\"EC\",\"crv\":\"P-256\",\"x\":\"MKBCTNIcKUSDii11ySs3526iDZ8AiTo7Tu6KPAqv7D4\","
+			     "\"y\":\"4Etl6SRW2YiLUrN5vfvVHuhp7x8PxltmWWlbbM4IFyM\"}"),
+		JOSE_ES256, NULL, &key));
+	ms_jose_key_unref(key);
 	ms_arena_fini(&a);
 }
 

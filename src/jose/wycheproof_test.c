@@ -105,7 +105,8 @@ static bool accepted(const struct json_value *group, const struct json_value *te
 	const struct json_value *private_key = ms_json_get(group, "private");
 	bool ok;
 	if (jws != NULL) {
-		ok = jws_accepted(as_text(public_key != NULL ? public_key : private_key, &key), as_text(jws, &message), arena);
+		ok = jws_accepted(as_text(public_key != NULL ? public_key : private_key, &key), as_text(jws, &message),
+				  arena);
 	} else {
 		struct slice hex;
 		char *text = ms_json_as_str(ms_json_get(test, "pt"), &hex) ? ms_arena_cstr(arena, hex) : NULL;
@@ -145,7 +146,8 @@ static void run(const struct suite *suite)
 			REQUIRE(ms_json_as_str(ms_json_get(test, "comment"), &comment));
 			bool differs = accepted(group, test, &one) != ms_slice_eq_cstr(result, "valid");
 			if (!CHECK(differs == is_difference(suite, id)))
-				printf("# %s %d %.*s: %.*s\n", suite->file, (int)id, MS_SLICE_ARG(comment), MS_SLICE_ARG(result));
+				printf("# %s %d %.*s: %.*s\n", suite->file, (int)id, MS_SLICE_ARG(comment),
+				       MS_SLICE_ARG(result));
 			different += differs;
 			seen++;
 			ms_arena_reset(&one);
@@ -161,6 +163,43 @@ TEST(wycheproof_signatures)
 {
 	run(&(struct suite){"tests/vectors/wycheproof/json_web_signature_test.json", 401, differences_signature,
 			    MS_ARRAY_LEN(differences_signature)});
+}
+
+// RFC 7520, figures 20 and 27, whose keys say a wrong or unknown "alg" there.
+TEST(rfc_7520_figures_verify_with_the_right_algorithm)
+{
+	static const struct {
+		int64_t id;
+		const char *wrong, *right;
+	} figures[] = {{346, "PS256", "PS384"}, {347, "ES521", "ES512"}};
+	struct arena arena;
+	const struct json_value *doc;
+	size_t seen = 0;
+	ms_arena_init(&arena, 65536, MEMORY);
+	REQUIRE(ms_json_parse(ms_test_file("tests/vectors/wycheproof/json_web_signature_test.json"), NULL, &arena, NULL,
+			      &doc) == MS_OK);
+	const struct json_value *groups = ms_json_get(doc, "testGroups");
+	for (size_t i = 0; i < groups->array.count; i++) {
+		const struct json_value *test = &ms_json_get(&groups->array.items[i], "tests")->array.items[0];
+		int64_t id = 0;
+		REQUIRE(ms_json_as_i64(ms_json_get(test, "tcId"), &id));
+		for (size_t k = 0; k < MS_ARRAY_LEN(figures); k++) {
+			struct slice token = MS_SLICE_EMPTY;
+			if (id != figures[k].id || !ms_json_as_str(ms_json_get(test, "jws"), &token))
+				continue;
+			struct buf key;
+			ms_buf_init(&key, 65536);
+			as_text(ms_json_get(&groups->array.items[i], "public"), &key);
+			char *at = memmem(key.p, key.n, figures[k].wrong, 5);
+			REQUIRE(at != NULL);
+			memcpy(at, figures[k].right, 5);
+			CHECK(jws_accepted(ms_buf_slice(&key), token, &arena));
+			ms_buf_fini(&key);
+			seen++;
+		}
+	}
+	CHECK_INT(seen, MS_ARRAY_LEN(figures));
+	ms_arena_fini(&arena);
 }
 
 TEST(wycheproof_keys)

@@ -138,18 +138,33 @@ static void get_stream(struct exchange *x, void *role)
 	stream_on(x, s);
 }
 
+// Asks the guard about an object that only the handler knows.
+static void get_object(struct exchange *x, void *role)
+{
+	struct kit *kit = role;
+	struct slice name = MS_SLICE_EMPTY;
+	kit->handled++;
+	(void)ms_http_query(x, "name", &name);
+	if (!ms_http_require(x, name))
+		return;
+	ms_buf_printf(x->body, "%.*s", MS_SLICE_ARG(x->caller.name));
+	ms_http_send(x, 200, "text/plain");
+}
+
+#define MAY .permission = "use"
 static const struct route routes[] = {
-	{.method = HTTP_GET, .pattern = "/", .handle = get_hello, .operation_id = "hello"},
-	{.method = HTTP_GET, .pattern = "/health", .handle = get_hello, .flags = ROUTE_WHILE_DRAINING | ROUTE_QUIET},
-	{.method = HTTP_POST, .pattern = "/echo", .handle = post_echo},
-	{.method = HTTP_POST, .pattern = "/length", .handle = post_length},
-	{.method = HTTP_POST, .pattern = "/upload", .handle = post_length, .flags = ROUTE_UPLOAD},
-	{.method = HTTP_GET, .pattern = "/items/{id}", .handle = get_item},
-	{.method = HTTP_GET, .pattern = "/big", .handle = get_big},
-	{.method = HTTP_GET, .pattern = "/fail", .handle = get_fail},
-	{.method = HTTP_GET, .pattern = "/broken", .handle = get_broken},
-	{.method = HTTP_GET, .pattern = "/later", .handle = get_later},
-	{.method = HTTP_GET, .pattern = "/stream", .handle = get_stream},
+	{.method = HTTP_GET, .pattern = "/", .handle = get_hello, .operation_id = "hello", MAY},
+	{.method = HTTP_GET, .pattern = "/health", .handle = get_hello, .flags = ROUTE_WHILE_DRAINING | ROUTE_QUIET | ROUTE_PUBLIC},
+	{.method = HTTP_POST, .pattern = "/echo", .handle = post_echo, MAY},
+	{.method = HTTP_POST, .pattern = "/length", .handle = post_length, MAY},
+	{.method = HTTP_POST, .pattern = "/upload", .handle = post_length, .flags = ROUTE_UPLOAD, MAY},
+	{.method = HTTP_GET, .pattern = "/items/{id}", .handle = get_item, MAY, .object = 1},
+	{.method = HTTP_GET, .pattern = "/big", .handle = get_big, MAY},
+	{.method = HTTP_GET, .pattern = "/fail", .handle = get_fail, MAY},
+	{.method = HTTP_GET, .pattern = "/broken", .handle = get_broken, MAY},
+	{.method = HTTP_GET, .pattern = "/later", .handle = get_later, MAY},
+	{.method = HTTP_GET, .pattern = "/stream", .handle = get_stream, MAY},
+	{.method = HTTP_GET, .pattern = "/object", .handle = get_object, MAY},
 };
 
 // --- Server ------------------------------------------------------------------------------------------
@@ -188,6 +203,7 @@ void kit_make(struct kit *kit, const struct kit_options *options)
 		.limits = o->limits != NULL ? *o->limits : MS_HTTP_DEFAULT_LIMITS,
 		.access_log = o->access_log,
 		.server_header = o->server_header,
+		.guard = o->guard,
 	};
 	enum ms_err err = ms_http_server_new(&kit->options, &info, &kit->server);
 	CHECK_STR(info.message, "");

@@ -3,7 +3,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/file.h>
@@ -77,18 +76,6 @@ static enum ms_err fail_too_large(struct errinfo *info, const char *path, size_t
 
 // --- Reading -----------------------------------------------------------------------------------------
 
-// read(2) that waits where the descriptor does not block, and is not interrupted.
-static ssize_t read_some(int fd, char *p, size_t n)
-{
-	for (;;) {
-		ssize_t got = read(fd, p, n);
-		if (got >= 0 || (errno != EINTR && errno != EAGAIN))
-			return got;
-		if (errno == EAGAIN)
-			poll(&(struct pollfd){.fd = fd, .events = POLLIN}, 1, -1);
-	}
-}
-
 // All of `fd`, which holds about `hint` bytes. `path` is for messages.
 static enum ms_err read_all(int fd, size_t hint, size_t max, const char *path, struct errinfo *info,
 			    struct slice *ret_bytes)
@@ -99,7 +86,7 @@ static enum ms_err read_all(int fd, size_t hint, size_t max, const char *path, s
 	char *p = malloc(cap);
 	ssize_t got = 1;
 	while (p != NULL && got > 0) {
-		got = read_some(fd, p + n, cap - n);
+		got = ms_read_some(fd, p + n, cap - n);
 		if (got < 0) {
 			int error = errno;
 			free(p);

@@ -209,6 +209,93 @@ TEST(read_all_of_a_pipe)
 	CHECK_INT(waitpid(child, NULL, 0), child);
 }
 
+// Takes the file apart in steps of `step` bytes.
+static void check_reader(const char *path, const char *want, size_t n, size_t step, uint64_t size)
+{
+	struct file_reader *reader;
+	struct slice text = MS_SLICE_EMPTY;
+	size_t at = 0;
+	REQUIRE(ms_reader_open(path, 1024, NULL, &reader) == MS_OK);
+	CHECK_INT(ms_reader_size(reader), size);
+	for (;;) {
+		if (text.n < 1024 && !ms_reader_ended(reader))
+			REQUIRE(ms_reader_fill(reader, text.n, NULL, &text) == MS_OK);
+		REQUIRE(text.n >= 1024 || ms_reader_ended(reader));
+		CHECK_INT(ms_reader_taken(reader), at + text.n);
+		if (text.n == 0)
+			break;
+		size_t part = MS_MIN(step, text.n);
+		REQUIRE(at + part <= n && memcmp(text.p, want + at, part) == 0);
+		at += part;
+		text = ms_slice_sub(text, part, text.n);
+	}
+	CHECK_INT(at, n);
+	ms_reader_close(reader);
+}
+
+TEST(reader_gives_a_file_of_any_size_in_steps)
+{
+	static char bytes[20001];
+	static const size_t sizes[] = {0, 1, 1023, 1024, 1025, 2047, 2048, 2049, 5000, 20000};
+	static const size_t steps[] = {1, 7, 1000, 1024};
+	for (size_t i = 0; i < sizeof(bytes) - 1; i++)
+		bytes[i] = (char)('a' + (i * 7 + i / 256) % 26);
+	for (size_t i = 0; i < MS_ARRAY_LEN(sizes); i++) {
+		char keep = bytes[sizes[i]];
+		bytes[sizes[i]] = '\0';
+		put("f", bytes);
+		for (size_t k = 0; k < MS_ARRAY_LEN(steps); k++)
+			check_reader(at("f"), bytes, sizes[i], steps[k], sizes[i]);
+		bytes[sizes[i]] = keep;
+	}
+}
+
+TEST(reader_waits_for_a_pipe)
+{
+	static char bytes[9001];
+	memset(bytes, 'p', sizeof(bytes) - 1);
+	REQUIRE(mkfifo(at("fifo"), 0600) == 0);
+	pid_t child = fork();
+	if (child == 0) {
+		int fd = open(at("fifo"), O_WRONLY);
+		for (size_t i = 0; fd >= 0 && i < 9000; i += 100) {
+			if (__real_write(fd, bytes + i, 100) != 100)
+				_exit(1);
+		}
+		_exit(fd < 0);
+	}
+	check_reader(at("fifo"), bytes, 9000, 333, 0);
+	int status = 1;
+	CHECK_INT(waitpid(child, &status, 0), child);
+	CHECK_INT(status, 0);
+}
+
+TEST(reader_says_what_is_wrong)
+{
+	struct file_reader *reader = NULL;
+	ms_errinfo_init(&info);
+	check_error(ms_reader_open(at("none"), 1024, &info, &reader), MS_ERR_FILE_MISSING,
+		    "cannot open 'none': No such file or directory");
+	check_error(ms_reader_open(at("."), 1024, &info, &reader), MS_ERR_IO, "cannot read '.': Is a directory");
+	CHECK(reader == NULL);
+}
+
+static void read_a_file_in_pieces(void)
+{
+	struct file_reader *reader = NULL;
+	struct slice text;
+	enum ms_err err = ms_reader_open("/proc/self/status", 1024, NULL, &reader);
+	if (err == MS_OK)
+		err = ms_reader_fill(reader, 0, NULL, &text);
+	CHECK_INT(err, ms_test_allocation_failed() ? MS_ERR_NO_MEMORY : MS_OK);
+	ms_reader_close(reader);
+}
+
+TEST(reader_survives_failing_allocations)
+{
+	ms_test_torture(read_a_file_in_pieces);
+}
+
 TEST(read_all_is_bounded)
 {
 	int fds[2];

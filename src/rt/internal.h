@@ -40,6 +40,9 @@ void ms_loop_assert_own(const struct loop *loop);
 // Fills `info` for a failed system call: "cannot <what> '<last part of path>': <reason>". `path` may be NULL.
 enum ms_err ms_fail_errno(struct errinfo *info, const char *what, const char *path, int error) MS_COLD;
 
+// read(2) that waits where the descriptor does not block, and is not interrupted.
+ssize_t ms_read_some(int fd, char *p, size_t n);
+
 // A thread with all signals blocked but those of faults and profilers. 0 or an errno value.
 MS_MUST_USE int ms_thread_create(pthread_t *ret_thread, void *(*fn)(void *), void *arg);
 

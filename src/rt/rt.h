@@ -170,6 +170,19 @@ MS_MUST_USE enum ms_err ms_file_read(const char *path, size_t max, struct errinf
 MS_MUST_USE enum ms_err ms_file_read_private(const char *path, size_t max, struct errinfo *info, struct slice *ret_bytes);
 // All of a descriptor such as standard input, likewise.
 MS_MUST_USE enum ms_err ms_fd_read_all(int fd, size_t max, struct errinfo *info, struct slice *ret_bytes);
+// A file of any size, or standard input, piece by piece. One owner.
+struct file_reader;
+// `path` NULL: standard input. `ahead`: how much is looked ahead, see below; 1 KiB to 1 GiB. Pipes and devices are fine.
+MS_MUST_USE enum ms_err ms_reader_open(const char *path, size_t ahead, struct errinfo *info,
+				       struct file_reader **ret_reader);
+// Keeps the last `keep` bytes (fewer than `ahead`) of what was returned before, which were not used yet, and reads on behind them:
+// *ret_text has at least `ahead` bytes, or all that is left. It is valid until the next call.
+MS_MUST_USE enum ms_err ms_reader_fill(struct file_reader *reader, size_t keep, struct errinfo *info,
+				       struct slice *ret_text);
+bool ms_reader_ended(const struct file_reader *reader);     // the last text goes to the end
+uint64_t ms_reader_taken(const struct file_reader *reader); // bytes read so far, those of the last text included
+uint64_t ms_reader_size(const struct file_reader *reader);  // of a regular file; 0: not known
+void ms_reader_close(struct file_reader *reader);           // accepts NULL
 // Maps a whole regular file read-only; release with ms_file_unmap. An empty file gives {NULL, 0}. Only for files that
 // nobody shortens (reading past a new end is SIGBUS): our own, replaced by rename.
 MS_MUST_USE enum ms_err ms_file_map(const char *path, size_t max, struct errinfo *info, struct slice *ret_bytes);

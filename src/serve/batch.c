@@ -33,23 +33,24 @@ static void write_failure(struct json_writer *w, const struct errinfo *info)
 static void run_one(struct offload *o, struct slice text, struct json_writer *w)
 {
 	struct arena_mark mark = ms_arena_mark(o->x->arena);
-	struct predict_item item = {0};
+	struct predict_item item = {.x = o->x};
 	struct model_sample sample = {.unix_ms = o->unix_ns / 1000000};
 	struct json_reader r;
 	struct json_limits limits = MS_JSON_DEFAULT_LIMITS;
 	struct errinfo info;
-	int64_t start = ms_clock_mono_ns();
+	int64_t start = ms_clock_mono_ns(), at_ns;
 	limits.max_bytes = SIZE_MAX;
 	ms_errinfo_init(&info);
 	ms_json_reader_init(&r, text, &limits, o->x->arena, &info);
 	enum ms_err err =
 		ms_predict_read(&r, ms_offload_snapshot(o), o->serve->options.max_rows, o->x->arena, &info, &item);
-	sample.input_ns = ms_clock_mono_ns() - start;
+	at_ns = ms_clock_mono_ns();
+	sample.input_ns = at_ns - start;
 	size_t before = o->x->body->n;
 	struct json_writer saved = *w;
 	ms_json_begin_object(w);
 	if (err == MS_OK)
-		err = ms_predict_write(&item, ms_offload_pool(o), o->x->arena, &info, w, &sample);
+		err = ms_predict_write(&item, ms_offload_pool(o), o->x->arena, &info, w, &sample, &at_ns);
 	if (err != MS_OK) {
 		o->x->body->n = before; // nothing of a failed batch but its error is shown
 		*w = saved;

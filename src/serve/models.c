@@ -128,17 +128,22 @@ void ms_serve_models_list(struct exchange *x, void *role)
 	size_t at = 0;
 	while (cursor.n > 0 && at < snapshot->model_count && ms_slice_cmp(snapshot->models[at].name, cursor) <= 0)
 		at++;
-	size_t end = MS_MIN(snapshot->model_count, at + (size_t)limit);
 	ms_json_writer_init(&w, x->body);
 	ms_json_begin_object(&w);
 	ms_json_key_lit(&w, "items");
 	ms_json_begin_array(&w);
-	for (size_t i = at; i < end; i++)
-		write_summary(&w, &snapshot->models[i]);
+	struct slice last = MS_SLICE_EMPTY;
+	for (; at < snapshot->model_count && limit > 0; at++) {
+		if (!ms_http_may(x, "models.read", snapshot->models[at].name))
+			continue;
+		write_summary(&w, &snapshot->models[at]);
+		last = snapshot->models[at].name;
+		limit--;
+	}
 	ms_json_end_array(&w);
 	ms_json_key_lit(&w, "next_cursor");
-	if (end < snapshot->model_count && end > at)
-		ms_json_str(&w, snapshot->models[end - 1].name);
+	if (at < snapshot->model_count && last.n > 0)
+		ms_json_str(&w, last);
 	else
 		ms_json_null(&w);
 	ms_json_end_object(&w);
@@ -154,7 +159,7 @@ static const struct live_model *find_model(struct exchange *x, const struct snap
 	struct errinfo info;
 	struct served_model *none;
 	ms_errinfo_init(&info);
-	enum ms_err err = ms_snapshot_find(snapshot, x->req.params[0], MS_SLICE_EMPTY, &info, &none);
+	enum ms_err err = ms_serve_find(x, snapshot, x->req.params[0], MS_SLICE_EMPTY, &info, &none);
 	MS_ASSERT(err != MS_OK); // it has the words for what there is instead
 	ms_http_fail(x, &info);
 	return NULL;

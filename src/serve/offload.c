@@ -94,3 +94,14 @@ const struct json_value *ms_serve_json_body(struct exchange *x, struct errinfo *
 	ms_http_fail(x, info);
 	return NULL;
 }
+
+enum ms_err ms_serve_find(const struct exchange *x, const struct snapshot *snapshot, struct slice name, struct slice version_or_alias,
+			  struct errinfo *info, struct served_model **ret_served)
+{
+	struct errinfo why;
+	ms_errinfo_init(&why);
+	enum ms_err err = ms_snapshot_find(snapshot, name, version_or_alias, &why, ret_served);
+	if (err == MS_ERR_MODEL_UNKNOWN && !ms_http_may(x, x->req.route->permission, MS_SLICE_LIT("")))
+		return ms_fail(info, err, "there is no model '%.*s'", MS_SLICE_ARG(name));
+	return err == MS_OK ? MS_OK : ms_fail(info, err, "%s", why.message);
+}

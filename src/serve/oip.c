@@ -63,8 +63,10 @@ void ms_oip_models(struct exchange *x, void *role)
 	ms_json_begin_object(&w);
 	ms_json_key_lit(&w, "models");
 	ms_json_begin_array(&w);
-	for (size_t i = 0; i < snapshot->model_count; i++)
-		ms_json_str(&w, snapshot->models[i].name);
+	for (size_t i = 0; i < snapshot->model_count; i++) {
+		if (ms_http_may(x, "models.read", snapshot->models[i].name))
+			ms_json_str(&w, snapshot->models[i].name);
+	}
 	ms_json_end_array(&w);
 	ms_json_end_object(&w);
 	ms_http_send_json(x, 200);
@@ -76,7 +78,7 @@ static struct served_model *find_served(struct exchange *x, void *role)
 	struct served_model *served;
 	struct errinfo info;
 	ms_errinfo_init(&info);
-	if (ms_snapshot_find(snapshot_of(x, role), x->req.params[0], x->req.params[1], &info, &served) == MS_OK)
+	if (ms_serve_find(x, snapshot_of(x, role), x->req.params[0], x->req.params[1], &info, &served) == MS_OK)
 		return served;
 	ms_http_fail(x, &info);
 	return NULL;
@@ -198,7 +200,7 @@ void ms_oip_model_ready(struct exchange *x, void *role)
 	struct errinfo info;
 	struct json_writer w;
 	ms_errinfo_init(&info);
-	enum ms_err err = ms_snapshot_find(snapshot_of(x, role), x->req.params[0], x->req.params[1], &info, &served);
+	enum ms_err err = ms_serve_find(x, snapshot_of(x, role), x->req.params[0], x->req.params[1], &info, &served);
 	if (err != MS_OK && err != MS_ERR_MODEL_NOT_READY) {
 		ms_http_fail(x, &info);
 		return;
@@ -313,7 +315,7 @@ void ms_oip_stats(struct exchange *x, void *role)
 	ms_json_begin_array(&w);
 	for (size_t m = 0; m < snapshot->model_count; m++) {
 		const struct live_model *model = &snapshot->models[m];
-		if (name.n > 0 && !ms_slice_eq(model->name, name))
+		if (name.n > 0 ? !ms_slice_eq(model->name, name) : !ms_http_may(x, "models.read", model->name))
 			continue;
 		for (size_t v = 0; v < model->version_count; v++) {
 			const struct served_model *served = model->versions[v].served;

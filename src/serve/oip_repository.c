@@ -62,6 +62,8 @@ void ms_oip_index(struct exchange *x, void *role)
 	ms_json_begin_array(&w);
 	for (size_t m = 0; m < snapshot->model_count; m++) {
 		const struct live_model *model = &snapshot->models[m];
+		if (!ms_http_may(x, "models.read", model->name))
+			continue;
 		for (size_t v = 0; v < model->version_count; v++) {
 			if (!ready_only || model->versions[v].served != NULL)
 				write_entry(&w, model, &model->versions[v]);
@@ -94,8 +96,8 @@ static void finish(struct registry_change *change)
 		return;
 	}
 	// Loading is done when the model can predict; if it cannot, the answer says why.
-	if (change->load.n > 0 && ms_snapshot_find(ms_registry_snapshot(s->serve->options.registry, s->x->loop),
-						   s->model, MS_SLICE_EMPTY, &change->info, &served) != MS_OK) {
+	if (change->load.n > 0 && ms_serve_find(s->x, ms_registry_snapshot(s->serve->options.registry, s->x->loop),
+						s->model, MS_SLICE_EMPTY, &change->info, &served) != MS_OK) {
 		ms_http_fail(s->x, &change->info);
 		return;
 	}
@@ -218,7 +220,7 @@ void ms_oip_unload(struct exchange *x, void *role)
 		return;
 	const struct snapshot *snapshot = ms_registry_snapshot(s->serve->options.registry, x->loop);
 	struct served_model *served;
-	enum ms_err err = ms_snapshot_find(snapshot, s->model, MS_SLICE_EMPTY, &s->info, &served);
+	enum ms_err err = ms_serve_find(x, snapshot, s->model, MS_SLICE_EMPTY, &s->info, &served);
 	if (err != MS_OK && err != MS_ERR_MODEL_NOT_READY) {
 		ms_http_fail(x, &s->info);
 		return;

@@ -120,13 +120,50 @@ static enum ms_err find_model(const struct snapshot *snapshot, struct errinfo *i
 		}
 		item->model = snapshot->models[0].name;
 	}
-	return ms_snapshot_find(snapshot, item->model, item->version, info, &item->served);
+	MS_TRY(ms_http_allow(item->x, item->model, info));
+	return ms_serve_find(item->x, snapshot, item->model, item->version, info, &item->served);
+}
+
+// What reading a request needs besides the reader.
+struct reading {
+	const struct snapshot *snapshot;
+	size_t max_rows;
+	struct arena *arena;
+	struct errinfo *info;
+	const struct served_model *ahead; // the model for which the features were read already, or NULL
+};
+
+// Mostly a model is named before its features: then these are read on the way. Whatever is wrong with them, and whatever comes
+// behind them that changes their meaning, is left to the second reading.
+static bool read_ahead(struct json_reader *r, struct reading *t, struct predict_item *item)
+{
+	const struct arena_mark mark = ms_arena_mark(t->arena);
+	struct json_reader ahead = *r;
+	struct served_model *served;
+	struct slice model = item->model;
+	if ((size_t)(r->end - r->p) > MS_SERVE_INLINE_BODY)
+		return false; // reading twice is cheaper there than the memory of two matrices
+	if (model.n == 0 && t->snapshot->model_count == 1)
+		model = t->snapshot->models[0].name;
+	if (model.n == 0 || ms_snapshot_find(t->snapshot, model, item->version, NULL, &served) != MS_OK)
+		return false;
+	ahead.info = NULL;
+	if (ms_features_read(&ahead, served, t->max_rows, t->arena, NULL, &item->matrix) != MS_OK) {
+		ms_arena_rewind(t->arena, mark);
+		return false;
+	}
+	item->features = ms_slice(r->p, (size_t)(ahead.p - r->p));
+	ahead.info = r->info;
+	*r = ahead;
+	t->ahead = served;
+	return true;
 }
 
 // The text of the features is kept until the model is known, whichever member comes first.
-static enum ms_err read_member(struct json_reader *r, const struct slice *key, struct errinfo *info,
+static enum ms_err read_member(struct json_reader *r, const struct slice *key, struct reading *t,
 			       struct predict_item *item)
 {
+	struct errinfo *info = t->info;
 	for (size_t f = 0; f < FIELD_COUNT; f++) {
 		if (!ms_slice_eq(*key, fields[f]))
 			continue;
@@ -152,6 +189,8 @@ static enum ms_err read_member(struct json_reader *r, const struct slice *key, s
 				return ms_fail(info, MS_ERR_PREDICT_FIELD, "'features' is given twice");
 			}
 			item->have_features = true;
+			if (read_ahead(r, t, item))
+				return MS_OK;
 			return ms_json_skip(r, &item->features) ? MS_OK : r->err;
 		case FIELD_COUNT:
 			break;
@@ -163,6 +202,7 @@ static enum ms_err read_member(struct json_reader *r, const struct slice *key, s
 enum ms_err ms_predict_read(struct json_reader *r, const struct snapshot *snapshot, size_t max_rows,
 			    struct arena *arena, struct errinfo *info, struct predict_item *item)
 {
+	struct reading t = {.snapshot = snapshot, .max_rows = max_rows, .arena = arena, .info = info};
 	struct slice key;
 	if (ms_json_peek(r) != JSON_OBJECT && r->err == MS_OK)
 		return ms_fail(info, MS_ERR_PREDICT_FIELD,
@@ -171,7 +211,7 @@ enum ms_err ms_predict_read(struct json_reader *r, const struct snapshot *snapsh
 	if (!ms_json_enter_object(r))
 		return r->err;
 	while (ms_json_next_key(r, &key))
-		MS_TRY(read_member(r, &key, info, item));
+		MS_TRY(read_member(r, &key, &t, item));
 	MS_TRY(ms_json_finish(r)); // the text is judged as JSON before its meaning is
 	MS_TRY(find_model(snapshot, info, item));
 	if (!item->have_features) {
@@ -186,6 +226,8 @@ enum ms_err ms_predict_read(struct json_reader *r, const struct snapshot *snapsh
 			       MS_SLICE_ARG(item->output_name));
 	}
 	MS_TRY(find_iterations(info, item));
+	if (t.ahead == item->served)
+		return MS_OK;
 	struct json_reader features;
 	struct json_limits limits = MS_JSON_DEFAULT_LIMITS;
 	limits.max_bytes = SIZE_MAX; // the body was bounded already
@@ -194,13 +236,20 @@ enum ms_err ms_predict_read(struct json_reader *r, const struct snapshot *snapsh
 	return ms_json_finish(&features);
 }
 
+// Time since the last look at the clock, which this is too.
+static int64_t lap(int64_t *at_ns)
+{
+	int64_t before = *at_ns;
+	*at_ns = ms_clock_mono_ns();
+	return *at_ns - before;
+}
+
 enum ms_err ms_predict_write(const struct predict_item *item, struct pool *pool, struct arena *arena,
-			     struct errinfo *info, struct json_writer *w, struct model_sample *sample)
+			     struct errinfo *info, struct json_writer *w, struct model_sample *sample, int64_t *at_ns)
 {
 	double *values;
-	int64_t start = ms_clock_mono_ns();
 	MS_TRY(ms_output_compute(item->served, &item->query, pool, &item->matrix, arena, info, &values));
-	int64_t computed = ms_clock_mono_ns();
+	sample->infer_ns = lap(at_ns);
 	size_t width = ms_model_output_width(item->served->model, item->query.output);
 	ms_json_key_lit(w, "predictions");
 	ms_json_begin_array(w);
@@ -216,8 +265,7 @@ enum ms_err ms_predict_write(const struct predict_item *item, struct pool *pool,
 	ms_json_key_lit(w, "model_version");
 	ms_json_str(w, item->served->version);
 	sample->rows = item->matrix.rows;
-	sample->infer_ns = computed - start;
-	sample->output_ns = ms_clock_mono_ns() - computed;
+	sample->output_ns = lap(at_ns);
 	return MS_OK;
 }
 
@@ -227,6 +275,7 @@ struct predict_state {
 	struct offload offload;
 	struct predict_item item;
 	struct model_sample sample;
+	int64_t at_ns; // of the last look at the clock
 	bool decoded;
 };
 
@@ -236,11 +285,11 @@ static void decode(struct predict_state *s)
 	struct json_reader r;
 	struct json_limits limits = MS_JSON_DEFAULT_LIMITS;
 	limits.max_bytes = SIZE_MAX; // net bounded the body
-	int64_t start = ms_clock_mono_ns();
+	s->at_ns = ms_clock_mono_ns();
 	ms_json_reader_init(&r, o->x->req.body, &limits, o->x->arena, &o->info);
 	o->err = ms_predict_read(&r, ms_offload_snapshot(o), o->serve->options.max_rows, o->x->arena, &o->info,
 				 &s->item);
-	s->sample.input_ns = ms_clock_mono_ns() - start;
+	s->sample.input_ns = lap(&s->at_ns);
 	s->decoded = true;
 }
 
@@ -251,11 +300,13 @@ static void run_predict(struct offload *o)
 	char now[MS_RFC3339_SIZE];
 	if (!s->decoded)
 		decode(s);
+	else if (o->away)
+		s->at_ns = ms_clock_mono_ns(); // the queue is no part of the inference
 	if (o->err != MS_OK)
 		return;
 	ms_json_writer_init(&w, o->x->body);
 	ms_json_begin_object(&w);
-	o->err = ms_predict_write(&s->item, ms_offload_pool(o), o->x->arena, &o->info, &w, &s->sample);
+	o->err = ms_predict_write(&s->item, ms_offload_pool(o), o->x->arena, &o->info, &w, &s->sample, &s->at_ns);
 	if (o->err != MS_OK)
 		return;
 	ms_json_key_lit(&w, "timestamp");
@@ -272,7 +323,7 @@ static void finish_predict(struct offload *o)
 	struct predict_state *s = MS_CONTAINER_OF(o, struct predict_state, offload);
 	s->sample.failed = o->err != MS_OK;
 	s->sample.queue_ns = o->queue_ns;
-	s->sample.total_ns = ms_clock_mono_ns() - o->x->req.start_mono_ns;
+	s->sample.total_ns = (o->away ? ms_clock_mono_ns() : s->at_ns) - o->x->req.start_mono_ns;
 	s->sample.unix_ms = o->unix_ns / 1000000;
 	if (s->item.served != NULL)
 		ms_served_record(s->item.served, o->x->loop, &s->sample);
@@ -289,6 +340,7 @@ void ms_serve_predict(struct exchange *x, void *role)
 		return;
 	struct offload *o = &s->offload;
 	ms_offload_init(o, x, role, run_predict, finish_predict);
+	s->item.x = x;
 	if (x->req.body.n > MS_SERVE_INLINE_BODY) {
 		ms_offload_away(o);
 		return;

@@ -50,6 +50,9 @@ void ms_serve_count_error(struct serve *serve, const struct exchange *x, enum ms
 // The body as one JSON object; NULL and answered when it is not.
 const struct json_value *ms_serve_json_body(struct exchange *x, struct errinfo *info);
 
+// As ms_snapshot_find; whoever may not see all models is not told by an error which others there are.
+MS_MUST_USE enum ms_err ms_serve_find(const struct exchange *x, const struct snapshot *snapshot, struct slice name,
+				      struct slice version_or_alias, struct errinfo *info, struct served_model **ret_served);
 // A change to the model store is done, or has failed: whoever wants to know is told.
 void ms_serve_tell(const struct serve *serve, const struct serve_change *change);
 
@@ -86,6 +89,7 @@ void ms_oip_unload(struct exchange *x, void *role);
 
 // --- Predictions shared by predict.c and batch.c ---------------------------------------------------------
 struct predict_item {
+	const struct exchange *x; // who asks
 	struct slice model;
 	struct slice version;
 	struct slice output_name;
@@ -96,11 +100,13 @@ struct predict_item {
 	struct slice features; // raw text, while the model is not known yet
 	bool have_features;
 };
-// Reads the reader's whole text, one request object; unknown members are refused.
+// Reads the reader's whole text, one request object, for item->x; unknown members are refused, and models that the caller may not use.
 MS_MUST_USE enum ms_err ms_predict_read(struct json_reader *r, const struct snapshot *snapshot, size_t max_rows,
 					struct arena *arena, struct errinfo *info, struct predict_item *item);
-// Writes "predictions", "model", "model_version" into the open object; fills the sample's times.
+// Writes "predictions", "model", "model_version" into the open object; fills the sample's times. `at_ns` is the clock when
+// it is called, and afterwards when it returns.
 MS_MUST_USE enum ms_err ms_predict_write(const struct predict_item *item, struct pool *pool, struct arena *arena,
-					 struct errinfo *info, struct json_writer *w, struct model_sample *sample);
+					 struct errinfo *info, struct json_writer *w, struct model_sample *sample,
+					 int64_t *at_ns);
 
 #endif

@@ -8,6 +8,7 @@ import json
 import os
 import pty
 import re
+import resource
 import struct
 import subprocess
 import termios
@@ -441,3 +442,36 @@ def test_output_that_nobody_reads_ends_it(binary, model_file, tmp_path):
         process.stdout.close()
         process.stderr.read()
         assert process.wait(20) != 0
+
+
+# --- large input --------------------------------------------------------------------------------------------
+
+@pytest.mark.parametrize("way", ["file", "pipe"])
+def test_predict_needs_no_memory_for_the_size_of_its_input(binary, model_file, tmp_path, way):
+    thousand, times = (b"1" + b" " * 60 + b"\n") * 1000, 3000  # 186 MB
+    command = [str(binary), "predict", "--model", str(model_file(5)), "-" if way == "pipe" else str(tmp_path / "rows.csv")]
+
+    def write(out):
+        out.write(b"x\n")
+        for _ in range(times):
+            out.write(thousand)
+
+    if way == "file":
+        with open(tmp_path / "rows.csv", "wb") as out:
+            write(out)
+    with open(tmp_path / "out.csv", "wb") as out:
+        child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=out, env=clean_environment(),
+                                 preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_DATA, (100 << 20, 100 << 20)))
+        if way == "pipe":
+            write(child.stdin)
+        child.stdin.close()
+        assert child.wait(60) == OK
+    with open(tmp_path / "out.csv", "rb") as answers:
+        assert sum(line == b"5.0\n" for line in answers) == times * 1000
+
+
+def test_predict_refuses_a_row_beyond_16_mib(cli, model_file):
+    process = cli("predict", "--model", model_file(5), stdin="x\n1\n" + "1" * (40 << 20))  # between 16 and 32 it depends on where the row lies
+    assert process.returncode == 1
+    assert "row 2 is longer than 16 MiB" in process.stderr
+    assert process.stdout == "prediction\n5.0\n\n"  # what came before is predicted
