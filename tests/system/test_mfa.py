@@ -11,7 +11,7 @@ import subprocess
 import time
 
 import pytest
-from harness import clean_environment
+from harness import clean_environment, wait_until
 
 PASSWORD = "seven quiet rivers bend"
 FAST = ("--identity.password_memory=64KiB", "--identity.password_passes=1")
@@ -112,7 +112,7 @@ def enrol(server, name, **fields):
 def audit(server):
     answer = ask(server, "GET", "/audit?limit=1000", key=server.admin_key)
     assert answer.status == 200, answer
-    return answer.json()["entries"]
+    return next(v for v in answer.json().values() if isinstance(v, list))
 
 
 @pytest.fixture(scope="module")
@@ -161,15 +161,15 @@ def test_totp_is_asked_for_once_it_is_confirmed(server):
 def test_a_qr_code_says_the_uri(server, tmp_path):
     add_user(server, "qr-user")
     begun = ask(server, "POST", "/mfa/totp/begin", {"password": PASSWORD}, token=sign_in(server, "qr-user")).json()
-    cv2 = pytest.importorskip("cv2")
-    numpy = pytest.importorskip("numpy")
     svg = begun["qr_svg"]
     size = int(re.search(r'viewBox="0 0 (\d+) ', svg).group(1))
-    image = numpy.full((size, size), 255, numpy.uint8)
+    pixels = [bytearray(b"\xff" * size * 8) for _ in range(size)]
     for x, y, width in re.findall(r"M(\d+) (\d+)h(\d+)v1h-\d+z", svg):
-        image[int(y), int(x):int(x) + int(width)] = 0
-    text, _, _ = cv2.QRCodeDetector().detectAndDecode(cv2.resize(image, None, fx=8, fy=8, interpolation=cv2.INTER_NEAREST))
-    assert text == begun["uri"]
+        pixels[int(y)][int(x) * 8:(int(x) + int(width)) * 8] = bytes(int(width) * 8)
+    image = tmp_path / "code.pgm"
+    image.write_bytes(b"P5 %d %d 255\n" % (size * 8, size * 8) + b"".join(bytes(row) * 8 for row in pixels))
+    read = subprocess.run(["zbarimg", "-q", "--raw", str(image)], capture_output=True, text=True, check=True)
+    assert read.stdout.strip() == begun["uri"]
 
 
 def test_each_code_works_once(server):
@@ -288,8 +288,13 @@ def test_codes_cannot_be_guessed(server):
     # From other addresses too: the account waits. And the right code is refused while it does.
     token = first_step(server, "ivy", source="127.0.0.8")
     assert second_step(server, token, code=oath(device.secret, int(time.time()) // 30), source="127.0.0.8").status == 429
-    events = [e for e in audit(server) if e["event"] == "login" and e["outcome"] == "refused" and e["actor"]["name"] == "ivy"]
-    assert len(events) >= 5 and all("wrong code" in json.dumps(e["details"]) for e in events)
+
+    def refusals():
+        return [e["details"]["reason"] for e in audit(server)
+                if e["event"] == "login" and e["outcome"] == "refused" and e["actor"]["name"] == "ivy"]
+
+    wait_until(lambda: len(refusals()) >= 5, what="refusals in the audit log")
+    assert set(refusals()) == {"wrong code"}
 
 
 # --- Recovery codes ---------------------------------------------------------------------------------------
