@@ -9,6 +9,7 @@ static const struct store_migration steps[] = {
 	{.module = "auth", .version = 2, .name = "roles, API keys", .sql = ms_auth_schema_keys},
 	{.module = "auth", .version = 3, .name = "audit log, signing keys", .sql = ms_auth_schema_audit},
 	{.module = "auth", .version = 4, .name = "OAuth clients, codes, consents, devices", .sql = ms_auth_schema_oauth},
+	{.module = "auth", .version = 5, .name = "second factors", .sql = ms_auth_schema_mfa},
 };
 const struct store_migrations ms_auth_migrations = {.steps = steps, .count = MS_ARRAY_LEN(steps)};
 
@@ -50,7 +51,8 @@ static enum ms_err copy_options(struct auth *auth, const struct auth_options *op
 {
 	auth->options = *options;
 	const char **texts[] = {&auth->options.data_dir,   &auth->options.issuer,     &auth->options.audience,
-				&auth->options.jwt_secret, &auth->options.master_key, &auth->options.registration_role};
+				&auth->options.jwt_secret, &auth->options.master_key, &auth->options.registration_role,
+				&auth->options.webauthn_rp_id};
 	for (size_t i = 0; i < MS_ARRAY_LEN(texts); i++) {
 		*texts[i] = ms_arena_cstr(&auth->arena, ms_slice_cstr(*texts[i] != NULL ? *texts[i] : ""));
 		if (*texts[i] == NULL)
@@ -72,6 +74,8 @@ enum ms_err ms_auth_new(const struct auth_options *options, struct errinfo *info
 		err = ms_auth_gate_new(auth, info);
 	if (err == MS_OK)
 		err = ms_auth_people_new(auth, info);
+	if (err == MS_OK)
+		err = ms_auth_mfa_new(auth, info);
 	if (err == MS_OK)
 		err = ms_auth_oauth_new(auth, info);
 	if (err != MS_OK) {

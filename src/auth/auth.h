@@ -47,6 +47,11 @@ struct auth_options {
 	unsigned password_min_length;
 	bool registration; // POST /register is open
 	const char *registration_role; // of users who registered themselves
+	bool mfa_required; // without a second factor a user may change his own account, no more
+	unsigned totp_skew; // steps of 30 s that a clock may be off, either way
+	const char *webauthn_rp_id; // the domain that passkeys belong to; "": the issuer's host
+	const char *const *webauthn_origins; // of pages that may use them: "https://ml.example"
+	size_t webauthn_origin_count; // 0: the issuer's
 };
 
 extern const struct store_migrations ms_auth_migrations;
@@ -192,6 +197,7 @@ struct auth_tokens {
 	int64_t expires_in_s;
 	struct auth_user user;
 	struct slice session;
+	struct slice scope; // what the access token is limited to: "self" while a second factor is required and missing; empty: nothing
 };
 
 #define MS_AUTH_REFRESH_PREFIX "msr"
@@ -542,6 +548,158 @@ struct signing_rotate {
 };
 // For the command line; running servers follow. Blocks (and makes keys: slow for RSA).
 MS_MUST_USE enum ms_err ms_signing_rotate(struct signing_rotate *rotate, struct errinfo *info);
+
+// === Second factors ==================================================================================
+// (second.c, proof.c, ticket.c, totp.c, recovery.c, passkey*.c, webauthn_data.c, cbor.c)
+//
+// A user has a second factor when he confirmed a TOTP secret or registered a passkey. From then on a password alone signs nobody in:
+//
+//	password verified (ms_auth_attempt)
+//	in the transaction that would begin the session: ms_auth_second_step(); *ret_token empty: go on as before
+//	else show the token's holder a place for a code; with the code: ms_auth_prove() with that token, any number of times
+//	passed: ms_auth_session_begin() with proof.user and proof.methods
+//
+// ms_auth_session_begin() refuses (MS_ERR_AUTH_MFA_REQUIRED) a user with a second factor whose `methods` do not hold the word "mfa", so that no way
+// in can forget it. With the setting identity.mfa = required the session of a user without a second factor gives tokens of the
+// scope "self" (auth_tokens.scope) until he has one and signs in or refreshes again. The first second factor ends the user's other sessions.
+
+enum auth_factor { AUTH_FACTOR_NONE, AUTH_FACTOR_TOTP, AUTH_FACTOR_PASSKEY, AUTH_FACTOR_RECOVERY };
+const char *ms_auth_factor_name(enum auth_factor factor); // "totp", "webauthn", "recovery"
+MS_MUST_USE bool ms_auth_factor_find(struct slice name, enum auth_factor *ret_factor);
+
+struct auth_factors {
+	bool totp;
+	size_t passkeys;
+	size_t recovery_codes; // that are left; no factor by themselves
+	int64_t totp_since_us, recovery_since_us;
+};
+static inline bool ms_auth_has_factor(const struct auth_factors *factors)
+{
+	return factors->totp || factors->passkeys > 0;
+}
+MS_MUST_USE enum ms_err ms_auth_factors(struct store_tx *tx, struct slice user_id, struct errinfo *info, struct auth_factors *ret_factors);
+// What a user says in answer to "mfa_token" and "methods": {"mfa_token":…,"methods":[…]} members, written into an open object.
+void ms_auth_write_methods(struct json_writer *w, const struct auth_factors *factors);
+
+#define MS_AUTH_MFA_TOKEN_LIFE_US (5 * 60 * 1000000LL)
+#define MS_AUTH_MFA_TOKEN_MAX 512
+// The first step of a sign-in is done: `user` as ms_auth_attempt found him, `methods` what he showed ("pwd"). *ret_token, in the transaction's
+// arena: printable, for this user, five minutes, one success; empty when he has no second factor. A better hash of the password
+// (`rehashed` of the attempt, or empty) is stored when there is a token; without one ms_auth_session_begin does that.
+MS_MUST_USE enum ms_err ms_auth_second_step(struct store_tx *tx, struct auth *auth, const struct auth_user *user, struct slice methods,
+					    struct slice rehashed, struct errinfo *info, struct auth_factors *ret_factors,
+					    struct slice *ret_token);
+// Whose it is; for a challenge to his passkeys. MS_ERR_TOKEN_INVALID, MS_ERR_TOKEN_EXPIRED. Any thread; in the arena.
+MS_MUST_USE enum ms_err ms_auth_second_user(const struct auth *auth, struct slice token, struct arena *arena, struct errinfo *info,
+					    struct slice *ret_user_id);
+
+// A second factor (or, for a sign-in without a password, a passkey) is shown and verified: throttled by account and address apart from the
+// passwords, each code and challenge once, refusals recorded. Lives until `done` was called, on `loop`.
+struct auth_proof {
+	struct slice token;   // of the sign-in that it completes; or:
+	struct slice user_id; // of a signed-in user who shows it again; or neither: a passkey alone, which names its user
+	enum auth_factor method;
+	struct slice code;                  // TOTP; recovery codes in any case, with or without hyphens and spaces
+	const struct json_value *assertion; // of a passkey: AuthenticationResponseJSON (Web Authentication 3, 5.1)
+	struct slice address, request_id, session;
+	struct arena *arena; // the proof's alone until done
+	void (*done)(struct auth_proof *proof, void *arg);
+	void *arg;
+	// The answer. MS_ERR_AUTH_CREDENTIALS: wrong, used before, or not his. MS_ERR_AUTH_THROTTLED and MS_ERR_BUSY (retry_after_s). MS_ERR_TOKEN_INVALID and
+	// MS_ERR_TOKEN_EXPIRED: the token; sign in anew. MS_ERR_INVALID: an assertion that is none. Or the store's errors.
+	enum ms_err err;
+	struct errinfo info;
+	int64_t retry_after_s;
+	struct auth_user user;
+	struct slice methods; // for the session: "pwd otp mfa", "pwd pop mfa", "pop mfa"
+	// private
+	struct auth *auth;
+	struct loop *loop;
+	struct store_work store;
+	struct job job;
+	struct slice account_user;   // whose second factor it must be; empty: not known yet
+	struct slice account;        // whom the throttle counts
+	struct slice first_methods;  // of the token
+	struct slice recovery_hash;
+	struct slice recovery_salt;
+	struct password_cost recovery_cost;
+	int64_t token_password_us;
+	uint8_t token_hash[MS_SHA256_SIZE];
+	const char *refusal; // for the record; NULL: passed
+	bool entered, known, copied;
+};
+void ms_auth_prove(struct auth *auth, struct loop *loop, struct auth_proof *proof);
+
+// --- TOTP (RFC 6238: SHA-1, six digits, 30 s). Inside a transaction; `by` is the user himself.
+
+struct auth_totp {
+	struct slice secret; // base32, for typing
+	struct slice uri;    // otpauth://totp/…, for a QR code
+};
+// A new secret, sealed in the store; counts from its confirmation with a code on (within an hour). MS_ERR_CONFLICT when one is in force.
+MS_MUST_USE enum ms_err ms_auth_totp_begin(struct store_tx *tx, struct auth *auth, const struct auth_user *user, struct errinfo *info,
+					   struct auth_totp *ret_totp);
+// MS_ERR_INVALID for a wrong code, MS_ERR_NOT_FOUND when none was begun.
+MS_MUST_USE enum ms_err ms_auth_totp_confirm(struct store_tx *tx, struct auth *auth, const struct auth_actor *by, struct slice user_id,
+					     struct slice code, struct errinfo *info);
+// MS_ERR_NOT_FOUND; MS_ERR_CONFLICT when a second factor is required and this is the last one. The last factor takes the recovery codes along.
+MS_MUST_USE enum ms_err ms_auth_totp_remove(struct store_tx *tx, struct auth *auth, const struct auth_actor *by, struct slice user_id,
+					    struct errinfo *info);
+
+// --- Recovery codes
+
+#define MS_AUTH_RECOVERY_CODES 10
+#define MS_AUTH_RECOVERY_SIZE 12 // "xxxxx-xxxxx" and NUL: 50 random bits
+struct auth_recovery {
+	char codes[MS_AUTH_RECOVERY_CODES][MS_AUTH_RECOVERY_SIZE];
+	struct slice hashes[MS_AUTH_RECOVERY_CODES];
+	uint8_t salt[MS_PASSWORD_SALT_SIZE];
+	struct password_cost cost;
+};
+// Slow: on the passwords pool.
+MS_MUST_USE enum ms_err ms_auth_recovery_make(const struct auth *auth, struct arena *arena, struct errinfo *info,
+					      struct auth_recovery *ret_recovery);
+// In place of the ones before. MS_ERR_CONFLICT for a user without a second factor.
+MS_MUST_USE enum ms_err ms_auth_recovery_store(struct store_tx *tx, struct auth *auth, const struct auth_actor *by, struct slice user_id,
+					       const struct auth_recovery *recovery, struct errinfo *info);
+
+// --- Passkeys (Web Authentication Level 3). Inside a transaction.
+
+#define MS_AUTH_PASSKEYS_MAX 20 // of one user
+#define MS_AUTH_PASSKEY_NAME_MAX 100
+struct auth_passkey {
+	struct slice id, user_id, name;
+	struct slice credential_id; // bytes
+	struct slice transports;    // JSON array of texts
+	struct slice aaguid;        // 16 bytes
+	int64_t sign_count;
+	bool verified;  // the authenticator verified the user when it was made
+	bool backed_up; // at its last use
+	int64_t created_us, used_us; // 0: never
+};
+// The challenges are printable, sealed, for five minutes and one use; what they are for is bound to them.
+// PublicKeyCredentialCreationOptionsJSON for a new passkey of the user.
+MS_MUST_USE enum ms_err ms_auth_passkey_offer(struct store_tx *tx, struct auth *auth, const struct auth_user *user, struct errinfo *info,
+					      struct buf *out);
+// PublicKeyCredentialRequestOptionsJSON: user_id empty: any discoverable passkey that verifies its user, for a sign-in without a password; else
+// one of his. MS_ERR_NOT_FOUND when he has none.
+MS_MUST_USE enum ms_err ms_auth_passkey_ask(struct store_tx *tx, struct auth *auth, struct slice user_id, struct errinfo *info, struct buf *out);
+// RegistrationResponseJSON. MS_ERR_INVALID says what is wrong, MS_ERR_CONFLICT for a passkey that is registered (with whomever), MS_ERR_LIMIT.
+MS_MUST_USE enum ms_err ms_auth_passkey_add(struct store_tx *tx, struct auth *auth, const struct auth_actor *by, struct slice user_id,
+					    const struct json_value *response, struct slice name, struct errinfo *info,
+					    struct auth_passkey *ret_passkey);
+// In the order of their making; MS_AUTH_PASSKEYS_MAX at most.
+MS_MUST_USE enum ms_err ms_auth_passkey_list(struct store_tx *tx, struct slice user_id, struct errinfo *info,
+					     struct auth_passkey **ret_passkeys, size_t *ret_count);
+MS_MUST_USE enum ms_err ms_auth_passkey_rename(struct store_tx *tx, struct slice user_id, struct slice id, struct slice name,
+					       struct errinfo *info, struct auth_passkey *ret_passkey);
+// MS_ERR_NOT_FOUND; MS_ERR_CONFLICT as of ms_auth_totp_remove().
+MS_MUST_USE enum ms_err ms_auth_passkey_remove(struct store_tx *tx, struct auth *auth, const struct auth_actor *by, struct slice user_id,
+					       struct slice id, struct errinfo *info);
+
+// All second factors and recovery codes of a user who lost them; ends his sessions. By an administrator, who has shown himself that it is he.
+MS_MUST_USE enum ms_err ms_auth_factors_reset(struct store_tx *tx, struct auth *auth, const struct auth_authority *authority, struct slice user_id,
+					      struct errinfo *info, struct auth_factors *ret_removed);
 
 // === OAuth and OpenID Connect ========================================================================
 // (oauth.c, oauth_scope.c, oauth_client.c, oauth_login.c, oauth_code.c, oauth_device.c, oauth_grant.c)

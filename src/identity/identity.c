@@ -8,6 +8,8 @@
 static struct identity_table (*const tables[])(void) = {
 	ms_identity_login_table,
 	ms_identity_users_table,
+	ms_identity_mfa_table,
+	ms_identity_webauthn_table,
 	ms_identity_keys_table,
 	ms_identity_roles_table,
 	ms_identity_audit_table,

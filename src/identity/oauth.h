@@ -109,6 +109,5 @@ void ms_oauth_send_refusal(struct exchange *x, const struct oauth_refusal *refus
 void ms_oauth_send_failure(struct identity_work *w);
 // Credentials from header and form. False: answered.
 MS_MUST_USE bool ms_oauth_credentials_read(struct exchange *x, const struct form *form, struct oauth_credentials *ret_credentials, bool *ret_basic);
-struct slice ms_identity_agent(struct exchange *x);
 
 #endif

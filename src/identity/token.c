@@ -221,16 +221,6 @@ static enum ms_err grant(struct store_tx *tx, void *arg, struct errinfo *info)
 	return ms_oauth_grant(tx, s->w.identity->auth, &s->w.actor, &s->asked, s->w.x->arena, info, &s->refusal, &s->ends, &s->issue);
 }
 
-struct slice ms_identity_agent(struct exchange *x)
-{
-	struct slice agent = ms_slice_sub(ms_http_header(&x->req, "User-Agent"), 0, 200);
-	for (size_t i = 0; i < agent.n; i++) {
-		if (agent.p[i] < 0x20 || agent.p[i] > 0x7e)
-			return MS_SLICE_LIT("unprintable");
-	}
-	return agent.p != NULL ? agent : MS_SLICE_LIT("");
-}
-
 // What a grant type cannot do without. NULL: nothing is missing.
 static const char *missing(const struct oauth_asked *asked)
 {
