@@ -15,6 +15,8 @@ static const struct cli_noun nouns[] = {
 	{"audit", "The audit log"},
 	{"secret", "Secrets in an encrypted file"},
 	{"signing-key", "Keys that sign tokens"},
+	{"migrate", "The database"},
+	{"bus", "Events"},
 	{"config", "Settings"},
 };
 

@@ -28,6 +28,8 @@ enum ms_err ms_oauth_login_begin(struct store_tx *tx, struct auth *auth, const s
 	struct oauth_secret cookie;
 	int64_t now = ms_store_now_us(tx);
 	MS_TRY(ms_auth_session_begin(tx, auth, by, user, rehashed, session, info, &tokens, &permissions));
+	if (tokens.scope.n > 0)
+		return ms_fail(info, MS_ERR_AUTH_MFA_REQUIRED, "a second factor is needed, and the account has none");
 	// A browser refreshes nothing.
 	MS_TRY(ms_store_run(tx, "DELETE FROM refresh_tokens WHERE session_id = $1", MS_STORE_PARAMS(ms_store_text(tokens.session)), info, NULL));
 	MS_TRY(replace(tx, auth, by, before, user, tokens.session, info));

@@ -119,6 +119,10 @@ enum ms_err ms_oauth_session_begin(struct store_tx *tx, struct auth *auth, const
 	const struct auth_session session = {
 		.client_id = begin->client->id, .address = begin->address, .agent = begin->agent, .methods = methods};
 	MS_TRY(ms_auth_session_begin(tx, auth, by, &user, MS_SLICE_EMPTY, &session, info, &tokens, &permissions));
+	if (tokens.scope.n > 0) {
+		ms_oauth_refuse(refusal, "invalid_grant", "the account needs a second factor, and has none");
+		return ms_store_run(tx, "DELETE FROM sessions WHERE id = $1", MS_STORE_PARAMS(ms_store_text(tokens.session)), info, NULL);
+	}
 	MS_TRY(ms_store_run(tx, "INSERT INTO oauth_sessions (session_id, login_session, scope, auth_us) VALUES ($1, $2, $3, $4)",
 			    MS_STORE_PARAMS(ms_store_text(tokens.session), ms_store_text(begin->login_session), ms_store_text(begin->scope),
 					    ms_store_int(begin->auth_us)),
@@ -179,6 +183,10 @@ enum ms_err ms_oauth_grant_refresh(struct store_tx *tx, struct auth *auth, const
 	if (err != MS_OK) {
 		*info = why;
 		return err;
+	}
+	if (tokens.scope.n > 0) {
+		ms_oauth_refuse(refusal, "invalid_grant", "the account needs a second factor, and has none");
+		return MS_OK;
 	}
 	MS_TRY(ms_store_query(tx,
 			      "SELECT o.scope, o.auth_us, s.methods FROM oauth_sessions o JOIN sessions s ON s.id = o.session_id "
