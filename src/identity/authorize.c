@@ -293,10 +293,19 @@ static bool find_redirect_uri(struct authorize_work *s)
 	return only && !ms_oauth_scope_has(ms_form_get(&s->form, "scope"), MS_OAUTH_OPENID);
 }
 
+// The client expects another user than the one who is signed in.
+static bool is_another(const struct authorize_work *s)
+{
+	struct oauth_id_token hint;
+	struct slice text = ms_form_get(&s->form, "id_token_hint");
+	return text.p != NULL && (!ms_oauth_id_token_read(s->w.identity->auth, s->w.x->loop, text, s->w.x->arena, &hint) ||
+				  !ms_slice_eq(hint.user_id, s->login.user.id));
+}
+
 static void decide(struct authorize_work *s)
 {
 	bool age_ok, none = (s->prompt & PROMPT_NONE) != 0;
-	bool stale = s->login.found && is_stale(s, &age_ok);
+	bool stale = s->login.found && (is_stale(s, &age_ok) || is_another(s));
 	if (s->login.found && !age_ok)
 		return refuse(s, "invalid_request", "max_age is no number of seconds");
 	if (!s->login.found || stale || s->failed != NULL || (s->prompt & (PROMPT_LOGIN | PROMPT_SELECT)) != 0)

@@ -35,7 +35,7 @@ static void append_request(struct buf *out, const struct form *request)
 	for (size_t i = 0; i < request->count; i++) {
 		const struct form_pair *pair = &request->pairs[i];
 		struct slice value = pair->value, word;
-		if (ms_slice_eq_cstr(pair->name, "max_age") || value.n == 0)
+		if (ms_slice_eq_cstr(pair->name, "max_age") || ms_slice_eq_cstr(pair->name, "id_token_hint") || value.n == 0)
 			continue;
 		ms_buf_append_char(out, separator);
 		separator = '&';

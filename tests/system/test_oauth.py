@@ -855,3 +855,99 @@ def test_everything_is_recorded_and_no_secret_is(server, client, user):
     log = server.log_text(100000)
     for secret in (client.secret, code, got["access_token"], got["refresh_token"], browser.cookie):
         assert secret not in log
+
+
+# --- Second factors on the pages ---------------------------------------------------------------------
+
+
+def with_totp(server):
+    """A user with an authenticator app and recovery codes."""
+    from test_mfa import Device
+    user = User(server)
+    login = requests.post(f"{server.url}/api/v1/auth/login", json={"username": user.name, "password": PASSWORD}, timeout=30).json()["token"]
+    ask = lambda path, body: requests.post(f"{server.url}/api/v1/auth{path}", json=body, headers={"Authorization": f"Bearer {login}"}, timeout=30)
+    device = Device(ask("/mfa/totp/begin", {"password": PASSWORD}).json()["secret"])
+    assert ask("/mfa/totp/confirm", {"code": device.code()}).status_code == 204
+    return user, device, ask("/mfa/recovery-codes", {"password": PASSWORD}).json()["codes"]
+
+
+def test_a_second_factor_is_asked_for(server, client):
+    user, device, recovery = with_totp(server)
+    browser = Browser(server)
+    before = browser.get(client.authorize_path()) and browser.cookie
+    page = sign_in(browser, client.authorize_path(), user.name, PASSWORD)
+    assert page.status == 200 and "code" in page.form["fields"] and "second factor" in page.text, page
+    assert browser.cookie == before and "password" in browser.get(client.authorize_path()).form["fields"], "the password alone signs nobody in"
+    browser.at = f"{server.url}/oauth/login"
+    wrong = browser.submit(page, code=device.wrong())
+    assert wrong.status == 403 and "does not fit" in wrong.text
+    page = browser.follow(browser.submit(wrong, code=device.code()))
+    assert "decision" in dict(page.form["buttons"]) and browser.cookie != before
+    code = answer_of(browser.submit(page, decision="allow"))["code"]
+    assert set(claims_of(client.redeem(code).json()["id_token"])["amr"]) == {"pwd", "otp", "mfa"}
+    again = Browser(server)
+    page = sign_in(again, client.authorize_path(), user.name, PASSWORD)
+    assert again.submit(page, mfa_token="nonsense", code=recovery[0]).status == 403
+    again.at = f"{server.url}/oauth/login"
+    assert "code" in answer_of(again.follow(again.submit(page, code=recovery[0].upper().replace("-", " ")))), "a recovery code does as well; consent was given before"
+    third = Browser(server)
+    page = sign_in(third, client.authorize_path(), user.name, PASSWORD)
+    assert third.submit(page, code=recovery[0]).status == 403, "but once"
+    assert Browser(server).post("/oauth/second", {**page.form["fields"], "code": recovery[1]}).status == 403, "and from its own browser alone"
+
+
+def test_where_a_second_factor_is_required_it_comes_first(binary, tmp_path):
+    own = start(binary, tmp_path, "--identity.mfa=required")
+    try:
+        client, user = register(own), User(own)
+        browser = Browser(own)
+        page = browser.get(client.authorize_path())
+        page = browser.submit(page, username=user.name, password=PASSWORD)
+        assert page.status == 403 and "second factor is needed" in page.text and "Set-Cookie" not in page.headers
+        assert "password" in browser.get(client.authorize_path()).form["fields"]
+    finally:
+        own.kill()
+
+
+# --- The hint, the command line ----------------------------------------------------------------------
+
+
+def test_a_client_that_expects_another_user_gets_him_or_nobody(server, client, user):
+    browser, other = Browser(server), User(server)
+    hint = client.redeem(grant(browser, client, user.name, PASSWORD)).json()["id_token"]
+    assert "code" in answer_of(browser.get(client.authorize_path(prompt="none", id_token_hint=hint)))
+    foreign = Browser(server)
+    grant(foreign, client, other.name, PASSWORD)
+    assert answer_of(foreign.get(client.authorize_path(prompt="none", id_token_hint=hint)))["error"] == "login_required"
+    assert "password" in foreign.get(client.authorize_path(id_token_hint=hint)).form["fields"]
+    assert answer_of(foreign.get(client.authorize_path(prompt="none", id_token_hint="nonsense")))["error"] == "login_required"
+
+
+def test_clients_on_the_command_line(binary, server):
+    def mainstay(*args, status=0):
+        done = subprocess.run([binary, *args, "--data-dir", server.folder / "data"], capture_output=True, text=True, timeout=60,
+                              env={k: v for k, v in server.env.items() if k != "MAINSTAY_AUTH"}, cwd=server.folder)
+        assert done.returncode == status, done.stdout + done.stderr
+        return done.stdout + done.stderr
+
+    made = json.loads(mainstay("client", "add", "Batch", "--grants=client", "--scope=models.read", "--json"))
+    machine = Client(server, made)
+    token = machine.token(grant_type="client_credentials").json()["access_token"]
+    assert models(server, token) == 200, "a running server takes it at once"
+    text = mainstay("client", "add", "Web", "--redirect", f"{CALLBACK},http://127.0.0.1/cb", "--scope", "openid predict", "--trusted")
+    assert "shown this once" in text and "mss_" in text and CALLBACK in text and "grants:       code,refresh" in text
+    shown = mainstay("client", "show", made["id"])
+    assert made["secret"] not in shown and made["hint"] in shown and "kind:         confidential" in shown
+    listed = mainstay("client", "list")
+    assert "Batch" in listed and made["id"] in listed and "mss_" not in listed
+    fresh = json.loads(mainstay("client", "rotate-secret", made["id"], "--json"))
+    assert fresh["secret"] != made["secret"]
+    refused(machine.token(grant_type="client_credentials"), "invalid_client", 401)
+    wait = time.monotonic() + 10
+    while models(server, token) != 401 and time.monotonic() < wait:
+        time.sleep(0.1)
+    assert models(server, token) == 401, "and its tokens end within a second"
+    assert "removed client Batch" in mainstay("client", "remove", made["id"])
+    assert "there is no OAuth client" in mainstay("client", "show", made["id"], status=1)
+    for bad, word in ((("--redirect=http://evil.example/",), "no address a client"), (("--grants=password",), "--grants"), ((f"--redirect={CALLBACK}", "--scope=nonsense"), "nonsense"), ((), "address")):
+        assert word in mainstay("client", "add", "x", *bad, status=1)
