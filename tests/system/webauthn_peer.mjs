@@ -9,12 +9,9 @@ const { default: WebAuthnEmulator, AuthenticatorEmulator } = emulator;
 const browsers = new Map();
 const unb64 = (text) => new Uint8Array(Buffer.from(text, "base64url"));
 
-function browser({ name, algorithms, verified = true, present = true }) {
-  if (!browsers.has(name)) {
-    const options = { verifications: { userVerified: verified, userPresent: present } };
-    if (algorithms) options.algorithmIdentifiers = algorithms;
-    browsers.set(name, new WebAuthnEmulator(new AuthenticatorEmulator(options)));
-  }
+function browser({ name, algorithms }) {
+  if (!browsers.has(name))
+    browsers.set(name, new WebAuthnEmulator(new AuthenticatorEmulator(algorithms ? { algorithmIdentifiers: algorithms } : {})));
   return browsers.get(name);
 }
 
