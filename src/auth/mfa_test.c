@@ -6,6 +6,8 @@
 #include "auth/vault.h"
 #include "store/store_test_kit.h"
 
+#define TEST_KEY "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="
+
 struct mfa_fixture {
 	struct fixture *f;
 	struct auth *auth;
@@ -42,7 +44,8 @@ static void begin(struct mfa_fixture *m, struct fixture *f, bool required)
 	ms_arena_init(&m->arena, 4096, (size_t)16 << 20);
 	m->migrations[0] = ms_auth_migrations;
 	m->migrations[1] = ms_bus_migrations;
-	const struct store_options store = {.url = f->url, .migrations = m->migrations, .migration_count = 2, .migrate = true};
+	const struct store_options store = {
+		.url = f->url, .migrations = m->migrations, .migration_count = 2, .migrate = true};
 	if (ms_store_open(&store, &m->info, &f->store) != MS_OK)
 		CHECK_STR(m->info.message, "");
 	REQUIRE(f->store != NULL);
@@ -51,7 +54,7 @@ static void begin(struct mfa_fixture *m, struct fixture *f, bool required)
 					     .issuer = "https://ml.example:8443/base",
 					     .audience = "mainstay",
 					     .jwt_secret = "0123456789abcdef0123456789abcdef",
-					     .master_key = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=",
+					     .master_key = TEST_KEY,
 					     .key_rotation_ms = 86400000,
 					     .token_life_ms = 3600000,
 					     .refresh_life_ms = 30ULL * 86400000,
@@ -118,7 +121,8 @@ static enum ms_err totp_remove(struct store_tx *tx, void *arg, struct errinfo *i
 static enum ms_err totp_age(struct store_tx *tx, void *arg, struct errinfo *info)
 {
 	struct mfa_fixture *m = arg;
-	return ms_store_run(tx, "UPDATE totp SET created_us = created_us - $1", MS_STORE_PARAMS(ms_store_int(m->ago_us)), info, NULL);
+	return ms_store_run(tx, "UPDATE totp SET created_us = created_us - $1",
+			    MS_STORE_PARAMS(ms_store_int(m->ago_us)), info, NULL);
 }
 
 static enum ms_err factors(struct store_tx *tx, void *arg, struct errinfo *info)
@@ -155,7 +159,8 @@ static enum ms_err second_step(struct store_tx *tx, void *arg, struct errinfo *i
 {
 	struct mfa_fixture *m = arg;
 	struct slice token;
-	MS_TRY(ms_auth_second_step(tx, m->auth, &m->user, MS_SLICE_LIT("pwd"), MS_SLICE_EMPTY, info, &m->factors, &token));
+	MS_TRY(ms_auth_second_step(tx, m->auth, &m->user, MS_SLICE_LIT("pwd"), MS_SLICE_EMPTY, info, &m->factors,
+				   &token));
 	m->token = token.n > 0 ? ms_arena_copy(&m->arena, token) : MS_SLICE_EMPTY;
 	return MS_OK;
 }
@@ -231,6 +236,39 @@ STORE_TEST(a_code_counts_once)
 	CHECK(m.refusal == NULL);
 	CHECK_OK(run(&m, totp_check));
 	CHECK_STR(m.refusal, "wrong code");
+	end(&m);
+}
+
+static enum ms_err read_sealed(struct store_tx *tx, void *arg, struct errinfo *info)
+{
+	struct mfa_fixture *m = arg;
+	struct store_rows rows;
+	MS_TRY(ms_store_query(tx, "SELECT sealed FROM totp", MS_STORE_NO_PARAMS, 1, info, &rows));
+	m->code = ms_arena_copy(&m->arena, ms_store_get_blob(&rows, 0, 0));
+	return MS_OK;
+}
+
+// A new master key in front of the old one: the secret is sealed anew with the rest, and the old key is needed no more.
+STORE_TEST(a_secret_is_sealed_anew)
+{
+	static const char new_key[] = "ICEiIyQlJicoKSorLC0uLzAxMjM0NTY3ODk6Ozw9Pj8=";
+	struct mfa_fixture m;
+	struct vault *both, *late;
+	struct vault_rekey rekey = {0};
+	struct slice secret, opened, context;
+	begin(&m, f, false);
+	enrol(&m);
+	const char *keys = ms_arena_printf(&m.arena, "%s,%s", new_key, TEST_KEY);
+	REQUIRE(ms_vault_open(&(struct vault_options){.data_dir = "", .master_key = keys}, &m.info, &both) == MS_OK);
+	REQUIRE(ms_vault_open(&(struct vault_options){.data_dir = "", .master_key = new_key}, &m.info, &late) == MS_OK);
+	CHECK_OK(ms_vault_rekey(both, f->store, &rekey, &m.info));
+	CHECK(rekey.resealed > 0);
+	CHECK_OK(run(&m, read_sealed));
+	context = ms_slice_cstr(ms_arena_printf(&m.arena, "totp:%.*s", MS_SLICE_ARG(m.user.id)));
+	CHECK_OK(ms_vault_open_sealed(late, context, m.code, &m.arena, &m.info, &opened));
+	CHECK(ms_base32_decode(m.totp.secret, &m.arena, &secret) && ms_slice_eq(secret, opened));
+	ms_vault_free(both);
+	ms_vault_free(late);
 	end(&m);
 }
 
@@ -318,14 +356,18 @@ STORE_TEST(tickets)
 	CHECK_SLICE(ticket.payload, "payload");
 	CHECK_INT(ticket.issued_us, now);
 	CHECK_INT(ms_ticket_open(m.auth, context, text, now + life, &m.arena, &m.info, &ticket), MS_ERR_TOKEN_EXPIRED);
-	CHECK_INT(ms_ticket_open(m.auth, context, text, now - life - 1, &m.arena, &m.info, &ticket), MS_ERR_TOKEN_EXPIRED);
-	CHECK_INT(ms_ticket_open(m.auth, MS_SLICE_LIT("another"), text, now, &m.arena, &m.info, &ticket), MS_ERR_TOKEN_INVALID);
+	CHECK_INT(ms_ticket_open(m.auth, context, text, now - life - 1, &m.arena, &m.info, &ticket),
+		  MS_ERR_TOKEN_EXPIRED);
+	CHECK_INT(ms_ticket_open(m.auth, MS_SLICE_LIT("another"), text, now, &m.arena, &m.info, &ticket),
+		  MS_ERR_TOKEN_INVALID);
 	for (size_t i = 0; i < text.n; i++) {
 		char *bent = ms_arena_cstr(&m.arena, text);
 		REQUIRE(bent != NULL);
 		bent[i] = bent[i] == 'A' ? 'B' : 'A';
-		CHECK_INT(ms_ticket_open(m.auth, context, ms_slice(bent, text.n), now, &m.arena, &m.info, &ticket), MS_ERR_TOKEN_INVALID);
-		CHECK_INT(ms_ticket_open(m.auth, context, ms_slice(bent, i), now, &m.arena, &m.info, &ticket), MS_ERR_TOKEN_INVALID);
+		CHECK_INT(ms_ticket_open(m.auth, context, ms_slice(bent, text.n), now, &m.arena, &m.info, &ticket),
+			  MS_ERR_TOKEN_INVALID);
+		CHECK_INT(ms_ticket_open(m.auth, context, ms_slice(bent, i), now, &m.arena, &m.info, &ticket),
+			  MS_ERR_TOKEN_INVALID);
 	}
 	memcpy(m.hash, ticket.hash, sizeof(m.hash));
 	CHECK_OK(run(&m, spend));
@@ -344,13 +386,18 @@ STORE_TEST(tickets)
 
 // --- Whose passkeys are ours ---------------------------------------------------------------------------
 
-static enum ms_err try_domain(const char *issuer, const char *rp_id, const char *origin, char *ret_rp_id, char *ret_origin)
+static enum ms_err try_domain(const char *issuer, const char *rp_id, const char *origin, char *ret_rp_id,
+			      char *ret_origin)
 {
-	struct auth auth = {.options = {.issuer = issuer, .webauthn_rp_id = rp_id, .webauthn_origins = &origin, .webauthn_origin_count = origin != NULL}};
+	struct auth auth = {.options = {.issuer = issuer,
+					.webauthn_rp_id = rp_id,
+					.webauthn_origins = &origin,
+					.webauthn_origin_count = origin != NULL}};
 	ms_arena_init(&auth.arena, 1024, 1 << 16);
 	enum ms_err err = ms_auth_mfa_new(&auth, NULL);
 	if (err == MS_OK) {
-		CHECK(ms_slice_to_cstr(auth.mfa->rp_id, ret_rp_id, 100) && ms_slice_to_cstr(auth.mfa->origins[0], ret_origin, 100));
+		CHECK(ms_slice_to_cstr(auth.mfa->rp_id, ret_rp_id, 100) &&
+		      ms_slice_to_cstr(auth.mfa->origins[0], ret_origin, 100));
 		CHECK_INT(auth.mfa->origin_count, 1);
 	}
 	ms_arena_fini(&auth.arena);
