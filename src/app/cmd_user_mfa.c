@@ -68,8 +68,8 @@ static void print_text(struct task *task, bool was_reset)
 	const struct auth_factors *f = &task->factors;
 	if (was_reset)
 		fprintf(task->cli->out, "removed from user %s, whose sessions ended:\n", task->username);
-	fprintf(task->cli->out, "TOTP:           %s\npasskeys:       %zu\nrecovery codes: %zu\n", f->totp ? "yes" : "no", f->passkeys,
-		f->recovery_codes);
+	fprintf(task->cli->out, "TOTP:           %s\npasskeys:       %zu\nrecovery codes: %zu\n",
+		f->totp ? "yes" : "no", f->passkeys, f->recovery_codes);
 }
 
 static enum cli_exit run_mfa(struct cli *cli)
@@ -112,7 +112,8 @@ const struct cli_command ms_cmd_user_mfa = {
 	.min_arguments = 1,
 	.max_arguments = 2,
 	.summary = "Show or remove a user's second factors",
-	.details = "reset removes TOTP, passkeys and recovery codes and ends the user's sessions; his password stays. It is recorded in the audit log.\n",
+	.details = "reset removes TOTP, passkeys and recovery codes and ends the user's sessions; his password stays. "
+		   "It is recorded in the audit log.\n",
 	.options = options,
 	.option_count = MS_ARRAY_LEN(options),
 	.settings = true,

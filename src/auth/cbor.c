@@ -26,8 +26,8 @@ static enum ms_err limit(const struct reader *r, const char *what)
 
 const char *ms_cbor_type_name(enum cbor_type type)
 {
-	static const char *const names[] = {"a number",	"a negative number", "a byte string", "a text",
-					    "an array", "a map",	     "true or false", "null"};
+	static const char *const names[] = {"a number", "a negative number", "a byte string", "a text", "an array",
+					    "a map",    "true or false",     "null"};
 	MS_ASSERT((size_t)type < MS_ARRAY_LEN(names));
 	return names[type];
 }
@@ -182,7 +182,8 @@ static enum ms_err read_value(struct reader *r, uint32_t depth, struct cbor_valu
 	case 5:
 		if (depth == r->limits->max_depth)
 			return limit(r, "nested too deeply");
-		return head.major == 4 ? read_array(r, &head, depth + 1, ret_value) : read_map(r, &head, depth + 1, ret_value);
+		return head.major == 4 ? read_array(r, &head, depth + 1, ret_value)
+				       : read_map(r, &head, depth + 1, ret_value);
 	case 6:
 		return fail(r, "tags are not accepted");
 	default:
@@ -190,8 +191,8 @@ static enum ms_err read_value(struct reader *r, uint32_t depth, struct cbor_valu
 	}
 }
 
-enum ms_err ms_cbor_read(struct slice *rest, const struct cbor_limits *limits, struct arena *arena, struct errinfo *info,
-			 struct cbor_value *ret_value)
+enum ms_err ms_cbor_read(struct slice *rest, const struct cbor_limits *limits, struct arena *arena,
+			 struct errinfo *info, struct cbor_value *ret_value)
 {
 	const uint8_t *start = (const uint8_t *)(rest->n > 0 ? rest->p : "");
 	struct reader r = {.p = start,
@@ -208,8 +209,8 @@ enum ms_err ms_cbor_read(struct slice *rest, const struct cbor_limits *limits, s
 	return MS_OK;
 }
 
-enum ms_err ms_cbor_parse(struct slice bytes, const struct cbor_limits *limits, struct arena *arena, struct errinfo *info,
-			  struct cbor_value *ret_value)
+enum ms_err ms_cbor_parse(struct slice bytes, const struct cbor_limits *limits, struct arena *arena,
+			  struct errinfo *info, struct cbor_value *ret_value)
 {
 	struct slice rest = bytes;
 	struct cbor_value value;

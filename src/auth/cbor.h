@@ -47,11 +47,11 @@ extern const struct cbor_limits MS_CBOR_DEFAULT_LIMITS; // 8, 1024, in order
 
 // One value off the front of `rest`. The tree lives in the arena and borrows from the bytes. Errors: MS_ERR_INVALID with the offset,
 // MS_ERR_LIMIT, MS_ERR_NO_MEMORY.
-MS_MUST_USE enum ms_err ms_cbor_read(struct slice *rest, const struct cbor_limits *limits, struct arena *arena, struct errinfo *info,
-				     struct cbor_value *ret_value);
+MS_MUST_USE enum ms_err ms_cbor_read(struct slice *rest, const struct cbor_limits *limits, struct arena *arena,
+				     struct errinfo *info, struct cbor_value *ret_value);
 // The same, and nothing may follow.
-MS_MUST_USE enum ms_err ms_cbor_parse(struct slice bytes, const struct cbor_limits *limits, struct arena *arena, struct errinfo *info,
-				      struct cbor_value *ret_value);
+MS_MUST_USE enum ms_err ms_cbor_parse(struct slice bytes, const struct cbor_limits *limits, struct arena *arena,
+				      struct errinfo *info, struct cbor_value *ret_value);
 
 // NULL when absent, or when `map` is none.
 const struct cbor_value *ms_cbor_get_text(const struct cbor_value *map, const char *key);

@@ -107,7 +107,8 @@ static const struct example examples[] = {
 	{"a201020304", "{1: 2, 3: 4}"},
 	{"a26161016162820203", "{\"a\": 1, \"b\": [2, 3]}"},
 	{"826161a161626163", "[\"a\", {\"b\": \"c\"}]"},
-	{"a56161614161626142616361436164614461656145", "{\"a\": \"A\", \"b\": \"B\", \"c\": \"C\", \"d\": \"D\", \"e\": \"E\"}"},
+	{"a56161614161626142616361436164614461656145",
+	 "{\"a\": \"A\", \"b\": \"B\", \"c\": \"C\", \"d\": \"D\", \"e\": \"E\"}"},
 	// Bignums and other tags, floating point, undefined, simple values, indefinite lengths: not of CTAP2.
 	{"c249010000000000000000", NULL},
 	{"c349010000000000000000", NULL},
@@ -198,7 +199,7 @@ TEST(one_encoding_of_each_value)
 	check_refused("9800", MS_ERR_INVALID, "longer than it needs");
 	check_refused("a201020102", MS_ERR_INVALID, "twice");
 	check_refused("a203010102", MS_ERR_INVALID, "order");
-	check_refused("a220010102", MS_ERR_INVALID, "order"); // -1 before 1
+	check_refused("a220010102", MS_ERR_INVALID, "order");       // -1 before 1
 	check_refused("a262616101616202", MS_ERR_INVALID, "order"); // the longer key first
 }
 
@@ -269,7 +270,8 @@ TEST(every_prefix_is_refused)
 {
 	struct arena arena;
 	ms_arena_init(&arena, 1024, 1 << 20);
-	struct slice whole = from_hex("a363666d74646e6f6e656761747453746d74a26161820102616283000142ffff68617574684461746144deadbeef", &arena);
+	struct slice whole = from_hex(
+		"a363666d74646e6f6e656761747453746d74a26161820102616283000142ffff68617574684461746144deadbeef", &arena);
 	struct cbor_value value;
 	CHECK_OK(ms_cbor_parse(whole, NULL, &arena, NULL, &value));
 	for (size_t n = 0; n < whole.n; n++) {

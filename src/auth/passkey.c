@@ -12,7 +12,8 @@ static enum ms_err no_memory(struct errinfo *info)
 
 // --- Rows --------------------------------------------------------------------------------------------
 
-#define COLUMNS "id, user_id, name, credential_id, transports, aaguid, sign_count, verified, backed_up, created_us, used_us"
+#define COLUMNS \
+	"id, user_id, name, credential_id, transports, aaguid, sign_count, verified, backed_up, created_us, used_us"
 
 static void read_row(const struct store_rows *rows, size_t row, struct auth_passkey *ret_passkey)
 {
@@ -31,12 +32,13 @@ static void read_row(const struct store_rows *rows, size_t row, struct auth_pass
 	};
 }
 
-enum ms_err ms_auth_passkey_list(struct store_tx *tx, struct slice user_id, struct errinfo *info, struct auth_passkey **ret_passkeys,
-				 size_t *ret_count)
+enum ms_err ms_auth_passkey_list(struct store_tx *tx, struct slice user_id, struct errinfo *info,
+				 struct auth_passkey **ret_passkeys, size_t *ret_count)
 {
 	struct store_rows rows;
 	MS_TRY(ms_store_query(tx, "SELECT " COLUMNS " FROM passkeys WHERE user_id = $1 ORDER BY id LIMIT $2",
-			      MS_STORE_PARAMS(ms_store_text(user_id), ms_store_int(MS_AUTH_PASSKEYS_MAX)), MS_AUTH_PASSKEYS_MAX, info, &rows));
+			      MS_STORE_PARAMS(ms_store_text(user_id), ms_store_int(MS_AUTH_PASSKEYS_MAX)),
+			      MS_AUTH_PASSKEYS_MAX, info, &rows));
 	struct auth_passkey *passkeys = MS_ARENA_ARRAY(ms_store_arena(tx), struct auth_passkey, rows.count);
 	if (passkeys == NULL)
 		return no_memory(info);
@@ -47,7 +49,8 @@ enum ms_err ms_auth_passkey_list(struct store_tx *tx, struct slice user_id, stru
 	return MS_OK;
 }
 
-static enum ms_err get(struct store_tx *tx, struct slice user_id, struct slice id, struct errinfo *info, struct auth_passkey *ret_passkey)
+static enum ms_err get(struct store_tx *tx, struct slice user_id, struct slice id, struct errinfo *info,
+		       struct auth_passkey *ret_passkey)
 {
 	struct store_rows rows;
 	MS_TRY(ms_store_query(tx, "SELECT " COLUMNS " FROM passkeys WHERE user_id = $1 AND id = $2",
@@ -66,34 +69,38 @@ static enum ms_err check_name(struct slice name, struct errinfo *info)
 	if (ok)
 		return MS_OK;
 	ms_errinfo_set_field(info, MS_SLICE_LIT("name"));
-	return ms_fail(info, MS_ERR_INVALID, "the name of a passkey must be 1 to %d bytes without control characters", MS_AUTH_PASSKEY_NAME_MAX);
+	return ms_fail(info, MS_ERR_INVALID, "the name of a passkey must be 1 to %d bytes without control characters",
+		       MS_AUTH_PASSKEY_NAME_MAX);
 }
 
-enum ms_err ms_auth_passkey_rename(struct store_tx *tx, struct slice user_id, struct slice id, struct slice name, struct errinfo *info,
-				   struct auth_passkey *ret_passkey)
+enum ms_err ms_auth_passkey_rename(struct store_tx *tx, struct slice user_id, struct slice id, struct slice name,
+				   struct errinfo *info, struct auth_passkey *ret_passkey)
 {
 	MS_TRY(check_name(name, info));
 	MS_TRY(ms_store_run(tx, "UPDATE passkeys SET name = $3 WHERE user_id = $1 AND id = $2",
-			    MS_STORE_PARAMS(ms_store_text(user_id), ms_store_text(id), ms_store_text(name)), info, NULL));
+			    MS_STORE_PARAMS(ms_store_text(user_id), ms_store_text(id), ms_store_text(name)), info,
+			    NULL));
 	return get(tx, user_id, id, info, ret_passkey);
 }
 
 static const char *details_of(struct slice id, struct arena *arena)
 {
 	// An id of ours: nothing to escape.
-	const char *details = ms_arena_printf(arena, "{\"factor\":\"webauthn\",\"passkey\":\"%.*s\"}", MS_SLICE_ARG(id));
+	const char *details =
+		ms_arena_printf(arena, "{\"factor\":\"webauthn\",\"passkey\":\"%.*s\"}", MS_SLICE_ARG(id));
 	return details != NULL ? details : "{\"factor\":\"webauthn\"}";
 }
 
-enum ms_err ms_auth_passkey_remove(struct store_tx *tx, struct auth *auth, const struct auth_actor *by, struct slice user_id, struct slice id,
-				   struct errinfo *info)
+enum ms_err ms_auth_passkey_remove(struct store_tx *tx, struct auth *auth, const struct auth_actor *by,
+				   struct slice user_id, struct slice id, struct errinfo *info)
 {
 	struct auth_passkey passkey;
 	MS_TRY(get(tx, user_id, id, info, &passkey));
 	MS_TRY(ms_store_run(tx, "DELETE FROM passkeys WHERE user_id = $1 AND id = $2",
 			    MS_STORE_PARAMS(ms_store_text(user_id), ms_store_text(id)), info, NULL));
 	MS_TRY(ms_factor_removed(tx, auth, user_id, info));
-	return ms_factor_record(tx, auth, by, AUTH_FACTOR_REMOVED, user_id, details_of(passkey.id, ms_store_arena(tx)), info);
+	return ms_factor_record(tx, auth, by, AUTH_FACTOR_REMOVED, user_id, details_of(passkey.id, ms_store_arena(tx)),
+				info);
 }
 
 // --- Registration (7.1) ------------------------------------------------------------------------------
@@ -105,7 +112,8 @@ static enum ms_err refused(struct errinfo *info, const char *why)
 }
 
 // As a JSON array; what is not a transport's name is left out.
-static enum ms_err transports_text(const struct json_value *list, struct arena *arena, struct errinfo *info, struct slice *ret_text)
+static enum ms_err transports_text(const struct json_value *list, struct arena *arena, struct errinfo *info,
+				   struct slice *ret_text)
 {
 	struct buf out;
 	struct json_writer w;
@@ -127,28 +135,36 @@ static enum ms_err transports_text(const struct json_value *list, struct arena *
 	return ret_text->p != NULL ? MS_OK : no_memory(info);
 }
 
-static enum ms_err check_room(struct store_tx *tx, struct slice user_id, struct slice credential_id, struct errinfo *info)
+static enum ms_err check_room(struct store_tx *tx, struct slice user_id, struct slice credential_id,
+			      struct errinfo *info)
 {
 	struct store_rows rows;
-	MS_TRY(ms_store_query(tx, "SELECT count(*) FROM passkeys WHERE user_id = $1", MS_STORE_PARAMS(ms_store_text(user_id)), 1, info, &rows));
+	MS_TRY(ms_store_query(tx, "SELECT count(*) FROM passkeys WHERE user_id = $1",
+			      MS_STORE_PARAMS(ms_store_text(user_id)), 1, info, &rows));
 	if (ms_store_get_int(&rows, 0, 0) >= MS_AUTH_PASSKEYS_MAX)
-		return ms_fail(info, MS_ERR_CONFLICT, "a user may have %d passkeys: remove one first", MS_AUTH_PASSKEYS_MAX);
-	MS_TRY(ms_store_query(tx, "SELECT id FROM passkeys WHERE credential_id = $1", MS_STORE_PARAMS(ms_store_blob(credential_id)), 1, info,
-			      &rows));
+		return ms_fail(info, MS_ERR_CONFLICT, "a user may have %d passkeys: remove one first",
+			       MS_AUTH_PASSKEYS_MAX);
+	MS_TRY(ms_store_query(tx, "SELECT id FROM passkeys WHERE credential_id = $1",
+			      MS_STORE_PARAMS(ms_store_blob(credential_id)), 1, info, &rows));
 	return rows.count == 0 ? MS_OK : ms_fail(info, MS_ERR_CONFLICT, "this passkey is registered already");
 }
 
 // The authenticator data of a registration, all of whose rules hold.
-static enum ms_err read_registration(struct store_tx *tx, const struct auth *auth, struct slice user_id, const struct json_value *json,
-				     struct errinfo *info, struct passkey_response *ret_response, struct authenticator_data *ret_data)
+static enum ms_err read_registration(struct store_tx *tx, const struct auth *auth, struct slice user_id,
+				     const struct json_value *json, struct errinfo *info,
+				     struct passkey_response *ret_response, struct authenticator_data *ret_data)
 {
 	const struct passkey_ceremony ceremony = {.use = PASSKEY_REGISTER, .user_id = user_id};
 	struct arena *arena = ms_store_arena(tx);
 	struct slice bytes;
 	struct cose_key key;
+	uint8_t challenge[MS_SHA256_SIZE];
 	const char *wrong = ms_passkey_read_response(json, true, arena, ret_response);
 	if (wrong == NULL)
-		MS_TRY(ms_passkey_check_client(tx, auth, &ceremony, ret_response->client_data, info, &wrong));
+		MS_TRY(ms_passkey_check_client(tx, auth, &ceremony, ret_response->client_data, info, &wrong,
+					       challenge));
+	if (wrong == NULL)
+		MS_TRY(ms_passkey_spend(tx, challenge, info, &wrong));
 	if (wrong != NULL)
 		return refused(info, wrong);
 	ms_errinfo_set_field(info, MS_SLICE_LIT("credential"));
@@ -168,8 +184,9 @@ static enum ms_err read_registration(struct store_tx *tx, const struct auth *aut
 	return MS_OK;
 }
 
-enum ms_err ms_auth_passkey_add(struct store_tx *tx, struct auth *auth, const struct auth_actor *by, struct slice user_id,
-				const struct json_value *response, struct slice name, struct errinfo *info, struct auth_passkey *ret_passkey)
+enum ms_err ms_auth_passkey_add(struct store_tx *tx, struct auth *auth, const struct auth_actor *by,
+				struct slice user_id, const struct json_value *response, struct slice name,
+				struct errinfo *info, struct auth_passkey *ret_passkey)
 {
 	struct passkey_response r;
 	struct authenticator_data data;
@@ -184,14 +201,18 @@ enum ms_err ms_auth_passkey_add(struct store_tx *tx, struct auth *auth, const st
 	MS_TRY(transports_text(r.transports, arena, info, &transports));
 	MS_TRY(check_room(tx, user_id, data.credential_id, info));
 	MS_TRY(ms_store_run(tx,
-			    "INSERT INTO passkeys (id, user_id, credential_id, public_key, name, transports, aaguid, sign_count, verified, "
-			    "eligible, backed_up, created_us, used_us) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, 0)",
-			    MS_STORE_PARAMS(ms_store_text(ms_slice_cstr(id)), ms_store_text(user_id), ms_store_blob(data.credential_id),
-					    ms_store_blob(data.public_key), ms_store_text(name), ms_store_text(transports),
-					    ms_store_blob(data.aaguid), ms_store_int(data.sign_count),
+			    "INSERT INTO passkeys (id, user_id, credential_id, public_key, name, transports, aaguid, "
+			    "sign_count, verified, "
+			    "eligible, backed_up, created_us, used_us) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, "
+			    "$10, $11, $12, 0)",
+			    MS_STORE_PARAMS(ms_store_text(ms_slice_cstr(id)), ms_store_text(user_id),
+					    ms_store_blob(data.credential_id), ms_store_blob(data.public_key),
+					    ms_store_text(name), ms_store_text(transports), ms_store_blob(data.aaguid),
+					    ms_store_int(data.sign_count),
 					    ms_store_int((data.flags & AUTHENTICATOR_VERIFIED) != 0),
 					    ms_store_int((data.flags & AUTHENTICATOR_ELIGIBLE) != 0),
-					    ms_store_int((data.flags & AUTHENTICATOR_BACKED_UP) != 0), ms_store_int(ms_store_now_us(tx))),
+					    ms_store_int((data.flags & AUTHENTICATOR_BACKED_UP) != 0),
+					    ms_store_int(ms_store_now_us(tx))),
 			    info, NULL));
 	MS_TRY(get(tx, user_id, ms_slice_cstr(id), info, ret_passkey));
 	return ms_factor_added(tx, auth, by, user_id, details_of(ret_passkey->id, arena), info);
@@ -205,11 +226,13 @@ struct stored {
 	bool eligible;
 };
 
-static enum ms_err find(struct store_tx *tx, struct slice credential_id, struct errinfo *info, bool *ret_found, struct stored *ret_stored)
+static enum ms_err find(struct store_tx *tx, struct slice credential_id, struct errinfo *info, bool *ret_found,
+			struct stored *ret_stored)
 {
 	struct store_rows rows;
-	MS_TRY(ms_store_query(tx, "SELECT id, user_id, public_key, sign_count, eligible FROM passkeys WHERE credential_id = $1",
-			      MS_STORE_PARAMS(ms_store_blob(credential_id)), 1, info, &rows));
+	MS_TRY(ms_store_query(
+		tx, "SELECT id, user_id, public_key, sign_count, eligible FROM passkeys WHERE credential_id = $1",
+		MS_STORE_PARAMS(ms_store_blob(credential_id)), 1, info, &rows));
 	*ret_found = rows.count > 0;
 	if (rows.count > 0)
 		*ret_stored = (struct stored){.id = ms_store_get_text(&rows, 0, 0),
@@ -220,8 +243,8 @@ static enum ms_err find(struct store_tx *tx, struct slice credential_id, struct 
 	return MS_OK;
 }
 
-static enum ms_err verify(const struct stored *stored, const struct passkey_response *r, struct arena *arena, struct errinfo *info,
-			  bool *ret_match)
+static enum ms_err verify(const struct stored *stored, const struct passkey_response *r, struct arena *arena,
+			  struct errinfo *info, bool *ret_match)
 {
 	struct cose_key key;
 	struct slice rest = stored->public_key;
@@ -238,8 +261,9 @@ static enum ms_err verify(const struct stored *stored, const struct passkey_resp
 }
 
 // What is known of the passkey against what it says. `whose`: the user that it must belong to, or empty.
-static enum ms_err check_stored(const struct stored *stored, const struct passkey_response *r, const struct authenticator_data *data,
-				struct arena *arena, struct errinfo *info, struct passkey_check *check, const char **ret_refusal)
+static enum ms_err check_stored(struct store_tx *tx, const struct stored *stored, const struct passkey_response *r,
+				const struct authenticator_data *data, const uint8_t challenge[MS_SHA256_SIZE],
+				struct errinfo *info, struct passkey_check *check, const char **ret_refusal)
 {
 	bool match = false;
 	bool foreign = check->user_id.n > 0 && !ms_slice_eq(check->user_id, stored->user_id);
@@ -248,28 +272,36 @@ static enum ms_err check_stored(const struct stored *stored, const struct passke
 		*ret_refusal = "the passkey is another user's";
 		return MS_OK;
 	}
-	MS_TRY(verify(stored, r, arena, info, &match));
-	if (!match)
+	MS_TRY(verify(stored, r, ms_store_arena(tx), info, &match));
+	if (!match) {
 		*ret_refusal = "the signature is wrong";
-	else if (((data->flags & AUTHENTICATOR_ELIGIBLE) != 0) != stored->eligible)
+		return MS_OK;
+	}
+	MS_TRY(ms_passkey_spend(tx, challenge, info, ret_refusal));
+	if (*ret_refusal != NULL)
+		return MS_OK;
+	if (((data->flags & AUTHENTICATOR_ELIGIBLE) != 0) != stored->eligible)
 		*ret_refusal = "the authenticator changed what it said of backups";
-	else if ((data->sign_count != 0 || stored->sign_count != 0) && (int64_t)data->sign_count <= stored->sign_count) {
+	else if ((data->sign_count != 0 || stored->sign_count != 0) &&
+		 (int64_t)data->sign_count <= stored->sign_count) {
 		check->copied = true;
 		*ret_refusal = "the counter of the passkey went back: there may be a copy of it";
 	}
 	return MS_OK;
 }
 
-static enum ms_err check_assertion(struct store_tx *tx, const struct auth *auth, const struct passkey_ceremony *ceremony,
-				   const struct passkey_response *r, struct errinfo *info, struct passkey_check *check, const char **ret_refusal)
+static enum ms_err check_assertion(struct store_tx *tx, const struct auth *auth,
+				   const struct passkey_ceremony *ceremony, const struct passkey_response *r,
+				   struct errinfo *info, struct passkey_check *check, const char **ret_refusal)
 {
 	struct arena *arena = ms_store_arena(tx);
 	struct authenticator_data data;
 	struct errinfo ignored;
 	struct stored stored;
+	uint8_t challenge[MS_SHA256_SIZE];
 	bool found;
 	ms_errinfo_init(&ignored);
-	MS_TRY(ms_passkey_check_client(tx, auth, ceremony, r->client_data, info, ret_refusal));
+	MS_TRY(ms_passkey_check_client(tx, auth, ceremony, r->client_data, info, ret_refusal, challenge));
 	if (*ret_refusal != NULL)
 		return MS_OK;
 	if (ms_authenticator_data_read(r->object, arena, &ignored, &data) != MS_OK)
@@ -286,17 +318,18 @@ static enum ms_err check_assertion(struct store_tx *tx, const struct auth *auth,
 	check->owner = stored.user_id;
 	check->passkey = stored.id;
 	check->verified = (data.flags & AUTHENTICATOR_VERIFIED) != 0;
-	MS_TRY(check_stored(&stored, r, &data, arena, info, check, ret_refusal));
+	MS_TRY(check_stored(tx, &stored, r, &data, challenge, info, check, ret_refusal));
 	if (*ret_refusal != NULL)
 		return MS_OK;
 	return ms_store_run(tx, "UPDATE passkeys SET sign_count = $2, backed_up = $3, used_us = $4 WHERE id = $1",
 			    MS_STORE_PARAMS(ms_store_text(stored.id), ms_store_int(data.sign_count),
-					    ms_store_int((data.flags & AUTHENTICATOR_BACKED_UP) != 0), ms_store_int(ms_store_now_us(tx))),
+					    ms_store_int((data.flags & AUTHENTICATOR_BACKED_UP) != 0),
+					    ms_store_int(ms_store_now_us(tx))),
 			    info, NULL);
 }
 
-enum ms_err ms_passkey_check(struct store_tx *tx, const struct auth *auth, struct passkey_check *check, struct errinfo *info,
-			     const char **ret_refusal)
+enum ms_err ms_passkey_check(struct store_tx *tx, const struct auth *auth, struct passkey_check *check,
+			     struct errinfo *info, const char **ret_refusal)
 {
 	const struct passkey_ceremony ceremony = {
 		.use = PASSKEY_SIGN_IN, .user_id = check->user_id, .needs_verified = check->user_id.n == 0};

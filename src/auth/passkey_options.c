@@ -21,7 +21,8 @@ static void text_member(struct json_writer *w, const char *name, const char *tex
 	ms_json_cstr(w, text);
 }
 
-static void write_credentials(struct json_writer *w, const char *name, const struct auth_passkey *passkeys, size_t count)
+static void write_credentials(struct json_writer *w, const char *name, const struct auth_passkey *passkeys,
+			      size_t count)
 {
 	ms_json_key_lit(w, name);
 	ms_json_begin_array(w);
@@ -36,8 +37,8 @@ static void write_credentials(struct json_writer *w, const char *name, const str
 	ms_json_end_array(w);
 }
 
-static enum ms_err write_challenge(struct store_tx *tx, const struct auth *auth, enum passkey_use use, struct slice user_id,
-				   struct json_writer *w, struct errinfo *info)
+static enum ms_err write_challenge(struct store_tx *tx, const struct auth *auth, enum passkey_use use,
+				   struct slice user_id, struct json_writer *w, struct errinfo *info)
 {
 	struct slice context, challenge;
 	struct arena *arena = ms_store_arena(tx);
@@ -78,7 +79,8 @@ static void write_algorithms(struct json_writer *w)
 	ms_json_end_array(w);
 }
 
-enum ms_err ms_auth_passkey_offer(struct store_tx *tx, struct auth *auth, const struct auth_user *user, struct errinfo *info, struct buf *out)
+enum ms_err ms_auth_passkey_offer(struct store_tx *tx, struct auth *auth, const struct auth_user *user,
+				  struct errinfo *info, struct buf *out)
 {
 	struct auth_passkey *passkeys;
 	size_t count;
@@ -111,7 +113,8 @@ enum ms_err ms_auth_passkey_offer(struct store_tx *tx, struct auth *auth, const 
 	return ms_buf_ok(out) ? MS_OK : ms_fail(info, MS_ERR_NO_MEMORY, "out of memory");
 }
 
-enum ms_err ms_auth_passkey_ask(struct store_tx *tx, struct auth *auth, struct slice user_id, struct errinfo *info, struct buf *out)
+enum ms_err ms_auth_passkey_ask(struct store_tx *tx, struct auth *auth, struct slice user_id, struct errinfo *info,
+				struct buf *out)
 {
 	struct auth_passkey *passkeys = NULL;
 	size_t count = 0;

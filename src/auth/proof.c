@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// A second factor is shown: throttle, then one transaction that looks, decides and uses up. Right or wrong, the transaction commits: a challenge
-// is spent either way. A recovery code is hashed before, with the salt of its set, on the passwords pool.
+// A second factor is shown: throttle, then one transaction that looks, decides and uses up. Right or wrong, the transaction commits: the challenge
+// of a passkey that signed is spent whatever else was wrong. A recovery code is hashed before, with the salt of its set, on the passwords pool.
 #include "auth/mfa.h"
 
 #define SECOND_NS 1000000000LL
@@ -15,9 +15,12 @@ static struct throttle_keys keys_of(const struct auth_proof *p)
 // Refusals of a throttle are counted, not recorded, and so are passkeys of nobody: strangers could fill the disk.
 static void record_refusal(struct auth_proof *p, bool copied)
 {
-	const char *details = ms_arena_printf(p->arena, "{\"factor\":\"%s\",\"reason\":\"%s\"}", ms_auth_factor_name(p->method), p->refusal);
+	const char *details = ms_arena_printf(p->arena, "{\"factor\":\"%s\",\"reason\":\"%s\"}",
+					      ms_auth_factor_name(p->method), p->refusal);
 	const struct audit_entry entry = {
-		.event = copied ? AUTH_PASSKEY_COPIED : p->user_id.n > 0 ? AUTH_FACTOR_REFUSED : AUTH_LOGIN,
+		.event = copied             ? AUTH_PASSKEY_COPIED
+			 : p->user_id.n > 0 ? AUTH_FACTOR_REFUSED
+					    : AUTH_LOGIN,
 		.outcome = AUDIT_REFUSED,
 		.actor = {.kind = CALLER_USER,
 			  .id = p->user.id,
@@ -36,7 +39,9 @@ static void end(struct auth_proof *p)
 	if (p->entered) {
 		struct throttle_keys keys = keys_of(p);
 		bool wrong = p->err == MS_ERR_AUTH_CREDENTIALS;
-		enum throttle_outcome outcome = p->err == MS_OK ? THROTTLE_PASSED : wrong ? THROTTLE_FAILED : THROTTLE_UNDECIDED;
+		enum throttle_outcome outcome = p->err == MS_OK ? THROTTLE_PASSED
+						: wrong         ? THROTTLE_FAILED
+								: THROTTLE_UNDECIDED;
 		(void)ms_throttle_leave(p->auth->people->throttle, &keys, outcome, ms_clock_mono_ns());
 	}
 	p->done(p, p->arg);
@@ -63,7 +68,8 @@ static bool enter(struct auth_proof *p)
 		return true;
 	}
 	p->retry_after_s = (wait_ns + SECOND_NS - 1) / SECOND_NS;
-	p->err = ms_fail(&p->info, MS_ERR_AUTH_THROTTLED, "too many wrong codes: try again in %lld s", (long long)p->retry_after_s);
+	p->err = ms_fail(&p->info, MS_ERR_AUTH_THROTTLED, "too many wrong codes: try again in %lld s",
+			 (long long)p->retry_after_s);
 	end(p);
 	return false;
 }
@@ -74,7 +80,8 @@ static enum ms_err is_spent(struct store_tx *tx, const struct auth_proof *p, str
 {
 	struct store_rows rows;
 	MS_TRY(ms_store_query(tx, "SELECT expires_us FROM spent WHERE hash = $1",
-			      MS_STORE_PARAMS(ms_store_blob(ms_slice(p->token_hash, sizeof(p->token_hash)))), 1, info, &rows));
+			      MS_STORE_PARAMS(ms_store_blob(ms_slice(p->token_hash, sizeof(p->token_hash)))), 1, info,
+			      &rows));
 	*ret_spent = rows.count > 0;
 	return MS_OK;
 }
@@ -96,7 +103,8 @@ static enum ms_err find_user(struct store_tx *tx, struct auth_proof *p, struct s
 	return MS_OK;
 }
 
-static enum ms_err check_passkey(struct store_tx *tx, struct auth_proof *p, struct slice user_id, struct errinfo *info, bool *ret_copied)
+static enum ms_err check_passkey(struct store_tx *tx, struct auth_proof *p, struct slice user_id, struct errinfo *info,
+				 bool *ret_copied)
 {
 	struct passkey_check check = {.user_id = user_id, .assertion = p->assertion};
 	MS_TRY(ms_passkey_check(tx, p->auth, &check, info, &p->refusal));
@@ -110,7 +118,8 @@ static enum ms_err check_passkey(struct store_tx *tx, struct auth_proof *p, stru
 	return MS_OK;
 }
 
-static enum ms_err check_factor(struct store_tx *tx, struct auth_proof *p, struct slice user_id, struct errinfo *info, bool *ret_copied)
+static enum ms_err check_factor(struct store_tx *tx, struct auth_proof *p, struct slice user_id, struct errinfo *info,
+				bool *ret_copied)
 {
 	switch (p->method) {
 	case AUTH_FACTOR_TOTP:
@@ -153,7 +162,8 @@ static enum ms_err prove(struct store_tx *tx, void *arg, struct errinfo *info)
 	if (p->token.n > 0)
 		MS_TRY(is_spent(tx, p, info, &spent));
 	if (spent)
-		return ms_fail(info, MS_ERR_TOKEN_INVALID, "this sign-in was completed already: begin again with the password");
+		return ms_fail(info, MS_ERR_TOKEN_INVALID,
+			       "this sign-in was completed already: begin again with the password");
 	if (user_id.n > 0)
 		MS_TRY(find_user(tx, p, user_id, info));
 	if (p->refusal == NULL)

@@ -43,8 +43,8 @@ static bool normalise(struct slice code, char ret_code[CODE_SIZE])
 	return n == CODE_SIZE;
 }
 
-enum ms_err ms_recovery_hash(struct slice code, struct slice salt, const struct password_cost *cost, struct arena *arena,
-			     struct errinfo *info, struct slice *ret_hash)
+enum ms_err ms_recovery_hash(struct slice code, struct slice salt, const struct password_cost *cost,
+			     struct arena *arena, struct errinfo *info, struct slice *ret_hash)
 {
 	char plain[CODE_SIZE];
 	struct buf out;
@@ -62,8 +62,8 @@ enum ms_err ms_recovery_hash(struct slice code, struct slice salt, const struct 
 	return err;
 }
 
-enum ms_err ms_recovery_salt(struct store_tx *tx, struct slice user_id, struct errinfo *info, bool *ret_found, struct slice *ret_salt,
-			     struct password_cost *ret_cost)
+enum ms_err ms_recovery_salt(struct store_tx *tx, struct slice user_id, struct errinfo *info, bool *ret_found,
+			     struct slice *ret_salt, struct password_cost *ret_cost)
 {
 	struct store_rows rows;
 	MS_TRY(ms_store_query(tx, "SELECT salt, memory_kib, passes FROM recovery_sets WHERE user_id = $1",
@@ -72,14 +72,16 @@ enum ms_err ms_recovery_salt(struct store_tx *tx, struct slice user_id, struct e
 	if (rows.count == 0)
 		return MS_OK;
 	*ret_salt = ms_store_get_blob(&rows, 0, 0);
-	*ret_cost = (struct password_cost){
-		.memory_kib = (uint32_t)ms_store_get_int(&rows, 0, 1), .time = (uint32_t)ms_store_get_int(&rows, 0, 2), .lanes = 1};
+	*ret_cost = (struct password_cost){.memory_kib = (uint32_t)ms_store_get_int(&rows, 0, 1),
+					   .time = (uint32_t)ms_store_get_int(&rows, 0, 2),
+					   .lanes = 1};
 	if (ret_salt->n == MS_PASSWORD_SALT_SIZE && ms_password_cost_ok(ret_cost))
 		return MS_OK;
 	return ms_fail(info, MS_ERR_INTERNAL, "the recovery codes of a user are damaged");
 }
 
-enum ms_err ms_recovery_spend(struct store_tx *tx, struct slice user_id, struct slice hash, struct errinfo *info, const char **ret_refusal)
+enum ms_err ms_recovery_spend(struct store_tx *tx, struct slice user_id, struct slice hash, struct errinfo *info,
+			      const char **ret_refusal)
 {
 	uint64_t changed = 0;
 	*ret_refusal = NULL;
@@ -91,34 +93,41 @@ enum ms_err ms_recovery_spend(struct store_tx *tx, struct slice user_id, struct 
 	return MS_OK;
 }
 
-enum ms_err ms_auth_recovery_make(const struct auth *auth, struct arena *arena, struct errinfo *info, struct auth_recovery *ret_recovery)
+enum ms_err ms_auth_recovery_make(const struct auth *auth, struct arena *arena, struct errinfo *info,
+				  struct auth_recovery *ret_recovery)
 {
 	struct auth_recovery *r = ret_recovery;
 	r->cost = auth->people->cost;
 	ms_random_bytes(r->salt, sizeof(r->salt));
 	for (size_t i = 0; i < MS_AUTH_RECOVERY_CODES; i++) {
 		make_code(r->codes[i]);
-		MS_TRY(ms_recovery_hash(ms_slice_cstr(r->codes[i]), ms_slice(r->salt, sizeof(r->salt)), &r->cost, arena, info, &r->hashes[i]));
+		MS_TRY(ms_recovery_hash(ms_slice_cstr(r->codes[i]), ms_slice(r->salt, sizeof(r->salt)), &r->cost, arena,
+					info, &r->hashes[i]));
 	}
 	return MS_OK;
 }
 
-enum ms_err ms_auth_recovery_store(struct store_tx *tx, struct auth *auth, const struct auth_actor *by, struct slice user_id,
-				   const struct auth_recovery *recovery, struct errinfo *info)
+enum ms_err ms_auth_recovery_store(struct store_tx *tx, struct auth *auth, const struct auth_actor *by,
+				   struct slice user_id, const struct auth_recovery *recovery, struct errinfo *info)
 {
 	struct auth_factors factors;
 	MS_TRY(ms_auth_factors(tx, user_id, info, &factors));
 	if (!ms_auth_has_factor(&factors))
-		return ms_fail(info, MS_ERR_CONFLICT, "recovery codes stand in for a second factor: set up TOTP or a passkey first");
+		return ms_fail(info, MS_ERR_CONFLICT,
+			       "recovery codes stand in for a second factor: set up TOTP or a passkey first");
 	// With the set its codes go.
-	MS_TRY(ms_store_run(tx, "DELETE FROM recovery_sets WHERE user_id = $1", MS_STORE_PARAMS(ms_store_text(user_id)), info, NULL));
-	MS_TRY(ms_store_run(tx, "INSERT INTO recovery_sets (user_id, salt, memory_kib, passes, created_us) VALUES ($1, $2, $3, $4, $5)",
-			    MS_STORE_PARAMS(ms_store_text(user_id), ms_store_blob(ms_slice(recovery->salt, sizeof(recovery->salt))),
-					    ms_store_int(recovery->cost.memory_kib), ms_store_int(recovery->cost.time),
-					    ms_store_int(ms_store_now_us(tx))),
+	MS_TRY(ms_store_run(tx, "DELETE FROM recovery_sets WHERE user_id = $1", MS_STORE_PARAMS(ms_store_text(user_id)),
 			    info, NULL));
+	MS_TRY(ms_store_run(
+		tx,
+		"INSERT INTO recovery_sets (user_id, salt, memory_kib, passes, created_us) VALUES ($1, $2, $3, $4, $5)",
+		MS_STORE_PARAMS(ms_store_text(user_id), ms_store_blob(ms_slice(recovery->salt, sizeof(recovery->salt))),
+				ms_store_int(recovery->cost.memory_kib), ms_store_int(recovery->cost.time),
+				ms_store_int(ms_store_now_us(tx))),
+		info, NULL));
 	for (size_t i = 0; i < MS_AUTH_RECOVERY_CODES; i++)
 		MS_TRY(ms_store_run(tx, "INSERT INTO recovery_codes (user_id, hash) VALUES ($1, $2)",
-				    MS_STORE_PARAMS(ms_store_text(user_id), ms_store_text(recovery->hashes[i])), info, NULL));
+				    MS_STORE_PARAMS(ms_store_text(user_id), ms_store_text(recovery->hashes[i])), info,
+				    NULL));
 	return ms_factor_record(tx, auth, by, AUTH_RECOVERY_MADE, user_id, "{\"codes\":10}", info);
 }

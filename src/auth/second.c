@@ -28,15 +28,17 @@ bool ms_auth_factor_find(struct slice name, enum auth_factor *ret_factor)
 
 // --- What a user has ---------------------------------------------------------------------------------
 
-enum ms_err ms_auth_factors(struct store_tx *tx, struct slice user_id, struct errinfo *info, struct auth_factors *ret_factors)
+enum ms_err ms_auth_factors(struct store_tx *tx, struct slice user_id, struct errinfo *info,
+			    struct auth_factors *ret_factors)
 {
 	struct store_rows rows;
-	MS_TRY(ms_store_query(tx,
-			      "SELECT (SELECT confirmed_us FROM totp WHERE user_id = u.id), "
-			      "(SELECT count(*) FROM passkeys WHERE user_id = u.id), "
-			      "(SELECT count(*) FROM recovery_codes WHERE user_id = u.id), "
-			      "(SELECT created_us FROM recovery_sets WHERE user_id = u.id) FROM users u WHERE u.id = $1",
-			      MS_STORE_PARAMS(ms_store_text(user_id)), 1, info, &rows));
+	MS_TRY(ms_store_query(
+		tx,
+		"SELECT (SELECT confirmed_us FROM totp WHERE user_id = u.id), "
+		"(SELECT count(*) FROM passkeys WHERE user_id = u.id), "
+		"(SELECT count(*) FROM recovery_codes WHERE user_id = u.id), "
+		"(SELECT created_us FROM recovery_sets WHERE user_id = u.id) FROM users u WHERE u.id = $1",
+		MS_STORE_PARAMS(ms_store_text(user_id)), 1, info, &rows));
 	*ret_factors = (struct auth_factors){0};
 	if (rows.count == 0)
 		return MS_OK;
@@ -71,8 +73,9 @@ static bool has_word(struct slice words, const char *word)
 	return false;
 }
 
-enum ms_err ms_factors_of_session(struct store_tx *tx, const struct auth *auth, struct slice user_id, struct slice methods,
-				  struct slice client_id, struct errinfo *info, struct slice *ret_scope)
+enum ms_err ms_factors_of_session(struct store_tx *tx, const struct auth *auth, struct slice user_id,
+				  struct slice methods, struct slice client_id, struct errinfo *info,
+				  struct slice *ret_scope)
 {
 	struct auth_factors factors;
 	MS_TRY(ms_auth_factors(tx, user_id, info, &factors));
@@ -80,7 +83,8 @@ enum ms_err ms_factors_of_session(struct store_tx *tx, const struct auth *auth, 
 	if (has && !has_word(methods, "mfa"))
 		return ms_fail(info, MS_ERR_AUTH_MFA_REQUIRED, "a second factor is needed");
 	if (!has && auth->options.mfa_required && client_id.n > 0)
-		return ms_fail(info, MS_ERR_AUTH_MFA_REQUIRED, "a second factor is required here (setting identity.mfa), and this user has none yet");
+		return ms_fail(info, MS_ERR_AUTH_MFA_REQUIRED,
+			       "a second factor is required here (setting identity.mfa), and this user has none yet");
 	*ret_scope = !has && auth->options.mfa_required ? MS_SLICE_LIT("self") : MS_SLICE_EMPTY;
 	return MS_OK;
 }
@@ -88,8 +92,9 @@ enum ms_err ms_factors_of_session(struct store_tx *tx, const struct auth *auth, 
 // --- The token between the steps -----------------------------------------------------------------------
 // Payload: 8 bytes of password_changed_us, 1 byte of the length of the user id, the user id, the methods so far.
 
-enum ms_err ms_auth_second_step(struct store_tx *tx, struct auth *auth, const struct auth_user *user, struct slice methods,
-				struct slice rehashed, struct errinfo *info, struct auth_factors *ret_factors, struct slice *ret_token)
+enum ms_err ms_auth_second_step(struct store_tx *tx, struct auth *auth, const struct auth_user *user,
+				struct slice methods, struct slice rehashed, struct errinfo *info,
+				struct auth_factors *ret_factors, struct slice *ret_token)
 {
 	struct buf payload;
 	*ret_token = MS_SLICE_EMPTY;
@@ -99,7 +104,8 @@ enum ms_err ms_auth_second_step(struct store_tx *tx, struct auth *auth, const st
 	// Only over the password that was verified.
 	if (rehashed.n > 0)
 		MS_TRY(ms_store_run(tx, "UPDATE users SET password = $2 WHERE id = $1 AND password_changed_us = $3",
-				    MS_STORE_PARAMS(ms_store_text(user->id), ms_store_text(rehashed), ms_store_int(user->password_changed_us)),
+				    MS_STORE_PARAMS(ms_store_text(user->id), ms_store_text(rehashed),
+						    ms_store_int(user->password_changed_us)),
 				    info, NULL));
 	MS_ASSERT(user->id.n < 256 && methods.n < 64);
 	ms_buf_init(&payload, 512);
@@ -108,8 +114,8 @@ enum ms_err ms_auth_second_step(struct store_tx *tx, struct auth *auth, const st
 	ms_buf_append_char(&payload, (char)user->id.n);
 	ms_buf_append_slice(&payload, user->id);
 	ms_buf_append_slice(&payload, methods);
-	enum ms_err err = ms_buf_ok(&payload) ? ms_ticket_make(auth, TOKEN_CONTEXT, ms_buf_slice(&payload), ms_store_now_us(tx),
-							       ms_store_arena(tx), info, ret_token)
+	enum ms_err err = ms_buf_ok(&payload) ? ms_ticket_make(auth, TOKEN_CONTEXT, ms_buf_slice(&payload),
+							       ms_store_now_us(tx), ms_store_arena(tx), info, ret_token)
 					      : ms_fail(info, MS_ERR_NO_MEMORY, "out of memory");
 	ms_buf_fini(&payload);
 	return err;
@@ -121,7 +127,8 @@ enum ms_err ms_second_open(const struct auth *auth, struct slice token, struct a
 	struct ticket ticket;
 	enum ms_err err = ms_ticket_open(auth, TOKEN_CONTEXT, token, ms_clock_wall_ns() / 1000, arena, info, &ticket);
 	if (err == MS_ERR_TOKEN_INVALID || err == MS_ERR_TOKEN_EXPIRED)
-		return ms_fail(info, err, "the sign-in was begun too long ago, or not here: begin again with the password");
+		return ms_fail(info, err,
+			       "the sign-in was begun too long ago, or not here: begin again with the password");
 	MS_TRY(err);
 	struct slice p = ticket.payload;
 	size_t n = p.n > 9 ? (uint8_t)p.p[8] : 0;
@@ -159,8 +166,8 @@ enum ms_err ms_factor_record(struct store_tx *tx, struct auth *auth, const struc
 }
 
 // Sessions from before the first second factor were begun with less: all but the one that added it end, as with a new password.
-enum ms_err ms_factor_added(struct store_tx *tx, struct auth *auth, const struct auth_actor *by, struct slice user_id, const char *details,
-			    struct errinfo *info)
+enum ms_err ms_factor_added(struct store_tx *tx, struct auth *auth, const struct auth_actor *by, struct slice user_id,
+			    const char *details, struct errinfo *info)
 {
 	struct auth_factors factors;
 	size_t ended;
@@ -177,24 +184,32 @@ enum ms_err ms_factor_removed(struct store_tx *tx, const struct auth *auth, stru
 	if (ms_auth_has_factor(&factors))
 		return MS_OK;
 	if (auth->options.mfa_required)
-		return ms_fail(info, MS_ERR_CONFLICT, "a second factor is required (setting identity.mfa), and this is the last one: add another first");
-	return ms_store_run(tx, "DELETE FROM recovery_sets WHERE user_id = $1", MS_STORE_PARAMS(ms_store_text(user_id)), info, NULL);
+		return ms_fail(info, MS_ERR_CONFLICT,
+			       "a second factor is required (setting identity.mfa), and this is the last one: add "
+			       "another first");
+	return ms_store_run(tx, "DELETE FROM recovery_sets WHERE user_id = $1", MS_STORE_PARAMS(ms_store_text(user_id)),
+			    info, NULL);
 }
 
-enum ms_err ms_auth_factors_reset(struct store_tx *tx, struct auth *auth, const struct auth_authority *authority, struct slice user_id,
-				  struct errinfo *info, struct auth_factors *ret_removed)
+enum ms_err ms_auth_factors_reset(struct store_tx *tx, struct auth *auth, const struct auth_authority *authority,
+				  struct slice user_id, struct errinfo *info, struct auth_factors *ret_removed)
 {
 	struct auth_user user;
 	size_t ended;
 	MS_TRY(ms_auth_user_get(tx, user_id, info, &user));
 	MS_TRY(ms_auth_check_authority(tx, authority, &user, info));
 	MS_TRY(ms_auth_factors(tx, user_id, info, ret_removed));
-	MS_TRY(ms_store_run(tx, "DELETE FROM totp WHERE user_id = $1", MS_STORE_PARAMS(ms_store_text(user_id)), info, NULL));
-	MS_TRY(ms_store_run(tx, "DELETE FROM passkeys WHERE user_id = $1", MS_STORE_PARAMS(ms_store_text(user_id)), info, NULL));
-	MS_TRY(ms_store_run(tx, "DELETE FROM recovery_sets WHERE user_id = $1", MS_STORE_PARAMS(ms_store_text(user_id)), info, NULL));
-	MS_TRY(ms_auth_session_end_all(tx, auth, authority->by, user_id, MS_SLICE_EMPTY, AUTH_EVENT_COUNT, info, &ended));
-	const char *details = ms_arena_printf(ms_store_arena(tx), "{\"totp\":%s,\"passkeys\":%zu,\"recovery_codes\":%zu,\"sessions\":%zu}",
-					      ret_removed->totp ? "true" : "false", ret_removed->passkeys, ret_removed->recovery_codes, ended);
+	MS_TRY(ms_store_run(tx, "DELETE FROM totp WHERE user_id = $1", MS_STORE_PARAMS(ms_store_text(user_id)), info,
+			    NULL));
+	MS_TRY(ms_store_run(tx, "DELETE FROM passkeys WHERE user_id = $1", MS_STORE_PARAMS(ms_store_text(user_id)),
+			    info, NULL));
+	MS_TRY(ms_store_run(tx, "DELETE FROM recovery_sets WHERE user_id = $1", MS_STORE_PARAMS(ms_store_text(user_id)),
+			    info, NULL));
+	MS_TRY(ms_auth_session_end_all(tx, auth, authority->by, user_id, MS_SLICE_EMPTY, AUTH_EVENT_COUNT, info,
+				       &ended));
+	const char *details = ms_arena_printf(
+		ms_store_arena(tx), "{\"totp\":%s,\"passkeys\":%zu,\"recovery_codes\":%zu,\"sessions\":%zu}",
+		ret_removed->totp ? "true" : "false", ret_removed->passkeys, ret_removed->recovery_codes, ended);
 	return ms_factor_record(tx, auth, authority->by, AUTH_FACTORS_RESET, user_id, details, info);
 }
 
@@ -203,11 +218,14 @@ enum ms_err ms_auth_factors_reset(struct store_tx *tx, struct auth *auth, const 
 // "https://ml.example:8443" and its host, of an address that may have a path.
 static bool split_origin(struct slice url, struct slice *ret_origin, struct slice *ret_host)
 {
-	size_t at = ms_slice_starts_with(url, MS_SLICE_LIT("https://")) ? 8 : ms_slice_starts_with(url, MS_SLICE_LIT("http://")) ? 7 : 0;
+	size_t at = ms_slice_starts_with(url, MS_SLICE_LIT("https://"))  ? 8
+		    : ms_slice_starts_with(url, MS_SLICE_LIT("http://")) ? 7
+									 : 0;
 	struct slice rest = ms_slice_sub(url, at, SIZE_MAX);
 	size_t end = ms_slice_find(rest, '/');
 	struct slice authority = ms_slice_sub(rest, 0, end);
-	size_t host = authority.n > 0 && authority.p[0] == '[' ? ms_slice_find(authority, ']') + 1 : ms_slice_find(authority, ':');
+	size_t host = authority.n > 0 && authority.p[0] == '[' ? ms_slice_find(authority, ']') + 1
+							       : ms_slice_find(authority, ':');
 	*ret_host = ms_slice_sub(authority, 0, host);
 	*ret_origin = ms_slice_sub(url, 0, at + end);
 	return at > 0 && ret_host->n > 0 && ret_host->n <= HOST_MAX;
@@ -231,7 +249,8 @@ static enum ms_err take_origins(struct auth *auth, struct auth_mfa *mfa, struct 
 		struct slice text = ms_slice_cstr(o->webauthn_origins[i]);
 		if (!split_origin(text, &origin, &host) || origin.n != text.n || !is_within_domain(host, mfa->rp_id))
 			return ms_fail(info, MS_ERR_CONFIG,
-				       "identity.webauthn_origins: '%.*s' must be an origin like https://%.*s, of that domain or one below it",
+				       "identity.webauthn_origins: '%.*s' must be an origin like https://%.*s, of that "
+				       "domain or one below it",
 				       MS_SLICE_ARG(text), MS_SLICE_ARG(mfa->rp_id));
 		origins[i] = ms_arena_copy(&auth->arena, origin);
 		if (origins[i].p == NULL)
@@ -259,7 +278,8 @@ enum ms_err ms_auth_mfa_new(struct auth *auth, struct errinfo *info)
 	ms_sha256(mfa->rp_id, mfa->rp_id_hash);
 	if (auth->options.webauthn_origin_count == 0 && !is_within_domain(host, mfa->rp_id))
 		return ms_fail(info, MS_ERR_CONFIG,
-			       "identity.webauthn_rp_id: the issuer's host '%.*s' is not of the domain '%.*s': set identity.webauthn_origins",
+			       "identity.webauthn_rp_id: the issuer's host '%.*s' is not of the domain '%.*s': set "
+			       "identity.webauthn_origins",
 			       MS_SLICE_ARG(host), MS_SLICE_ARG(mfa->rp_id));
 	MS_TRY(take_origins(auth, mfa, origin, info));
 	auth->mfa = mfa;

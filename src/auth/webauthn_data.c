@@ -38,19 +38,22 @@ static bool is_int(const struct cbor_value *map, int64_t label, int64_t want)
 	return ms_cbor_as_int(ms_cbor_get_int(map, label), &n) && n == want;
 }
 
-static bool take_numbers(const struct cbor_value *map, const struct cose_kind *kind, struct crypto_key_params *ret_params)
+static bool take_numbers(const struct cbor_value *map, const struct cose_kind *kind,
+			 struct crypto_key_params *ret_params)
 {
 	struct crypto_key_params params = {0};
 	bool ok = true;
 	switch (kind->alg) {
 	case COSE_ES256:
-		ok = ms_cbor_as_bytes(ms_cbor_get_int(map, -2), &params.x) && ms_cbor_as_bytes(ms_cbor_get_int(map, -3), &params.y);
+		ok = ms_cbor_as_bytes(ms_cbor_get_int(map, -2), &params.x) &&
+		     ms_cbor_as_bytes(ms_cbor_get_int(map, -3), &params.y);
 		break;
 	case COSE_EDDSA:
 		ok = ms_cbor_as_bytes(ms_cbor_get_int(map, -2), &params.x);
 		break;
 	case COSE_RS256:
-		ok = ms_cbor_as_bytes(ms_cbor_get_int(map, -1), &params.n) && ms_cbor_as_bytes(ms_cbor_get_int(map, -2), &params.e);
+		ok = ms_cbor_as_bytes(ms_cbor_get_int(map, -1), &params.n) &&
+		     ms_cbor_as_bytes(ms_cbor_get_int(map, -2), &params.e);
 		break;
 	}
 	*ret_params = params;
@@ -72,7 +75,8 @@ enum ms_err ms_cose_key_read(struct slice *rest, struct arena *arena, struct err
 			kind = &kinds[i];
 	}
 	if (kind == NULL)
-		return ms_fail(info, MS_ERR_INVALID, "the public key is of algorithm %lld; accepted are -7, -8 and -257", (long long)alg);
+		return ms_fail(info, MS_ERR_INVALID,
+			       "the public key is of algorithm %lld; accepted are -7, -8 and -257", (long long)alg);
 	bool ok = is_int(&map, LABEL_KTY, kind->kty) && map.map.count == kind->count &&
 		  (kind->curve == 0 || is_int(&map, -1, kind->curve)) && take_numbers(&map, kind, &params);
 	if (!ok)
@@ -107,7 +111,8 @@ static bool from_der(struct slice der, uint8_t ret_raw[2 * P256_SIZE])
 	if (der.n < 8 || der.p[0] != 0x30 || (uint8_t)der.p[1] != der.n - 2 || der.n - 2 > 127)
 		return false;
 	struct slice rest = ms_slice_sub(der, 2, SIZE_MAX);
-	return read_der_integer(&rest, ret_raw, P256_SIZE) && read_der_integer(&rest, ret_raw + P256_SIZE, P256_SIZE) && rest.n == 0;
+	return read_der_integer(&rest, ret_raw, P256_SIZE) && read_der_integer(&rest, ret_raw + P256_SIZE, P256_SIZE) &&
+	       rest.n == 0;
 }
 
 bool ms_cose_verify(const struct cose_key *key, struct slice message, struct slice signature)
@@ -136,26 +141,29 @@ static enum ms_err take(struct slice *rest, size_t n, struct errinfo *info, stru
 	return MS_OK;
 }
 
-static enum ms_err take_value(struct slice *rest, enum cbor_type type, struct arena *arena, struct errinfo *info, struct slice *ret_part)
+static enum ms_err take_value(struct slice *rest, enum cbor_type type, struct arena *arena, struct errinfo *info,
+			      struct slice *ret_part)
 {
 	struct slice before = *rest;
 	struct cbor_value value;
 	MS_TRY(ms_cbor_read(rest, NULL, arena, info, &value));
 	if (value.type != type)
-		return ms_fail(info, MS_ERR_INVALID, "the authenticator data hold %s where %s belongs", ms_cbor_type_name(value.type),
-			       ms_cbor_type_name(type));
+		return ms_fail(info, MS_ERR_INVALID, "the authenticator data hold %s where %s belongs",
+			       ms_cbor_type_name(value.type), ms_cbor_type_name(type));
 	*ret_part = ms_slice_sub(before, 0, before.n - rest->n);
 	return MS_OK;
 }
 
-static enum ms_err read_attested(struct slice *rest, struct arena *arena, struct errinfo *info, struct authenticator_data *data)
+static enum ms_err read_attested(struct slice *rest, struct arena *arena, struct errinfo *info,
+				 struct authenticator_data *data)
 {
 	struct slice size = MS_SLICE_EMPTY;
 	MS_TRY(take(rest, AAGUID_SIZE, info, &data->aaguid));
 	MS_TRY(take(rest, 2, info, &size));
 	size_t n = (size_t)(uint8_t)size.p[0] << 8 | (uint8_t)size.p[1];
 	if (n == 0 || n > WEBAUTHN_CREDENTIAL_ID_MAX)
-		return ms_fail(info, MS_ERR_INVALID, "the credential id has %zu bytes; 1 to %d are accepted", n, WEBAUTHN_CREDENTIAL_ID_MAX);
+		return ms_fail(info, MS_ERR_INVALID, "the credential id has %zu bytes; 1 to %d are accepted", n,
+			       WEBAUTHN_CREDENTIAL_ID_MAX);
 	MS_TRY(take(rest, n, info, &data->credential_id));
 	return take_value(rest, CBOR_MAP, arena, info, &data->public_key);
 }
@@ -182,17 +190,19 @@ enum ms_err ms_authenticator_data_read(struct slice bytes, struct arena *arena, 
 	return MS_OK;
 }
 
-enum ms_err ms_attestation_read(struct slice object, struct arena *arena, struct errinfo *info, struct slice *ret_auth_data)
+enum ms_err ms_attestation_read(struct slice object, struct arena *arena, struct errinfo *info,
+				struct slice *ret_auth_data)
 {
 	static const struct cbor_limits limits = {.max_depth = 8, .max_items = 1024, .any_order = true};
 	struct cbor_value map;
 	struct slice format;
 	if (object.n > WEBAUTHN_OBJECT_MAX)
-		return ms_fail(info, MS_ERR_LIMIT, "the attestation object is larger than %zu bytes", WEBAUTHN_OBJECT_MAX);
+		return ms_fail(info, MS_ERR_LIMIT, "the attestation object is larger than %zu bytes",
+			       WEBAUTHN_OBJECT_MAX);
 	MS_TRY(ms_cbor_parse(object, &limits, arena, info, &map));
 	const struct cbor_value *statement = ms_cbor_get_text(&map, "attStmt");
-	if (!ms_cbor_as_text(ms_cbor_get_text(&map, "fmt"), &format) || statement == NULL || statement->type != CBOR_MAP ||
-	    !ms_cbor_as_bytes(ms_cbor_get_text(&map, "authData"), ret_auth_data))
+	if (!ms_cbor_as_text(ms_cbor_get_text(&map, "fmt"), &format) || statement == NULL ||
+	    statement->type != CBOR_MAP || !ms_cbor_as_bytes(ms_cbor_get_text(&map, "authData"), ret_auth_data))
 		return invalid(info, "the attestation object must hold fmt (text), attStmt (map) and authData (bytes)");
 	if (ms_slice_eq_cstr(format, "none") && statement->map.count > 0)
 		return invalid(info, "an attestation of format none has an empty statement");
@@ -201,9 +211,11 @@ enum ms_err ms_attestation_read(struct slice object, struct arena *arena, struct
 
 // --- Client data -------------------------------------------------------------------------------------
 
-enum ms_err ms_client_data_read(struct slice json, struct arena *arena, struct errinfo *info, struct client_data *ret_data)
+enum ms_err ms_client_data_read(struct slice json, struct arena *arena, struct errinfo *info,
+				struct client_data *ret_data)
 {
-	static const struct json_limits limits = {.max_depth = 8, .max_bytes = WEBAUTHN_OBJECT_MAX, .reject_duplicates = true};
+	static const struct json_limits limits = {
+		.max_depth = 8, .max_bytes = WEBAUTHN_OBJECT_MAX, .reject_duplicates = true};
 	struct client_data data = {0};
 	const struct json_value *object;
 	MS_TRY(ms_json_parse(json, &limits, arena, info, &object));

@@ -23,19 +23,20 @@ struct cose_key {
 };
 // Exactly the parameters that the kind of key needs, in canonical CBOR; takes it off the front of `rest`. MS_ERR_INVALID, for
 // an algorithm that we do not offer too.
-MS_MUST_USE enum ms_err ms_cose_key_read(struct slice *rest, struct arena *arena, struct errinfo *info, struct cose_key *ret_key);
+MS_MUST_USE enum ms_err ms_cose_key_read(struct slice *rest, struct arena *arena, struct errinfo *info,
+					 struct cose_key *ret_key);
 // As WebAuthn encodes signatures: ECDSA in DER.
 MS_MUST_USE bool ms_cose_verify(const struct cose_key *key, struct slice message, struct slice signature);
 
 // --- Authenticator data (section 6.1) ------------------------------------------------------------------
 
 enum authenticator_flags {
-	AUTHENTICATOR_PRESENT = 1 << 0,  // UP
-	AUTHENTICATOR_VERIFIED = 1 << 2, // UV
-	AUTHENTICATOR_ELIGIBLE = 1 << 3, // BE: may be backed up
+	AUTHENTICATOR_PRESENT = 1 << 0,   // UP
+	AUTHENTICATOR_VERIFIED = 1 << 2,  // UV
+	AUTHENTICATOR_ELIGIBLE = 1 << 3,  // BE: may be backed up
 	AUTHENTICATOR_BACKED_UP = 1 << 4, // BS
-	AUTHENTICATOR_ATTESTED = 1 << 6, // AT
-	AUTHENTICATOR_EXTENDED = 1 << 7, // ED
+	AUTHENTICATOR_ATTESTED = 1 << 6,  // AT
+	AUTHENTICATOR_EXTENDED = 1 << 7,  // ED
 };
 
 struct authenticator_data {
@@ -51,7 +52,8 @@ struct authenticator_data {
 MS_MUST_USE enum ms_err ms_authenticator_data_read(struct slice bytes, struct arena *arena, struct errinfo *info,
 						   struct authenticator_data *ret_data);
 // The authenticator data within an attestation object. The statement is parsed, not believed: nobody asked for one.
-MS_MUST_USE enum ms_err ms_attestation_read(struct slice object, struct arena *arena, struct errinfo *info, struct slice *ret_auth_data);
+MS_MUST_USE enum ms_err ms_attestation_read(struct slice object, struct arena *arena, struct errinfo *info,
+					    struct slice *ret_auth_data);
 
 // --- Client data (section 5.8.1) -----------------------------------------------------------------------
 
@@ -59,6 +61,7 @@ struct client_data {
 	struct slice type, challenge, origin; // the challenge as base64url
 	bool cross_origin;
 };
-MS_MUST_USE enum ms_err ms_client_data_read(struct slice json, struct arena *arena, struct errinfo *info, struct client_data *ret_data);
+MS_MUST_USE enum ms_err ms_client_data_read(struct slice json, struct arena *arena, struct errinfo *info,
+					    struct client_data *ret_data);
 
 #endif

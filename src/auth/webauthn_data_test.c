@@ -79,7 +79,9 @@ static void put_signature(struct buf *out, const struct crypto_key *key, enum co
 	struct buf raw, numbers;
 	ms_buf_init(&raw, 1024);
 	ms_buf_init(&numbers, 1024);
-	enum crypto_scheme scheme = alg == COSE_ES256 ? CRYPTO_ECDSA : alg == COSE_EDDSA ? CRYPTO_EDDSA : CRYPTO_RSA_PKCS1;
+	enum crypto_scheme scheme = alg == COSE_ES256   ? CRYPTO_ECDSA
+				    : alg == COSE_EDDSA ? CRYPTO_EDDSA
+							: CRYPTO_RSA_PKCS1;
 	REQUIRE(ms_crypto_sign(key, scheme, CRYPTO_SHA256, message, &raw) == MS_OK);
 	if (alg == COSE_ES256) {
 		put_der_integer(&numbers, ms_slice_sub(ms_buf_slice(&raw), 0, 32));
@@ -198,19 +200,25 @@ TEST(signatures_have_one_form)
 
 TEST(keys_have_exactly_their_parameters)
 {
-	static const char *const refused[] = {
-		"a0",
-		"a10326",         // no kty
-		"a201020338ff",   // an algorithm that nobody offers
-		"a201020326",     // no curve
-		"a3010203262001", // no point
-		"a5010203262002215820000000000000000000000000000000000000000000000000000000000000000022582000000000000000000000"
-		"00000000000000000000000000000000000000000000", // another curve
-		"a5010203262001215820000000000000000000000000000000000000000000000000000000000000000122582000000000000000000000"
-		"00000000000000000000000000000000000000000001", // a point off the curve
-		"a401010326200621582000000000000000000000000000000000000000000000000000000000000000ff", // ES256 with an Ed25519 key
-		"80",
-	};
+	static const char
+		*const
+			refused[] =
+				{
+					"a0",
+					"a10326",         // no kty
+					"a201020338ff",   // an algorithm that nobody offers
+					"a201020326",     // no curve
+					"a3010203262001", // no point
+					"a50102032620022158200000000000000000000000000000000000000000000000000000000000"
+					"00000022582000000000000000000000"
+					"00000000000000000000000000000000000000000000", // another curve
+					"a50102032620012158200000000000000000000000000000000000000000000000000000000000"
+					"00000122582000000000000000000000"
+					"00000000000000000000000000000000000000000001", // a point off the curve
+					"a40101032620062158200000000000000000000000000000000000000000000000000000000000"
+					"0000ff", // ES256 with an Ed25519 key
+					"80",
+				};
 	struct arena arena;
 	struct slice bytes;
 	struct cose_key key;
@@ -295,10 +303,14 @@ TEST(attestation_objects)
 		bool ok;
 	} objects[] = {
 		{"a363666d74646e6f6e656761747453746d74a0686175746844617461420102", true},
-		{"a363666d74646e6f6e65686175746844617461420102" "6761747453746d74a0", true}, // another order
-		{"a363666d74667061636b65646761747453746d74a263616c672663736967420000686175746844617461420102", true}, // not believed
-		{"a363666d74646e6f6e656761747453746d74a163616c6726686175746844617461420102", false}, // none with a statement
-		{"a363666d74646e6f6e656761747453746d74a068617574684461746160", false},               // a text
+		{"a363666d74646e6f6e65686175746844617461420102"
+		 "6761747453746d74a0",
+		 true}, // another order
+		{"a363666d74667061636b65646761747453746d74a263616c672663736967420000686175746844617461420102",
+		 true}, // not believed
+		{"a363666d74646e6f6e656761747453746d74a163616c6726686175746844617461420102",
+		 false},                                                               // none with a statement
+		{"a363666d74646e6f6e656761747453746d74a068617574684461746160", false}, // a text
 		{"a263666d74646e6f6e656761747453746d74a0", false},
 		{"a363666d74646e6f6e6563666d74646e6f6e656761747453746d74a0", false}, // twice
 		{"83010203", false},
@@ -320,21 +332,26 @@ TEST(client_data)
 	struct arena arena;
 	struct client_data data;
 	ms_arena_init(&arena, 1024, 1 << 20);
-	CHECK_OK(ms_client_data_read(MS_SLICE_LIT("{\"type\":\"webauthn.get\",\"challenge\":\"AA\",\"origin\":\"https://a\",\"more\":{}}"),
-				     &arena, NULL, &data));
+	CHECK_OK(ms_client_data_read(
+		MS_SLICE_LIT("{\"type\":\"webauthn.get\",\"challenge\":\"AA\",\"origin\":\"https://a\",\"more\":{}}"),
+		&arena, NULL, &data));
 	CHECK_SLICE(data.type, "webauthn.get");
 	CHECK(!data.cross_origin);
-	CHECK_OK(ms_client_data_read(
-		MS_SLICE_LIT("{\"type\":\"webauthn.get\",\"challenge\":\"AA\",\"origin\":\"https://a\",\"crossOrigin\":true}"), &arena, NULL, &data));
+	CHECK_OK(ms_client_data_read(MS_SLICE_LIT("{\"type\":\"webauthn.get\",\"challenge\":\"AA\",\"origin\":\"https:/"
+						  "/a\",\"crossOrigin\":true}"),
+				     &arena, NULL, &data));
 	CHECK(data.cross_origin);
-	CHECK_OK(ms_client_data_read(
-		MS_SLICE_LIT("{\"type\":\"webauthn.get\",\"challenge\":\"AA\",\"origin\":\"https://a\",\"topOrigin\":\"https://b\"}"), &arena, NULL,
-		&data));
+	CHECK_OK(ms_client_data_read(MS_SLICE_LIT("{\"type\":\"webauthn.get\",\"challenge\":\"AA\",\"origin\":\"https:/"
+						  "/a\",\"topOrigin\":\"https://b\"}"),
+				     &arena, NULL, &data));
 	CHECK(data.cross_origin);
-	CHECK_INT(ms_client_data_read(MS_SLICE_LIT("{\"type\":\"webauthn.get\",\"challenge\":\"AA\"}"), &arena, NULL, &data), MS_ERR_INVALID);
+	CHECK_INT(ms_client_data_read(MS_SLICE_LIT("{\"type\":\"webauthn.get\",\"challenge\":\"AA\"}"), &arena, NULL,
+				      &data),
+		  MS_ERR_INVALID);
 	CHECK_INT(ms_client_data_read(MS_SLICE_LIT("[]"), &arena, NULL, &data), MS_ERR_INVALID);
-	CHECK_INT(ms_client_data_read(
-			  MS_SLICE_LIT("{\"type\":\"a\",\"challenge\":\"AA\",\"origin\":\"https://a\",\"origin\":\"https://b\"}"), &arena, NULL, &data),
+	CHECK_INT(ms_client_data_read(MS_SLICE_LIT("{\"type\":\"a\",\"challenge\":\"AA\",\"origin\":\"https://"
+						   "a\",\"origin\":\"https://b\"}"),
+				      &arena, NULL, &data),
 		  MS_ERR_JSON_DUPLICATE_KEY);
 	ms_arena_fini(&arena);
 }

@@ -78,7 +78,9 @@ static void user_reset(struct exchange *x, void *role)
 	s->p.user_id = x->req.params[0];
 	// His own ones an administrator removes as everybody does: by showing that it is he.
 	if (ms_slice_eq(ms_auth_user_of(x), s->p.user_id))
-		ms_http_fail_code(x, MS_ERR_FORBIDDEN, "one's own second factors are removed under /api/v1/auth/mfa and /api/v1/auth/webauthn");
+		ms_http_fail_code(
+			x, MS_ERR_FORBIDDEN,
+			"one's own second factors are removed under /api/v1/auth/mfa and /api/v1/auth/webauthn");
 	else
 		ms_identity_write(&s->p.w, reset, ms_identity_send_nothing, true);
 }
@@ -213,7 +215,8 @@ static void recovery_allowed(struct identity_work *w)
 	if (ms_auth_has_factor(&s->factors))
 		ms_identity_away(w, ms_auth_password_pool(w->identity->auth), make_recovery, recovery_made);
 	else
-		ms_http_fail_code(w->x, MS_ERR_CONFLICT, "recovery codes stand in for a second factor: set up TOTP or a passkey first");
+		ms_http_fail_code(w->x, MS_ERR_CONFLICT,
+				  "recovery codes stand in for a second factor: set up TOTP or a passkey first");
 }
 
 static void recovery_proved(struct identity_work *w)
@@ -236,41 +239,58 @@ static void recovery(struct exchange *x, void *role)
 
 #define PROOF_BODY "{\"type\":\"object\",\"additionalProperties\":false,\"properties\":{" IDENTITY_PROOF_SCHEMA "}}"
 #define TIME(name) "\"" name "\":{\"type\":[\"string\",\"null\"],\"format\":\"date-time\"}"
-#define STATUS                                                                                                                     \
-	"{\"type\":\"object\",\"required\":[\"totp\",\"passkeys\",\"recovery_codes\",\"required\"],\"properties\":{"               \
-	"\"totp\":{\"type\":\"boolean\"}," TIME("totp_since") ",\"passkeys\":{\"type\":\"integer\"},"                              \
-	"\"recovery_codes\":{\"type\":\"integer\",\"description\":\"That are left\"}," TIME("recovery_codes_since") ","            \
-	"\"required\":{\"type\":\"boolean\",\"description\":\"Whether every user needs a second factor (identity.mfa)\"}}}"
-#define TOTP_ANSWER                                                                                                                \
-	"{\"type\":\"object\",\"required\":[\"secret\",\"uri\",\"qr_svg\"],\"properties\":{\"secret\":{\"type\":\"string\","       \
-	"\"description\":\"Base32, for typing\"},\"uri\":{\"type\":\"string\",\"description\":\"otpauth://totp/…\"},"              \
+#define STATUS                                                                                                       \
+	"{\"type\":\"object\",\"required\":[\"totp\",\"passkeys\",\"recovery_codes\",\"required\"],\"properties\":{" \
+	"\"totp\":{\"type\":\"boolean\"}," TIME(                                                                     \
+		"totp_since") ",\"passkeys\":{\"type\":\"integer\"},"                                                \
+			      "\"recovery_codes\":{\"type\":\"integer\",\"description\":\"That are left\"}," TIME(   \
+				      "recovery_codes_since") ","                                                    \
+							      "\"required\":{\"type\":\"boolean\",\"description\":"  \
+							      "\"Whether every user needs a second factor "          \
+							      "(identity.mfa)\"}}}"
+#define TOTP_ANSWER                                                                                                     \
+	"{\"type\":\"object\",\"required\":[\"secret\",\"uri\",\"qr_svg\"],\"properties\":{\"secret\":{\"type\":"       \
+	"\"string\","                                                                                                   \
+	"\"description\":\"Base32, for typing\"},\"uri\":{\"type\":\"string\",\"description\":\"otpauth://totp/…\"}," \
 	"\"qr_svg\":{\"type\":[\"string\",\"null\"],\"description\":\"The URI as an image\"}}}"
 #define NEEDS_PROOF "Needs `password`, `code` or `assertion`: 403 `auth.proof_required` without."
-#define NEEDS_RECENT "Needs `password`, `code` or `assertion`, or a sign-in of the last ten minutes: else 403 `auth.proof_required`."
+#define NEEDS_RECENT                                                                               \
+	"Needs `password`, `code` or `assertion`, or a sign-in of the last ten minutes: else 403 " \
+	"`auth.proof_required`."
 #define PATH "/api/v1/auth/"
 #define ROW(verb, path, fn, id, text) \
 	.method = verb, .pattern = PATH path, .handle = fn, .operation_id = id, .tag = "second factors", .summary = text
 
 static const struct route routes[] = {
-	{ROW(HTTP_GET, "mfa", status, "mfa", "One's own second factors"), .permission = "self", .response_schema = STATUS},
-	{ROW(HTTP_POST, "mfa/totp/begin", totp_begin, "mfa_totp_begin", "A new secret for an authenticator app"), .permission = "self",
-	 .description = NEEDS_RECENT " The secret counts for nothing until it is confirmed with a code.", .request_type = IDENTITY_JSON,
-	 .request_schema = PROOF_BODY, .request_example = "{\"password\":\"correct horse battery staple\"}", .response_schema = TOTP_ANSWER},
-	{ROW(HTTP_POST, "mfa/totp/confirm", totp_confirm, "mfa_totp_confirm", "The first code: from now on it is asked for at each sign-in"),
-	 .permission = "self", .description = "The first second factor of a user ends his other sessions.", .request_type = IDENTITY_JSON,
-	 .request_schema =
-		 "{\"type\":\"object\",\"additionalProperties\":false,\"required\":[\"code\"],\"properties\":{\"code\":{\"type\":\"string\"}}}",
-	 .request_example = "{\"code\":\"492039\"}"},
-	{ROW(HTTP_DELETE, "mfa/totp", totp_remove, "mfa_totp_remove", "Remove TOTP"), .permission = "self", .description = NEEDS_PROOF,
-	 .request_type = IDENTITY_JSON, .request_schema = PROOF_BODY, .request_example = "{\"code\":\"492039\"}"},
-	{ROW(HTTP_POST, "mfa/recovery-codes", recovery, "mfa_recovery_codes", "Ten new recovery codes; the ones before are void"),
-	 .permission = "self", .description = NEEDS_RECENT " Shown this once; each works once, in place of a second factor.",
-	 .request_type = IDENTITY_JSON, .request_schema = PROOF_BODY, .request_example = "{\"code\":\"492039\"}",
-	 .response_schema = "{\"type\":\"object\",\"required\":[\"codes\"],\"properties\":{\"codes\":{\"type\":\"array\",\"items\":{\"type\":"
-			    "\"string\"}}}}"},
-	{ROW(HTTP_GET, "users/{user}/mfa", user_status, "user_mfa", "Second factors of a user"), .permission = "users.read",
+	{ROW(HTTP_GET, "mfa", status, "mfa", "One's own second factors"), .permission = "self",
 	 .response_schema = STATUS},
-	{ROW(HTTP_DELETE, "users/{user}/mfa", user_reset, "user_mfa_reset", "Remove all second factors of a user who lost them; ends his sessions"),
+	{ROW(HTTP_POST, "mfa/totp/begin", totp_begin, "mfa_totp_begin", "A new secret for an authenticator app"),
+	 .permission = "self",
+	 .description = NEEDS_RECENT " The secret counts for nothing until it is confirmed with a code.",
+	 .request_type = IDENTITY_JSON, .request_schema = PROOF_BODY,
+	 .request_example = "{\"password\":\"correct horse battery staple\"}", .response_schema = TOTP_ANSWER},
+	{ROW(HTTP_POST, "mfa/totp/confirm", totp_confirm, "mfa_totp_confirm",
+	     "The first code: from now on it is asked for at each sign-in"),
+	 .permission = "self", .description = "The first second factor of a user ends his other sessions.",
+	 .request_type = IDENTITY_JSON,
+	 .request_schema = "{\"type\":\"object\",\"additionalProperties\":false,\"required\":[\"code\"],\"properties\":"
+			   "{\"code\":{\"type\":\"string\"}}}",
+	 .request_example = "{\"code\":\"492039\"}"},
+	{ROW(HTTP_DELETE, "mfa/totp", totp_remove, "mfa_totp_remove", "Remove TOTP"), .permission = "self",
+	 .description = NEEDS_PROOF, .request_type = IDENTITY_JSON, .request_schema = PROOF_BODY,
+	 .request_example = "{\"code\":\"492039\"}"},
+	{ROW(HTTP_POST, "mfa/recovery-codes", recovery, "mfa_recovery_codes",
+	     "Ten new recovery codes; the ones before are void"),
+	 .permission = "self",
+	 .description = NEEDS_RECENT " Shown this once; each works once, in place of a second factor.",
+	 .request_type = IDENTITY_JSON, .request_schema = PROOF_BODY, .request_example = "{\"code\":\"492039\"}",
+	 .response_schema = "{\"type\":\"object\",\"required\":[\"codes\"],\"properties\":{\"codes\":{\"type\":"
+			    "\"array\",\"items\":{\"type\":"
+			    "\"string\"}}}}"},
+	{ROW(HTTP_GET, "users/{user}/mfa", user_status, "user_mfa", "Second factors of a user"),
+	 .permission = "users.read", .response_schema = STATUS},
+	{ROW(HTTP_DELETE, "users/{user}/mfa", user_reset, "user_mfa_reset",
+	     "Remove all second factors of a user who lost them; ends his sessions"),
 	 .permission = "users.write"},
 };
 

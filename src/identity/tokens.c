@@ -13,7 +13,8 @@ struct slice ms_identity_agent(struct exchange *x)
 	return agent.p != NULL ? agent : MS_SLICE_LIT("");
 }
 
-void ms_identity_try_password(struct identity_work *w, struct auth_attempt *attempt, void (*done)(struct auth_attempt *, void *))
+void ms_identity_try_password(struct identity_work *w, struct auth_attempt *attempt,
+			      void (*done)(struct auth_attempt *, void *))
 {
 	attempt->address = w->x->req.peer;
 	attempt->agent = ms_identity_agent(w->x);
@@ -81,7 +82,8 @@ static void sign(struct job *job)
 	ms_buf_init(&s->access, MS_JWS_MAX);
 	s->w.err = ms_auth_token_sign(s->w.identity->auth, &claims, &s->w.info, &s->access);
 	if (s->w.err == MS_OK && !ms_buf_ok(&s->access))
-		s->w.err = ms_fail(&s->w.info, MS_ERR_LIMIT, "the token would be too large: this user has too many grants");
+		s->w.err = ms_fail(&s->w.info, MS_ERR_LIMIT,
+				   "the token would be too large: this user has too many grants");
 }
 
 void ms_identity_send_tokens(struct identity_work *w)
@@ -100,7 +102,6 @@ enum ms_err ms_identity_keep_tokens(struct identity_tokens *s, struct errinfo *i
 	return ms_auth_user_copy(&s->tokens.user, s->w.x->arena, info, &s->tokens.user);
 }
 
-
 // --- Signing in ----------------------------------------------------------------------------------------
 
 static enum ms_err begin_session(struct store_tx *tx, void *arg, struct errinfo *info)
@@ -113,11 +114,15 @@ static enum ms_err begin_session(struct store_tx *tx, void *arg, struct errinfo 
 	s->mfa_token = MS_SLICE_EMPTY;
 	// Who showed a second factor, or a passkey that is both, has "mfa" among his methods.
 	if (!ms_slice_ends_with(s->methods, MS_SLICE_LIT("mfa"))) {
-		MS_TRY(ms_auth_second_step(tx, auth, &s->user, s->methods, s->rehashed, info, &s->factors, &s->mfa_token));
+		MS_TRY(ms_auth_second_step(tx, auth, &s->user, s->methods, s->rehashed, info, &s->factors,
+					   &s->mfa_token));
 		if (s->mfa_token.n > 0)
-			return ms_identity_keep(&s->w, &s->mfa_token) ? MS_OK : ms_fail(info, MS_ERR_NO_MEMORY, "out of memory for this request");
+			return ms_identity_keep(&s->w, &s->mfa_token)
+				       ? MS_OK
+				       : ms_fail(info, MS_ERR_NO_MEMORY, "out of memory for this request");
 	}
-	MS_TRY(ms_auth_session_begin(tx, auth, &s->w.actor, &s->user, s->rehashed, &session, info, &s->tokens, &s->permissions));
+	MS_TRY(ms_auth_session_begin(tx, auth, &s->w.actor, &s->user, s->rehashed, &session, info, &s->tokens,
+				     &s->permissions));
 	return ms_identity_keep_tokens(s, info);
 }
 

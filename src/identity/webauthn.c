@@ -103,7 +103,8 @@ static void challenge(struct exchange *x, void *role)
 
 // --- Passkeys ----------------------------------------------------------------------------------------
 
-static enum ms_err keep_passkeys(struct passkey_work *s, const struct auth_passkey *found, size_t count, struct errinfo *info)
+static enum ms_err keep_passkeys(struct passkey_work *s, const struct auth_passkey *found, size_t count,
+				 struct errinfo *info)
 {
 	struct auth_passkey *passkeys = MS_ARENA_ARRAY(s->p.w.x->arena, struct auth_passkey, count);
 	bool ok = passkeys != NULL;
@@ -180,7 +181,8 @@ static enum ms_err add(struct store_tx *tx, void *arg, struct errinfo *info)
 {
 	struct passkey_work *s = arg;
 	struct auth_passkey passkey;
-	MS_TRY(ms_auth_passkey_add(tx, s->p.w.identity->auth, &s->p.w.actor, s->p.user_id, s->credential, s->name, info, &passkey));
+	MS_TRY(ms_auth_passkey_add(tx, s->p.w.identity->auth, &s->p.w.actor, s->p.user_id, s->credential, s->name, info,
+				   &passkey));
 	return keep_passkeys(s, &passkey, 1, info);
 }
 
@@ -262,41 +264,57 @@ static void credential_remove(struct exchange *x, void *role)
 #define CLOSED "{\"type\":\"object\",\"additionalProperties\":false,"
 #define PROOF_BODY CLOSED "\"properties\":{" IDENTITY_PROOF_SCHEMA "}}"
 #define TEXT(name) "\"" name "\":{\"type\":\"string\"}"
-#define OPTIONS "{\"type\":\"object\",\"required\":[\"publicKey\"],\"properties\":{\"publicKey\":{\"type\":\"object\"}}}"
+#define OPTIONS \
+	"{\"type\":\"object\",\"required\":[\"publicKey\"],\"properties\":{\"publicKey\":{\"type\":\"object\"}}}"
 #define TIME(name) "\"" name "\":{\"type\":[\"string\",\"null\"],\"format\":\"date-time\"}"
-#define PASSKEY                                                                                                                      \
-	"{\"type\":\"object\",\"required\":[\"id\",\"name\"],\"properties\":{" TEXT("id") "," TEXT("name") "," TEXT("credential_id") "," \
-	TEXT("aaguid") ",\"transports\":{\"type\":\"array\",\"items\":{\"type\":\"string\"}},\"user_verified\":{\"type\":\"boolean\"},"  \
-	"\"backed_up\":{\"type\":\"boolean\"}," TIME("created_at") "," TIME("used_at") "}}"
+#define PASSKEY                                                                                                      \
+	"{\"type\":\"object\",\"required\":[\"id\",\"name\"],\"properties\":{" TEXT("id") "," TEXT("name") "," TEXT( \
+		"credential_id") "," TEXT("aaguid") ",\"transports\":{\"type\":\"array\",\"items\":{\"type\":"       \
+						    "\"string\"}},\"user_verified\":{\"type\":\"boolean\"},"         \
+						    "\"backed_up\":{\"type\":\"boolean\"}," TIME(                    \
+							    "created_at") "," TIME("used_at") "}}"
 #define NEEDS_PROOF "Needs `password`, `code` or `assertion`: 403 `auth.proof_required` without."
 #define PATH "/api/v1/auth/webauthn/"
 #define ROW(verb, path, fn, id, text) \
 	.method = verb, .pattern = PATH path, .handle = fn, .operation_id = id, .tag = "passkeys", .summary = text
 
 static const struct route routes[] = {
-	{ROW(HTTP_POST, "register/begin", register_begin, "webauthn_register_begin", "Options for navigator.credentials.create()"),
+	{ROW(HTTP_POST, "register/begin", register_begin, "webauthn_register_begin",
+	     "Options for navigator.credentials.create()"),
 	 .permission = "self",
-	 .description = "Needs `password`, `code` or `assertion`, or a sign-in of the last ten minutes: else 403 `auth.proof_required`.",
-	 .request_type = IDENTITY_JSON, .request_schema = PROOF_BODY, .request_example = "{\"password\":\"correct horse battery staple\"}",
-	 .response_schema = OPTIONS},
-	{ROW(HTTP_POST, "register/finish", register_finish, "webauthn_register_finish", "Register the passkey that was made"),
-	 .permission = "self", .description = "`credential` is RegistrationResponseJSON, what PublicKeyCredential.toJSON() gives.",
+	 .description = "Needs `password`, `code` or `assertion`, or a sign-in of the last ten minutes: else 403 "
+			"`auth.proof_required`.",
+	 .request_type = IDENTITY_JSON, .request_schema = PROOF_BODY,
+	 .request_example = "{\"password\":\"correct horse battery staple\"}", .response_schema = OPTIONS},
+	{ROW(HTTP_POST, "register/finish", register_finish, "webauthn_register_finish",
+	     "Register the passkey that was made"),
+	 .permission = "self",
+	 .description = "`credential` is RegistrationResponseJSON, what PublicKeyCredential.toJSON() gives.",
 	 .request_type = IDENTITY_JSON,
-	 .request_schema = CLOSED "\"required\":[\"credential\"],\"properties\":{\"credential\":{\"type\":\"object\"}," TEXT("name") "}}",
+	 .request_schema = CLOSED
+	 "\"required\":[\"credential\"],\"properties\":{\"credential\":{\"type\":\"object\"}," TEXT("name") "}}",
 	 .response_schema = PASSKEY},
-	{ROW(HTTP_POST, "login/begin", login_begin, "webauthn_login_begin", "Options for navigator.credentials.get()"), .flags = ROUTE_PUBLIC,
-	 .description = "Without `mfa_token`: for a sign-in by passkey alone, which names its user and must verify him. With it: for the second step "
+	{ROW(HTTP_POST, "login/begin", login_begin, "webauthn_login_begin", "Options for navigator.credentials.get()"),
+	 .flags = ROUTE_PUBLIC,
+	 .description = "Without `mfa_token`: for a sign-in by passkey alone, which names its user and must verify "
+			"him. With it: for the second step "
 			"of a sign-in; the assertion goes to `login/mfa`.",
-	 .request_type = IDENTITY_JSON, .request_schema = CLOSED "\"properties\":{" TEXT("mfa_token") "}}", .response_schema = OPTIONS},
-	{ROW(HTTP_POST, "challenge", challenge, "webauthn_challenge", "Options for showing one of one's own passkeys again"),
-	 .permission = "self", .description = "For the `assertion` of requests that want to know again who asks.", .response_schema = OPTIONS},
+	 .request_type = IDENTITY_JSON, .request_schema = CLOSED "\"properties\":{" TEXT("mfa_token") "}}",
+	 .response_schema = OPTIONS},
+	{ROW(HTTP_POST, "challenge", challenge, "webauthn_challenge",
+	     "Options for showing one of one's own passkeys again"),
+	 .permission = "self", .description = "For the `assertion` of requests that want to know again who asks.",
+	 .response_schema = OPTIONS},
 	{ROW(HTTP_GET, "credentials", credentials, "webauthn_credentials", "One's own passkeys"), .permission = "self",
-	 .response_schema = "{\"type\":\"object\",\"required\":[\"credentials\"],\"properties\":{\"credentials\":{\"type\":\"array\",\"items\":" PASSKEY
-			    "}}}"},
-	{ROW(HTTP_PATCH, "credentials/{credential}", credential_rename, "webauthn_credential_rename", "Rename a passkey"), .permission = "self",
-	 .request_type = IDENTITY_JSON, .request_schema = CLOSED "\"required\":[\"name\"],\"properties\":{" TEXT("name") "}}",
+	 .response_schema = "{\"type\":\"object\",\"required\":[\"credentials\"],\"properties\":{\"credentials\":{"
+			    "\"type\":\"array\",\"items\":" PASSKEY "}}}"},
+	{ROW(HTTP_PATCH, "credentials/{credential}", credential_rename, "webauthn_credential_rename",
+	     "Rename a passkey"),
+	 .permission = "self", .request_type = IDENTITY_JSON,
+	 .request_schema = CLOSED "\"required\":[\"name\"],\"properties\":{" TEXT("name") "}}",
 	 .request_example = "{\"name\":\"Laptop\"}", .response_schema = PASSKEY},
-	{ROW(HTTP_DELETE, "credentials/{credential}", credential_remove, "webauthn_credential_remove", "Remove a passkey"),
+	{ROW(HTTP_DELETE, "credentials/{credential}", credential_remove, "webauthn_credential_remove",
+	     "Remove a passkey"),
 	 .permission = "self", .description = NEEDS_PROOF, .request_type = IDENTITY_JSON, .request_schema = PROOF_BODY,
 	 .request_example = "{\"password\":\"correct horse battery staple\"}"},
 };
