@@ -7,8 +7,8 @@
 #include "app/state.h"
 #include "app/table.h"
 #include "app/width.h"
-#include "json/json.h"
 #include "rt/rt.h"
+#include "json/json.h"
 
 #define OUTPUT_MAX ((size_t)1 << 28)
 #define PAGE 500
@@ -242,7 +242,8 @@ static enum ms_err take_grants(struct task *task, struct errinfo *info)
 		while (bit <= OAUTH_DEVICE && !ms_slice_eq_cstr(part, short_name(bit)))
 			bit <<= 1;
 		if (bit > OAUTH_DEVICE)
-			return ms_fail(info, MS_ERR_INVALID, "--grants: '%.*s' is none of code, refresh, client, device", MS_SLICE_ARG(part));
+			return ms_fail(info, MS_ERR_INVALID,
+				       "--grants: '%.*s' is none of code, refresh, client, device", MS_SLICE_ARG(part));
 		task->wanted.grant_types |= bit;
 	}
 	return MS_OK;
@@ -272,7 +273,8 @@ static enum cli_exit run_add(struct cli *cli)
 	task.wanted.confidential = ms_cli_option(cli, "public") == NULL;
 	task.wanted.trusted = ms_cli_option(cli, "trusted") != NULL;
 	task.wanted.introspects = ms_cli_option(cli, "introspects") != NULL;
-	task.wanted.scope = ms_cli_option(cli, "scope") != NULL ? option(cli, "scope") : MS_SLICE_LIT("openid profile email offline_access");
+	task.wanted.scope = ms_cli_option(cli, "scope") != NULL ? option(cli, "scope")
+								: MS_SLICE_LIT("openid profile email offline_access");
 	enum ms_err err = take_list(&task, "redirect", &info, &task.wanted.redirect_uris);
 	if (err == MS_OK)
 		err = take_list(&task, "after-logout", &info, &task.wanted.logout_uris);
@@ -289,7 +291,9 @@ static enum cli_exit run_add(struct cli *cli)
 
 static const struct cli_option add_options[] = {
 	{.name = "redirect", .value = "LIST", .help = "Addresses it may be answered at: https://app.example/callback"},
-	{.name = "scope", .value = "WORDS", .help = "What it may ask for: \"openid predict:churn\"; default openid profile email offline_access"},
+	{.name = "scope",
+	 .value = "WORDS",
+	 .help = "What it may ask for: \"openid predict:churn\"; default openid profile email offline_access"},
 	{.name = "grants", .value = "LIST", .help = "Of code, refresh, client, device; default code,refresh"},
 	{.name = "public", .help = "A program on people's machines, or a page: it has no secret"},
 	{.name = "trusted", .help = "The operator's own: nobody is asked for consent"},
@@ -306,7 +310,8 @@ const struct cli_command ms_cmd_client_add = {
 	.min_arguments = 1,
 	.max_arguments = 1,
 	.summary = "Register an OAuth client",
-	.details = "NAME is what people see when they are asked for consent. The secret is shown this once; its SHA-256 is stored.\n",
+	.details = "NAME is what people see when they are asked for consent. The secret is shown this once; its "
+		   "SHA-256 is stored.\n",
 	.options = add_options,
 	.option_count = MS_ARRAY_LEN(add_options),
 	.settings = true,
@@ -321,8 +326,9 @@ static enum ms_err add_row(struct task *task, const struct oauth_client *c)
 	struct buf grants;
 	ms_buf_init(&grants, 256);
 	write_grants(&grants, c->grant_types);
-	const char *cells[] = {ms_arena_cstr(arena, c->name), c->confidential ? "confidential" : "public", ms_arena_cstr(arena, ms_buf_slice(&grants)),
-			       ms_arena_cstr(arena, c->scope), ms_arena_cstr(arena, c->id)};
+	const char *cells[] = {ms_arena_cstr(arena, c->name), c->confidential ? "confidential" : "public",
+			       ms_arena_cstr(arena, ms_buf_slice(&grants)), ms_arena_cstr(arena, c->scope),
+			       ms_arena_cstr(arena, c->id)};
 	ms_buf_fini(&grants);
 	if (cells[0] == NULL || cells[2] == NULL || cells[3] == NULL || cells[4] == NULL)
 		return MS_ERR_NO_MEMORY;
@@ -408,7 +414,9 @@ static enum cli_exit run_show(struct cli *cli)
 	return end(&task, err, &info, status);
 }
 
-#define ONE_ID .arguments = "ID", .min_arguments = 1, .max_arguments = 1, .options = json_option, .option_count = MS_ARRAY_LEN(json_option), .settings = true
+#define ONE_ID                                                                             \
+	.arguments = "ID", .min_arguments = 1, .max_arguments = 1, .options = json_option, \
+	.option_count = MS_ARRAY_LEN(json_option), .settings = true
 
 const struct cli_command ms_cmd_client_show = {
 	.noun = "client",
@@ -469,7 +477,8 @@ static enum cli_exit run_remove(struct cli *cli)
 	if (err == MS_OK && ms_cli_option(cli, "json") != NULL)
 		status = print_client(&task);
 	else if (err == MS_OK)
-		fprintf(cli->out, "removed client %.*s (%.*s)\n", MS_SLICE_ARG(task.client.name), MS_SLICE_ARG(task.client.id));
+		fprintf(cli->out, "removed client %.*s (%.*s)\n", MS_SLICE_ARG(task.client.name),
+			MS_SLICE_ARG(task.client.id));
 	return end(&task, err, &info, status);
 }
 

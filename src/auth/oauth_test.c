@@ -15,7 +15,8 @@ static struct slice read_scope(struct arena *arena, const char *text)
 	struct slice scope = MS_SLICE_LIT("refused");
 	struct errinfo info;
 	ms_errinfo_init(&info);
-	return ms_oauth_scope_read(ms_slice_cstr(text), arena, &info, &scope) == MS_OK ? scope : MS_SLICE_LIT("refused");
+	return ms_oauth_scope_read(ms_slice_cstr(text), arena, &info, &scope) == MS_OK ? scope
+										       : MS_SLICE_LIT("refused");
 }
 
 static bool within(struct arena *arena, const char *inner, const char *outer)
@@ -35,7 +36,8 @@ TEST(scopes_are_words_and_grants)
 	CHECK_SLICE(read_scope(&arena, "openid\tprofile"), "refused");
 	CHECK_SLICE(read_scope(&arena, "predict:\"a\""), "refused");
 	CHECK_SLICE(read_scope(&arena, "OPENID"), "refused");
-	CHECK(ms_oauth_scope_has(MS_SLICE_LIT("openid email"), "email") && !ms_oauth_scope_has(MS_SLICE_LIT("openid email"), "mail"));
+	CHECK(ms_oauth_scope_has(MS_SLICE_LIT("openid email"), "email") &&
+	      !ms_oauth_scope_has(MS_SLICE_LIT("openid email"), "mail"));
 	CHECK(within(&arena, "openid predict:a", "openid predict"));
 	CHECK(within(&arena, "", "openid"));
 	CHECK(!within(&arena, "openid predict", "openid predict:a"));
@@ -52,7 +54,8 @@ TEST(scopes_are_narrowed_to_what_somebody_may)
 	struct slice scope;
 	ms_arena_init(&arena, 4096, 1 << 20);
 	REQUIRE(ms_grants_parse(may, 2, &arena, NULL, &limit) == MS_OK);
-	REQUIRE(ms_oauth_scope_narrow(MS_SLICE_LIT("openid predict users.read predict:b models.read"), limit, &arena, NULL, &scope) == MS_OK);
+	REQUIRE(ms_oauth_scope_narrow(MS_SLICE_LIT("openid predict users.read predict:b models.read"), limit, &arena,
+				      NULL, &scope) == MS_OK);
 	CHECK_SLICE(scope, "openid predict models.read");
 	REQUIRE(ms_oauth_scope_narrow(MS_SLICE_LIT("users.read"), limit, &arena, NULL, &scope) == MS_OK);
 	CHECK_SLICE(scope, "");
@@ -212,7 +215,8 @@ static void begin(struct world *w, struct fixture *f)
 	ms_errinfo_init(&w->info);
 	ms_arena_init(&w->arena, 4096, (size_t)16 << 20);
 	const struct store_migrations migrations[] = {ms_auth_migrations, ms_bus_migrations};
-	const struct store_options store = {.url = f->url, .migrations = migrations, .migration_count = 2, .migrate = true};
+	const struct store_options store = {
+		.url = f->url, .migrations = migrations, .migration_count = 2, .migrate = true};
 	REQUIRE(ms_store_open(&store, &w->info, &f->store) == MS_OK);
 	const struct auth_options options = {.store = f->store,
 					     .data_dir = ms_test_temp_dir(),
@@ -350,14 +354,15 @@ static enum ms_err begin_device(struct store_tx *tx, void *arg, struct errinfo *
 {
 	struct world *w = arg;
 	w->refusal.error = NULL;
-	return ms_oauth_device_begin(tx, &w->client, MS_SLICE_LIT("openid predict"), info, &w->refusal, w->code, w->user_code);
+	return ms_oauth_device_begin(tx, &w->client, MS_SLICE_LIT("openid predict"), info, &w->refusal, w->code,
+				     w->user_code);
 }
 
 static enum ms_err allow_device(struct store_tx *tx, void *arg, struct errinfo *info)
 {
 	struct world *w = arg;
-	return ms_oauth_device_decide(tx, w->auth, &w->by, ms_slice_cstr(w->user_code), &w->login, true, MS_SLICE_LIT("openid predict"), info,
-				      &w->flag);
+	return ms_oauth_device_decide(tx, w->auth, &w->by, ms_slice_cstr(w->user_code), &w->login, true,
+				      MS_SLICE_LIT("openid predict"), info, &w->flag);
 }
 
 STORE_TEST(a_device_waits_slows_down_and_is_signed_in)
@@ -482,7 +487,8 @@ STORE_TEST(what_expired_is_swept_away)
 	write(&w, begin_device);
 	sql(&w, "INSERT INTO oauth_assertions (client_id, jti, expires_us) SELECT id, 'j', 1 FROM oauth_clients");
 	write(&w, sweep);
-	CHECK_INT(number(&w, "SELECT (SELECT COUNT(*) FROM oauth_codes) + (SELECT COUNT(*) FROM oauth_logins) + (SELECT COUNT(*) FROM oauth_devices) + "
+	CHECK_INT(number(&w, "SELECT (SELECT COUNT(*) FROM oauth_codes) + (SELECT COUNT(*) FROM oauth_logins) + "
+			     "(SELECT COUNT(*) FROM oauth_devices) + "
 			     "(SELECT COUNT(*) FROM oauth_assertions)"),
 		  0);
 	end(&w);

@@ -18,7 +18,8 @@ TEST(forms_are_read_strictly)
 	REQUIRE(reads("a=1&&b=x+y%20z&c=&d&a%2Db=%C3%BC", &form));
 	CHECK_INT(form.count, 5);
 	CHECK_SLICE(ms_form_get(&form, "b"), "x y z");
-	CHECK(ms_form_get(&form, "c").p == NULL && ms_form_get(&form, "d").p == NULL && ms_form_get(&form, "e").p == NULL);
+	CHECK(ms_form_get(&form, "c").p == NULL && ms_form_get(&form, "d").p == NULL &&
+	      ms_form_get(&form, "e").p == NULL);
 	CHECK_SLICE(ms_form_get(&form, "a-b"), "\xc3\xbc");
 	CHECK(reads("", &form) && form.count == 0);
 	CHECK(!reads("a=%", &form));
@@ -61,7 +62,8 @@ TEST(values_are_encoded_whole)
 	ms_form_add(&uri, "state", MS_SLICE_LIT("a b&c=d\r\n#%\xc3\xbc~-._"));
 	ms_form_add(&uri, "empty", MS_SLICE_EMPTY);
 	ms_form_add(&uri, "iss", MS_SLICE_LIT("https://id"));
-	CHECK_SLICE(ms_buf_slice(&uri), "https://a.example/cb?state=a%20b%26c%3Dd%0D%0A%23%25%C3%BC~-._&iss=https%3A%2F%2Fid");
+	CHECK_SLICE(ms_buf_slice(&uri),
+		    "https://a.example/cb?state=a%20b%26c%3Dd%0D%0A%23%25%C3%BC~-._&iss=https%3A%2F%2Fid");
 	ms_buf_clear(&uri);
 	ms_buf_append_cstr(&uri, "https://a.example/cb?x=1");
 	ms_form_add(&uri, "code", MS_SLICE_LIT("c"));

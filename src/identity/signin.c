@@ -11,8 +11,12 @@ void ms_signin_page(struct exchange *x, struct identity *identity, const struct 
 	char seconds[24];
 	struct slice cookie = ms_cookie_need(x, identity), csrf = ms_csrf_make(x, cookie);
 	const struct page_var vars[] = {
-		{"client", signin->client_name, false},   {"error", signin->error, false},         {"username", signin->username, false},
-		{"request", signin->request, false},      {"user_code", signin->user_code, false}, {"csrf", csrf, false},
+		{"client", signin->client_name, false},
+		{"error", signin->error, false},
+		{"username", signin->username, false},
+		{"request", signin->request, false},
+		{"user_code", signin->user_code, false},
+		{"csrf", csrf, false},
 		{"first", signin->username.n == 0 ? MS_SLICE_LIT("1") : MS_SLICE_EMPTY, false},
 	};
 	if (signin->retry_after_s > 0) {
@@ -35,7 +39,8 @@ static void append_request(struct buf *out, const struct form *request)
 	for (size_t i = 0; i < request->count; i++) {
 		const struct form_pair *pair = &request->pairs[i];
 		struct slice value = pair->value, word;
-		if (ms_slice_eq_cstr(pair->name, "max_age") || ms_slice_eq_cstr(pair->name, "id_token_hint") || value.n == 0)
+		if (ms_slice_eq_cstr(pair->name, "max_age") || ms_slice_eq_cstr(pair->name, "id_token_hint") ||
+		    value.n == 0)
 			continue;
 		ms_buf_append_char(out, separator);
 		separator = '&';
@@ -76,11 +81,11 @@ struct signin_work {
 	struct signin signin;
 	struct auth_attempt attempt;
 	struct auth_proof proof;
-	struct auth_user *user;  // of either
-	struct slice methods;    // that he showed
+	struct auth_user *user; // of either
+	struct slice methods;   // that he showed
 	struct slice rehashed;
-	struct slice cookie;     // of before
-	struct slice mfa_token;  // the second step is to come; else empty
+	struct slice cookie;    // of before
+	struct slice mfa_token; // the second step is to come; else empty
 	struct auth_factors factors;
 	char fresh[MS_API_KEY_SIZE];
 };
@@ -95,12 +100,9 @@ static void ask_second(struct signin_work *s, int status, const char *error)
 	char seconds[24];
 	struct exchange *x = s->w.x;
 	const struct page_var vars[] = {
-		{"client", MS_SLICE_EMPTY, false},
-		{"error", ms_slice_cstr(error), false},
-		{"request", s->signin.request, false},
-		{"user_code", s->signin.user_code, false},
-		{"mfa_token", s->mfa_token, false},
-		{"csrf", ms_csrf_make(x, s->cookie), false},
+		{"client", MS_SLICE_EMPTY, false},     {"error", ms_slice_cstr(error), false},
+		{"request", s->signin.request, false}, {"user_code", s->signin.user_code, false},
+		{"mfa_token", s->mfa_token, false},    {"csrf", ms_csrf_make(x, s->cookie), false},
 	};
 	if (s->w.retry_after_s > 0) {
 		int n = snprintf(seconds, sizeof(seconds), "%lld", (long long)s->w.retry_after_s);
@@ -141,7 +143,8 @@ static void failed(struct identity_work *w)
 		ask_again(s, 429, "There were too many attempts. Wait a little before the next one.");
 	else if (w->err == MS_ERR_AUTH_MFA_REQUIRED)
 		ms_page_message_send(w->x, 403, "A second factor is needed",
-				     "This service asks everybody for one, and your account has none yet. Set it up first, then come back.");
+				     "This service asks everybody for one, and your account has none yet. Set it up "
+				     "first, then come back.");
 	else
 		ms_page_fail(w);
 }
@@ -154,7 +157,8 @@ static void signed_in(void *arg)
 	ms_cookie_set(x, s->w.identity, ms_slice_cstr(s->fresh));
 	ms_wipe(s->fresh, sizeof(s->fresh));
 	if (next.n == 0)
-		ms_page_message_send(x, 400, "This request is too long", "The application sent more than can be worked with.");
+		ms_page_message_send(x, 400, "This request is too long",
+				     "The application sent more than can be worked with.");
 	else
 		ms_page_redirect(x, next);
 }
@@ -166,7 +170,8 @@ static void began(struct identity_work *w)
 		ms_auth_settle(w->identity->auth, &w->settle, w->x->loop, signed_in, s);
 	else if (!s->factors.totp && s->factors.recovery_codes == 0)
 		ms_page_message_send(w->x, 403, "This account signs in with a passkey",
-				     "These pages work without scripts, and passkeys need some. Add an authenticator app to your account, or "
+				     "These pages work without scripts, and passkeys need some. Add an authenticator "
+				     "app to your account, or "
 				     "recovery codes, and come back.");
 	else
 		ask_second(s, 200, "");
@@ -181,9 +186,12 @@ static enum ms_err begin(struct store_tx *tx, void *arg, struct errinfo *info)
 		.address = s->w.x->req.peer, .agent = ms_identity_agent(s->w.x), .methods = s->methods};
 	s->mfa_token = MS_SLICE_EMPTY;
 	if (s->user == &s->attempt.user)
-		MS_TRY(ms_auth_second_step(tx, auth, s->user, s->methods, s->rehashed, info, &s->factors, &s->mfa_token));
+		MS_TRY(ms_auth_second_step(tx, auth, s->user, s->methods, s->rehashed, info, &s->factors,
+					   &s->mfa_token));
 	if (s->mfa_token.n > 0)
-		return ms_identity_keep(&s->w, &s->mfa_token) ? MS_OK : ms_fail(info, MS_ERR_NO_MEMORY, "out of memory for this request");
+		return ms_identity_keep(&s->w, &s->mfa_token)
+			       ? MS_OK
+			       : ms_fail(info, MS_ERR_NO_MEMORY, "out of memory for this request");
 	MS_TRY(ms_oauth_login_find(tx, s->cookie, info, &before));
 	return ms_oauth_login_begin(tx, auth, &s->w.actor, s->user, s->rehashed, &session, &before, info, s->fresh);
 }
