@@ -27,6 +27,7 @@ struct pending {
 	struct store_work work;
 	struct peer *peer;
 	char id[64];
+	bool busy;
 };
 
 struct peer {
@@ -91,6 +92,7 @@ static void published(struct store_work *work)
 		printf("committed %s\n", p->id);
 	else
 		printf("failed %s %s\n", p->id, ms_err_name(work->err));
+	p->busy = false;
 	if (p->peer->timer == NULL)
 		publish_next(p);
 }
@@ -101,6 +103,7 @@ static void publish_next(struct pending *p)
 	if (peer->next == peer->publish)
 		return;
 	snprintf(p->id, sizeof(p->id), "%s-%lld", text(peer, "prefix", "e"), (long long)peer->next++);
+	p->busy = true;
 	struct errinfo info = {.message = ""};
 	check(ms_store_write(peer->store, &p->work, ms_rt_loop(peer->rt, 0), publish, p, published), &info);
 }
@@ -109,8 +112,12 @@ static void on_pause(struct timer *timer, void *arg)
 {
 	struct peer *peer = arg;
 	(void)timer;
-	struct pending *p = &peer->pending[peer->next % AT_ONCE_MAX];
-	publish_next(p);
+	for (size_t i = 0; i < AT_ONCE_MAX; i++) {
+		if (!peer->pending[i].busy) {
+			publish_next(&peer->pending[i]);
+			return;
+		}
+	}
 }
 
 static void start_publishing(struct peer *peer)

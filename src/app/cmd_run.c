@@ -5,7 +5,9 @@
 #include <sys/resource.h>
 
 #include "app/app.h"
+#include "app/bus.h"
 #include "app/commands.h"
+#include "app/store.h"
 
 static const enum log_level log_levels[] = {LOG_TRACE, LOG_DEBUG, LOG_INFO, LOG_WARN, LOG_ERROR, LOG_OFF};
 static const enum log_format log_formats[] = {LOG_FORMAT_AUTO, LOG_FORMAT_JSON, LOG_FORMAT_TEXT};
@@ -217,6 +219,27 @@ static enum ms_err start_observing(struct run *run, struct errinfo *info)
 	return MS_OK;
 }
 
+static void check_store(void *arg, const struct loop *loop, struct health_report *ret_report)
+{
+	struct store *store = arg;
+	(void)loop;
+	// Predictions go on without it.
+	ret_report->health = ms_store_healthy(store) ? HEALTH_OK : HEALTH_DEGRADED;
+	snprintf(ret_report->message, sizeof(ret_report->message), "%s%s", ms_store_kind(store),
+		 ms_store_healthy(store) ? "" : ": does not answer; see the log");
+}
+
+static void check_bus(void *arg, const struct loop *loop, struct health_report *ret_report)
+{
+	const struct bus *bus = arg;
+	(void)loop;
+	bool healthy = ms_bus_healthy(bus);
+	// Events wait in the outbox meanwhile: nothing is lost, and everything else goes on.
+	ret_report->health = healthy ? HEALTH_OK : HEALTH_DEGRADED;
+	snprintf(ret_report->message, sizeof(ret_report->message), "%s%s", ms_bus_kind(bus),
+		 healthy ? "" : ": not connected, events wait; see the log");
+}
+
 static enum ms_err start_roles(struct run *run, struct errinfo *info)
 {
 	struct app *app = &run->app;
@@ -288,11 +311,14 @@ static enum ms_err start_state(struct run *run, struct errinfo *info)
 					      .rt = app->rt,
 					      .log = app->log,
 					      .metrics = app->metrics};
-	if (!app->settings->auth) {
+	if (!app->settings->auth)
 		ms_log(app->log, LOG_WARN, "authentication is off: whoever reaches this machine's addresses may do everything");
-		return MS_OK;
-	}
-	return ms_state_open(&options, info, &app->state);
+	if (!app->settings->auth && !ms_app_names_store(app->settings))
+		return MS_OK; // nothing needs it
+	MS_TRY(ms_state_open(&options, info, &app->state));
+	ms_app_add_check(app, (struct health_check){.name = "store", .fn = check_store, .arg = app->state.store});
+	ms_app_add_check(app, (struct health_check){.name = "bus", .fn = check_bus, .arg = app->state.bus});
+	return MS_OK;
 }
 
 static enum ms_err start_listening(struct run *run, struct errinfo *info)

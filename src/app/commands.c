@@ -12,9 +12,12 @@ static const struct cli_noun nouns[] = {
 	{"user", "Users"},
 	{"key", "API keys"},
 	{"role", "Roles"},
+	{"client", "OAuth clients"},
 	{"audit", "The audit log"},
 	{"secret", "Secrets in an encrypted file"},
 	{"signing-key", "Keys that sign tokens"},
+	{"migrate", "The database"},
+	{"bus", "Events"},
 	{"config", "Settings"},
 };
 

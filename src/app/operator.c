@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <unistd.h>
 
+#include "app/store.h"
 #include "rt/rt.h"
 
 void ms_operator_init(struct operator *op)
@@ -22,7 +23,7 @@ static enum ms_err store_exists(const struct settings *settings, struct errinfo 
 	const char *url;
 	ms_arena_init(&arena, 1024, (size_t)1 << 20);
 	ms_errinfo_init(&ignored);
-	enum ms_err err = ms_state_url(settings, &arena, info, &url);
+	enum ms_err err = ms_app_store_url(settings, &arena, info, &url);
 	if (err == MS_OK)
 		*ret_exists = strncmp(url, "sqlite:", 7) != 0 || ms_file_stat(url + 7, &ignored, &stat) == MS_OK;
 	ms_arena_fini(&arena);

@@ -2,17 +2,6 @@
 // The auth role: sign-in, users, keys, roles, the audit log over HTTP. Who calls is checked whichever roles run.
 #include "app/app.h"
 
-static void check_store(void *arg, const struct loop *loop, struct health_report *ret_report)
-{
-	const struct store *store = arg;
-	(void)loop;
-	if (!ms_store_healthy(store)) {
-		ret_report->health = HEALTH_DEGRADED;
-		snprintf(ret_report->message, sizeof(ret_report->message), "%s cannot be reached: see the log", ms_store_kind(store));
-	} else
-		snprintf(ret_report->message, sizeof(ret_report->message), "%s", ms_store_kind(store));
-}
-
 static enum ms_err start(struct app *app, struct errinfo *info)
 {
 	const struct settings *s = app->settings;
@@ -26,7 +15,6 @@ static enum ms_err start(struct app *app, struct errinfo *info)
 	MS_TRY(ms_identity_new(&options, info, &app->identity));
 	for (size_t i = 0; ms_identity_routes(app->identity, i).routes != NULL; i++)
 		ms_app_add_routes(app, ms_identity_routes(app->identity, i));
-	ms_app_add_check(app, (struct health_check){.name = "store", .fn = check_store, .arg = app->state.store});
 	return MS_OK;
 }
 

@@ -5,7 +5,9 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "app/bus.h"
 #include "app/roles.h"
+#include "app/store.h"
 #include "auth/auth.h"
 #include "rt/rt.h"
 
@@ -290,7 +292,7 @@ static enum config_layer add_source(const struct config *config, struct errinfo 
 static enum ms_err check_all(const struct config *config, config_problem_fn *on_problem, void *arg,
 			     struct errinfo *info)
 {
-	static enum ms_err (*const checks[])(const struct settings *, struct errinfo *) = {check_roles, check_data_dir,
+	static enum ms_err (*const checks[])(const struct settings *, struct errinfo *) = {check_roles, check_data_dir, ms_app_check_store, ms_app_check_bus,
 											   check_tls, check_listen,
 											   check_auth, check_identity};
 	enum ms_err first = MS_OK;

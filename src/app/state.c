@@ -3,56 +3,9 @@
 
 #include <unistd.h>
 
+#include "app/bus.h"
+#include "app/store.h"
 #include "rt/rt.h"
-
-enum ms_err ms_state_url(const struct settings *s, struct arena *arena, struct errinfo *info, const char **ret_url)
-{
-	const char *url = s->database_url;
-	if (url[0] == '\0' && s->database_host[0] != '\0') {
-		const struct store_server server = {.host = s->database_host,
-						    .port = (unsigned)s->database_port,
-						    .name = s->database_name,
-						    .user = s->database_user,
-						    .password = s->database_password};
-		return ms_store_server_url(&server, arena, info, ret_url);
-	}
-	if (url[0] == '\0')
-		url = ms_arena_printf(arena, "sqlite:%s/mainstay.db", s->data_dir);
-	if (url == NULL)
-		return ms_fail(info, MS_ERR_NO_MEMORY, "out of memory");
-	*ret_url = url;
-	return MS_OK;
-}
-
-static enum ms_err open_store(const struct state_options *o, struct errinfo *info, struct state *state)
-{
-	struct arena arena;
-	struct store_options options = {.log = o->log,
-					.metrics = o->metrics,
-					.migrations = state->migrations,
-					.migration_count = MS_ARRAY_LEN(state->migrations),
-					.migrate = true};
-	state->migrations[0] = ms_auth_migrations;
-	state->migrations[1] = ms_bus_migrations;
-	ms_arena_init(&arena, 1024, (size_t)1 << 20);
-	enum ms_err err = ms_state_url(o->settings, &arena, info, &options.url);
-	if (err == MS_OK)
-		err = ms_store_open(&options, info, &state->store);
-	ms_arena_fini(&arena);
-	return err;
-}
-
-static enum ms_err open_bus(const struct state_options *o, struct errinfo *info, struct state *state)
-{
-	const struct bus_options options = {.store = state->store,
-					    .rt = o->rt,
-					    .log = o->log,
-					    .metrics = o->metrics,
-					    .url = o->settings->bus_url,
-					    .exchange = "mainstay",
-					    .process = "mainstay"};
-	return o->rt != NULL ? ms_bus_new(&options, info, &state->bus) : MS_OK;
-}
 
 static enum ms_err open_auth(const struct state_options *o, struct errinfo *info, struct state *state)
 {
@@ -113,10 +66,10 @@ enum ms_err ms_state_open(const struct state_options *options, struct errinfo *i
 	*state = (struct state){0};
 	enum ms_err err = open_log(&o, info, state);
 	if (err == MS_OK)
-		err = open_store(&o, info, state);
-	if (err == MS_OK)
-		err = open_bus(&o, info, state);
-	if (err == MS_OK)
+		err = ms_app_open_store(o.settings, APP_STORE_SERVE, o.log, o.metrics, info, &state->store);
+	if (err == MS_OK && o.rt != NULL)
+		err = ms_app_open_bus(o.settings, state->store, o.rt, o.log, o.metrics, info, &state->bus);
+	if (err == MS_OK && o.settings->auth)
 		err = open_auth(&o, info, state);
 	if (err != MS_OK)
 		ms_state_close(state);

@@ -11,7 +11,6 @@
 
 // Stays where it was opened.
 struct state {
-	struct store_migrations migrations[2]; // of all modules
 	struct store *store;
 	struct bus *bus; // NULL: the command line
 	struct auth *auth;
@@ -35,8 +34,5 @@ void ms_state_close(struct state *state);
 
 // Settings, folder and state of a command, or what went wrong printed.
 MS_MUST_USE enum cli_exit ms_state_of_command(struct cli *cli, struct config **ret_config, struct state *ret_state);
-
-// The store's address by the settings, in the arena. It may hold a password: never shown.
-MS_MUST_USE enum ms_err ms_state_url(const struct settings *settings, struct arena *arena, struct errinfo *info, const char **ret_url);
 
 #endif

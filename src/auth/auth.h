@@ -28,15 +28,15 @@ struct auth;
 struct auth_options {
 	struct store *store;
 	struct bus *bus; // events auth.login, auth.logout, auth.user.created, …; NULL: none
-	struct rt *rt; // NULL: the command line; no loops, no threads, no guard
+	struct rt *rt;   // NULL: the command line; no loops, no threads, no guard
 	struct log *log;
 	struct metrics *metrics;
-	const char *data_dir;   // master.key and admin.key
-	const char *issuer;     // of tokens: "http://localhost:8080"
-	const char *audience;   // "mainstay"
-	const char *jwt_secret; // JWT_SECRET: HS256; "" = keys of our own
-	enum jose_alg algorithm; // of keys of our own
-	const char *master_key; // base64 of 32 bytes, or "": the file in data_dir
+	const char *data_dir;     // master.key and admin.key
+	const char *issuer;       // of tokens: "http://localhost:8080"
+	const char *audience;     // "mainstay"
+	const char *jwt_secret;   // JWT_SECRET: HS256; "" = keys of our own
+	enum jose_alg algorithm;  // of keys of our own
+	const char *master_key;   // base64 of 32 bytes, or "": the file in data_dir
 	uint64_t key_rotation_ms; // of keys of our own
 	uint64_t token_life_ms;
 	uint64_t refresh_life_ms;  // of a session at most
@@ -45,13 +45,13 @@ struct auth_options {
 	unsigned password_threads, password_depth;
 	uint32_t password_memory_kib, password_passes;
 	unsigned password_min_length;
-	bool registration; // POST /register is open
-	const char *registration_role; // of users who registered themselves
-	bool mfa_required; // without a second factor a user may change his own account, no more
-	unsigned totp_skew; // steps of 30 s that a clock may be off, either way
-	const char *webauthn_rp_id; // the domain that passkeys belong to; "": the issuer's host
+	bool registration;                   // POST /register is open
+	const char *registration_role;       // of users who registered themselves
+	bool mfa_required;                   // without a second factor a user may change his own account, no more
+	unsigned totp_skew;                  // steps of 30 s that a clock may be off, either way
+	const char *webauthn_rp_id;          // the domain that passkeys belong to; "": the issuer's host
 	const char *const *webauthn_origins; // of pages that may use them: "https://ml.example"
-	size_t webauthn_origin_count; // 0: the issuer's
+	size_t webauthn_origin_count;        // 0: the issuer's
 };
 
 extern const struct store_migrations ms_auth_migrations;
@@ -83,7 +83,8 @@ enum auth_event {
 #undef MS_AUTH_EVENT
 	AUTH_EVENT_COUNT
 };
-const char *ms_auth_event_name(enum auth_event event); // "user.login", as the audit log and the bus ("auth." in front) name it
+const char *ms_auth_event_name(
+	enum auth_event event); // "user.login", as the audit log and the bus ("auth." in front) name it
 
 // === Users, passwords, sessions, tokens ==============================================================
 // (users.c, password.c, throttle.c, session.c, token.c, login.c)
@@ -91,9 +92,9 @@ const char *ms_auth_event_name(enum auth_event event); // "user.login", as the a
 // Functions with a `tx` run inside a transaction; what they return lives in its arena. They append to the audit log and publish to the
 // bus (topic "auth." and the event's name) themselves, in that transaction. `by` says who does it.
 
-#define MS_AUTH_NAME_MAX 128     // bytes of a username: ASCII letters and digits, and . _ - @ +
-#define MS_AUTH_EMAIL_MAX 254    // RFC 5321
-#define MS_AUTH_USER_GRANTS 64   // of a user's own
+#define MS_AUTH_NAME_MAX 128   // bytes of a username: ASCII letters and digits, and . _ - @ +
+#define MS_AUTH_EMAIL_MAX 254  // RFC 5321
+#define MS_AUTH_USER_GRANTS 64 // of a user's own
 #define MS_AUTH_PASSWORD_MAX 1024
 #define MS_AUTH_SESSIONS_MAX 1000 // open at a time, of one user; a further one ends the one unused for longest
 
@@ -110,7 +111,8 @@ static inline bool ms_auth_user_is_active(const struct auth_user *user)
 }
 
 // With all its strings, in the arena.
-MS_MUST_USE enum ms_err ms_auth_user_copy(const struct auth_user *user, struct arena *arena, struct errinfo *info, struct auth_user *ret_user);
+MS_MUST_USE enum ms_err ms_auth_user_copy(const struct auth_user *user, struct arena *arena, struct errinfo *info,
+					  struct auth_user *ret_user);
 
 // What may be given to users: everything that `limit` allows, and no user who has more than that may be touched. NULL: no limit (the
 // command line).
@@ -129,17 +131,22 @@ struct auth_user_fields {
 // MS_ERR_AUTH_USER_EXISTS, MS_ERR_INVALID (field says which), MS_ERR_FORBIDDEN (more than the limit), MS_ERR_AUTH_USER_UNKNOWN,
 // MS_ERR_AUTH_LAST_ADMIN.
 MS_MUST_USE enum ms_err ms_auth_user_add(struct store_tx *tx, struct auth *auth, const struct auth_authority *authority,
-					 const struct auth_user_fields *fields, struct errinfo *info, struct auth_user *ret_user);
+					 const struct auth_user_fields *fields, struct errinfo *info,
+					 struct auth_user *ret_user);
 // A change of state or password ends the user's sessions; a new role or new grants hold for his open sessions at once.
 // keep_session: is not ended (may be empty).
-MS_MUST_USE enum ms_err ms_auth_user_change(struct store_tx *tx, struct auth *auth, const struct auth_authority *authority, struct slice id,
-					    const struct auth_user_fields *fields, struct slice keep_session, struct errinfo *info,
-					    struct auth_user *ret_user);
-MS_MUST_USE enum ms_err ms_auth_user_remove(struct store_tx *tx, struct auth *auth, const struct auth_authority *authority, struct slice id,
+MS_MUST_USE enum ms_err ms_auth_user_change(struct store_tx *tx, struct auth *auth,
+					    const struct auth_authority *authority, struct slice id,
+					    const struct auth_user_fields *fields, struct slice keep_session,
+					    struct errinfo *info, struct auth_user *ret_user);
+MS_MUST_USE enum ms_err ms_auth_user_remove(struct store_tx *tx, struct auth *auth,
+					    const struct auth_authority *authority, struct slice id,
 					    struct errinfo *info);
-MS_MUST_USE enum ms_err ms_auth_user_get(struct store_tx *tx, struct slice id, struct errinfo *info, struct auth_user *ret_user);
+MS_MUST_USE enum ms_err ms_auth_user_get(struct store_tx *tx, struct slice id, struct errinfo *info,
+					 struct auth_user *ret_user);
 // By id, username or e-mail, as a person would name him.
-MS_MUST_USE enum ms_err ms_auth_user_find(struct store_tx *tx, struct slice name, struct errinfo *info, struct auth_user *ret_user);
+MS_MUST_USE enum ms_err ms_auth_user_find(struct store_tx *tx, struct slice name, struct errinfo *info,
+					  struct auth_user *ret_user);
 // In the order of ids (of their making), behind the id `after` (empty: from the first). At most `limit`.
 MS_MUST_USE enum ms_err ms_auth_user_list(struct store_tx *tx, struct slice after, size_t limit, struct errinfo *info,
 					  struct auth_user **ret_users, size_t *ret_count);
@@ -147,11 +154,11 @@ MS_MUST_USE enum ms_err ms_auth_user_list(struct store_tx *tx, struct slice afte
 // --- Passwords
 
 // Whether it may be a new password: length, not common, not the name. MS_ERR_AUTH_PASSWORD says what is wrong. Fast, any thread.
-MS_MUST_USE enum ms_err ms_auth_password_check(const struct auth *auth, struct slice password, struct slice username, struct slice email,
-					       struct errinfo *info);
+MS_MUST_USE enum ms_err ms_auth_password_check(const struct auth *auth, struct slice password, struct slice username,
+					       struct slice email, struct errinfo *info);
 // The stored form, in the arena. Slow: on the passwords pool and the command line.
-MS_MUST_USE enum ms_err ms_auth_password_hash(const struct auth *auth, struct slice password, struct arena *arena, struct errinfo *info,
-					      struct slice *ret_stored);
+MS_MUST_USE enum ms_err ms_auth_password_hash(const struct auth *auth, struct slice password, struct arena *arena,
+					      struct errinfo *info, struct slice *ret_stored);
 
 // Checks a password as a login does: throttled by account and address, on the passwords pool, with the same work and answer for users
 // that do not exist. The attempt lives until `done` was called, on `loop`.
@@ -181,8 +188,8 @@ struct auth_attempt {
 };
 void ms_auth_attempt(struct auth *auth, struct loop *loop, struct auth_attempt *attempt);
 // Counts something costly that an address asks for ("register"), with the same delays. MS_ERR_AUTH_THROTTLED and the seconds to wait. Any thread.
-MS_MUST_USE enum ms_err ms_auth_slow_down(struct auth *auth, const char *what, struct slice address, struct errinfo *info,
-					  int64_t *ret_retry_after_s);
+MS_MUST_USE enum ms_err ms_auth_slow_down(struct auth *auth, const char *what, struct slice address,
+					  struct errinfo *info, int64_t *ret_retry_after_s);
 
 // --- Sessions and tokens
 
@@ -197,29 +204,35 @@ struct auth_tokens {
 	int64_t expires_in_s;
 	struct auth_user user;
 	struct slice session;
-	struct slice scope; // what the access token is limited to: "self" while a second factor is required and missing; empty: nothing
+	struct slice
+		scope; // what the access token is limited to: "self" while a second factor is required and missing; empty: nothing
 };
 
 #define MS_AUTH_REFRESH_PREFIX "msr"
 // Begins a session and makes its first refresh token. Looks at the user again: MS_ERR_AUTH_CREDENTIALS when he was disabled, removed or
 // changed since `user` was read. `rehashed`: of the attempt. Records AUTH_LOGIN. Fills all of *ret_tokens but `access`.
 MS_MUST_USE enum ms_err ms_auth_session_begin(struct store_tx *tx, struct auth *auth, const struct auth_actor *by,
-					      const struct auth_user *user, struct slice rehashed, const struct auth_session *session,
-					      struct errinfo *info, struct auth_tokens *ret_tokens, struct slice *ret_permissions);
+					      const struct auth_user *user, struct slice rehashed,
+					      const struct auth_session *session, struct errinfo *info,
+					      struct auth_tokens *ret_tokens, struct slice *ret_permissions);
 // Rotates. MS_ERR_TOKEN_INVALID, MS_ERR_TOKEN_EXPIRED, MS_ERR_TOKEN_REVOKED. The transaction must be committed when *ret_reused is set and the
 // function succeeds: the token came twice, and its session was ended. The same token again within the grace, while its successor was not
 // used, gets the same successor: the first reply was lost.
-MS_MUST_USE enum ms_err ms_auth_session_refresh(struct store_tx *tx, struct auth *auth, const struct auth_actor *by, struct slice refresh,
-						struct slice client_id, struct errinfo *info, bool *ret_reused,
-						struct auth_tokens *ret_tokens, struct slice *ret_permissions);
-MS_MUST_USE enum ms_err ms_auth_session_end(struct store_tx *tx, struct auth *auth, const struct auth_actor *by, struct slice user_id,
-					    struct slice session, enum auth_event event, struct errinfo *info);
+MS_MUST_USE enum ms_err ms_auth_session_refresh(struct store_tx *tx, struct auth *auth, const struct auth_actor *by,
+						struct slice refresh, struct slice client_id, struct errinfo *info,
+						bool *ret_reused, struct auth_tokens *ret_tokens,
+						struct slice *ret_permissions);
+MS_MUST_USE enum ms_err ms_auth_session_end(struct store_tx *tx, struct auth *auth, const struct auth_actor *by,
+					    struct slice user_id, struct slice session, enum auth_event event,
+					    struct errinfo *info);
 // All open ones of a user, but `keep` (may be empty).
-MS_MUST_USE enum ms_err ms_auth_session_end_all(struct store_tx *tx, struct auth *auth, const struct auth_actor *by, struct slice user_id,
-						struct slice keep, enum auth_event event, struct errinfo *info, size_t *ret_ended);
+MS_MUST_USE enum ms_err ms_auth_session_end_all(struct store_tx *tx, struct auth *auth, const struct auth_actor *by,
+						struct slice user_id, struct slice keep, enum auth_event event,
+						struct errinfo *info, size_t *ret_ended);
 // Newest first, behind the id `after`.
-MS_MUST_USE enum ms_err ms_auth_session_list(struct store_tx *tx, struct slice user_id, struct slice after, size_t limit,
-					     struct errinfo *info, struct auth_session **ret_sessions, size_t *ret_count);
+MS_MUST_USE enum ms_err ms_auth_session_list(struct store_tx *tx, struct slice user_id, struct slice after,
+					     size_t limit, struct errinfo *info, struct auth_session **ret_sessions,
+					     size_t *ret_count);
 
 // Claims of an access token. sid and jti are UUIDv7: they hold the millisecond of the session's begin and of the token's issue, which
 // iat (whole seconds) does not.
@@ -231,11 +244,12 @@ struct auth_claims {
 	int64_t issued_s, expires_s;
 };
 // Signs; iss, aud, nbf and, where empty or 0, jti, iat and exp are filled in. Pool and store threads, and the command line. Appends.
-MS_MUST_USE enum ms_err ms_auth_token_sign(struct auth *auth, const struct auth_claims *claims, struct errinfo *info, struct buf *out);
+MS_MUST_USE enum ms_err ms_auth_token_sign(struct auth *auth, const struct auth_claims *claims, struct errinfo *info,
+					   struct buf *out);
 // Verifies signature, issuer, audience, type and times: MS_ERR_TOKEN_INVALID, MS_ERR_TOKEN_EXPIRED, MS_ERR_TOKEN_EARLY. Whether the session
 // was ended or the user changed is for the caller to look up. On the loop's thread; strings in the arena.
-MS_MUST_USE enum ms_err ms_auth_token_read(const struct auth *auth, const struct loop *loop, struct slice token, struct arena *arena,
-					   struct errinfo *info, struct auth_claims *ret_claims);
+MS_MUST_USE enum ms_err ms_auth_token_read(const struct auth *auth, const struct loop *loop, struct slice token,
+					   struct arena *arena, struct errinfo *info, struct auth_claims *ret_claims);
 
 // What a token or API key is worth at this moment, from the memory of the guard. MS_ERR_TOKEN_INVALID, MS_ERR_TOKEN_EXPIRED, MS_ERR_TOKEN_REVOKED. On the
 // loop's thread; lives as long as the arena.
@@ -244,11 +258,11 @@ struct auth_worth {
 	struct slice id, name; // of the user, key or client
 	struct slice user_id;  // empty: of nobody
 	const struct grants *grants;
-	struct slice role, session;   // of tokens
+	struct slice role, session;  // of tokens
 	int64_t issued_s, expires_s; // of tokens
 };
-MS_MUST_USE enum ms_err ms_auth_validate(struct auth *auth, struct loop *loop, struct slice credential, struct arena *arena,
-					 struct errinfo *info, struct auth_worth *ret_worth);
+MS_MUST_USE enum ms_err ms_auth_validate(struct auth *auth, struct loop *loop, struct slice credential,
+					 struct arena *arena, struct errinfo *info, struct auth_worth *ret_worth);
 
 // A pool for what is too long for a loop and too short for a thread of its own: signatures.
 struct pool *ms_auth_pool(struct auth *auth);
@@ -260,7 +274,8 @@ struct pool *ms_auth_password_pool(struct auth *auth);
 #define MS_AUTH_ADMIN_KEY_FILE "admin.key"
 // When the store holds no user: makes the user `admin` (without a password) and an API key of his, writes the key to data_dir/admin.key
 // (mode 0600) and returns it; else *ret_key is empty. Blocks; before the loops run.
-MS_MUST_USE enum ms_err ms_auth_first_start(struct auth *auth, struct arena *arena, struct errinfo *info, struct slice *ret_key);
+MS_MUST_USE enum ms_err ms_auth_first_start(struct auth *auth, struct arena *arena, struct errinfo *info,
+					    struct slice *ret_key);
 
 // === Grants, roles, keys, the guard ==================================================================
 // (permissions.def, grants.c, roles.c, keys.c, change.c, snapshot.c, cache.c, guard.c)
@@ -281,15 +296,16 @@ struct grants;
 #define MS_GRANTS_MAX 100     // of one list
 #define MS_GRANT_TEXT_MAX 256 // bytes of one
 // In the arena, which must outlive it; the texts are copied. MS_ERR_INVALID names the first grant that is malformed or of an unknown permission.
-MS_MUST_USE enum ms_err ms_grants_parse(const struct slice *texts, size_t count, struct arena *arena, struct errinfo *info,
-					const struct grants **ret_grants);
+MS_MUST_USE enum ms_err ms_grants_parse(const struct slice *texts, size_t count, struct arena *arena,
+					struct errinfo *info, const struct grants **ret_grants);
 // A JSON array of texts, as it is stored.
-MS_MUST_USE enum ms_err ms_grants_read(struct slice json_array, struct arena *arena, struct errinfo *info, const struct grants **ret_grants);
+MS_MUST_USE enum ms_err ms_grants_read(struct slice json_array, struct arena *arena, struct errinfo *info,
+				       const struct grants **ret_grants);
 // What either allows; what both allow. Copied into the arena. MS_ERR_NO_MEMORY, MS_ERR_LIMIT.
-MS_MUST_USE enum ms_err ms_grants_union(const struct grants *a, const struct grants *b, struct arena *arena, struct errinfo *info,
-					const struct grants **ret_grants);
-MS_MUST_USE enum ms_err ms_grants_intersect(const struct grants *a, const struct grants *b, struct arena *arena, struct errinfo *info,
-					    const struct grants **ret_grants);
+MS_MUST_USE enum ms_err ms_grants_union(const struct grants *a, const struct grants *b, struct arena *arena,
+					struct errinfo *info, const struct grants **ret_grants);
+MS_MUST_USE enum ms_err ms_grants_intersect(const struct grants *a, const struct grants *b, struct arena *arena,
+					    struct errinfo *info, const struct grants **ret_grants);
 // object p == NULL: the permission for at least one object. The permission is one of the table (assertion).
 bool ms_grants_allow(const struct grants *grants, const char *permission, struct slice object);
 // Everything that `inner` allows `outer` allows too: nobody gives away more than he has.
@@ -309,46 +325,54 @@ struct auth_role {
 	int64_t created_us, updated_us; // 0 for built-in ones
 };
 // In the transaction's arena. MS_ERR_NOT_FOUND with the names that there are.
-MS_MUST_USE enum ms_err ms_auth_role_get(struct store_tx *tx, struct slice name, struct errinfo *info, struct auth_role *ret_role);
+MS_MUST_USE enum ms_err ms_auth_role_get(struct store_tx *tx, struct slice name, struct errinfo *info,
+					 struct auth_role *ret_role);
 // All, by name.
-MS_MUST_USE enum ms_err ms_auth_role_list(struct store_tx *tx, struct errinfo *info, struct auth_role **ret_roles, size_t *ret_count);
+MS_MUST_USE enum ms_err ms_auth_role_list(struct store_tx *tx, struct errinfo *info, struct auth_role **ret_roles,
+					  size_t *ret_count);
 // Adds or replaces. MS_ERR_CONFLICT for a built-in one, MS_ERR_FORBIDDEN for more than the authority has (in the new grants or, of a role
 // that is replaced, the old ones), MS_ERR_INVALID.
 MS_MUST_USE enum ms_err ms_auth_role_set(struct store_tx *tx, struct auth *auth, const struct auth_authority *authority,
 					 const struct auth_role *role, struct errinfo *info, bool *ret_created);
 // MS_ERR_CONFLICT while users have it.
-MS_MUST_USE enum ms_err ms_auth_role_remove(struct store_tx *tx, struct auth *auth, const struct auth_authority *authority, struct slice name,
+MS_MUST_USE enum ms_err ms_auth_role_remove(struct store_tx *tx, struct auth *auth,
+					    const struct auth_authority *authority, struct slice name,
 					    struct errinfo *info);
 
 // --- API keys. Inside a transaction.
 
 #define MS_AUTH_KEY_PREFIX "msk"
 struct auth_key {
-	struct slice id, name, owner_id; // owner empty: of nobody, it may do what its scopes say
-	struct slice owner_name;         // filled by get and list
-	struct slice hint;               // the first characters, for people
-	const struct grants *scopes;     // with an owner: and no more than he may himself
+	struct slice id, name, owner_id;                     // owner empty: of nobody, it may do what its scopes say
+	struct slice owner_name;                             // filled by get and list
+	struct slice hint;                                   // the first characters, for people
+	const struct grants *scopes;                         // with an owner: and no more than he may himself
 	int64_t created_us, expires_us, used_us, revoked_us; // 0: never
 };
 // Makes one: `key` gives name, owner_id (a user that there is, or empty), scopes and expires_us; the secret is shown once and stored as SHA-256.
 // MS_ERR_FORBIDDEN for more than the authority has. Change what the snapshot holds: ms_auth_settle() before the answer.
-MS_MUST_USE enum ms_err ms_auth_key_create(struct store_tx *tx, struct auth *auth, const struct auth_authority *authority,
-					   const struct auth_key *key, struct errinfo *info, struct auth_key *ret_key,
+MS_MUST_USE enum ms_err ms_auth_key_create(struct store_tx *tx, struct auth *auth,
+					   const struct auth_authority *authority, const struct auth_key *key,
+					   struct errinfo *info, struct auth_key *ret_key,
 					   char ret_secret[MS_API_KEY_SIZE]);
-MS_MUST_USE enum ms_err ms_auth_key_get(struct store_tx *tx, struct slice id, struct errinfo *info, struct auth_key *ret_key);
+MS_MUST_USE enum ms_err ms_auth_key_get(struct store_tx *tx, struct slice id, struct errinfo *info,
+					struct auth_key *ret_key);
 // The newest first; `owner` empty: of all; `before`: the id of the last one seen, or empty. At most `limit`.
-MS_MUST_USE enum ms_err ms_auth_key_list(struct store_tx *tx, struct slice owner, struct slice before, size_t limit, struct errinfo *info,
-					 struct auth_key **ret_keys, size_t *ret_count);
+MS_MUST_USE enum ms_err ms_auth_key_list(struct store_tx *tx, struct slice owner, struct slice before, size_t limit,
+					 struct errinfo *info, struct auth_key **ret_keys, size_t *ret_count);
 // Ends it for good; it stays listed. Again is fine.
-MS_MUST_USE enum ms_err ms_auth_key_revoke(struct store_tx *tx, struct auth *auth, const struct auth_authority *authority, struct slice id,
+MS_MUST_USE enum ms_err ms_auth_key_revoke(struct store_tx *tx, struct auth *auth,
+					   const struct auth_authority *authority, struct slice id,
 					   struct errinfo *info);
 // A new key with name, owner, scopes and life of the old one, which ends after `overlap_us`. MS_ERR_CONFLICT when the old one has ended.
-MS_MUST_USE enum ms_err ms_auth_key_rotate(struct store_tx *tx, struct auth *auth, const struct auth_authority *authority, struct slice id,
-					   int64_t overlap_us, struct errinfo *info, struct auth_key *ret_key,
+MS_MUST_USE enum ms_err ms_auth_key_rotate(struct store_tx *tx, struct auth *auth,
+					   const struct auth_authority *authority, struct slice id, int64_t overlap_us,
+					   struct errinfo *info, struct auth_key *ret_key,
 					   char ret_secret[MS_API_KEY_SIZE]);
 // Keys given by the environment as SHA-256 (NAME_API_KEY_HASH, NAME_API_KEY_SCOPES): in force as long as the process runs. Before the
 // loops run. MS_ERR_CONFIG names the variable that is wrong.
-MS_MUST_USE enum ms_err ms_auth_take_environment(struct auth *auth, const char *const *environment, struct errinfo *info);
+MS_MUST_USE enum ms_err ms_auth_take_environment(struct auth *auth, const char *const *environment,
+						 struct errinfo *info);
 
 // --- The guard
 
@@ -375,7 +399,8 @@ struct auth_settle {
 void ms_auth_settle(struct auth *auth, struct auth_settle *settle, struct loop *loop, auth_settled_fn *done, void *arg);
 
 // The effective grants of a user: his role's and his own; in the transaction's arena. A role that is gone gives none.
-MS_MUST_USE enum ms_err ms_auth_user_grants(struct store_tx *tx, const struct auth_user *user, struct errinfo *info, const struct grants **ret_grants);
+MS_MUST_USE enum ms_err ms_auth_user_grants(struct store_tx *tx, const struct auth_user *user, struct errinfo *info,
+					    const struct grants **ret_grants);
 // Voids tokens at once: of a session, or all of a user that were issued until now (sets users.valid_after_us). Notifies MS_AUTH_CHANGED. Inside
 // the transaction of the change.
 MS_MUST_USE enum ms_err ms_auth_void_session(struct store_tx *tx, struct slice session, struct errinfo *info);
@@ -413,7 +438,8 @@ static inline struct auth_actor ms_auth_actor_console(struct slice user)
 // Inside the transaction of what is recorded: both are there or neither. Last of its statements, because other appenders wait from
 // here to its end. When it worked and `auth` has a bus, the event goes to the bus too ("auth.login") with actor, target, outcome and details:
 // callers publish nothing themselves. `auth` may be NULL (command line).
-MS_MUST_USE enum ms_err ms_audit_append(struct store_tx *tx, struct auth *auth, const struct audit_entry *entry, struct errinfo *info);
+MS_MUST_USE enum ms_err ms_audit_append(struct store_tx *tx, struct auth *auth, const struct audit_entry *entry,
+					struct errinfo *info);
 // For refusals and for changes outside the store (model pushes): copied, written within about 100 ms by a transaction of its own. Any
 // thread, never blocks. While more than 10,000 wait (the database is away), refusals are dropped and counted, the count is recorded later; changes are
 // never dropped. `auth` may be NULL: nothing happens.
@@ -423,10 +449,10 @@ void ms_audit_later(struct auth *auth, const struct audit_entry *entry);
 #define MS_AUDIT_LIST_MAX 1000
 // Empty texts and zeros do not filter.
 struct audit_filter {
-	struct slice actor;   // id or name
-	struct slice event;   // "login"
+	struct slice actor; // id or name
+	struct slice event; // "login"
 	struct slice target;
-	struct slice outcome; // "ok", "refused", "failed"
+	struct slice outcome;      // "ok", "refused", "failed"
 	int64_t from_us, until_us; // until is excluded
 	int64_t cursor;            // newest first: entries before this one; oldest first: behind it. 0: from the start
 	bool oldest_first;
@@ -437,8 +463,9 @@ struct audit_record {
 	struct slice actor_kind, actor_id, actor_name, address, session, request_id, event, target, outcome, details;
 	struct slice prev, hash;
 };
-MS_MUST_USE enum ms_err ms_audit_list(struct store_tx *tx, const struct audit_filter *filter, size_t max, struct errinfo *info,
-				      struct audit_record **ret_records, size_t *ret_count); // in the transaction's arena
+MS_MUST_USE enum ms_err ms_audit_list(struct store_tx *tx, const struct audit_filter *filter, size_t max,
+				      struct errinfo *info, struct audit_record **ret_records,
+				      size_t *ret_count); // in the transaction's arena
 void ms_audit_write(struct json_writer *w, const struct audit_record *record);
 // The newest signed head, as the JSON object that is kept elsewhere; *ret_json empty: there is none yet. In the transaction's arena.
 MS_MUST_USE enum ms_err ms_audit_head(struct store_tx *tx, struct errinfo *info, struct slice *ret_json);
@@ -457,10 +484,10 @@ enum audit_fault {
 const char *ms_audit_fault_name(enum audit_fault fault); // "changed"
 struct audit_report {
 	enum audit_fault fault;
-	int64_t seq;       // of the first bad entry
-	char message[320]; // one sentence
+	int64_t seq;                  // of the first bad entry
+	char message[320];            // one sentence
 	int64_t entries, heads, kept; // that were looked at
-	bool keys_trusted;            // the heads' key was opened with the master key, so that nobody who only writes to the store can have made it
+	bool keys_trusted; // the heads' key was opened with the master key, so that nobody who only writes to the store can have made it
 };
 struct vault;
 struct audit_verify_options {
@@ -471,7 +498,8 @@ struct audit_verify_options {
 	void *arg;
 };
 // Reads the whole log, page by page; blocks. MS_OK whatever it finds.
-MS_MUST_USE enum ms_err ms_audit_verify(const struct audit_verify_options *options, struct errinfo *info, struct audit_report *ret_report);
+MS_MUST_USE enum ms_err ms_audit_verify(const struct audit_verify_options *options, struct errinfo *info,
+					struct audit_report *ret_report);
 
 // --- Secrets -----------------------------------------------------------------------------------------
 // The vault holds the master key: of the setting identity.master_key, or of the file master.key in the data folder, which must be readable by its owner
@@ -484,17 +512,22 @@ struct vault_options {
 	bool create;            // make the file when there is none
 };
 // Blocks. MS_ERR_CONFIG for a malformed key, MS_ERR_FILE_MISSING, MS_ERR_PERMISSION.
-MS_MUST_USE enum ms_err ms_vault_open(const struct vault_options *options, struct errinfo *info, struct vault **ret_vault);
+MS_MUST_USE enum ms_err ms_vault_open(const struct vault_options *options, struct errinfo *info,
+				      struct vault **ret_vault);
 void ms_vault_free(struct vault *vault); // wipes; accepts NULL
 #define MS_VAULT_KEY_ID_SIZE 17
 void ms_vault_key_id(const struct vault *vault, char ret_id[MS_VAULT_KEY_ID_SIZE]); // of the key that seals, in hex
 // `context` ("totp:USER") must be the same to open. Any thread. The sealed form names the key that sealed it.
-MS_MUST_USE enum ms_err ms_vault_seal(const struct vault *vault, struct slice context, struct slice plain, struct arena *arena, struct errinfo *info, struct slice *ret_sealed);
-MS_MUST_USE enum ms_err ms_vault_open_sealed(const struct vault *vault, struct slice context, struct slice sealed, struct arena *arena, struct errinfo *info, struct slice *ret_plain);
+MS_MUST_USE enum ms_err ms_vault_seal(const struct vault *vault, struct slice context, struct slice plain,
+				      struct arena *arena, struct errinfo *info, struct slice *ret_sealed);
+MS_MUST_USE enum ms_err ms_vault_open_sealed(const struct vault *vault, struct slice context, struct slice sealed,
+					     struct arena *arena, struct errinfo *info, struct slice *ret_plain);
 bool ms_vault_is_current(const struct vault *vault, struct slice sealed); // sealed by the first key
 // The same with the vault of auth.
-MS_MUST_USE enum ms_err ms_auth_seal(const struct auth *auth, struct slice context, struct slice plain, struct arena *arena, struct errinfo *info, struct slice *ret_sealed);
-MS_MUST_USE enum ms_err ms_auth_open(const struct auth *auth, struct slice context, struct slice sealed, struct arena *arena, struct errinfo *info, struct slice *ret_plain);
+MS_MUST_USE enum ms_err ms_auth_seal(const struct auth *auth, struct slice context, struct slice plain,
+				     struct arena *arena, struct errinfo *info, struct slice *ret_sealed);
+MS_MUST_USE enum ms_err ms_auth_open(const struct auth *auth, struct slice context, struct slice sealed,
+				     struct arena *arena, struct errinfo *info, struct slice *ret_plain);
 // Seals everything in the store anew with the first key; with `add` a new key is put in front in master.key before (with the setting the
 // operator does that). The old keys stay, so that nothing is lost whatever happens; a running server reads the file again when it meets
 // a key that it does not know. Once all is sealed anew (the secrets file too), ms_vault_drop_old() forgets them. Blocks.
@@ -502,7 +535,8 @@ struct vault_rekey {
 	bool add;
 	size_t resealed; // answer
 };
-MS_MUST_USE enum ms_err ms_vault_rekey(struct vault *vault, struct store *store, struct vault_rekey *rekey, struct errinfo *info);
+MS_MUST_USE enum ms_err ms_vault_rekey(struct vault *vault, struct store *store, struct vault_rekey *rekey,
+				       struct errinfo *info);
 MS_MUST_USE enum ms_err ms_vault_drop_old(struct vault *vault, struct errinfo *info);
 size_t ms_vault_key_count(const struct vault *vault);
 
@@ -514,10 +548,11 @@ struct secret_item {
 #define MS_SECRETS_MAX 1000
 #define MS_SECRET_VALUE_MAX ((size_t)64 << 10)
 // MS_ERR_FILE_MISSING when there is none. Sorted by name, in the arena, which the caller wipes or frees.
-MS_MUST_USE enum ms_err ms_secrets_read(const char *path, const struct vault *vault, struct arena *arena, struct errinfo *info,
-					struct secret_item **ret_items, size_t *ret_count);
+MS_MUST_USE enum ms_err ms_secrets_read(const char *path, const struct vault *vault, struct arena *arena,
+					struct errinfo *info, struct secret_item **ret_items, size_t *ret_count);
 // Sets or, with value.p == NULL, removes one (MS_ERR_NOT_FOUND); under a lock beside the file. `path` is made when missing (mode 0600).
-MS_MUST_USE enum ms_err ms_secrets_set(const char *path, const struct vault *vault, struct slice name, struct slice value, struct errinfo *info);
+MS_MUST_USE enum ms_err ms_secrets_set(const char *path, const struct vault *vault, struct slice name,
+				       struct slice value, struct errinfo *info);
 MS_MUST_USE enum ms_err ms_secrets_reseal(const char *path, const struct vault *vault, struct errinfo *info);
 
 // --- Signing keys ------------------------------------------------------------------------------------
@@ -535,16 +570,17 @@ struct signing_key_info {
 	int64_t created_us, active_us, retired_us; // active_us of `next`: from when it is to sign; 0: not yet
 };
 // In the transaction's arena.
-MS_MUST_USE enum ms_err ms_signing_list(struct store_tx *tx, struct errinfo *info, struct signing_key_info **ret_keys, size_t *ret_count);
+MS_MUST_USE enum ms_err ms_signing_list(struct store_tx *tx, struct errinfo *info, struct signing_key_info **ret_keys,
+					size_t *ret_count);
 struct signing_rotate {
 	struct store *store;
 	const struct vault *vault;
 	enum jose_alg algorithm;
 	uint64_t token_life_ms;
-	bool now;               // the next key signs at once, although others may not have read it yet
+	bool now; // the next key signs at once, although others may not have read it yet
 	struct auth_actor actor;
-	int64_t signs_from_us;  // answer: when the next key begins
-	char kid[64];           // answer: which
+	int64_t signs_from_us; // answer: when the next key begins
+	char kid[64];          // answer: which
 };
 // For the command line; running servers follow. Blocks (and makes keys: slow for RSA).
 MS_MUST_USE enum ms_err ms_signing_rotate(struct signing_rotate *rotate, struct errinfo *info);
@@ -577,7 +613,8 @@ static inline bool ms_auth_has_factor(const struct auth_factors *factors)
 {
 	return factors->totp || factors->passkeys > 0;
 }
-MS_MUST_USE enum ms_err ms_auth_factors(struct store_tx *tx, struct slice user_id, struct errinfo *info, struct auth_factors *ret_factors);
+MS_MUST_USE enum ms_err ms_auth_factors(struct store_tx *tx, struct slice user_id, struct errinfo *info,
+					struct auth_factors *ret_factors);
 // What a user says in answer to "mfa_token" and "methods": {"mfa_token":…,"methods":[…]} members, written into an open object.
 void ms_auth_write_methods(struct json_writer *w, const struct auth_factors *factors);
 
@@ -586,18 +623,19 @@ void ms_auth_write_methods(struct json_writer *w, const struct auth_factors *fac
 // The first step of a sign-in is done: `user` as ms_auth_attempt found him, `methods` what he showed ("pwd"). *ret_token, in the transaction's
 // arena: printable, for this user, five minutes, one success; empty when he has no second factor. A better hash of the password
 // (`rehashed` of the attempt, or empty) is stored when there is a token; without one ms_auth_session_begin does that.
-MS_MUST_USE enum ms_err ms_auth_second_step(struct store_tx *tx, struct auth *auth, const struct auth_user *user, struct slice methods,
-					    struct slice rehashed, struct errinfo *info, struct auth_factors *ret_factors,
-					    struct slice *ret_token);
+MS_MUST_USE enum ms_err ms_auth_second_step(struct store_tx *tx, struct auth *auth, const struct auth_user *user,
+					    struct slice methods, struct slice rehashed, struct errinfo *info,
+					    struct auth_factors *ret_factors, struct slice *ret_token);
 // Whose it is; for a challenge to his passkeys. MS_ERR_TOKEN_INVALID, MS_ERR_TOKEN_EXPIRED. Any thread; in the arena.
-MS_MUST_USE enum ms_err ms_auth_second_user(const struct auth *auth, struct slice token, struct arena *arena, struct errinfo *info,
-					    struct slice *ret_user_id);
+MS_MUST_USE enum ms_err ms_auth_second_user(const struct auth *auth, struct slice token, struct arena *arena,
+					    struct errinfo *info, struct slice *ret_user_id);
 
 // A second factor (or, for a sign-in without a password, a passkey) is shown and verified: throttled by account and address apart from the
 // passwords, each code and challenge once, refusals recorded. Lives until `done` was called, on `loop`.
 struct auth_proof {
-	struct slice token;   // of the sign-in that it completes; or:
-	struct slice user_id; // of a signed-in user who shows it again; or neither: a passkey alone, which names its user
+	struct slice token; // of the sign-in that it completes; or:
+	struct slice
+		user_id; // of a signed-in user who shows it again; or neither: a passkey alone, which names its user
 	enum auth_factor method;
 	struct slice code;                  // TOTP; recovery codes in any case, with or without hyphens and spaces
 	const struct json_value *assertion; // of a passkey: AuthenticationResponseJSON (Web Authentication 3, 5.1)
@@ -617,9 +655,9 @@ struct auth_proof {
 	struct loop *loop;
 	struct store_work store;
 	struct job job;
-	struct slice account_user;   // whose second factor it must be; empty: not known yet
-	struct slice account;        // whom the throttle counts
-	struct slice first_methods;  // of the token
+	struct slice account_user;  // whose second factor it must be; empty: not known yet
+	struct slice account;       // whom the throttle counts
+	struct slice first_methods; // of the token
 	struct slice recovery_hash;
 	struct slice recovery_salt;
 	struct password_cost recovery_cost;
@@ -637,14 +675,14 @@ struct auth_totp {
 	struct slice uri;    // otpauth://totp/…, for a QR code
 };
 // A new secret, sealed in the store; counts from its confirmation with a code on (within an hour). MS_ERR_CONFLICT when one is in force.
-MS_MUST_USE enum ms_err ms_auth_totp_begin(struct store_tx *tx, struct auth *auth, const struct auth_user *user, struct errinfo *info,
-					   struct auth_totp *ret_totp);
+MS_MUST_USE enum ms_err ms_auth_totp_begin(struct store_tx *tx, struct auth *auth, const struct auth_user *user,
+					   struct errinfo *info, struct auth_totp *ret_totp);
 // MS_ERR_INVALID for a wrong code, MS_ERR_NOT_FOUND when none was begun.
-MS_MUST_USE enum ms_err ms_auth_totp_confirm(struct store_tx *tx, struct auth *auth, const struct auth_actor *by, struct slice user_id,
-					     struct slice code, struct errinfo *info);
+MS_MUST_USE enum ms_err ms_auth_totp_confirm(struct store_tx *tx, struct auth *auth, const struct auth_actor *by,
+					     struct slice user_id, struct slice code, struct errinfo *info);
 // MS_ERR_NOT_FOUND; MS_ERR_CONFLICT when a second factor is required and this is the last one. The last factor takes the recovery codes along.
-MS_MUST_USE enum ms_err ms_auth_totp_remove(struct store_tx *tx, struct auth *auth, const struct auth_actor *by, struct slice user_id,
-					    struct errinfo *info);
+MS_MUST_USE enum ms_err ms_auth_totp_remove(struct store_tx *tx, struct auth *auth, const struct auth_actor *by,
+					    struct slice user_id, struct errinfo *info);
 
 // --- Recovery codes
 
@@ -660,8 +698,9 @@ struct auth_recovery {
 MS_MUST_USE enum ms_err ms_auth_recovery_make(const struct auth *auth, struct arena *arena, struct errinfo *info,
 					      struct auth_recovery *ret_recovery);
 // In place of the ones before. MS_ERR_CONFLICT for a user without a second factor.
-MS_MUST_USE enum ms_err ms_auth_recovery_store(struct store_tx *tx, struct auth *auth, const struct auth_actor *by, struct slice user_id,
-					       const struct auth_recovery *recovery, struct errinfo *info);
+MS_MUST_USE enum ms_err ms_auth_recovery_store(struct store_tx *tx, struct auth *auth, const struct auth_actor *by,
+					       struct slice user_id, const struct auth_recovery *recovery,
+					       struct errinfo *info);
 
 // --- Passkeys (Web Authentication Level 3). Inside a transaction.
 
@@ -673,32 +712,35 @@ struct auth_passkey {
 	struct slice transports;    // JSON array of texts
 	struct slice aaguid;        // 16 bytes
 	int64_t sign_count;
-	bool verified;  // the authenticator verified the user when it was made
-	bool backed_up; // at its last use
+	bool verified;               // the authenticator verified the user when it was made
+	bool backed_up;              // at its last use
 	int64_t created_us, used_us; // 0: never
 };
 // The challenges are printable, sealed, for five minutes and one use; what they are for is bound to them.
 // PublicKeyCredentialCreationOptionsJSON for a new passkey of the user.
-MS_MUST_USE enum ms_err ms_auth_passkey_offer(struct store_tx *tx, struct auth *auth, const struct auth_user *user, struct errinfo *info,
-					      struct buf *out);
+MS_MUST_USE enum ms_err ms_auth_passkey_offer(struct store_tx *tx, struct auth *auth, const struct auth_user *user,
+					      struct errinfo *info, struct buf *out);
 // PublicKeyCredentialRequestOptionsJSON: user_id empty: any discoverable passkey that verifies its user, for a sign-in without a password; else
 // one of his. MS_ERR_NOT_FOUND when he has none.
-MS_MUST_USE enum ms_err ms_auth_passkey_ask(struct store_tx *tx, struct auth *auth, struct slice user_id, struct errinfo *info, struct buf *out);
+MS_MUST_USE enum ms_err ms_auth_passkey_ask(struct store_tx *tx, struct auth *auth, struct slice user_id,
+					    struct errinfo *info, struct buf *out);
 // RegistrationResponseJSON. MS_ERR_INVALID says what is wrong, MS_ERR_CONFLICT for a passkey that is registered (with whomever), MS_ERR_LIMIT.
-MS_MUST_USE enum ms_err ms_auth_passkey_add(struct store_tx *tx, struct auth *auth, const struct auth_actor *by, struct slice user_id,
-					    const struct json_value *response, struct slice name, struct errinfo *info,
-					    struct auth_passkey *ret_passkey);
+MS_MUST_USE enum ms_err ms_auth_passkey_add(struct store_tx *tx, struct auth *auth, const struct auth_actor *by,
+					    struct slice user_id, const struct json_value *response, struct slice name,
+					    struct errinfo *info, struct auth_passkey *ret_passkey);
 // In the order of their making; MS_AUTH_PASSKEYS_MAX at most.
 MS_MUST_USE enum ms_err ms_auth_passkey_list(struct store_tx *tx, struct slice user_id, struct errinfo *info,
 					     struct auth_passkey **ret_passkeys, size_t *ret_count);
-MS_MUST_USE enum ms_err ms_auth_passkey_rename(struct store_tx *tx, struct slice user_id, struct slice id, struct slice name,
-					       struct errinfo *info, struct auth_passkey *ret_passkey);
+MS_MUST_USE enum ms_err ms_auth_passkey_rename(struct store_tx *tx, struct slice user_id, struct slice id,
+					       struct slice name, struct errinfo *info,
+					       struct auth_passkey *ret_passkey);
 // MS_ERR_NOT_FOUND; MS_ERR_CONFLICT as of ms_auth_totp_remove().
-MS_MUST_USE enum ms_err ms_auth_passkey_remove(struct store_tx *tx, struct auth *auth, const struct auth_actor *by, struct slice user_id,
-					       struct slice id, struct errinfo *info);
+MS_MUST_USE enum ms_err ms_auth_passkey_remove(struct store_tx *tx, struct auth *auth, const struct auth_actor *by,
+					       struct slice user_id, struct slice id, struct errinfo *info);
 
 // All second factors and recovery codes of a user who lost them; ends his sessions. By an administrator, who has shown himself that it is he.
-MS_MUST_USE enum ms_err ms_auth_factors_reset(struct store_tx *tx, struct auth *auth, const struct auth_authority *authority, struct slice user_id,
+MS_MUST_USE enum ms_err ms_auth_factors_reset(struct store_tx *tx, struct auth *auth,
+					      const struct auth_authority *authority, struct slice user_id,
 					      struct errinfo *info, struct auth_factors *ret_removed);
 
 // === OAuth and OpenID Connect ========================================================================
@@ -725,13 +767,17 @@ extern const char *const ms_oauth_own_scopes[]; // openid, profile, email, offli
 bool ms_oauth_scope_is_own(struct slice word);
 bool ms_oauth_scope_has(struct slice scope, const char *word);
 // Each word once, in the order given, one space between. MS_ERR_INVALID for what is neither a word of OpenID Connect nor a grant.
-MS_MUST_USE enum ms_err ms_oauth_scope_read(struct slice text, struct arena *arena, struct errinfo *info, struct slice *ret_scope);
+MS_MUST_USE enum ms_err ms_oauth_scope_read(struct slice text, struct arena *arena, struct errinfo *info,
+					    struct slice *ret_scope);
 // All words of `inner` are allowed by `outer`: the same word, or a grant within the grants of it.
-MS_MUST_USE enum ms_err ms_oauth_scope_within(struct slice inner, struct slice outer, struct arena *arena, struct errinfo *info, bool *ret_within);
+MS_MUST_USE enum ms_err ms_oauth_scope_within(struct slice inner, struct slice outer, struct arena *arena,
+					      struct errinfo *info, bool *ret_within);
 // The grants among the words.
-MS_MUST_USE enum ms_err ms_oauth_scope_grants(struct slice scope, struct arena *arena, struct errinfo *info, const struct grants **ret_grants);
+MS_MUST_USE enum ms_err ms_oauth_scope_grants(struct slice scope, struct arena *arena, struct errinfo *info,
+					      const struct grants **ret_grants);
 // Without the grants of which `limit` allows nothing at all.
-MS_MUST_USE enum ms_err ms_oauth_scope_narrow(struct slice scope, const struct grants *limit, struct arena *arena, struct errinfo *info, struct slice *ret_scope);
+MS_MUST_USE enum ms_err ms_oauth_scope_narrow(struct slice scope, const struct grants *limit, struct arena *arena,
+					      struct errinfo *info, struct slice *ret_scope);
 
 // --- Clients. Inside a transaction.
 
@@ -758,21 +804,29 @@ struct oauth_client {
 };
 // `fields`: all but id, hint, epoch and the times. MS_ERR_INVALID (field says which), MS_ERR_FORBIDDEN (more than the authority has). The secret is
 // empty for public clients and such with keys.
-MS_MUST_USE enum ms_err ms_oauth_client_add(struct store_tx *tx, struct auth *auth, const struct auth_authority *authority,
-					    const struct oauth_client *fields, struct errinfo *info, struct oauth_client *ret_client,
+MS_MUST_USE enum ms_err ms_oauth_client_add(struct store_tx *tx, struct auth *auth,
+					    const struct auth_authority *authority, const struct oauth_client *fields,
+					    struct errinfo *info, struct oauth_client *ret_client,
 					    char ret_secret[MS_API_KEY_SIZE]);
-MS_MUST_USE enum ms_err ms_oauth_client_get(struct store_tx *tx, struct slice id, struct errinfo *info, struct oauth_client *ret_client);
-MS_MUST_USE enum ms_err ms_oauth_client_find(struct store_tx *tx, struct slice id, struct errinfo *info, bool *ret_found, struct oauth_client *ret_client);
+MS_MUST_USE enum ms_err ms_oauth_client_get(struct store_tx *tx, struct slice id, struct errinfo *info,
+					    struct oauth_client *ret_client);
+MS_MUST_USE enum ms_err ms_oauth_client_find(struct store_tx *tx, struct slice id, struct errinfo *info,
+					     bool *ret_found, struct oauth_client *ret_client);
 // In the order of their making, behind the id `after`.
-MS_MUST_USE enum ms_err ms_oauth_client_list(struct store_tx *tx, struct slice after, size_t limit, struct errinfo *info,
-					     struct oauth_client **ret_clients, size_t *ret_count);
+MS_MUST_USE enum ms_err ms_oauth_client_list(struct store_tx *tx, struct slice after, size_t limit,
+					     struct errinfo *info, struct oauth_client **ret_clients,
+					     size_t *ret_count);
 // Ends its sessions and tokens too.
-MS_MUST_USE enum ms_err ms_oauth_client_remove(struct store_tx *tx, struct auth *auth, const struct auth_authority *authority, struct slice id,
+MS_MUST_USE enum ms_err ms_oauth_client_remove(struct store_tx *tx, struct auth *auth,
+					       const struct auth_authority *authority, struct slice id,
 					       struct errinfo *info);
 // The old secret and the client's own tokens end at once. MS_ERR_CONFLICT for a client without a secret.
-MS_MUST_USE enum ms_err ms_oauth_client_rotate(struct store_tx *tx, struct auth *auth, const struct auth_authority *authority, struct slice id,
-					       struct errinfo *info, struct oauth_client *ret_client, char ret_secret[MS_API_KEY_SIZE]);
-MS_MUST_USE enum ms_err ms_oauth_client_copy(const struct oauth_client *client, struct arena *arena, struct errinfo *info, struct oauth_client *ret_client);
+MS_MUST_USE enum ms_err ms_oauth_client_rotate(struct store_tx *tx, struct auth *auth,
+					       const struct auth_authority *authority, struct slice id,
+					       struct errinfo *info, struct oauth_client *ret_client,
+					       char ret_secret[MS_API_KEY_SIZE]);
+MS_MUST_USE enum ms_err ms_oauth_client_copy(const struct oauth_client *client, struct arena *arena,
+					     struct errinfo *info, struct oauth_client *ret_client);
 // Exactly one of its URIs; of http on 127.0.0.1 or [::1] the port does not count (RFC 8252, section 7.3).
 bool ms_oauth_redirect_ok(const struct oauth_client *client, struct slice uri);
 bool ms_oauth_logout_uri_ok(const struct oauth_client *client, struct slice uri);
@@ -787,7 +841,8 @@ struct oauth_credentials {
 };
 // Finds and checks it: refused with invalid_client. A client without credentials must be a public one.
 // An assertion is used up: then inside a writing transaction.
-MS_MUST_USE enum ms_err ms_oauth_client_check(struct store_tx *tx, struct auth *auth, const struct oauth_credentials *credentials, struct errinfo *info,
+MS_MUST_USE enum ms_err ms_oauth_client_check(struct store_tx *tx, struct auth *auth,
+					      const struct oauth_credentials *credentials, struct errinfo *info,
 					      struct oauth_refusal *refusal, struct oauth_client *ret_client);
 
 // --- Browsers that are signed in. The cookie is stored as SHA-256, beside a session that the user sees in his list.
@@ -802,13 +857,17 @@ struct oauth_login {
 };
 // `session`: address, agent and methods. `before`: who was signed in on this browser; his session ends, and his clients go on with the
 // new one when he is the same user. Change what the guard holds: settle.
-MS_MUST_USE enum ms_err ms_oauth_login_begin(struct store_tx *tx, struct auth *auth, const struct auth_actor *by, const struct auth_user *user,
-					     struct slice rehashed, const struct auth_session *session, const struct oauth_login *before,
+MS_MUST_USE enum ms_err ms_oauth_login_begin(struct store_tx *tx, struct auth *auth, const struct auth_actor *by,
+					     const struct auth_user *user, struct slice rehashed,
+					     const struct auth_session *session, const struct oauth_login *before,
 					     struct errinfo *info, char ret_cookie[MS_API_KEY_SIZE]);
-MS_MUST_USE enum ms_err ms_oauth_login_find(struct store_tx *tx, struct slice cookie, struct errinfo *info, struct oauth_login *ret_login);
+MS_MUST_USE enum ms_err ms_oauth_login_find(struct store_tx *tx, struct slice cookie, struct errinfo *info,
+					    struct oauth_login *ret_login);
 // Ends it, and the sessions of clients that began with it and may not outlive it (those without offline_access).
-MS_MUST_USE enum ms_err ms_oauth_login_end(struct store_tx *tx, struct auth *auth, const struct auth_actor *by, const struct oauth_login *login, struct errinfo *info);
-MS_MUST_USE enum ms_err ms_oauth_login_copy(const struct oauth_login *login, struct arena *arena, struct errinfo *info, struct oauth_login *ret_login);
+MS_MUST_USE enum ms_err ms_oauth_login_end(struct store_tx *tx, struct auth *auth, const struct auth_actor *by,
+					   const struct oauth_login *login, struct errinfo *info);
+MS_MUST_USE enum ms_err ms_oauth_login_copy(const struct oauth_login *login, struct arena *arena, struct errinfo *info,
+					    struct oauth_login *ret_login);
 
 // --- Consent and codes
 
@@ -817,11 +876,13 @@ struct oauth_consent {
 	int64_t given_us;
 };
 // What he allowed the client before; empty: nothing.
-MS_MUST_USE enum ms_err ms_oauth_consent_find(struct store_tx *tx, struct slice user_id, struct slice client_id, struct errinfo *info, struct slice *ret_scope);
-MS_MUST_USE enum ms_err ms_oauth_consent_list(struct store_tx *tx, struct slice user_id, struct errinfo *info, struct oauth_consent **ret_consents, size_t *ret_count);
+MS_MUST_USE enum ms_err ms_oauth_consent_find(struct store_tx *tx, struct slice user_id, struct slice client_id,
+					      struct errinfo *info, struct slice *ret_scope);
+MS_MUST_USE enum ms_err ms_oauth_consent_list(struct store_tx *tx, struct slice user_id, struct errinfo *info,
+					      struct oauth_consent **ret_consents, size_t *ret_count);
 // Ends the client's sessions of this user. MS_ERR_NOT_FOUND.
-MS_MUST_USE enum ms_err ms_oauth_consent_withdraw(struct store_tx *tx, struct auth *auth, const struct auth_actor *by, struct slice user_id,
-						  struct slice client_id, struct errinfo *info);
+MS_MUST_USE enum ms_err ms_oauth_consent_withdraw(struct store_tx *tx, struct auth *auth, const struct auth_actor *by,
+						  struct slice user_id, struct slice client_id, struct errinfo *info);
 
 #define MS_OAUTH_CODE_PREFIX "msc"
 #define MS_OAUTH_CODE_LIFE_S 60
@@ -831,8 +892,9 @@ struct oauth_code {
 	struct slice redirect_uri, scope, nonce, challenge;
 	bool consented; // he was asked just now: remember and record it
 };
-MS_MUST_USE enum ms_err ms_oauth_code_make(struct store_tx *tx, struct auth *auth, const struct auth_actor *by, const struct oauth_code *code,
-					   struct errinfo *info, char ret_code[MS_API_KEY_SIZE]);
+MS_MUST_USE enum ms_err ms_oauth_code_make(struct store_tx *tx, struct auth *auth, const struct auth_actor *by,
+					   const struct oauth_code *code, struct errinfo *info,
+					   char ret_code[MS_API_KEY_SIZE]);
 
 // --- Devices (RFC 8628)
 
@@ -841,8 +903,9 @@ MS_MUST_USE enum ms_err ms_oauth_code_make(struct store_tx *tx, struct auth *aut
 #define MS_OAUTH_DEVICE_INTERVAL_S 5
 #define MS_OAUTH_DEVICES_MAX 1000  // that wait, of one client
 #define MS_OAUTH_USER_CODE_SIZE 10 // "BCDF-GHJK"
-MS_MUST_USE enum ms_err ms_oauth_device_begin(struct store_tx *tx, const struct oauth_client *client, struct slice scope, struct errinfo *info,
-					      struct oauth_refusal *refusal, char ret_device_code[MS_API_KEY_SIZE],
+MS_MUST_USE enum ms_err ms_oauth_device_begin(struct store_tx *tx, const struct oauth_client *client,
+					      struct slice scope, struct errinfo *info, struct oauth_refusal *refusal,
+					      char ret_device_code[MS_API_KEY_SIZE],
 					      char ret_user_code[MS_OAUTH_USER_CODE_SIZE]);
 // Upper case, without what people put between; false: it cannot be one.
 MS_MUST_USE bool ms_oauth_user_code_read(struct slice typed, char ret_user_code[MS_OAUTH_USER_CODE_SIZE]);
@@ -851,10 +914,12 @@ struct oauth_device {
 	struct slice user_code, scope;
 	struct oauth_client client;
 };
-MS_MUST_USE enum ms_err ms_oauth_device_find(struct store_tx *tx, struct slice user_code, struct errinfo *info, struct oauth_device *ret_device);
+MS_MUST_USE enum ms_err ms_oauth_device_find(struct store_tx *tx, struct slice user_code, struct errinfo *info,
+					     struct oauth_device *ret_device);
 // *ret_decided false: it does not wait any more.
-MS_MUST_USE enum ms_err ms_oauth_device_decide(struct store_tx *tx, struct auth *auth, const struct auth_actor *by, struct slice user_code,
-					       const struct oauth_login *login, bool allow, struct slice scope, struct errinfo *info, bool *ret_decided);
+MS_MUST_USE enum ms_err ms_oauth_device_decide(struct store_tx *tx, struct auth *auth, const struct auth_actor *by,
+					       struct slice user_code, const struct oauth_login *login, bool allow,
+					       struct slice scope, struct errinfo *info, bool *ret_decided);
 // Typed codes are guesses until they fit: seconds to wait before the next one, 0: none. Loop threads.
 int64_t ms_oauth_device_wait_s(struct auth *auth, struct slice user_id, struct slice address);
 // Tells how it went.
@@ -884,17 +949,18 @@ struct oauth_asked { // with the parameters of the token endpoint; p NULL: not g
 };
 // Inside a writing transaction, or for OAUTH_CLIENT without an assertion a reading one. *ret_settles: something ended, ms_auth_settle() before
 // the answer.
-MS_MUST_USE enum ms_err ms_oauth_grant(struct store_tx *tx, struct auth *auth, const struct auth_actor *by, const struct oauth_asked *asked,
-				       struct arena *arena, struct errinfo *info, struct oauth_refusal *refusal, bool *ret_settles,
-				       struct oauth_issue *ret_issue);
+MS_MUST_USE enum ms_err ms_oauth_grant(struct store_tx *tx, struct auth *auth, const struct auth_actor *by,
+				       const struct oauth_asked *asked, struct arena *arena, struct errinfo *info,
+				       struct oauth_refusal *refusal, bool *ret_settles, struct oauth_issue *ret_issue);
 // Signs. Pool threads. Appends the access token, and to `id_token` one when the scope has openid.
-MS_MUST_USE enum ms_err ms_oauth_sign(struct auth *auth, const struct oauth_issue *issue, struct errinfo *info, struct buf *access, struct buf *id_token);
+MS_MUST_USE enum ms_err ms_oauth_sign(struct auth *auth, const struct oauth_issue *issue, struct errinfo *info,
+				      struct buf *access, struct buf *id_token);
 // What an id token was issued for, expired or not; false: it is none of ours. On the loop's thread.
 struct oauth_id_token {
 	struct slice client_id, user_id, session;
 };
-MS_MUST_USE bool ms_oauth_id_token_read(const struct auth *auth, const struct loop *loop, struct slice token, struct arena *arena,
-					struct oauth_id_token *ret_token);
+MS_MUST_USE bool ms_oauth_id_token_read(const struct auth *auth, const struct loop *loop, struct slice token,
+					struct arena *arena, struct oauth_id_token *ret_token);
 // Keys that verify id tokens, as a JWKS; and how the newest are signed. With JWT_SECRET, whose tokens nobody else can verify, id tokens have an
 // Ed25519 key of their own, derived from it.
 void ms_oauth_write_jwks(const struct auth *auth, const struct loop *loop, struct buf *out);
@@ -906,9 +972,11 @@ struct oauth_refresh {
 	struct slice client_id, user_id, username, scope, session;
 	int64_t created_us, expires_us;
 };
-MS_MUST_USE enum ms_err ms_oauth_refresh_find(struct store_tx *tx, struct slice token, struct errinfo *info, struct oauth_refresh *ret_refresh);
+MS_MUST_USE enum ms_err ms_oauth_refresh_find(struct store_tx *tx, struct slice token, struct errinfo *info,
+					      struct oauth_refresh *ret_refresh);
 // Ends the session of a refresh token or, by its id, of an access token, when it is the client's; else nothing happens.
-MS_MUST_USE enum ms_err ms_oauth_revoke(struct store_tx *tx, struct auth *auth, const struct auth_actor *by, struct slice client_id, struct slice token,
-					struct slice session, struct errinfo *info, bool *ret_ended);
+MS_MUST_USE enum ms_err ms_oauth_revoke(struct store_tx *tx, struct auth *auth, const struct auth_actor *by,
+					struct slice client_id, struct slice token, struct slice session,
+					struct errinfo *info, bool *ret_ended);
 
 #endif

@@ -69,14 +69,19 @@ enum ms_err ms_oauth_end_sessions(struct store_tx *tx, const struct store_rows *
 enum ms_err ms_oauth_sweep(struct store_tx *tx, int64_t before_us, int64_t rows, struct errinfo *info)
 {
 	static const char *const statements[] = {
-		"DELETE FROM oauth_codes WHERE hash IN (SELECT hash FROM oauth_codes WHERE expires_us < $1 ORDER BY expires_us LIMIT $2)",
-		"DELETE FROM oauth_logins WHERE hash IN (SELECT hash FROM oauth_logins WHERE expires_us < $1 ORDER BY expires_us LIMIT $2)",
-		"DELETE FROM oauth_devices WHERE hash IN (SELECT hash FROM oauth_devices WHERE expires_us < $1 ORDER BY expires_us LIMIT $2)",
-		"DELETE FROM oauth_assertions WHERE expires_us < $1 AND jti IN (SELECT jti FROM oauth_assertions WHERE expires_us < $1 "
+		"DELETE FROM oauth_codes WHERE hash IN (SELECT hash FROM oauth_codes WHERE expires_us < $1 ORDER BY "
+		"expires_us LIMIT $2)",
+		"DELETE FROM oauth_logins WHERE hash IN (SELECT hash FROM oauth_logins WHERE expires_us < $1 ORDER BY "
+		"expires_us LIMIT $2)",
+		"DELETE FROM oauth_devices WHERE hash IN (SELECT hash FROM oauth_devices WHERE expires_us < $1 ORDER "
+		"BY expires_us LIMIT $2)",
+		"DELETE FROM oauth_assertions WHERE expires_us < $1 AND jti IN (SELECT jti FROM oauth_assertions WHERE "
+		"expires_us < $1 "
 		"ORDER BY expires_us LIMIT $2)",
 	};
 	for (size_t i = 0; i < MS_ARRAY_LEN(statements); i++)
-		MS_TRY(ms_store_run(tx, statements[i], MS_STORE_PARAMS(ms_store_int(before_us), ms_store_int(rows)), info, NULL));
+		MS_TRY(ms_store_run(tx, statements[i], MS_STORE_PARAMS(ms_store_int(before_us), ms_store_int(rows)),
+				    info, NULL));
 	return MS_OK;
 }
 
@@ -85,17 +90,20 @@ enum ms_err ms_oauth_sweep(struct store_tx *tx, int64_t before_us, int64_t rows,
 // The key of id tokens beside JWT_SECRET: Ed25519, from the secret, so that every process has the same one. The form is PKCS #8 (RFC 8410, section 7).
 static enum ms_err derive_key(const char *secret, struct errinfo *info, struct jose_key **ret_key)
 {
-	static const uint8_t prefix[DER_PREFIX_SIZE] = {0x30, 0x2e, 0x02, 0x01, 0x00, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x04, 0x22, 0x04, 0x20};
+	static const uint8_t prefix[DER_PREFIX_SIZE] = {0x30, 0x2e, 0x02, 0x01, 0x00, 0x30, 0x05, 0x06,
+							0x03, 0x2b, 0x65, 0x70, 0x04, 0x22, 0x04, 0x20};
 	uint8_t der[DER_PREFIX_SIZE + MS_SHA256_SIZE];
 	struct buf pem;
 	memcpy(der, prefix, sizeof(prefix));
-	ms_hkdf(CRYPTO_SHA256, ms_slice_cstr(secret), MS_SLICE_EMPTY, MS_SLICE_LIT(ID_KEY_CONTEXT), der + sizeof(prefix), MS_SHA256_SIZE);
+	ms_hkdf(CRYPTO_SHA256, ms_slice_cstr(secret), MS_SLICE_EMPTY, MS_SLICE_LIT(ID_KEY_CONTEXT),
+		der + sizeof(prefix), MS_SHA256_SIZE);
 	ms_buf_init(&pem, 1024);
 	ms_buf_append_cstr(&pem, "-----BEGIN PRIVATE KEY-----\n");
 	ms_base64_append(&pem, ms_slice(der, sizeof(der)));
 	ms_buf_append_cstr(&pem, "\n-----END PRIVATE KEY-----\n");
-	enum ms_err err = ms_buf_ok(&pem) ? ms_jose_key_parse_pem(ms_buf_slice(&pem), JOSE_ED25519, MS_SLICE_EMPTY, info, ret_key)
-					  : ms_fail(info, MS_ERR_NO_MEMORY, "out of memory");
+	enum ms_err err =
+		ms_buf_ok(&pem) ? ms_jose_key_parse_pem(ms_buf_slice(&pem), JOSE_ED25519, MS_SLICE_EMPTY, info, ret_key)
+				: ms_fail(info, MS_ERR_NO_MEMORY, "out of memory");
 	ms_wipe(der, sizeof(der));
 	if (pem.p != NULL)
 		ms_wipe(pem.p, pem.n);
@@ -180,7 +188,8 @@ static void write_id_claims(const struct auth *auth, const struct oauth_issue *i
 	ms_json_end_object(&w);
 }
 
-static enum ms_err sign_id_token(struct auth *auth, const struct oauth_issue *issue, struct errinfo *info, struct buf *out)
+static enum ms_err sign_id_token(struct auth *auth, const struct oauth_issue *issue, struct errinfo *info,
+				 struct buf *out)
 {
 	struct buf payload;
 	struct jose_key *key = id_key(auth);
@@ -195,12 +204,14 @@ static enum ms_err sign_id_token(struct auth *auth, const struct oauth_issue *is
 	return err;
 }
 
-enum ms_err ms_oauth_sign(struct auth *auth, const struct oauth_issue *issue, struct errinfo *info, struct buf *access, struct buf *id_token)
+enum ms_err ms_oauth_sign(struct auth *auth, const struct oauth_issue *issue, struct errinfo *info, struct buf *access,
+			  struct buf *id_token)
 {
 	MS_TRY(ms_auth_token_sign(auth, &issue->claims, info, access));
 	if (issue->claims.user_id.n > 0 && ms_oauth_scope_has(issue->scope, MS_OAUTH_OPENID))
 		MS_TRY(sign_id_token(auth, issue, info, id_token));
-	return ms_buf_ok(access) && ms_buf_ok(id_token) ? MS_OK : ms_fail(info, MS_ERR_LIMIT, "the token would be too large");
+	return ms_buf_ok(access) && ms_buf_ok(id_token) ? MS_OK
+							: ms_fail(info, MS_ERR_LIMIT, "the token would be too large");
 }
 
 static struct slice claim(const struct json_value *claims, const char *name)
@@ -219,12 +230,14 @@ bool ms_oauth_id_token_read(const struct auth *auth, const struct loop *loop, st
 	ms_errinfo_init(&ignored);
 	if (auth->oauth->id_key != NULL)
 		keys = (struct jose_keys){&auth->oauth->id_key, 1};
-	if (ms_jws_verify(token, keys, arena, &ignored, &jws) != MS_OK || !ms_slice_eq_nocase(jws.typ, MS_SLICE_LIT("JWT")) ||
+	if (ms_jws_verify(token, keys, arena, &ignored, &jws) != MS_OK ||
+	    !ms_slice_eq_nocase(jws.typ, MS_SLICE_LIT("JWT")) ||
 	    ms_json_parse(jws.payload, NULL, arena, &ignored, &claims) != MS_OK || claims->type != JSON_OBJECT)
 		return false;
 	*ret_token = (struct oauth_id_token){
 		.client_id = claim(claims, "aud"), .user_id = claim(claims, "sub"), .session = claim(claims, "sid")};
-	return ms_slice_eq_cstr(claim(claims, "iss"), auth->options.issuer) && ret_token->client_id.n > 0 && ret_token->user_id.n > 0;
+	return ms_slice_eq_cstr(claim(claims, "iss"), auth->options.issuer) && ret_token->client_id.n > 0 &&
+	       ret_token->user_id.n > 0;
 }
 
 // --- Life --------------------------------------------------------------------------------------------
@@ -234,7 +247,8 @@ enum ms_err ms_auth_oauth_new(struct auth *auth, struct errinfo *info)
 	auth->oauth = calloc(1, sizeof(*auth->oauth));
 	if (auth->oauth == NULL)
 		return ms_fail(info, MS_ERR_NO_MEMORY, "out of memory");
-	return auth->options.jwt_secret[0] != '\0' ? derive_key(auth->options.jwt_secret, info, &auth->oauth->id_key) : MS_OK;
+	return auth->options.jwt_secret[0] != '\0' ? derive_key(auth->options.jwt_secret, info, &auth->oauth->id_key)
+						   : MS_OK;
 }
 
 void ms_auth_oauth_free(struct auth *auth)

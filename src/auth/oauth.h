@@ -22,7 +22,8 @@ MS_MUST_USE bool ms_oauth_secret_digest(struct slice text, const char *prefix, u
 struct slice ms_oauth_endpoint(const struct auth *auth, const char *path, struct arena *arena);
 
 // Without OpenID Connect's words.
-MS_MUST_USE enum ms_err ms_oauth_scope_plain(struct slice scope, struct arena *arena, struct errinfo *info, struct slice *ret_scope);
+MS_MUST_USE enum ms_err ms_oauth_scope_plain(struct slice scope, struct arena *arena, struct errinfo *info,
+					     struct slice *ret_scope);
 
 // Sessions of clients by a condition are ended one by one, each voided.
 MS_MUST_USE enum ms_err ms_oauth_end_sessions(struct store_tx *tx, const struct store_rows *ids, struct errinfo *info);
@@ -38,27 +39,30 @@ struct oauth_begin {
 	struct slice address, agent;
 	const char *grant; // for the record: "authorization_code"
 };
-MS_MUST_USE enum ms_err ms_oauth_session_begin(struct store_tx *tx, struct auth *auth, const struct auth_actor *by, const struct oauth_begin *begin,
-					       struct arena *arena, struct errinfo *info, struct oauth_refusal *refusal,
+MS_MUST_USE enum ms_err ms_oauth_session_begin(struct store_tx *tx, struct auth *auth, const struct auth_actor *by,
+					       const struct oauth_begin *begin, struct arena *arena,
+					       struct errinfo *info, struct oauth_refusal *refusal,
 					       struct oauth_issue *ret_issue);
 
 // Remembers and records what a user allowed a client.
 MS_MUST_USE enum ms_err ms_oauth_consent_give(struct store_tx *tx, struct auth *auth, const struct auth_actor *by,
-					      const struct oauth_client *client, const struct oauth_login *login, struct slice scope,
-					      struct errinfo *info);
+					      const struct oauth_client *client, const struct oauth_login *login,
+					      struct slice scope, struct errinfo *info);
 
 // The grants of one device code and of one authorization code.
-MS_MUST_USE enum ms_err ms_oauth_grant_code(struct store_tx *tx, struct auth *auth, const struct auth_actor *by, const struct oauth_client *client,
-					    const struct oauth_asked *asked, struct arena *arena, struct errinfo *info,
-					    struct oauth_refusal *refusal, bool *ret_settles, struct oauth_issue *ret_issue);
+MS_MUST_USE enum ms_err ms_oauth_grant_code(struct store_tx *tx, struct auth *auth, const struct auth_actor *by,
+					    const struct oauth_client *client, const struct oauth_asked *asked,
+					    struct arena *arena, struct errinfo *info, struct oauth_refusal *refusal,
+					    bool *ret_settles, struct oauth_issue *ret_issue);
 MS_MUST_USE enum ms_err ms_oauth_grant_device(struct store_tx *tx, struct auth *auth, const struct auth_actor *by,
-					      const struct oauth_client *client, const struct oauth_asked *asked, struct arena *arena,
-					      struct errinfo *info, struct oauth_refusal *refusal, struct oauth_issue *ret_issue);
+					      const struct oauth_client *client, const struct oauth_asked *asked,
+					      struct arena *arena, struct errinfo *info, struct oauth_refusal *refusal,
+					      struct oauth_issue *ret_issue);
 
 MS_MUST_USE enum ms_err ms_oauth_grant_refresh(struct store_tx *tx, struct auth *auth, const struct auth_actor *by,
-					       const struct oauth_client *client, const struct oauth_asked *asked, struct arena *arena,
-					       struct errinfo *info, struct oauth_refusal *refusal, bool *ret_settles,
-					       struct oauth_issue *ret_issue);
+					       const struct oauth_client *client, const struct oauth_asked *asked,
+					       struct arena *arena, struct errinfo *info, struct oauth_refusal *refusal,
+					       bool *ret_settles, struct oauth_issue *ret_issue);
 
 // What has expired goes; with the housekeeping of sessions.
 MS_MUST_USE enum ms_err ms_oauth_sweep(struct store_tx *tx, int64_t before_us, int64_t rows, struct errinfo *info);

@@ -124,7 +124,8 @@ static bool is_redirect_uri(struct slice uri)
 	if (!ms_slice_starts_with(ms_slice_sub(uri, scheme.n, 3), MS_SLICE_LIT("://")))
 		return false;
 	struct slice authority = authority_of(uri, &rest);
-	bool plain = authority.n > 0 && ms_slice_find(authority, '@') == authority.n && ms_slice_find(authority, '*') == authority.n;
+	bool plain = authority.n > 0 && ms_slice_find(authority, '@') == authority.n &&
+		     ms_slice_find(authority, '*') == authority.n;
 	return plain && (https || loopback_host(authority, true).n > 0);
 }
 
@@ -166,8 +167,9 @@ bool ms_oauth_client_is_assured(const struct oauth_client *client, struct slice 
 
 // --- Rows --------------------------------------------------------------------------------------------
 
-#define COLUMNS                                                                                                            \
-	"id, name, confidential, trusted, introspects, grant_types, redirect_uris, logout_uris, scope, jwks, hint, epoch, " \
+#define COLUMNS                                                                                                      \
+	"id, name, confidential, trusted, introspects, grant_types, redirect_uris, logout_uris, scope, jwks, hint, " \
+	"epoch, "                                                                                                    \
 	"created_us, secret_changed_us, secret"
 
 static void read_row(const struct store_rows *rows, size_t row, struct oauth_client *client)
@@ -190,14 +192,15 @@ static void read_row(const struct store_rows *rows, size_t row, struct oauth_cli
 	};
 }
 
-static enum ms_err find(struct store_tx *tx, struct slice id, struct errinfo *info, bool *ret_found, struct oauth_client *ret_client,
-			struct slice *ret_secret)
+static enum ms_err find(struct store_tx *tx, struct slice id, struct errinfo *info, bool *ret_found,
+			struct oauth_client *ret_client, struct slice *ret_secret)
 {
 	struct store_rows rows;
 	*ret_found = false;
 	if (id.n != MS_AUTH_ID_SIZE - 1 || !is_uri_text(id))
 		return MS_OK;
-	MS_TRY(ms_store_query(tx, "SELECT " COLUMNS " FROM oauth_clients WHERE id = $1", MS_STORE_PARAMS(ms_store_text(id)), 1, info, &rows));
+	MS_TRY(ms_store_query(tx, "SELECT " COLUMNS " FROM oauth_clients WHERE id = $1",
+			      MS_STORE_PARAMS(ms_store_text(id)), 1, info, &rows));
 	*ret_found = rows.count > 0;
 	if (rows.count == 0)
 		return MS_OK;
@@ -206,19 +209,21 @@ static enum ms_err find(struct store_tx *tx, struct slice id, struct errinfo *in
 	return MS_OK;
 }
 
-enum ms_err ms_oauth_client_find(struct store_tx *tx, struct slice id, struct errinfo *info, bool *ret_found, struct oauth_client *ret_client)
+enum ms_err ms_oauth_client_find(struct store_tx *tx, struct slice id, struct errinfo *info, bool *ret_found,
+				 struct oauth_client *ret_client)
 {
 	struct slice secret;
 	return find(tx, id, info, ret_found, ret_client, &secret);
 }
 
-enum ms_err ms_oauth_client_get(struct store_tx *tx, struct slice id, struct errinfo *info, struct oauth_client *ret_client)
+enum ms_err ms_oauth_client_get(struct store_tx *tx, struct slice id, struct errinfo *info,
+				struct oauth_client *ret_client)
 {
 	bool found;
 	MS_TRY(ms_oauth_client_find(tx, id, info, &found, ret_client));
 	return found ? MS_OK
-		     : ms_fail(info, MS_ERR_NOT_FOUND, "there is no OAuth client with the id '%.*s'", (int)MS_MIN(id.n, (size_t)64),
-			       id.n > 0 ? id.p : "");
+		     : ms_fail(info, MS_ERR_NOT_FOUND, "there is no OAuth client with the id '%.*s'",
+			       (int)MS_MIN(id.n, (size_t)64), id.n > 0 ? id.p : "");
 }
 
 enum ms_err ms_oauth_client_list(struct store_tx *tx, struct slice after, size_t limit, struct errinfo *info,
@@ -226,8 +231,9 @@ enum ms_err ms_oauth_client_list(struct store_tx *tx, struct slice after, size_t
 {
 	struct store_rows rows;
 	MS_TRY(ms_store_query(tx, "SELECT " COLUMNS " FROM oauth_clients WHERE id > $1 ORDER BY id LIMIT $2",
-			      MS_STORE_PARAMS(ms_store_text(after.p != NULL ? after : MS_SLICE_LIT("")), ms_store_int((int64_t)limit)), limit,
-			      info, &rows));
+			      MS_STORE_PARAMS(ms_store_text(after.p != NULL ? after : MS_SLICE_LIT("")),
+					      ms_store_int((int64_t)limit)),
+			      limit, info, &rows));
 	struct oauth_client *clients = MS_ARENA_ARRAY(ms_store_arena(tx), struct oauth_client, rows.count);
 	if (clients == NULL)
 		return no_memory(info);
@@ -238,7 +244,8 @@ enum ms_err ms_oauth_client_list(struct store_tx *tx, struct slice after, size_t
 	return MS_OK;
 }
 
-enum ms_err ms_oauth_client_copy(const struct oauth_client *client, struct arena *arena, struct errinfo *info, struct oauth_client *ret_client)
+enum ms_err ms_oauth_client_copy(const struct oauth_client *client, struct arena *arena, struct errinfo *info,
+				 struct oauth_client *ret_client)
 {
 	struct oauth_client copy = *client;
 	struct slice *texts[] = {&copy.id,    &copy.name, &copy.redirect_uris, &copy.logout_uris,
@@ -270,11 +277,14 @@ static enum ms_err check_uris(struct slice uris, const char *field, bool needed,
 			continue;
 		ms_errinfo_set_field(info, ms_slice_cstr(field));
 		return ms_fail(info, MS_ERR_INVALID,
-			       "'%.*s' is no address a client may be answered at: https://…, http:// on 127.0.0.1, [::1] or localhost, or a "
+			       "'%.*s' is no address a client may be answered at: https://…, http:// on 127.0.0.1, "
+			       "[::1] or localhost, or a "
 			       "scheme of its own with a dot (com.example.app:/callback), without '#'",
 			       (int)MS_MIN(one.n, (size_t)200), one.p);
 	}
-	return count > 0 || !needed ? MS_OK : bad(info, field, "a client that signs people in needs an address to be answered at");
+	return count > 0 || !needed
+		       ? MS_OK
+		       : bad(info, field, "a client that signs people in needs an address to be answered at");
 }
 
 static enum ms_err check_jwks(struct slice jwks, struct arena *arena, struct errinfo *info)
@@ -286,7 +296,8 @@ static enum ms_err check_jwks(struct slice jwks, struct arena *arena, struct err
 	bool good = keys.count > 0;
 	for (size_t i = 0; i < keys.count; i++) {
 		enum jose_alg alg = ms_jose_key_alg(keys.keys[i]);
-		good = good && !ms_jose_key_is_private(keys.keys[i]) && alg != JOSE_HS256 && alg != JOSE_HS384 && alg != JOSE_HS512;
+		good = good && !ms_jose_key_is_private(keys.keys[i]) && alg != JOSE_HS256 && alg != JOSE_HS384 &&
+		       alg != JOSE_HS512;
 		ms_jose_key_unref(keys.keys[i]);
 	}
 	return good ? MS_OK : bad(info, "jwks", "the keys must be public ones, at least one");
@@ -297,11 +308,13 @@ static enum ms_err check_name(struct slice name, struct errinfo *info)
 	bool good = name.n > 0 && name.n <= MS_OAUTH_NAME_MAX && ms_utf8_valid_prefix(name) == name.n;
 	for (size_t i = 0; good && i < name.n; i++)
 		good = (unsigned char)name.p[i] >= 0x20 && name.p[i] != 0x7f;
-	return good ? MS_OK : bad(info, "name", "a client needs a name of 1 to 100 bytes, which people see when they are asked");
+	return good ? MS_OK
+		    : bad(info, "name",
+			  "a client needs a name of 1 to 100 bytes, which people see when they are asked");
 }
 
-static enum ms_err check(struct store_tx *tx, const struct auth_authority *authority, const struct oauth_client *c, struct errinfo *info,
-			 struct slice *ret_scope)
+static enum ms_err check(struct store_tx *tx, const struct auth_authority *authority, const struct oauth_client *c,
+			 struct errinfo *info, struct slice *ret_scope)
 {
 	const struct grants *grants;
 	struct arena *arena = ms_store_arena(tx);
@@ -311,7 +324,8 @@ static enum ms_err check(struct store_tx *tx, const struct auth_authority *autho
 	if (c->grant_types == OAUTH_REFRESH)
 		return bad(info, "grant_types", "refresh_token needs another grant type that gives such tokens");
 	if ((c->grant_types & OAUTH_CLIENT) != 0 && !c->confidential)
-		return bad(info, "grant_types", "client_credentials is for confidential clients: a public one cannot keep a secret");
+		return bad(info, "grant_types",
+			   "client_credentials is for confidential clients: a public one cannot keep a secret");
 	if (c->introspects && !c->confidential)
 		return bad(info, "introspects", "only a confidential client may ask about tokens");
 	MS_TRY(check_uris(c->redirect_uris, "redirect_uris", (c->grant_types & OAUTH_CODE) != 0, info));
@@ -333,8 +347,8 @@ static enum ms_err check(struct store_tx *tx, const struct auth_authority *autho
 	return MS_OK;
 }
 
-static enum ms_err record(struct store_tx *tx, struct auth *auth, const struct auth_authority *authority, enum auth_event event,
-			  const struct oauth_client *client, struct errinfo *info)
+static enum ms_err record(struct store_tx *tx, struct auth *auth, const struct auth_authority *authority,
+			  enum auth_event event, const struct oauth_client *client, struct errinfo *info)
 {
 	struct buf details;
 	struct json_writer w;
@@ -357,8 +371,10 @@ static enum ms_err record(struct store_tx *tx, struct auth *auth, const struct a
 	ms_buf_fini(&details);
 	if (text.p == NULL)
 		return no_memory(info);
-	const struct audit_entry entry = {
-		.event = event, .actor = *authority->by, .target = ms_auth_target("client", client->id, arena), .details = text};
+	const struct audit_entry entry = {.event = event,
+					  .actor = *authority->by,
+					  .target = ms_auth_target("client", client->id, arena),
+					  .details = text};
 	return ms_audit_append(tx, auth, &entry, info);
 }
 
@@ -377,8 +393,8 @@ static struct slice or_empty(struct slice text)
 }
 
 enum ms_err ms_oauth_client_add(struct store_tx *tx, struct auth *auth, const struct auth_authority *authority,
-				const struct oauth_client *fields, struct errinfo *info, struct oauth_client *ret_client,
-				char ret_secret[MS_API_KEY_SIZE])
+				const struct oauth_client *fields, struct errinfo *info,
+				struct oauth_client *ret_client, char ret_secret[MS_API_KEY_SIZE])
 {
 	struct oauth_client c = *fields;
 	struct oauth_secret secret = {0};
@@ -396,14 +412,17 @@ enum ms_err ms_oauth_client_add(struct store_tx *tx, struct auth *auth, const st
 	c.created_us = c.secret_changed_us = ms_store_now_us(tx);
 	if (c.id.p == NULL || c.epoch.p == NULL || c.hint.p == NULL)
 		return no_memory(info);
-	MS_TRY(ms_store_run(tx,
-			    "INSERT INTO oauth_clients (" COLUMNS ") VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)",
-			    MS_STORE_PARAMS(ms_store_text(c.id), ms_store_text(c.name), ms_store_int(c.confidential), ms_store_int(c.trusted),
-					    ms_store_int(c.introspects), ms_store_int(c.grant_types), ms_store_text(c.redirect_uris),
-					    ms_store_text(c.logout_uris), ms_store_text(c.scope), ms_store_text(c.jwks), ms_store_text(c.hint),
-					    ms_store_text(c.epoch), ms_store_int(c.created_us), ms_store_int(c.secret_changed_us),
-					    has_secret ? ms_store_blob(ms_slice(secret.digest, MS_SHA256_SIZE)) : ms_store_null()),
-			    info, NULL));
+	MS_TRY(ms_store_run(
+		tx,
+		"INSERT INTO oauth_clients (" COLUMNS
+		") VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)",
+		MS_STORE_PARAMS(ms_store_text(c.id), ms_store_text(c.name), ms_store_int(c.confidential),
+				ms_store_int(c.trusted), ms_store_int(c.introspects), ms_store_int(c.grant_types),
+				ms_store_text(c.redirect_uris), ms_store_text(c.logout_uris), ms_store_text(c.scope),
+				ms_store_text(c.jwks), ms_store_text(c.hint), ms_store_text(c.epoch),
+				ms_store_int(c.created_us), ms_store_int(c.secret_changed_us),
+				has_secret ? ms_store_blob(ms_slice(secret.digest, MS_SHA256_SIZE)) : ms_store_null()),
+		info, NULL));
 	memcpy(ret_secret, secret.text, MS_API_KEY_SIZE);
 	ms_wipe(&secret, sizeof(secret));
 	*ret_client = c;
@@ -411,7 +430,8 @@ enum ms_err ms_oauth_client_add(struct store_tx *tx, struct auth *auth, const st
 }
 
 // Who may not give a client what it has may not take its place either.
-static enum ms_err check_limit(struct store_tx *tx, const struct auth_authority *authority, const struct oauth_client *c, struct errinfo *info)
+static enum ms_err check_limit(struct store_tx *tx, const struct auth_authority *authority,
+			       const struct oauth_client *c, struct errinfo *info)
 {
 	const struct grants *grants;
 	MS_TRY(ms_oauth_scope_grants(c->scope, ms_store_arena(tx), info, &grants));
@@ -420,8 +440,8 @@ static enum ms_err check_limit(struct store_tx *tx, const struct auth_authority 
 	return ms_fail(info, MS_ERR_FORBIDDEN, "the client may do more than you may do yourself");
 }
 
-enum ms_err ms_oauth_client_remove(struct store_tx *tx, struct auth *auth, const struct auth_authority *authority, struct slice id,
-				   struct errinfo *info)
+enum ms_err ms_oauth_client_remove(struct store_tx *tx, struct auth *auth, const struct auth_authority *authority,
+				   struct slice id, struct errinfo *info)
 {
 	struct oauth_client c;
 	struct store_rows rows;
@@ -433,12 +453,14 @@ enum ms_err ms_oauth_client_remove(struct store_tx *tx, struct auth *auth, const
 		MS_TRY(ms_oauth_end_sessions(tx, &rows, info));
 	} while (rows.count > 0);
 	MS_TRY(ms_auth_void_session(tx, c.epoch, info));
-	MS_TRY(ms_store_run(tx, "DELETE FROM oauth_clients WHERE id = $1", MS_STORE_PARAMS(ms_store_text(id)), info, NULL));
+	MS_TRY(ms_store_run(tx, "DELETE FROM oauth_clients WHERE id = $1", MS_STORE_PARAMS(ms_store_text(id)), info,
+			    NULL));
 	return record(tx, auth, authority, AUTH_CLIENT_REMOVED, &c, info);
 }
 
-enum ms_err ms_oauth_client_rotate(struct store_tx *tx, struct auth *auth, const struct auth_authority *authority, struct slice id,
-				   struct errinfo *info, struct oauth_client *ret_client, char ret_secret[MS_API_KEY_SIZE])
+enum ms_err ms_oauth_client_rotate(struct store_tx *tx, struct auth *auth, const struct auth_authority *authority,
+				   struct slice id, struct errinfo *info, struct oauth_client *ret_client,
+				   char ret_secret[MS_API_KEY_SIZE])
 {
 	struct oauth_client c;
 	struct oauth_secret secret;
@@ -454,10 +476,11 @@ enum ms_err ms_oauth_client_rotate(struct store_tx *tx, struct auth *auth, const
 	c.secret_changed_us = ms_store_now_us(tx);
 	if (c.epoch.p == NULL || c.hint.p == NULL)
 		return no_memory(info);
-	MS_TRY(ms_store_run(tx, "UPDATE oauth_clients SET secret = $2, hint = $3, epoch = $4, secret_changed_us = $5 WHERE id = $1",
-			    MS_STORE_PARAMS(ms_store_text(id), ms_store_blob(ms_slice(secret.digest, MS_SHA256_SIZE)), ms_store_text(c.hint),
-					    ms_store_text(c.epoch), ms_store_int(c.secret_changed_us)),
-			    info, NULL));
+	MS_TRY(ms_store_run(
+		tx, "UPDATE oauth_clients SET secret = $2, hint = $3, epoch = $4, secret_changed_us = $5 WHERE id = $1",
+		MS_STORE_PARAMS(ms_store_text(id), ms_store_blob(ms_slice(secret.digest, MS_SHA256_SIZE)),
+				ms_store_text(c.hint), ms_store_text(c.epoch), ms_store_int(c.secret_changed_us)),
+		info, NULL));
 	memcpy(ret_secret, secret.text, MS_API_KEY_SIZE);
 	ms_wipe(&secret, sizeof(secret));
 	*ret_client = c;
@@ -486,10 +509,13 @@ static bool is_audience(struct auth *auth, const struct json_value *claims, stru
 }
 
 // Each assertion counts once.
-static enum ms_err use_up(struct store_tx *tx, struct slice client_id, struct slice jti, int64_t expires_s, struct errinfo *info, bool *ret_new)
+static enum ms_err use_up(struct store_tx *tx, struct slice client_id, struct slice jti, int64_t expires_s,
+			  struct errinfo *info, bool *ret_new)
 {
 	uint64_t changed;
-	MS_TRY(ms_store_run(tx, "INSERT INTO oauth_assertions (client_id, jti, expires_us) VALUES ($1, $2, $3) ON CONFLICT (client_id, jti) DO NOTHING",
+	MS_TRY(ms_store_run(tx,
+			    "INSERT INTO oauth_assertions (client_id, jti, expires_us) VALUES ($1, $2, $3) ON CONFLICT "
+			    "(client_id, jti) DO NOTHING",
 			    MS_STORE_PARAMS(ms_store_text(client_id), ms_store_text(jti),
 					    ms_store_int((expires_s + ASSERTION_SKEW_S) * 1000000)),
 			    info, &changed));
@@ -497,16 +523,19 @@ static enum ms_err use_up(struct store_tx *tx, struct slice client_id, struct sl
 	return MS_OK;
 }
 
-static enum ms_err assertion_fits(struct store_tx *tx, struct auth *auth, const struct oauth_client *client, struct slice assertion,
-				  struct errinfo *info, bool *ret_fits)
+static enum ms_err assertion_fits(struct store_tx *tx, struct auth *auth, const struct oauth_client *client,
+				  struct slice assertion, struct errinfo *info, bool *ret_fits)
 {
 	struct arena *arena = ms_store_arena(tx);
 	struct jose_keys keys;
 	struct jwt_claims jwt;
 	struct errinfo ignored;
 	int64_t now_s = ms_clock_wall_ns() / 1000000000;
-	const struct jwt_policy policy = {
-		.issuer = client->id, .now_s = now_s, .skew_s = ASSERTION_SKEW_S, .needs_expiry = true, .needs_subject = true};
+	const struct jwt_policy policy = {.issuer = client->id,
+					  .now_s = now_s,
+					  .skew_s = ASSERTION_SKEW_S,
+					  .needs_expiry = true,
+					  .needs_subject = true};
 	*ret_fits = false;
 	ms_errinfo_init(&ignored);
 	MS_TRY(ms_jose_keys_parse(client->jwks, JWKS_KEYS_MAX, arena, info, &keys));
@@ -521,8 +550,8 @@ static enum ms_err assertion_fits(struct store_tx *tx, struct auth *auth, const 
 }
 
 // With `typ` "JWT", none, or as RFC 7523bis names it.
-enum ms_err ms_oauth_client_check(struct store_tx *tx, struct auth *auth, const struct oauth_credentials *credentials, struct errinfo *info,
-				  struct oauth_refusal *refusal, struct oauth_client *ret_client)
+enum ms_err ms_oauth_client_check(struct store_tx *tx, struct auth *auth, const struct oauth_credentials *credentials,
+				  struct errinfo *info, struct oauth_refusal *refusal, struct oauth_client *ret_client)
 {
 	struct slice stored = MS_SLICE_EMPTY;
 	bool found, fits = false;

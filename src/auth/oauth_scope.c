@@ -85,7 +85,8 @@ enum ms_err ms_oauth_scope_read(struct slice text, struct arena *arena, struct e
 	return MS_OK;
 }
 
-enum ms_err ms_oauth_scope_grants(struct slice scope, struct arena *arena, struct errinfo *info, const struct grants **ret_grants)
+enum ms_err ms_oauth_scope_grants(struct slice scope, struct arena *arena, struct errinfo *info,
+				  const struct grants **ret_grants)
 {
 	struct slice word, words[WORDS_MAX];
 	size_t count = 0;
@@ -96,7 +97,8 @@ enum ms_err ms_oauth_scope_grants(struct slice scope, struct arena *arena, struc
 	return ms_grants_parse(words, count, arena, info, ret_grants);
 }
 
-enum ms_err ms_oauth_scope_within(struct slice inner, struct slice outer, struct arena *arena, struct errinfo *info, bool *ret_within)
+enum ms_err ms_oauth_scope_within(struct slice inner, struct slice outer, struct arena *arena, struct errinfo *info,
+				  bool *ret_within)
 {
 	const struct grants *asked, *allowed;
 	struct slice word, rest = inner;
@@ -111,7 +113,8 @@ enum ms_err ms_oauth_scope_within(struct slice inner, struct slice outer, struct
 	return MS_OK;
 }
 
-static enum ms_err is_void(struct slice word, const struct grants *limit, struct arena *arena, struct errinfo *info, bool *ret_void)
+static enum ms_err is_void(struct slice word, const struct grants *limit, struct arena *arena, struct errinfo *info,
+			   bool *ret_void)
 {
 	const struct grants *one, *both;
 	MS_TRY(ms_grants_parse(&word, 1, arena, info, &one));
@@ -121,7 +124,8 @@ static enum ms_err is_void(struct slice word, const struct grants *limit, struct
 }
 
 // `limit` NULL: the grants all stay, and the words of OpenID Connect go.
-static enum ms_err filter(struct slice scope, const struct grants *limit, struct arena *arena, struct errinfo *info, struct slice *ret_scope)
+static enum ms_err filter(struct slice scope, const struct grants *limit, struct arena *arena, struct errinfo *info,
+			  struct slice *ret_scope)
 {
 	struct slice word;
 	size_t n = 0;
@@ -144,8 +148,8 @@ static enum ms_err filter(struct slice scope, const struct grants *limit, struct
 	return MS_OK;
 }
 
-enum ms_err ms_oauth_scope_narrow(struct slice scope, const struct grants *limit, struct arena *arena, struct errinfo *info,
-				  struct slice *ret_scope)
+enum ms_err ms_oauth_scope_narrow(struct slice scope, const struct grants *limit, struct arena *arena,
+				  struct errinfo *info, struct slice *ret_scope)
 {
 	MS_ASSERT(limit != NULL);
 	return filter(scope, limit, arena, info, ret_scope);

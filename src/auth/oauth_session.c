@@ -9,8 +9,8 @@ static enum ms_err no_memory(struct errinfo *info)
 
 // --- Begin -------------------------------------------------------------------------------------------
 
-static enum ms_err find_user(struct store_tx *tx, const struct oauth_begin *begin, struct errinfo *info, bool *ret_found,
-			     struct auth_user *ret_user, struct slice *ret_methods)
+static enum ms_err find_user(struct store_tx *tx, const struct oauth_begin *begin, struct errinfo *info,
+			     bool *ret_found, struct auth_user *ret_user, struct slice *ret_methods)
 {
 	struct store_rows rows;
 	struct slice password;
@@ -26,7 +26,8 @@ static enum ms_err find_user(struct store_tx *tx, const struct oauth_begin *begi
 }
 
 // What the user may do of what the scope says, as the claim `permissions`.
-static enum ms_err permissions_of(struct store_tx *tx, const struct auth_user *user, struct slice scope, struct errinfo *info, struct slice *ret_json)
+static enum ms_err permissions_of(struct store_tx *tx, const struct auth_user *user, struct slice scope,
+				  struct errinfo *info, struct slice *ret_json)
 {
 	const struct grants *own, *asked, *both;
 	struct arena *arena = ms_store_arena(tx);
@@ -42,9 +43,9 @@ static enum ms_err permissions_of(struct store_tx *tx, const struct auth_user *u
 }
 
 // Copies everything into the arena of who asked.
-static enum ms_err fill_issue(struct store_tx *tx, const struct auth_tokens *tokens, const struct oauth_client *client, struct slice scope,
-			      struct slice methods, struct slice nonce, int64_t auth_us, struct arena *arena, struct errinfo *info,
-			      struct oauth_issue *ret_issue)
+static enum ms_err fill_issue(struct store_tx *tx, const struct auth_tokens *tokens, const struct oauth_client *client,
+			      struct slice scope, struct slice methods, struct slice nonce, int64_t auth_us,
+			      struct arena *arena, struct errinfo *info, struct oauth_issue *ret_issue)
 {
 	struct oauth_issue issue = {.refresh = tokens->refresh,
 				    .scope = scope,
@@ -56,8 +57,9 @@ static enum ms_err fill_issue(struct store_tx *tx, const struct auth_tokens *tok
 	MS_TRY(ms_auth_user_copy(&tokens->user, arena, info, &issue.user));
 	issue.claims.session = tokens->session;
 	issue.claims.client_id = client->id;
-	struct slice *texts[] = {&issue.refresh, &issue.scope,          &issue.nonce,           &issue.methods,
-				 &issue.claims.permissions, &issue.claims.session, &issue.claims.client_id};
+	struct slice *texts[] = {
+		&issue.refresh,        &issue.scope,           &issue.nonce, &issue.methods, &issue.claims.permissions,
+		&issue.claims.session, &issue.claims.client_id};
 	for (size_t i = 0; i < MS_ARRAY_LEN(texts); i++) {
 		if (!ms_oauth_keep(arena, texts[i]))
 			return no_memory(info);
@@ -67,12 +69,13 @@ static enum ms_err fill_issue(struct store_tx *tx, const struct auth_tokens *tok
 	issue.claims.role = issue.user.role;
 	issue.claims.scope = issue.scope;
 	issue.claims.issued_s = ms_store_now_us(tx) / 1000000;
+	issue.claims.expires_s = issue.claims.issued_s + tokens->expires_in_s; // a token does not outlive its session
 	*ret_issue = issue;
 	return MS_OK;
 }
 
-static enum ms_err record_grant(struct store_tx *tx, struct auth *auth, const struct auth_actor *by, const struct oauth_begin *begin,
-				const struct auth_tokens *tokens, struct errinfo *info)
+static enum ms_err record_grant(struct store_tx *tx, struct auth *auth, const struct auth_actor *by,
+				const struct oauth_begin *begin, const struct auth_tokens *tokens, struct errinfo *info)
 {
 	struct arena *arena = ms_store_arena(tx);
 	struct auth_actor actor = *by;
@@ -103,8 +106,9 @@ static enum ms_err record_grant(struct store_tx *tx, struct auth *auth, const st
 	return ms_audit_append(tx, auth, &entry, info);
 }
 
-enum ms_err ms_oauth_session_begin(struct store_tx *tx, struct auth *auth, const struct auth_actor *by, const struct oauth_begin *begin,
-				   struct arena *arena, struct errinfo *info, struct oauth_refusal *refusal, struct oauth_issue *ret_issue)
+enum ms_err ms_oauth_session_begin(struct store_tx *tx, struct auth *auth, const struct auth_actor *by,
+				   const struct oauth_begin *begin, struct arena *arena, struct errinfo *info,
+				   struct oauth_refusal *refusal, struct oauth_issue *ret_issue)
 {
 	struct auth_user user;
 	struct auth_tokens tokens;
@@ -118,16 +122,23 @@ enum ms_err ms_oauth_session_begin(struct store_tx *tx, struct auth *auth, const
 	const struct auth_session session = {
 		.client_id = begin->client->id, .address = begin->address, .agent = begin->agent, .methods = methods};
 	MS_TRY(ms_auth_session_begin(tx, auth, by, &user, MS_SLICE_EMPTY, &session, info, &tokens, &permissions));
-	MS_TRY(ms_store_run(tx, "INSERT INTO oauth_sessions (session_id, login_session, scope, auth_us) VALUES ($1, $2, $3, $4)",
-			    MS_STORE_PARAMS(ms_store_text(tokens.session), ms_store_text(begin->login_session), ms_store_text(begin->scope),
-					    ms_store_int(begin->auth_us)),
-			    info, NULL));
+	if (tokens.scope.n > 0) {
+		ms_oauth_refuse(refusal, "invalid_grant", "the account needs a second factor, and has none");
+		return ms_store_run(tx, "DELETE FROM sessions WHERE id = $1",
+				    MS_STORE_PARAMS(ms_store_text(tokens.session)), info, NULL);
+	}
+	MS_TRY(ms_store_run(
+		tx, "INSERT INTO oauth_sessions (session_id, login_session, scope, auth_us) VALUES ($1, $2, $3, $4)",
+		MS_STORE_PARAMS(ms_store_text(tokens.session), ms_store_text(begin->login_session),
+				ms_store_text(begin->scope), ms_store_int(begin->auth_us)),
+		info, NULL));
 	if ((begin->client->grant_types & OAUTH_REFRESH) == 0 || !ms_oauth_scope_has(begin->scope, MS_OAUTH_OFFLINE)) {
-		MS_TRY(ms_store_run(tx, "DELETE FROM refresh_tokens WHERE session_id = $1", MS_STORE_PARAMS(ms_store_text(tokens.session)), info,
-				    NULL));
+		MS_TRY(ms_store_run(tx, "DELETE FROM refresh_tokens WHERE session_id = $1",
+				    MS_STORE_PARAMS(ms_store_text(tokens.session)), info, NULL));
 		tokens.refresh = MS_SLICE_EMPTY;
 	}
-	MS_TRY(fill_issue(tx, &tokens, begin->client, begin->scope, methods, MS_SLICE_EMPTY, begin->auth_us, arena, info, ret_issue));
+	MS_TRY(fill_issue(tx, &tokens, begin->client, begin->scope, methods, MS_SLICE_EMPTY, begin->auth_us, arena,
+			  info, ret_issue));
 	return record_grant(tx, auth, by, begin, &tokens, info);
 }
 
@@ -152,9 +163,10 @@ static enum ms_err narrower(struct store_tx *tx, struct slice asked, struct slic
 	return MS_OK;
 }
 
-enum ms_err ms_oauth_grant_refresh(struct store_tx *tx, struct auth *auth, const struct auth_actor *by, const struct oauth_client *client,
-				   const struct oauth_asked *asked, struct arena *arena, struct errinfo *info,
-				   struct oauth_refusal *refusal, bool *ret_settles, struct oauth_issue *ret_issue)
+enum ms_err ms_oauth_grant_refresh(struct store_tx *tx, struct auth *auth, const struct auth_actor *by,
+				   const struct oauth_client *client, const struct oauth_asked *asked,
+				   struct arena *arena, struct errinfo *info, struct oauth_refusal *refusal,
+				   bool *ret_settles, struct oauth_issue *ret_issue)
 {
 	struct auth_tokens tokens;
 	struct slice permissions, scope;
@@ -168,44 +180,55 @@ enum ms_err ms_oauth_grant_refresh(struct store_tx *tx, struct auth *auth, const
 	if (refusal->error != NULL)
 		return MS_OK;
 	ms_errinfo_init(&why);
-	enum ms_err err = ms_auth_session_refresh(tx, auth, by, asked->refresh, client->id, &why, ret_settles, &tokens, &permissions);
-	if (err == MS_ERR_TOKEN_INVALID || err == MS_ERR_TOKEN_EXPIRED || err == MS_ERR_TOKEN_REVOKED || (err == MS_OK && *ret_settles)) {
-		ms_oauth_refuse(refusal, "invalid_grant",
-				err == MS_OK ? "the refresh token was used before, so somebody copied it: its session was ended"
-					     : "the refresh token is unknown, expired or revoked, or another client's");
+	enum ms_err err = ms_auth_session_refresh(tx, auth, by, asked->refresh, client->id, &why, ret_settles, &tokens,
+						  &permissions);
+	if (err == MS_ERR_TOKEN_INVALID || err == MS_ERR_TOKEN_EXPIRED || err == MS_ERR_TOKEN_REVOKED ||
+	    (err == MS_OK && *ret_settles)) {
+		ms_oauth_refuse(
+			refusal, "invalid_grant",
+			err == MS_OK ? "the refresh token was used before, so somebody copied it: its session was ended"
+				     : "the refresh token is unknown, expired or revoked, or another client's");
 		return MS_OK;
 	}
 	if (err != MS_OK) {
 		*info = why;
 		return err;
 	}
-	MS_TRY(ms_store_query(tx,
-			      "SELECT o.scope, o.auth_us, s.methods FROM oauth_sessions o JOIN sessions s ON s.id = o.session_id "
-			      "WHERE o.session_id = $1",
-			      MS_STORE_PARAMS(ms_store_text(tokens.session)), 1, info, &rows));
+	if (tokens.scope.n > 0) {
+		ms_oauth_refuse(refusal, "invalid_grant", "the account needs a second factor, and has none");
+		return MS_OK;
+	}
+	MS_TRY(ms_store_query(
+		tx,
+		"SELECT o.scope, o.auth_us, s.methods FROM oauth_sessions o JOIN sessions s ON s.id = o.session_id "
+		"WHERE o.session_id = $1",
+		MS_STORE_PARAMS(ms_store_text(tokens.session)), 1, info, &rows));
 	if (rows.count == 0)
 		return ms_fail(info, MS_ERR_INTERNAL, "a client's session has no scope");
 	MS_TRY(narrower(tx, asked->scope, ms_store_get_text(&rows, 0, 0), info, refusal, &scope));
 	if (refusal->error != NULL)
 		return MS_OK;
-	return fill_issue(tx, &tokens, client, scope, ms_store_get_text(&rows, 0, 2), MS_SLICE_EMPTY, ms_store_get_int(&rows, 0, 1), arena, info,
-			  ret_issue);
+	return fill_issue(tx, &tokens, client, scope, ms_store_get_text(&rows, 0, 2), MS_SLICE_EMPTY,
+			  ms_store_get_int(&rows, 0, 1), arena, info, ret_issue);
 }
 
-enum ms_err ms_oauth_refresh_find(struct store_tx *tx, struct slice token, struct errinfo *info, struct oauth_refresh *ret_refresh)
+enum ms_err ms_oauth_refresh_find(struct store_tx *tx, struct slice token, struct errinfo *info,
+				  struct oauth_refresh *ret_refresh)
 {
 	uint8_t digest[MS_SHA256_SIZE];
 	struct store_rows rows;
 	*ret_refresh = (struct oauth_refresh){0};
 	if (!ms_oauth_secret_digest(token, MS_AUTH_REFRESH_PREFIX, digest))
 		return MS_OK;
-	MS_TRY(ms_store_query(tx,
-			      "SELECT s.client_id, s.user_id, u.username, o.scope, r.session_id, r.created_us, r.expires_us "
-			      "FROM refresh_tokens r JOIN sessions s ON s.id = r.session_id JOIN users u ON u.id = s.user_id "
-			      "JOIN oauth_sessions o ON o.session_id = r.session_id "
-			      "WHERE r.hash = $1 AND r.used_us = 0 AND r.expires_us > $2 AND s.revoked_us = 0 AND s.expires_us > $2 AND u.state = 'active'",
-			      MS_STORE_PARAMS(ms_store_blob(ms_slice(digest, sizeof(digest))), ms_store_int(ms_store_now_us(tx))), 1, info,
-			      &rows));
+	MS_TRY(ms_store_query(
+		tx,
+		"SELECT s.client_id, s.user_id, u.username, o.scope, r.session_id, r.created_us, r.expires_us "
+		"FROM refresh_tokens r JOIN sessions s ON s.id = r.session_id JOIN users u ON u.id = s.user_id "
+		"JOIN oauth_sessions o ON o.session_id = r.session_id "
+		"WHERE r.hash = $1 AND r.used_us = 0 AND r.expires_us > $2 AND s.revoked_us = 0 AND s.expires_us > $2 "
+		"AND u.state = 'active'",
+		MS_STORE_PARAMS(ms_store_blob(ms_slice(digest, sizeof(digest))), ms_store_int(ms_store_now_us(tx))), 1,
+		info, &rows));
 	if (rows.count == 0)
 		return MS_OK;
 	*ret_refresh = (struct oauth_refresh){.found = true,
@@ -220,7 +243,8 @@ enum ms_err ms_oauth_refresh_find(struct store_tx *tx, struct slice token, struc
 }
 
 // The session that a token, used or not, belongs to.
-static enum ms_err session_of_refresh(struct store_tx *tx, struct slice token, struct errinfo *info, struct slice *session)
+static enum ms_err session_of_refresh(struct store_tx *tx, struct slice token, struct errinfo *info,
+				      struct slice *session)
 {
 	uint8_t digest[MS_SHA256_SIZE];
 	struct store_rows rows;
@@ -233,8 +257,8 @@ static enum ms_err session_of_refresh(struct store_tx *tx, struct slice token, s
 	return MS_OK;
 }
 
-enum ms_err ms_oauth_revoke(struct store_tx *tx, struct auth *auth, const struct auth_actor *by, struct slice client_id, struct slice token,
-			    struct slice session, struct errinfo *info, bool *ret_ended)
+enum ms_err ms_oauth_revoke(struct store_tx *tx, struct auth *auth, const struct auth_actor *by, struct slice client_id,
+			    struct slice token, struct slice session, struct errinfo *info, bool *ret_ended)
 {
 	struct store_rows rows;
 	*ret_ended = false;

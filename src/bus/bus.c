@@ -178,8 +178,8 @@ void ms_bus_stop(struct bus *bus)
 		ms_bus_relay_stop(bus->relay);
 	for (size_t i = 0; i < bus->subscription_count; i++)
 		ms_bus_subscription_stop(bus->subscriptions[i]);
-	// Otherwise they come back when the leases end.
-	if (bus->started)
+	// Otherwise they come back when the leases end. A database that is away is not waited for.
+	if (bus->started && ms_store_healthy(bus->store))
 		MS_IGNORE(ms_store_write_wait(bus->store, ms_bus_queue_release, bus->holder, NULL));
 }
 
@@ -192,6 +192,11 @@ void ms_bus_free(struct bus *bus)
 	ms_bus_relay_free(bus->relay);
 	ms_rabbitmq_free(bus->rabbitmq);
 	free(bus);
+}
+
+const char *ms_bus_kind(const struct bus *bus)
+{
+	return bus->rabbitmq == NULL ? "in process" : "rabbitmq";
 }
 
 bool ms_bus_healthy(const struct bus *bus)

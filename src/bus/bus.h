@@ -47,6 +47,22 @@ void ms_bus_stop(struct bus *bus);          // the loops have ended, the store h
 void ms_bus_free(struct bus *bus);          // after ms_rt_free(); accepts NULL
 bool ms_bus_healthy(const struct bus *bus); // any thread: the broker is connected (always true in process)
 
+const char *ms_bus_kind(const struct bus *bus); // "in process" or "rabbitmq"
+
+// The address of a RabbitMQ server from its parts, each escaped as an URL wants it. `port` 0, the rest NULL or "": the default.
+struct bus_server {
+	const char *host;
+	unsigned port;
+	const char *user;
+	const char *password;
+	const char *vhost;
+	bool tls;
+};
+MS_MUST_USE enum ms_err ms_bus_server_url(const struct bus_server *server, struct arena *arena, struct errinfo *info,
+					  const char **ret_url);
+// Options are possible, for `config check`: MS_ERR_CONFIG. The address may be NULL.
+MS_MUST_USE enum ms_err ms_bus_check(const char *url, const char *exchange, struct errinfo *info);
+
 // --- Publishing --------------------------------------------------------------------------------------
 
 struct bus_event {

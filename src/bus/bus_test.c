@@ -377,6 +377,15 @@ BUS_TEST(the_outbox_is_taken_over_from_a_dead_process)
 	CHECK(took_ms >= 500 && took_ms < 5000);
 }
 
+BUS_TEST(a_lease_of_a_wrong_clock_does_not_hold)
+{
+	open_one(w, &first, ack, 1, &(struct bus_options){0}, 10);
+	CHECK_OK(ms_bus_test_publish(w, "a", "", "1"));
+	ms_bus_test_sql(w, "UPDATE bus_relay SET holder = 'dead/1', until_us = 8000000000000000");
+	ms_bus_test_run(w);
+	CHECK_INT(first.count, 1);
+}
+
 // --- What is old -------------------------------------------------------------------------------------
 
 BUS_TEST(old_things_are_removed)

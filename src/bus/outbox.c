@@ -6,6 +6,8 @@
 #include "bus/private.h"
 #include "json/json.h"
 
+#define LEASE_SANE_US ((int64_t)3600 * 1000000)
+
 // seq: wall nanoseconds of the publishing, which orders events as far as clocks and transactions that overlap allow.
 // bus_queue.due_us: when the event may be taken; taking moves it to the end of the lease.
 static const struct store_migration steps[] = {
@@ -186,15 +188,16 @@ static enum ms_err take_lease(struct store_tx *tx, struct outbox_turn *turn, str
 	if (rows.count == 0)
 		return ms_fail(info, MS_ERR_BUS, "the row of the outbox's lease is missing from bus_relay");
 	turn->until_us = ms_store_get_int(&rows, 0, 1);
-	turn->blocked = turn->until_us > now_us && !ms_slice_eq(ms_store_get_text(&rows, 0, 0), holder.bytes);
+	// A lease into the far future was written by a clock that was wrong.
+	turn->blocked = turn->until_us > now_us && turn->until_us - now_us < LEASE_SANE_US &&
+			!ms_slice_eq(ms_store_get_text(&rows, 0, 0), holder.bytes);
 	if (turn->blocked)
 		return MS_OK;
+	const struct store_value was = ms_store_int(turn->until_us);
 	turn->until_us = now_us + turn->lease_us;
 	MS_TRY(ms_store_run(tx,
-			    "UPDATE bus_relay SET holder = $1, until_us = $2 WHERE name = 'outbox'"
-			    " AND (holder = $1 OR until_us <= $3)",
-			    MS_STORE_PARAMS(holder, ms_store_int(turn->until_us), ms_store_int(now_us)), info,
-			    &changed));
+			    "UPDATE bus_relay SET holder = $1, until_us = $2 WHERE name = 'outbox' AND until_us = $3",
+			    MS_STORE_PARAMS(holder, ms_store_int(turn->until_us), was), info, &changed));
 	turn->blocked = changed == 0;
 	return MS_OK;
 }

@@ -9,6 +9,7 @@
 #define RETRY_FIRST_MS 100
 #define RETRY_LAST_MS 10000
 #define LEASE_SLACK_MS 200
+#define BLOCKED_MS 1000  // another process takes the events: how often a notice makes this one look
 #define FIGURES_MS 10000 // how often the outbox is counted while events wait
 #define REFUSED_MS 1000  // the broker took none of a batch
 #define COUNT_NS ((int64_t)1000000000)
@@ -25,6 +26,8 @@ struct relay {
 	bool again;   // something may have come meanwhile
 	bool counting, connected, stopped;
 	bool waiting_known; // events were seen waiting
+	bool blocked;       // another process had the lease
+	bool look_planned;
 	unsigned failures;
 	int64_t counted_ns;
 };
@@ -133,6 +136,7 @@ static void turned(struct store_work *work)
 	look_at_figures(relay);
 	if (hand_over(relay))
 		return;
+	relay->blocked = turn->blocked;
 	if (turn->blocked) {
 		// Another process takes them; when its lease ends it may be dead.
 		int64_t wait_ms = (turn->until_us - ms_loop_wall_ns(relay->home) / 1000) / 1000;
@@ -151,6 +155,7 @@ static void kick(struct relay *relay)
 	relay->again = true;
 	if (relay->running || relay->stopped)
 		return;
+	relay->blocked = relay->look_planned = false;
 	relay->turn.take = relay->bus->rabbitmq == NULL || relay->connected;
 	if (!relay->turn.take)
 		watch_figures(relay); // events wait until the broker is back
@@ -169,9 +174,16 @@ static void kick(struct relay *relay)
 	turn_failed(relay);
 }
 
+// Each event makes a notice in each process: those that do not take events look now and then, in case that the one that does ended.
 static void on_notice(void *arg)
 {
-	kick(arg);
+	struct relay *relay = arg;
+	if (!relay->blocked) {
+		kick(relay);
+	} else if (!relay->look_planned && !relay->stopped) {
+		relay->look_planned = true;
+		turn_again(relay, BLOCKED_MS);
+	}
 }
 
 static void on_retry(struct timer *timer, void *arg)
@@ -266,7 +278,7 @@ void ms_bus_relay_stop(struct relay *relay)
 		sort_out(relay, relay->with_broker);
 	relay->with_broker = NULL;
 	struct outbox_turn last = {.safe = relay->turn.safe};
-	if (last.safe != NULL)
+	if (last.safe != NULL && ms_store_healthy(relay->bus->store))
 		MS_IGNORE(ms_store_write_wait(relay->bus->store, ms_bus_outbox_turn, &last,
 					      NULL)); // else they come twice
 }

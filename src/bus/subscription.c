@@ -477,7 +477,7 @@ void ms_bus_subscription_stop(struct subscription *s)
 	ms_timer_free(s->retry);
 	ms_timer_free(s->renew_timer);
 	s->due = s->retry = s->renew_timer = NULL;
-	if (s->ended.count == 0)
+	if (s->ended.count == 0 || !ms_store_healthy(s->bus->store))
 		return;
 	struct queue_end rest = {.name = s->name, .holder = s->bus->holder, .deliveries = &s->ended};
 	if (ms_store_write_wait(s->bus->store, ms_bus_queue_end, &rest, NULL) != MS_OK)

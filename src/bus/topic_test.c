@@ -99,6 +99,28 @@ TEST(random_patterns_match_as_defined)
 	CHECK(matches > rounds / 20 && matches < rounds);
 }
 
+TEST(addresses_are_made_of_parts)
+{
+	struct arena arena;
+	struct errinfo info;
+	const char *url;
+	ms_errinfo_init(&info);
+	ms_arena_init(&arena, 1024, 1 << 16);
+	const struct bus_server all = {
+		.host = "::1", .port = 1234, .user = "a:b", .password = "c@d/", .vhost = "e f", .tls = true};
+	CHECK_OK(ms_bus_server_url(&all, &arena, NULL, &url));
+	CHECK_STR(url, "amqps://a%3Ab:c%40d%2F@[::1]:1234/e%20f");
+	CHECK_OK(ms_bus_check(url, "", NULL));
+	CHECK_OK(ms_bus_server_url(&(struct bus_server){.host = "mq"}, &arena, NULL, &url));
+	CHECK_STR(url, "amqp://mq/%2F");
+	CHECK_OK(ms_bus_check(url, "a.b", NULL));
+	CHECK_OK(ms_bus_check(NULL, "", NULL));
+	CHECK_INT(ms_bus_check(url, "A", &info), MS_ERR_CONFIG);
+	CHECK_INT(ms_bus_check("amqp:/me:secret@", "", &info), MS_ERR_CONFIG);
+	CHECK(strstr(info.message, "secret") == NULL);
+	ms_arena_fini(&arena);
+}
+
 TEST(ids_sort_by_time)
 {
 	char before[BUS_UUID_SIZE], after[BUS_UUID_SIZE];

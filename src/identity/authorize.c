@@ -44,11 +44,13 @@ static enum ms_err read_scope(struct authorize_work *s, struct errinfo *info)
 	struct errinfo why;
 	struct slice asked = ms_form_get(&s->form, "scope");
 	ms_errinfo_init(&why);
-	enum ms_err err = ms_oauth_scope_read(asked.p != NULL ? asked : s->client.scope, s->w.x->arena, &why, &s->scope);
+	enum ms_err err =
+		ms_oauth_scope_read(asked.p != NULL ? asked : s->client.scope, s->w.x->arena, &why, &s->scope);
 	if (err == MS_ERR_NO_MEMORY)
 		return no_memory(info);
 	s->scope_ok = false;
-	return err == MS_OK ? ms_oauth_scope_within(s->scope, s->client.scope, s->w.x->arena, info, &s->scope_ok) : MS_OK;
+	return err == MS_OK ? ms_oauth_scope_within(s->scope, s->client.scope, s->w.x->arena, info, &s->scope_ok)
+			    : MS_OK;
 }
 
 static enum ms_err read_login(struct store_tx *tx, struct authorize_work *s, struct errinfo *info)
@@ -95,7 +97,8 @@ static void answer_client(struct authorize_work *s, const char *name, struct sli
 	if (ms_buf_ok(&uri))
 		ms_page_redirect(s->w.x, ms_buf_slice(&uri));
 	else
-		ms_page_message_send(s->w.x, 400, "This request is too long", "The application sent more than can be given back to it.");
+		ms_page_message_send(s->w.x, 400, "This request is too long",
+				     "The application sent more than can be given back to it.");
 	ms_buf_fini(&uri);
 }
 
@@ -193,7 +196,8 @@ static bool is_challenge(struct slice text)
 {
 	for (size_t i = 0; i < text.n; i++) {
 		char c = text.p[i];
-		if (!((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' || c == '_'))
+		if (!((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' ||
+		      c == '_'))
 			return false;
 	}
 	return text.n == 43; // SHA-256 in base64url
@@ -204,7 +208,10 @@ static bool read_prompt(struct authorize_work *s)
 	static const struct {
 		const char *name;
 		enum prompt bit;
-	} words[] = {{"none", PROMPT_NONE}, {"login", PROMPT_LOGIN}, {"consent", PROMPT_CONSENT}, {"select_account", PROMPT_SELECT}};
+	} words[] = {{"none", PROMPT_NONE},
+		     {"login", PROMPT_LOGIN},
+		     {"consent", PROMPT_CONSENT},
+		     {"select_account", PROMPT_SELECT}};
 	struct slice rest = ms_form_get(&s->form, "prompt"), word;
 	while (ms_slice_next(&rest, ' ', &word)) {
 		size_t i = 0;
@@ -249,7 +256,8 @@ static struct refusal check_request(struct authorize_work *s)
 	if (!ms_slice_eq_cstr(type, "code"))
 		return (struct refusal){"unsupported_response_type", "response_type must be code"};
 	if ((s->client.grant_types & OAUTH_CODE) == 0)
-		return (struct refusal){"unauthorized_client", "this client may not use the grant type authorization_code"};
+		return (struct refusal){"unauthorized_client",
+					"this client may not use the grant type authorization_code"};
 	if (mode.p != NULL && !ms_slice_eq_cstr(mode, "query"))
 		return (struct refusal){"invalid_request", "response_mode must be query"};
 	s->challenge = ms_form_get(&s->form, "code_challenge");
@@ -262,11 +270,13 @@ static struct refusal check_request(struct authorize_work *s)
 	if (ms_form_get(&s->form, "nonce").n > 512)
 		return (struct refusal){"invalid_request", "nonce has more than 512 bytes"};
 	if (!read_prompt(s))
-		return (struct refusal){"invalid_request", "prompt is none, or any of login, consent and select_account"};
+		return (struct refusal){"invalid_request",
+					"prompt is none, or any of login, consent and select_account"};
 	if (!resource_ok(s))
 		return (struct refusal){"invalid_target", "tokens are for this service alone: leave resource out"};
 	if (!s->scope_ok || s->scope.n == 0)
-		return (struct refusal){"invalid_scope", "the scope is malformed, empty or beyond what this client may ask for"};
+		return (struct refusal){"invalid_scope",
+					"the scope is malformed, empty or beyond what this client may ask for"};
 	return (struct refusal){0};
 }
 
@@ -293,10 +303,20 @@ static bool find_redirect_uri(struct authorize_work *s)
 	return only && !ms_oauth_scope_has(ms_form_get(&s->form, "scope"), MS_OAUTH_OPENID);
 }
 
+// The client expects another user than the one who is signed in.
+static bool is_another(const struct authorize_work *s)
+{
+	struct oauth_id_token hint;
+	struct slice text = ms_form_get(&s->form, "id_token_hint");
+	return text.p != NULL &&
+	       (!ms_oauth_id_token_read(s->w.identity->auth, s->w.x->loop, text, s->w.x->arena, &hint) ||
+		!ms_slice_eq(hint.user_id, s->login.user.id));
+}
+
 static void decide(struct authorize_work *s)
 {
 	bool age_ok, none = (s->prompt & PROMPT_NONE) != 0;
-	bool stale = s->login.found && is_stale(s, &age_ok);
+	bool stale = s->login.found && (is_stale(s, &age_ok) || is_another(s));
 	if (s->login.found && !age_ok)
 		return refuse(s, "invalid_request", "max_age is no number of seconds");
 	if (!s->login.found || stale || s->failed != NULL || (s->prompt & (PROMPT_LOGIN | PROMPT_SELECT)) != 0)
@@ -305,7 +325,8 @@ static void decide(struct authorize_work *s)
 		return refuse(s, "invalid_scope", "the user may do nothing of what the scope asks for");
 	if (s->decision == DECISION_DENY)
 		return denied(s);
-	bool asked_before = s->client.trusted || (s->consented && ms_oauth_client_is_assured(&s->client, s->redirect_uri));
+	bool asked_before =
+		s->client.trusted || (s->consented && ms_oauth_client_is_assured(&s->client, s->redirect_uri));
 	if (s->decision == DECISION_NONE && (!asked_before || (s->prompt & PROMPT_CONSENT) != 0))
 		return none ? refuse(s, "consent_required", "the user was not asked yet") : ask_consent(s);
 	ms_identity_write(&s->w, make_code, send_code, false);
@@ -316,13 +337,15 @@ static void looked(struct identity_work *w)
 	struct authorize_work *s = work_of(w);
 	if (!s->known)
 		return ms_page_message_send(w->x, 400, "Unknown application",
-					    "The application that sent you here is not registered with this service, or was removed. Nothing was "
+					    "The application that sent you here is not registered with this service, "
+					    "or was removed. Nothing was "
 					    "passed on to it.");
 	const char *repeated = ms_form_repeated(&s->form, w->x->arena);
 	bool twice = repeated != NULL && (strcmp(repeated, "redirect_uri") == 0 || strcmp(repeated, "client_id") == 0);
 	if (twice || !find_redirect_uri(s))
 		return ms_page_message_send(w->x, 400, "Wrong return address",
-					    "The application asked to be answered at an address that is not registered for it. Nothing was passed on "
+					    "The application asked to be answered at an address that is not registered "
+					    "for it. Nothing was passed on "
 					    "to it.");
 	struct refusal refusal = check_request(s);
 	if (refusal.error != NULL)
@@ -331,7 +354,8 @@ static void looked(struct identity_work *w)
 		decide(s);
 }
 
-void ms_authorize(struct exchange *x, struct identity *identity, struct slice query, enum decision decision, const struct signin *failed)
+void ms_authorize(struct exchange *x, struct identity *identity, struct slice query, enum decision decision,
+		  const struct signin *failed)
 {
 	struct authorize_work *s = MS_IDENTITY_BEGIN(x, identity, struct authorize_work);
 	if (s == NULL)
@@ -342,7 +366,8 @@ void ms_authorize(struct exchange *x, struct identity *identity, struct slice qu
 	s->w.failed = ms_page_fail;
 	s->cookie = ms_cookie_get(x, identity);
 	if (!ms_form_read(x->arena, query, &s->form)) {
-		ms_page_message_send(x, 400, "This request cannot be read", "The application sent you here with an address that is badly encoded.");
+		ms_page_message_send(x, 400, "This request cannot be read",
+				     "The application sent you here with an address that is badly encoded.");
 		return;
 	}
 	ms_identity_read(&s->w, look, looked);
@@ -375,13 +400,17 @@ static void consent(struct exchange *x, void *role)
 	ms_authorize(x, role, ms_form_get(&form, "request"), allow ? DECISION_ALLOW : DECISION_DENY, NULL);
 }
 
-#define PAGE(verb, path, fn, id, text)                                                                                       \
-	{.method = verb, .pattern = path, .handle = fn, .flags = ROUTE_PUBLIC, .operation_id = id, .tag = "oauth", .summary = text, \
-	 .response_type = "text/html"}
+#define PAGE(verb, path, fn, id, text)                                                                    \
+	{                                                                                                 \
+		.method = verb, .pattern = path, .handle = fn, .flags = ROUTE_PUBLIC, .operation_id = id, \
+		.tag = "oauth", .summary = text, .response_type = "text/html"                             \
+	}
 
 static const struct route routes[] = {
-	PAGE(HTTP_GET, "/oauth/authorize", authorize_get, "oauth_authorize", "Authorization endpoint: sign-in and consent (OAuth 2.1, OpenID Connect)"),
-	PAGE(HTTP_POST, "/oauth/authorize", authorize_post, "oauth_authorize_post", "The same, with the request in a form"),
+	PAGE(HTTP_GET, "/oauth/authorize", authorize_get, "oauth_authorize",
+	     "Authorization endpoint: sign-in and consent (OAuth 2.1, OpenID Connect)"),
+	PAGE(HTTP_POST, "/oauth/authorize", authorize_post, "oauth_authorize_post",
+	     "The same, with the request in a form"),
 	PAGE(HTTP_POST, "/oauth/consent", consent, "oauth_consent", "The answer of the consent page"),
 };
 

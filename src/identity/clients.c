@@ -149,7 +149,8 @@ static void show(struct exchange *x, void *role)
 
 // --- Adding ------------------------------------------------------------------------------------------
 
-static enum ms_err take_lines(const struct json_value *list, const char *name, struct arena *arena, struct errinfo *info, struct slice *ret_lines)
+static enum ms_err take_lines(const struct json_value *list, const char *name, struct arena *arena,
+			      struct errinfo *info, struct slice *ret_lines)
 {
 	struct buf lines;
 	struct slice text;
@@ -161,7 +162,8 @@ static enum ms_err take_lines(const struct json_value *list, const char *name, s
 	ms_buf_init(&lines, (size_t)MS_OAUTH_URIS_MAX * 2 * MS_OAUTH_URI_MAX);
 	bool good = true;
 	for (size_t i = 0; good && i < list->array.count; i++) {
-		good = ms_json_as_str(&list->array.items[i], &text) && ms_slice_find(text, '\n') == text.n && text.n > 0;
+		good = ms_json_as_str(&list->array.items[i], &text) && ms_slice_find(text, '\n') == text.n &&
+		       text.n > 0;
 		ms_buf_append_slice(&lines, good ? text : MS_SLICE_EMPTY);
 		ms_buf_append_char(&lines, '\n');
 	}
@@ -192,7 +194,8 @@ static enum ms_err take_grant_types(const struct json_value *list, struct errinf
 	return list->type == JSON_ARRAY ? MS_OK : ms_fail(info, MS_ERR_JSON_TYPE, "'grant_types' must be an array");
 }
 
-static enum ms_err take_jwks(const struct json_value *jwks, struct arena *arena, struct errinfo *info, struct slice *ret_jwks)
+static enum ms_err take_jwks(const struct json_value *jwks, struct arena *arena, struct errinfo *info,
+			     struct slice *ret_jwks)
 {
 	struct buf text;
 	struct json_writer w;
@@ -246,7 +249,8 @@ static void add(struct exchange *x, void *role)
 		return;
 	enum ms_err err = take_lines(s->redirect_uris, "redirect_uris", x->arena, &s->w.info, &s->fields.redirect_uris);
 	if (err == MS_OK)
-		err = take_lines(s->logout_uris, "post_logout_redirect_uris", x->arena, &s->w.info, &s->fields.logout_uris);
+		err = take_lines(s->logout_uris, "post_logout_redirect_uris", x->arena, &s->w.info,
+				 &s->fields.logout_uris);
 	if (err == MS_OK)
 		err = take_grant_types(s->grant_types, &s->w.info, &s->fields.grant_types);
 	if (err == MS_OK)
@@ -347,40 +351,53 @@ static void consent_remove(struct exchange *x, void *role)
 #define FLAG(name) "\"" name "\":{\"type\":\"boolean\"}"
 #define TEXTS(name) "\"" name "\":{\"type\":\"array\",\"items\":{\"type\":\"string\"}}"
 #define TIME(name) "\"" name "\":{\"type\":[\"string\",\"null\"],\"format\":\"date-time\"}"
-#define FIELDS                                                                                                                   \
-	TEXT("name") "," TEXT("scope") "," FLAG("confidential") "," FLAG("trusted") "," FLAG("introspects") "," TEXTS("grant_types") "," \
-	TEXTS("redirect_uris") "," TEXTS("post_logout_redirect_uris") ",\"jwks\":{\"type\":[\"object\",\"null\"]}"
-#define NEW_CLIENT \
-	"{\"type\":\"object\",\"additionalProperties\":false,\"required\":[\"name\",\"scope\"],\"properties\":{" FIELDS "}}"
-#define CLIENT                                                                                                                    \
-	"{\"type\":\"object\",\"required\":[\"id\",\"name\",\"confidential\",\"grant_types\",\"redirect_uris\",\"scope\"],\"properties\":{" \
-	TEXT("id") "," TEXT_OR_NULL("hint") ",\"secret\":{\"type\":\"string\",\"description\":\"Shown once, when it is made\"}," FIELDS "," \
-	TIME("created_at") "," TIME("secret_changed_at") "}}"
-#define CLIENTS                                                                                                                     \
-	"{\"type\":\"object\",\"required\":[\"items\",\"next_cursor\"],\"properties\":{\"items\":{\"type\":\"array\",\"items\":" CLIENT "}," \
-	TEXT_OR_NULL("next_cursor") "}}"
-#define CONSENTS                                                                                                                    \
-	"{\"type\":\"object\",\"required\":[\"items\"],\"properties\":{\"items\":{\"type\":\"array\",\"items\":{\"type\":\"object\",\"properties\":{" \
-	TEXT("client_id") "," TEXT("client_name") "," TEXT("scope") "," TIME("given_at") "}}}}}"
+#define FIELDS                                                                                                 \
+	TEXT("name")                                                                                           \
+	"," TEXT("scope") "," FLAG("confidential") "," FLAG("trusted") "," FLAG("introspects") "," TEXTS(      \
+		"grant_types") "," TEXTS("redirect_uris") "," TEXTS("post_logout_redirect_uris") ",\"jwks\":{" \
+												 "\"type\":["  \
+												 "\"object\"," \
+												 "\"null\"]}"
+#define NEW_CLIENT                                                                                              \
+	"{\"type\":\"object\",\"additionalProperties\":false,\"required\":[\"name\",\"scope\"],\"properties\":" \
+	"{" FIELDS "}}"
+#define CLIENT                                                                                                      \
+	"{\"type\":\"object\",\"required\":[\"id\",\"name\",\"confidential\",\"grant_types\",\"redirect_uris\","    \
+	"\"scope\"],\"properties\":{" TEXT("id") "," TEXT_OR_NULL(                                                  \
+		"hint") ",\"secret\":{\"type\":\"string\",\"description\":\"Shown once, when it is made\"}," FIELDS \
+			"," TIME("created_at") "," TIME("secret_changed_at") "}}"
+#define CLIENTS                                                                                                        \
+	"{\"type\":\"object\",\"required\":[\"items\",\"next_cursor\"],\"properties\":{\"items\":{\"type\":\"array\"," \
+	"\"items\":" CLIENT "}," TEXT_OR_NULL("next_cursor") "}}"
+#define CONSENTS                                                                                                     \
+	"{\"type\":\"object\",\"required\":[\"items\"],\"properties\":{\"items\":{\"type\":\"array\",\"items\":{"    \
+	"\"type\":\"object\",\"properties\":{" TEXT("client_id") "," TEXT("client_name") "," TEXT("scope") "," TIME( \
+		"given_at") "}}}}}"
 
 #define PATH "/api/v1/auth/clients"
-#define ROW(verb, path, fn, id, text)                                                                                \
+#define ROW(verb, path, fn, id, text) \
 	.method = verb, .pattern = path, .handle = fn, .operation_id = id, .tag = "oauth", .summary = text
 
 static const struct route routes[] = {
-	{ROW(HTTP_GET, PATH, list, "list_clients", "OAuth clients, in the order of their making"), .permission = "clients.write",
-	 .query = ms_identity_page_params, .response_schema = CLIENTS},
-	{ROW(HTTP_POST, PATH, add, "add_client", "Register an OAuth client; its secret is shown once"), .permission = "clients.write",
-	 .request_type = IDENTITY_JSON, .request_schema = NEW_CLIENT, .response_schema = CLIENT,
-	 .request_example = "{\"name\":\"Dashboard\",\"redirect_uris\":[\"https://dashboard.example/callback\"],\"scope\":\"openid profile offline_access predict\"}"},
-	{ROW(HTTP_GET, PATH "/{client}", show, "show_client", "One OAuth client"), .permission = "clients.write", .response_schema = CLIENT},
-	{ROW(HTTP_DELETE, PATH "/{client}", remove_handler, "remove_client", "Remove an OAuth client; its sessions and tokens end"),
+	{ROW(HTTP_GET, PATH, list, "list_clients", "OAuth clients, in the order of their making"),
+	 .permission = "clients.write", .query = ms_identity_page_params, .response_schema = CLIENTS},
+	{ROW(HTTP_POST, PATH, add, "add_client", "Register an OAuth client; its secret is shown once"),
+	 .permission = "clients.write", .request_type = IDENTITY_JSON, .request_schema = NEW_CLIENT,
+	 .response_schema = CLIENT,
+	 .request_example = "{\"name\":\"Dashboard\",\"redirect_uris\":[\"https://dashboard.example/"
+			    "callback\"],\"scope\":\"openid profile offline_access predict\"}"},
+	{ROW(HTTP_GET, PATH "/{client}", show, "show_client", "One OAuth client"), .permission = "clients.write",
+	 .response_schema = CLIENT},
+	{ROW(HTTP_DELETE, PATH "/{client}", remove_handler, "remove_client",
+	     "Remove an OAuth client; its sessions and tokens end"),
 	 .permission = "clients.write"},
-	{ROW(HTTP_POST, PATH "/{client}/secret", rotate, "rotate_client_secret", "A new secret; the old one and the client's own tokens end at once"),
+	{ROW(HTTP_POST, PATH "/{client}/secret", rotate, "rotate_client_secret",
+	     "A new secret; the old one and the client's own tokens end at once"),
 	 .permission = "clients.write", .response_schema = CLIENT},
-	{ROW(HTTP_GET, "/api/v1/auth/consents", consents, "list_consents", "What the caller allowed which client"), .permission = "self",
-	 .response_schema = CONSENTS},
-	{ROW(HTTP_DELETE, "/api/v1/auth/consents/{client}", consent_remove, "withdraw_consent", "Take a consent back; the client's sessions end"),
+	{ROW(HTTP_GET, "/api/v1/auth/consents", consents, "list_consents", "What the caller allowed which client"),
+	 .permission = "self", .response_schema = CONSENTS},
+	{ROW(HTTP_DELETE, "/api/v1/auth/consents/{client}", consent_remove, "withdraw_consent",
+	     "Take a consent back; the client's sessions end"),
 	 .permission = "self"},
 };
 

@@ -37,15 +37,16 @@ struct slice ms_cookie_get(struct exchange *x, const struct identity *identity)
 			found = ms_slice_sub(one, equals + 1, SIZE_MAX);
 		}
 	}
-	bool good = found.p != NULL && ms_api_key_parse(found, &prefix) && ms_slice_eq_cstr(prefix, MS_OAUTH_COOKIE_PREFIX);
+	bool good =
+		found.p != NULL && ms_api_key_parse(found, &prefix) && ms_slice_eq_cstr(prefix, MS_OAUTH_COOKIE_PREFIX);
 	return good ? found : MS_SLICE_EMPTY;
 }
 
 static void set(struct exchange *x, const struct identity *identity, struct slice value, const char *more)
 {
 	char line[COOKIE_LINE];
-	int n = snprintf(line, sizeof(line), "%s=%.*s; Path=/; HttpOnly; SameSite=Lax%s%s", name_of(x, identity), MS_SLICE_ARG(value),
-			 is_secure(x, identity) ? "; Secure" : "", more);
+	int n = snprintf(line, sizeof(line), "%s=%.*s; Path=/; HttpOnly; SameSite=Lax%s%s", name_of(x, identity),
+			 MS_SLICE_ARG(value), is_secure(x, identity) ? "; Secure" : "", more);
 	MS_ASSERT(n > 0 && (size_t)n < sizeof(line));
 	ms_http_set_header(x, "Set-Cookie", ms_slice(line, (size_t)n));
 }
@@ -116,7 +117,8 @@ bool ms_csrf_check(struct exchange *x, const struct identity *identity, const st
 	if (own && cookie.n > 0 && token.n > 0 && fits(x, token, cookie))
 		return true;
 	ms_page_message_send(x, 403, "This form is out of date",
-			     "It was not sent from the page that this browser was shown, or the browser keeps no cookies. Go back, load the page "
+			     "It was not sent from the page that this browser was shown, or the browser keeps no "
+			     "cookies. Go back, load the page "
 			     "again and try once more.");
 	return false;
 }

@@ -62,7 +62,11 @@ static void ask_consent(struct device_work *s)
 		{"target", MS_SLICE_EMPTY, false},
 		{"csrf", ms_csrf_make(x, s->cookie), false},
 	};
-	ms_page_send(x, &(struct page){.status = 200, MS_PAGE(consent), .title = "Allow access", .vars = vars, .count = MS_ARRAY_LEN(vars)});
+	ms_page_send(x, &(struct page){.status = 200,
+				       MS_PAGE(consent),
+				       .title = "Allow access",
+				       .vars = vars,
+				       .count = MS_ARRAY_LEN(vars)});
 	ms_buf_fini(&scopes);
 }
 
@@ -97,8 +101,8 @@ static enum ms_err decide(struct store_tx *tx, void *arg, struct errinfo *info)
 	s->decided = false;
 	if (!s->login.found || !s->device.found || (s->decision == DECISION_ALLOW && s->scope.n == 0))
 		return MS_OK;
-	return ms_oauth_device_decide(tx, s->w.identity->auth, &s->w.actor, ms_slice_cstr(s->user_code), &s->login, s->decision == DECISION_ALLOW,
-				      s->scope, info, &s->decided);
+	return ms_oauth_device_decide(tx, s->w.identity->auth, &s->w.actor, ms_slice_cstr(s->user_code), &s->login,
+				      s->decision == DECISION_ALLOW, s->scope, info, &s->decided);
 }
 
 static void decided(struct identity_work *w)
@@ -109,9 +113,11 @@ static void decided(struct identity_work *w)
 	else if (!s->decided)
 		ask_code(s, 400, "This code waits no longer. Look whether the device shows another one.");
 	else if (s->decision == DECISION_ALLOW)
-		ms_page_message_send(w->x, 200, "The device is signed in", "You can close this page and go on at the device.");
+		ms_page_message_send(w->x, 200, "The device is signed in",
+				     "You can close this page and go on at the device.");
 	else
-		ms_page_message_send(w->x, 200, "Access was not allowed", "The device was told so. You can close this page.");
+		ms_page_message_send(w->x, 200, "Access was not allowed",
+				     "The device was told so. You can close this page.");
 }
 
 // Whoever types codes guesses until one fits.
@@ -144,7 +150,8 @@ static void looked(struct identity_work *w)
 	if (!s->device.found)
 		ask_code(s, 400, "No device waits with this code. Compare it with what the device shows.");
 	else if (s->scope.n == 0)
-		ms_page_message_send(w->x, 403, "Nothing to allow", "Your account may do nothing of what this device asks for.");
+		ms_page_message_send(w->x, 403, "Nothing to allow",
+				     "Your account may do nothing of what this device asks for.");
 	else
 		ask_consent(s);
 }
@@ -203,12 +210,13 @@ static const struct route_param device_params[] = {
 	{0},
 };
 
-#define PAGE(verb, fn, id, text)                                                                                                  \
-	.method = verb, .pattern = "/oauth/device", .handle = fn, .flags = ROUTE_PUBLIC, .operation_id = id, .tag = "oauth", .summary = text, \
-	.response_type = "text/html"
+#define PAGE(verb, fn, id, text)                                                                             \
+	.method = verb, .pattern = "/oauth/device", .handle = fn, .flags = ROUTE_PUBLIC, .operation_id = id, \
+	.tag = "oauth", .summary = text, .response_type = "text/html"
 
 static const struct route routes[] = {
-	{PAGE(HTTP_GET, device_get, "oauth_device", "The page for the code of a device (RFC 8628)"), .query = device_params},
+	{PAGE(HTTP_GET, device_get, "oauth_device", "The page for the code of a device (RFC 8628)"),
+	 .query = device_params},
 	{PAGE(HTTP_POST, device_post, "oauth_device_post", "The answer of that page")},
 };
 

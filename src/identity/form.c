@@ -4,7 +4,10 @@
 
 static int hex(char c)
 {
-	return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+	return c >= '0' && c <= '9'   ? c - '0'
+	       : c >= 'a' && c <= 'f' ? c - 'a' + 10
+	       : c >= 'A' && c <= 'F' ? c - 'A' + 10
+				      : -1;
 }
 
 static bool decode(struct arena *arena, struct slice raw, struct slice *ret_text)
@@ -46,7 +49,8 @@ bool ms_form_read(struct arena *arena, struct slice text, struct form *ret_form)
 			return false;
 		size_t equals = ms_slice_find(pair, '=');
 		struct form_pair *to = &ret_form->pairs[ret_form->count++];
-		if (!decode(arena, ms_slice_sub(pair, 0, equals), &to->name) || !decode(arena, ms_slice_sub(pair, equals + 1, SIZE_MAX), &to->value))
+		if (!decode(arena, ms_slice_sub(pair, 0, equals), &to->name) ||
+		    !decode(arena, ms_slice_sub(pair, equals + 1, SIZE_MAX), &to->value))
 			return false;
 	}
 	return true;
@@ -81,7 +85,8 @@ void ms_form_encode(struct buf *out, struct slice text)
 	static const char digits[] = "0123456789ABCDEF";
 	for (size_t i = 0; i < text.n; i++) {
 		unsigned char c = (unsigned char)text.p[i];
-		bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' || c == '.' || c == '_' || c == '~';
+		bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' ||
+			     c == '.' || c == '_' || c == '~';
 		if (plain) {
 			ms_buf_append_char(out, (char)c);
 			continue;
@@ -114,7 +119,7 @@ bool ms_form_body(struct identity_work *w, bool page, struct form *ret_form)
 	struct exchange *x = w->x;
 	const char *wrong = NULL, *repeated;
 	char text[128];
-	if (!is_form(ms_http_header(&x->req, "Content-Type")))
+	if (x->req.body.n > 0 && !is_form(ms_http_header(&x->req, "Content-Type")))
 		wrong = "the body must be application/x-www-form-urlencoded";
 	else if (!ms_form_read(x->arena, x->req.body, ret_form))
 		wrong = "the body is badly encoded or has too many parameters";
@@ -125,7 +130,8 @@ bool ms_form_body(struct identity_work *w, bool page, struct form *ret_form)
 	if (wrong == NULL)
 		return true;
 	if (page)
-		ms_page_message_send(x, 400, "This did not work", "The form was not sent as a browser sends it. Go back and try again.");
+		ms_page_message_send(x, 400, "This did not work",
+				     "The form was not sent as a browser sends it. Go back and try again.");
 	else
 		ms_oauth_send_error(x, 400, "invalid_request", wrong);
 	return false;

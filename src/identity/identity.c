@@ -65,7 +65,10 @@ void *ms_identity_begin(struct exchange *x, void *role, size_t size)
 	}
 	w->authority.by = &w->actor;
 	ms_errinfo_init(&w->info);
-	ms_http_set_header(x, "Cache-Control", MS_SLICE_LIT("no-store"));
+	// A page that was posted to may begin another one: the header stands there once.
+	if (x->role_data == NULL)
+		ms_http_set_header(x, "Cache-Control", MS_SLICE_LIT("no-store"));
+	x->role_data = w;
 	return w;
 }
 

@@ -47,10 +47,10 @@ struct page {
 };
 void ms_page_send(struct exchange *x, const struct page *page);
 #define MS_PAGE(page_name) .html = ms_page_##page_name, .html_size = ms_page_##page_name##_size
-extern const char ms_page_frame[], ms_page_login[], ms_page_second[], ms_page_consent[], ms_page_device[], ms_page_message[], ms_page_logout[],
-	ms_page_style[];
-extern const size_t ms_page_frame_size, ms_page_login_size, ms_page_second_size, ms_page_consent_size, ms_page_device_size,
-	ms_page_message_size, ms_page_logout_size, ms_page_style_size;
+extern const char ms_page_frame[], ms_page_login[], ms_page_second[], ms_page_consent[], ms_page_device[],
+	ms_page_message[], ms_page_logout[], ms_page_style[];
+extern const size_t ms_page_frame_size, ms_page_login_size, ms_page_second_size, ms_page_consent_size,
+	ms_page_device_size, ms_page_message_size, ms_page_logout_size, ms_page_style_size;
 void ms_html_escape(struct buf *out, struct slice text);
 // A page that says something and ends there.
 void ms_page_message_send(struct exchange *x, int status, const char *title, const char *text);
@@ -78,7 +78,7 @@ MS_MUST_USE bool ms_csrf_check(struct exchange *x, const struct identity *identi
 
 // --- The authorization request (authorize.c) -------------------------------------------------------------
 
-struct signin { // what the login page is for
+struct signin {                 // what the login page is for
 	struct slice request;   // raw query of an authorization request, or empty
 	struct slice user_code; // of a device, or empty
 	struct slice error;     // what to tell
@@ -93,7 +93,8 @@ void ms_signin_page(struct exchange *x, struct identity *identity, const struct 
 struct slice ms_signin_next(struct exchange *x, const struct signin *signin);
 enum decision { DECISION_NONE, DECISION_ALLOW, DECISION_DENY };
 // Answers the request of `query`. `failed`: a sign-in for it that did not work (then its page comes again), or NULL.
-void ms_authorize(struct exchange *x, struct identity *identity, struct slice query, enum decision decision, const struct signin *failed);
+void ms_authorize(struct exchange *x, struct identity *identity, struct slice query, enum decision decision,
+		  const struct signin *failed);
 // The page for a device's code after a sign-in that failed.
 void ms_device_page(struct exchange *x, struct identity *identity, struct slice typed, const struct signin *failed);
 
@@ -108,6 +109,7 @@ void ms_oauth_send_refusal(struct exchange *x, const struct oauth_refusal *refus
 // Of a failure of ours.
 void ms_oauth_send_failure(struct identity_work *w);
 // Credentials from header and form. False: answered.
-MS_MUST_USE bool ms_oauth_credentials_read(struct exchange *x, const struct form *form, struct oauth_credentials *ret_credentials, bool *ret_basic);
+MS_MUST_USE bool ms_oauth_credentials_read(struct exchange *x, const struct form *form,
+					   struct oauth_credentials *ret_credentials, bool *ret_basic);
 
 #endif

@@ -52,7 +52,8 @@ static void discovery(struct exchange *x, void *role)
 	struct identity *identity = role;
 	struct json_writer w;
 	const char *const *proofs = LIST("client_secret_basic", "client_secret_post", "private_key_jwt", "none");
-	const char *const *signatures = LIST("EdDSA", "ES256", "ES384", "ES512", "RS256", "RS384", "RS512", "PS256", "PS384", "PS512");
+	const char *const *signatures =
+		LIST("EdDSA", "ES256", "ES384", "ES512", "RS256", "RS384", "RS512", "PS256", "PS384", "PS512");
 	ms_json_writer_init(&w, x->body);
 	ms_json_begin_object(&w);
 	ms_json_key_lit(&w, "issuer");
@@ -62,17 +63,20 @@ static void discovery(struct exchange *x, void *role)
 	write_list(&w, "response_types_supported", LIST("code"));
 	write_list(&w, "response_modes_supported", LIST("query"));
 	write_list(&w, "grant_types_supported",
-		   LIST("authorization_code", "refresh_token", "client_credentials", "urn:ietf:params:oauth:grant-type:device_code"));
+		   LIST("authorization_code", "refresh_token", "client_credentials",
+			"urn:ietf:params:oauth:grant-type:device_code"));
 	write_list(&w, "code_challenge_methods_supported", LIST("S256"));
 	write_list(&w, "token_endpoint_auth_methods_supported", proofs);
 	write_list(&w, "token_endpoint_auth_signing_alg_values_supported", signatures);
 	write_list(&w, "revocation_endpoint_auth_methods_supported", proofs);
-	write_list(&w, "introspection_endpoint_auth_methods_supported", LIST("client_secret_basic", "client_secret_post", "private_key_jwt"));
+	write_list(&w, "introspection_endpoint_auth_methods_supported",
+		   LIST("client_secret_basic", "client_secret_post", "private_key_jwt"));
 	write_list(&w, "subject_types_supported", LIST("public"));
-	write_list(&w, "id_token_signing_alg_values_supported", LIST(ms_jose_alg_name(ms_oauth_id_token_alg(identity->auth))));
+	write_list(&w, "id_token_signing_alg_values_supported",
+		   LIST(ms_jose_alg_name(ms_oauth_id_token_alg(identity->auth))));
 	write_list(&w, "claims_supported",
-		   LIST("iss", "sub", "aud", "iat", "exp", "auth_time", "nonce", "sid", "amr", "name", "preferred_username", "email", "email_verified",
-			"updated_at"));
+		   LIST("iss", "sub", "aud", "iat", "exp", "auth_time", "nonce", "sid", "amr", "name",
+			"preferred_username", "email", "email_verified", "updated_at"));
 	write_list(&w, "prompt_values_supported", LIST("none", "login", "consent", "select_account"));
 	ms_json_key_lit(&w, "authorization_response_iss_parameter_supported");
 	ms_json_bool(&w, true);
@@ -105,8 +109,10 @@ struct userinfo_work {
 
 static void refuse_token(struct exchange *x, int status, const char *error, const char *description)
 {
-	char *header = ms_arena_printf(x->arena, "Bearer realm=\"mainstay\", error=\"%s\", error_description=\"%s\"", error, description);
-	ms_http_set_header(x, "WWW-Authenticate", header != NULL ? ms_slice_cstr(header) : MS_SLICE_LIT("Bearer realm=\"mainstay\""));
+	char *header = ms_arena_printf(x->arena, "Bearer realm=\"mainstay\", error=\"%s\", error_description=\"%s\"",
+				       error, description);
+	ms_http_set_header(x, "WWW-Authenticate",
+			   header != NULL ? ms_slice_cstr(header) : MS_SLICE_LIT("Bearer realm=\"mainstay\""));
 	ms_oauth_send_error(x, status, error, description);
 }
 
@@ -115,8 +121,8 @@ static enum ms_err read_user(struct store_tx *tx, void *arg, struct errinfo *inf
 	struct userinfo_work *s = arg;
 	struct auth_user *user = &s->user;
 	MS_TRY(ms_auth_user_get(tx, s->claims.user_id, info, user));
-	bool ok = ms_identity_keep(&s->w, &user->id) && ms_identity_keep(&s->w, &user->username) && ms_identity_keep(&s->w, &user->email) &&
-		  ms_identity_keep(&s->w, &user->display_name);
+	bool ok = ms_identity_keep(&s->w, &user->id) && ms_identity_keep(&s->w, &user->username) &&
+		  ms_identity_keep(&s->w, &user->email) && ms_identity_keep(&s->w, &user->display_name);
 	return ok ? MS_OK : ms_fail(info, MS_ERR_NO_MEMORY, "out of memory for this request");
 }
 
@@ -165,7 +171,8 @@ static void userinfo(struct exchange *x, void *role)
 	struct errinfo ignored;
 	if (s == NULL)
 		return;
-	struct slice header = ms_http_header(&x->req, "Authorization"), word = ms_slice_sub(header, 0, ms_slice_find(header, ' '));
+	struct slice header = ms_http_header(&x->req, "Authorization"),
+		     word = ms_slice_sub(header, 0, ms_slice_find(header, ' '));
 	struct slice token = ms_slice_trim(ms_slice_sub(header, word.n, SIZE_MAX));
 	ms_errinfo_init(&ignored);
 	s->w.failed = user_gone;
@@ -173,8 +180,10 @@ static void userinfo(struct exchange *x, void *role)
 		ms_http_set_header(x, "WWW-Authenticate", MS_SLICE_LIT("Bearer realm=\"mainstay\", scope=\"openid\""));
 		ms_http_fail_code(x, MS_ERR_UNAUTHENTICATED, "send an access token: Authorization: Bearer …");
 	} else if (ms_auth_token_read(s->w.identity->auth, x->loop, token, x->arena, &ignored, &s->claims) != MS_OK ||
-		   ms_auth_validate(s->w.identity->auth, x->loop, token, x->arena, &ignored, &worth) != MS_OK || s->claims.user_id.n == 0)
-		refuse_token(x, 401, "invalid_token", "the access token is malformed, expired or revoked, or of no user");
+		   ms_auth_validate(s->w.identity->auth, x->loop, token, x->arena, &ignored, &worth) != MS_OK ||
+		   s->claims.user_id.n == 0)
+		refuse_token(x, 401, "invalid_token",
+			     "the access token is malformed, expired or revoked, or of no user");
 	else if (!ms_oauth_scope_has(s->claims.scope, MS_OAUTH_OPENID))
 		refuse_token(x, 403, "insufficient_scope", "the access token has not the scope openid");
 	else
@@ -255,12 +264,14 @@ static void ask(struct logout_work *s)
 		{"request", s->query, false},
 		{"csrf", ms_csrf_make(x, s->cookie), false},
 	};
-	ms_page_send(x, &(struct page){.status = 200,
-				       MS_PAGE(logout),
-				       .title = "Sign out",
-				       .form_target = s->client_known ? ms_form_get(&s->form, "post_logout_redirect_uri") : MS_SLICE_EMPTY,
-				       .vars = vars,
-				       .count = MS_ARRAY_LEN(vars)});
+	ms_page_send(x,
+		     &(struct page){.status = 200,
+				    MS_PAGE(logout),
+				    .title = "Sign out",
+				    .form_target = s->client_known ? ms_form_get(&s->form, "post_logout_redirect_uri")
+								   : MS_SLICE_EMPTY,
+				    .vars = vars,
+				    .count = MS_ARRAY_LEN(vars)});
 }
 
 static void found(struct identity_work *w)
@@ -286,7 +297,8 @@ static void begin(struct exchange *x, struct identity *identity, struct slice qu
 	s->confirmed = confirmed;
 	s->cookie = ms_cookie_get(x, identity);
 	if (!ms_form_read(x->arena, query, &s->form) || ms_form_repeated(&s->form, x->arena) != NULL) {
-		ms_page_message_send(x, 400, "This request cannot be read", "The application sent you here with an address that is badly encoded.");
+		ms_page_message_send(x, 400, "This request cannot be read",
+				     "The application sent you here with an address that is badly encoded.");
 		return;
 	}
 	struct slice hint = ms_form_get(&s->form, "id_token_hint"), id = ms_form_get(&s->form, "client_id");
@@ -314,20 +326,28 @@ static void logout_post(struct exchange *x, void *role)
 
 // --- Routes ------------------------------------------------------------------------------------------
 
-#define ROW(verb, path, fn, id, text) \
-	.method = verb, .pattern = path, .handle = fn, .flags = ROUTE_PUBLIC, .operation_id = id, .tag = "oauth", .summary = text
+#define ROW(verb, path, fn, id, text)                                                                             \
+	.method = verb, .pattern = path, .handle = fn, .flags = ROUTE_PUBLIC, .operation_id = id, .tag = "oauth", \
+	.summary = text
 
 static const struct route routes[] = {
-	{ROW(HTTP_GET, "/.well-known/openid-configuration", discovery, "openid_configuration", "What this provider does (OpenID Connect Discovery)"),
+	{ROW(HTTP_GET, "/.well-known/openid-configuration", discovery, "openid_configuration",
+	     "What this provider does (OpenID Connect Discovery)"),
 	 .response_schema = IDENTITY_OBJECT},
-	{ROW(HTTP_GET, "/.well-known/oauth-authorization-server", discovery, "oauth_metadata", "The same for OAuth clients (RFC 8414)"),
+	{ROW(HTTP_GET, "/.well-known/oauth-authorization-server", discovery, "oauth_metadata",
+	     "The same for OAuth clients (RFC 8414)"),
 	 .response_schema = IDENTITY_OBJECT},
-	{ROW(HTTP_GET, "/oauth/jwks", jwks, "oauth_jwks", "Keys that verify id tokens"), .response_schema = IDENTITY_OBJECT},
-	{ROW(HTTP_GET, "/oauth/userinfo", userinfo, "oauth_userinfo", "Claims about the user of an access token with the scope openid"),
+	{ROW(HTTP_GET, "/oauth/jwks", jwks, "oauth_jwks", "Keys that verify id tokens"),
 	 .response_schema = IDENTITY_OBJECT},
-	{ROW(HTTP_POST, "/oauth/userinfo", userinfo, "oauth_userinfo_post", "The same"), .response_schema = IDENTITY_OBJECT},
-	{ROW(HTTP_GET, "/oauth/logout", logout_get, "oauth_logout", "Sign out (OpenID Connect RP-Initiated Logout)"), .response_type = "text/html"},
-	{ROW(HTTP_POST, "/oauth/logout", logout_post, "oauth_logout_post", "The same with a form"), .response_type = "text/html"},
+	{ROW(HTTP_GET, "/oauth/userinfo", userinfo, "oauth_userinfo",
+	     "Claims about the user of an access token with the scope openid"),
+	 .response_schema = IDENTITY_OBJECT},
+	{ROW(HTTP_POST, "/oauth/userinfo", userinfo, "oauth_userinfo_post", "The same"),
+	 .response_schema = IDENTITY_OBJECT},
+	{ROW(HTTP_GET, "/oauth/logout", logout_get, "oauth_logout", "Sign out (OpenID Connect RP-Initiated Logout)"),
+	 .response_type = "text/html"},
+	{ROW(HTTP_POST, "/oauth/logout", logout_post, "oauth_logout_post", "The same with a form"),
+	 .response_type = "text/html"},
 };
 
 struct identity_table ms_identity_oidc_table(void)

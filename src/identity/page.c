@@ -88,7 +88,8 @@ static void render(struct buf *out, struct slice html, const struct page *page)
 static struct slice origin_of(struct slice uri)
 {
 	size_t colon = ms_slice_find(uri, ':');
-	if (!ms_slice_starts_with(uri, MS_SLICE_LIT("http")) || !ms_slice_starts_with(after(uri, colon), MS_SLICE_LIT("://")))
+	if (!ms_slice_starts_with(uri, MS_SLICE_LIT("http")) ||
+	    !ms_slice_starts_with(after(uri, colon), MS_SLICE_LIT("://")))
 		return ms_slice_sub(uri, 0, MS_MIN(colon + 1, uri.n));
 	size_t end = colon + 3;
 	while (end < uri.n && uri.p[end] != '/' && uri.p[end] != '?')
@@ -101,12 +102,13 @@ static void set_headers(struct exchange *x, struct slice form_target)
 {
 	struct slice origin = origin_of(form_target);
 	char *policy = ms_arena_printf(x->arena,
-				       "default-src 'none'; style-src 'self'; form-action 'self'%s%.*s; base-uri 'none'; frame-ancestors 'none'",
+				       "default-src 'none'; style-src 'self'; form-action 'self'%s%.*s; base-uri "
+				       "'none'; frame-ancestors 'none'",
 				       origin.n > 0 ? " " : "", MS_SLICE_ARG(origin));
 	ms_http_set_header(x, "Content-Security-Policy",
-			   policy != NULL ? ms_slice_cstr(policy) : MS_SLICE_LIT("default-src 'none'; frame-ancestors 'none'"));
+			   policy != NULL ? ms_slice_cstr(policy)
+					  : MS_SLICE_LIT("default-src 'none'; frame-ancestors 'none'"));
 	ms_http_set_header(x, "X-Frame-Options", MS_SLICE_LIT("DENY"));
-	ms_http_set_header(x, "X-Content-Type-Options", MS_SLICE_LIT("nosniff"));
 	ms_http_set_header(x, "Referrer-Policy", MS_SLICE_LIT("no-referrer"));
 	ms_http_set_header(x, "Cross-Origin-Resource-Policy", MS_SLICE_LIT("same-origin"));
 }
@@ -121,7 +123,8 @@ void ms_page_send(struct exchange *x, const struct page *page)
 		ms_http_fail_code(x, MS_ERR_NO_MEMORY, "out of memory for this page");
 		return;
 	}
-	const struct page_var vars[] = {{"title", ms_slice_cstr(page->title), false}, {"content", ms_buf_slice(&content), true}};
+	const struct page_var vars[] = {{"title", ms_slice_cstr(page->title), false},
+					{"content", ms_buf_slice(&content), true}};
 	const struct page frame = {.vars = vars, .count = MS_ARRAY_LEN(vars)};
 	render(x->body, ms_slice(ms_page_frame, ms_page_frame_size), &frame);
 	ms_buf_fini(&content);
@@ -135,16 +138,21 @@ void ms_page_message_send(struct exchange *x, int status, const char *title, con
 					{"text", ms_slice_cstr(text), false},
 					{"bad", status >= 400 ? MS_SLICE_LIT("1") : MS_SLICE_EMPTY, false},
 					{"request_id", status >= 400 ? x->req.id : MS_SLICE_EMPTY, false}};
-	ms_page_send(x, &(struct page){.status = status, MS_PAGE(message), .title = title, .vars = vars, .count = MS_ARRAY_LEN(vars)});
+	ms_page_send(
+		x,
+		&(struct page){
+			.status = status, MS_PAGE(message), .title = title, .vars = vars, .count = MS_ARRAY_LEN(vars)});
 }
 
 void ms_page_fail(struct identity_work *w)
 {
 	int status = ms_err_http_status(w->err);
 	bool busy = status == 503 || status == 429;
-	ms_page_message_send(w->x, status >= 400 ? status : 500, busy ? "Too much is going on" : "Something went wrong here",
+	ms_page_message_send(w->x, status >= 400 ? status : 500,
+			     busy ? "Too much is going on" : "Something went wrong here",
 			     busy ? "The service is busy or its database cannot be reached. Try again in a moment."
-				  : "This was not your fault. Try again; if it stays, tell whoever runs this service the number below.");
+				  : "This was not your fault. Try again; if it stays, tell whoever runs this service "
+				    "the number below.");
 }
 
 void ms_page_redirect(struct exchange *x, struct slice location)
@@ -157,14 +165,16 @@ void ms_page_redirect(struct exchange *x, struct slice location)
 void ms_page_repeat(struct exchange *x, const char *path)
 {
 	struct slice body = x->req.body;
-	char *location = ms_arena_printf(x->arena, "%s?%.*s", path, (int)MS_MIN(body.n, (size_t)8000), body.n > 0 ? body.p : "");
+	char *location =
+		ms_arena_printf(x->arena, "%s?%.*s", path, (int)MS_MIN(body.n, (size_t)8000), body.n > 0 ? body.p : "");
 	bool good = body.n <= 7000 && location != NULL;
 	for (size_t i = 0; good && i < body.n; i++)
 		good = body.p[i] > 0x20 && body.p[i] < 0x7f && body.p[i] != '#';
 	if (good)
 		ms_page_redirect(x, ms_slice_cstr(location));
 	else
-		ms_page_message_send(x, 400, "This request cannot be read", "The application sent you here with a form that is too long or badly encoded.");
+		ms_page_message_send(x, 400, "This request cannot be read",
+				     "The application sent you here with a form that is too long or badly encoded.");
 }
 
 // --- Scopes in words ---------------------------------------------------------------------------------

@@ -17,7 +17,8 @@ void ms_oauth_send_error(struct exchange *x, int status, const char *error, cons
 	ms_http_send_json(x, status);
 }
 
-static void record_client_refusal(struct exchange *x, const struct identity *identity, const struct oauth_refusal *refusal, struct slice client_id)
+static void record_client_refusal(struct exchange *x, const struct identity *identity,
+				  const struct oauth_refusal *refusal, struct slice client_id)
 {
 	char target[80], details[100];
 	struct slice shown = ms_slice_sub(client_id, 0, MS_AUTH_ID_SIZE - 1);
@@ -28,19 +29,21 @@ static void record_client_refusal(struct exchange *x, const struct identity *ide
 	int n = snprintf(target, sizeof(target), "client:%.*s", MS_SLICE_ARG(shown));
 	int m = snprintf(details, sizeof(details), "{\"error\":\"%s\"}", refusal->error);
 	bool unproven = strcmp(refusal->error, "invalid_client") == 0;
-	ms_audit_later(identity->auth, &(struct audit_entry){.event = unproven ? AUTH_CLIENT_REFUSED : AUTH_GRANT_REFUSED,
-							     .outcome = AUDIT_REFUSED,
-							     .actor = {.address = x->req.peer, .request_id = x->req.id},
-							     .target = ms_slice(target, (size_t)n),
-							     .details = ms_slice(details, (size_t)m)});
+	ms_audit_later(identity->auth,
+		       &(struct audit_entry){.event = unproven ? AUTH_CLIENT_REFUSED : AUTH_GRANT_REFUSED,
+					     .outcome = AUDIT_REFUSED,
+					     .actor = {.address = x->req.peer, .request_id = x->req.id},
+					     .target = ms_slice(target, (size_t)n),
+					     .details = ms_slice(details, (size_t)m)});
 }
 
 void ms_oauth_send_refusal(struct exchange *x, const struct oauth_refusal *refusal, bool basic)
 {
 	bool unproven = strcmp(refusal->error, "invalid_client") == 0;
 	if (unproven)
-		ms_http_set_header(x, "WWW-Authenticate", basic ? MS_SLICE_LIT("Basic realm=\"mainstay\", charset=\"UTF-8\"")
-								: MS_SLICE_LIT("Basic realm=\"mainstay\", error=\"invalid_client\""));
+		ms_http_set_header(x, "WWW-Authenticate",
+				   basic ? MS_SLICE_LIT("Basic realm=\"mainstay\", charset=\"UTF-8\"")
+					 : MS_SLICE_LIT("Basic realm=\"mainstay\", error=\"invalid_client\""));
 	ms_oauth_send_error(x, unproven ? 401 : 400, refusal->error, refusal->description);
 }
 
@@ -48,7 +51,8 @@ void ms_oauth_send_failure(struct identity_work *w)
 {
 	int status = ms_err_http_status(w->err);
 	bool busy = status == 503 || status == 429;
-	ms_oauth_send_error(w->x, status >= 500 || status == 429 ? status : 500, busy ? "temporarily_unavailable" : "server_error",
+	ms_oauth_send_error(w->x, status >= 500 || status == 429 ? status : 500,
+			    busy ? "temporarily_unavailable" : "server_error",
 			    busy ? "the service is busy: try again in a moment" : "the service failed");
 }
 
@@ -63,9 +67,10 @@ static bool read_basic(struct exchange *x, struct slice header, struct oauth_cre
 	    !ms_base64_decode(ms_slice_trim(ms_slice_sub(header, word.n, SIZE_MAX)), x->arena, &text))
 		return false;
 	size_t colon = ms_slice_find(text, ':');
-	char *joined = ms_arena_printf(x->arena, "i=%.*s&s=%.*s", (int)colon, text.p, (int)(text.n - MS_MIN(colon + 1, text.n)),
-				       text.p + MS_MIN(colon + 1, text.n));
-	if (colon == text.n || text.n > 1000 || joined == NULL || !ms_form_read(x->arena, ms_slice_cstr(joined), &parts) || parts.count != 2)
+	char *joined = ms_arena_printf(x->arena, "i=%.*s&s=%.*s", (int)colon, text.p,
+				       (int)(text.n - MS_MIN(colon + 1, text.n)), text.p + MS_MIN(colon + 1, text.n));
+	if (colon == text.n || text.n > 1000 || joined == NULL ||
+	    !ms_form_read(x->arena, ms_slice_cstr(joined), &parts) || parts.count != 2)
 		return false;
 	credentials->id = parts.pairs[0].value;
 	credentials->secret = parts.pairs[1].value;
@@ -74,7 +79,8 @@ static bool read_basic(struct exchange *x, struct slice header, struct oauth_cre
 
 static bool is_assertion(const struct form *form)
 {
-	return ms_slice_eq_cstr(ms_form_get(form, "client_assertion_type"), "urn:ietf:params:oauth:client-assertion-type:jwt-bearer");
+	return ms_slice_eq_cstr(ms_form_get(form, "client_assertion_type"),
+				"urn:ietf:params:oauth:client-assertion-type:jwt-bearer");
 }
 
 // The issuer of an assertion is the client (RFC 7523, section 3), before anything of it is believed.
@@ -84,22 +90,28 @@ static struct slice issuer_of(struct slice assertion, struct arena *arena)
 	const struct json_value *claims;
 	struct errinfo ignored;
 	ms_errinfo_init(&ignored);
-	bool good = ms_slice_next(&rest, '.', &part) && ms_slice_next(&rest, '.', &part) && ms_base64url_decode(part, arena, &payload) &&
+	bool good = ms_slice_next(&rest, '.', &part) && ms_slice_next(&rest, '.', &part) &&
+		    ms_base64url_decode(part, arena, &payload) &&
 		    ms_json_parse(payload, NULL, arena, &ignored, &claims) == MS_OK && claims->type == JSON_OBJECT;
 	return good && ms_json_as_str(ms_json_get(claims, "iss"), &iss) ? iss : MS_SLICE_EMPTY;
 }
 
-bool ms_oauth_credentials_read(struct exchange *x, const struct form *form, struct oauth_credentials *ret_credentials, bool *ret_basic)
+bool ms_oauth_credentials_read(struct exchange *x, const struct form *form, struct oauth_credentials *ret_credentials,
+			       bool *ret_basic)
 {
 	struct slice header = ms_http_header(&x->req, "Authorization"), id = ms_form_get(form, "client_id");
-	struct oauth_credentials c = {.id = id, .secret = ms_form_get(form, "client_secret"), .assertion = ms_form_get(form, "client_assertion")};
+	struct oauth_credentials c = {.id = id,
+				      .secret = ms_form_get(form, "client_secret"),
+				      .assertion = ms_form_get(form, "client_assertion")};
 	struct oauth_refusal refusal = {0};
 	size_t ways = (size_t)(header.p != NULL) + (c.secret.p != NULL) + (c.assertion.p != NULL);
 	*ret_basic = header.p != NULL;
 	if (ways > 1)
 		ms_oauth_refuse(&refusal, "invalid_request", "the client proves in more than one way who it is");
 	else if (header.p != NULL && (!read_basic(x, header, &c) || (id.p != NULL && !ms_slice_eq(id, c.id))))
-		ms_oauth_refuse(&refusal, "invalid_client", "the Authorization header holds no client id and secret, or another client's than client_id");
+		ms_oauth_refuse(
+			&refusal, "invalid_client",
+			"the Authorization header holds no client id and secret, or another client's than client_id");
 	else if (c.assertion.p != NULL && !is_assertion(form))
 		ms_oauth_refuse(&refusal, "invalid_client", "client_assertion_type is missing or unknown");
 	else if (c.assertion.p != NULL && c.id.p == NULL)
@@ -133,7 +145,8 @@ static void record_client_grant(struct token_work *s)
 {
 	const struct auth_claims *claims = &s->issue.claims;
 	char *target = ms_arena_printf(s->w.x->arena, "client:%.*s", MS_SLICE_ARG(claims->client_id));
-	char *details = ms_arena_printf(s->w.x->arena, "{\"grant\":\"client_credentials\",\"scope\":\"%.*s\"}", MS_SLICE_ARG(s->issue.scope));
+	char *details = ms_arena_printf(s->w.x->arena, "{\"grant\":\"client_credentials\",\"scope\":\"%.*s\"}",
+					MS_SLICE_ARG(s->issue.scope));
 	if (target == NULL || details == NULL)
 		return;
 	ms_audit_later(s->w.identity->auth, &(struct audit_entry){.event = AUTH_GRANT_ISSUED,
@@ -198,7 +211,8 @@ static void sign(struct job *job)
 static void refuse(void *arg)
 {
 	struct token_work *s = arg;
-	bool waits = strcmp(s->refusal.error, "authorization_pending") == 0 || strcmp(s->refusal.error, "slow_down") == 0;
+	bool waits =
+		strcmp(s->refusal.error, "authorization_pending") == 0 || strcmp(s->refusal.error, "slow_down") == 0;
 	if (!waits)
 		record_client_refusal(s->w.x, s->w.identity, &s->refusal, s->asked.client.id);
 	ms_oauth_send_refusal(s->w.x, &s->refusal, s->basic);
@@ -218,7 +232,8 @@ static void granted(struct identity_work *w)
 static enum ms_err grant(struct store_tx *tx, void *arg, struct errinfo *info)
 {
 	struct token_work *s = arg;
-	return ms_oauth_grant(tx, s->w.identity->auth, &s->w.actor, &s->asked, s->w.x->arena, info, &s->refusal, &s->ends, &s->issue);
+	return ms_oauth_grant(tx, s->w.identity->auth, &s->w.actor, &s->asked, s->w.x->arena, info, &s->refusal,
+			      &s->ends, &s->issue);
 }
 
 // What a grant type cannot do without. NULL: nothing is missing.
@@ -277,7 +292,9 @@ static void token(struct exchange *x, void *role)
 	if (type.p == NULL)
 		ms_oauth_send_error(x, 400, "invalid_request", "grant_type is missing");
 	else if (!ms_oauth_grant_find(type, &asked->type))
-		ms_oauth_send_error(x, 400, "unsupported_grant_type", "grant_type must be authorization_code, refresh_token, client_credentials or that of device codes");
+		ms_oauth_send_error(x, 400, "unsupported_grant_type",
+				    "grant_type must be authorization_code, refresh_token, client_credentials or that "
+				    "of device codes");
 	else if (missing(asked) != NULL)
 		ms_oauth_send_error(x, 400, "invalid_request", missing(asked));
 	else if (!resource_ok(role, &form))
@@ -318,10 +335,12 @@ static enum ms_err begin_device(struct store_tx *tx, void *arg, struct errinfo *
 		return MS_OK;
 	}
 	ms_errinfo_init(&why);
-	if (ms_oauth_scope_read(asked.p != NULL ? asked : client.scope, ms_store_arena(tx), &why, &scope) == MS_OK && scope.n > 0)
+	if (ms_oauth_scope_read(asked.p != NULL ? asked : client.scope, ms_store_arena(tx), &why, &scope) == MS_OK &&
+	    scope.n > 0)
 		MS_TRY(ms_oauth_scope_within(scope, client.scope, ms_store_arena(tx), info, &within));
 	if (!within) {
-		ms_oauth_refuse(&s->t.refusal, "invalid_scope", "the scope is malformed or beyond what this client may ask for");
+		ms_oauth_refuse(&s->t.refusal, "invalid_scope",
+				"the scope is malformed or beyond what this client may ask for");
 		return MS_OK;
 	}
 	return ms_oauth_device_begin(tx, &client, scope, info, &s->t.refusal, s->device_code, s->user_code);
@@ -364,7 +383,8 @@ static void device_authorization(struct exchange *x, void *role)
 	if (s == NULL)
 		return;
 	s->t.w.failed = ms_oauth_send_failure;
-	if (!ms_form_body(&s->t.w, false, &form) || !ms_oauth_credentials_read(x, &form, &s->t.asked.client, &s->t.basic))
+	if (!ms_form_body(&s->t.w, false, &form) ||
+	    !ms_oauth_credentials_read(x, &form, &s->t.asked.client, &s->t.basic))
 		return;
 	s->t.asked.scope = ms_form_get(&form, "scope");
 	ms_identity_write(&s->t.w, begin_device, device_begun, false);
@@ -385,12 +405,14 @@ struct token_question {
 };
 
 // Whether it is an access token in force.
-static bool read_access(struct exchange *x, const struct identity *identity, struct slice token, struct auth_worth *worth, struct auth_claims *claims)
+static bool read_access(struct exchange *x, const struct identity *identity, struct slice token,
+			struct auth_worth *worth, struct auth_claims *claims)
 {
 	struct errinfo ignored;
 	struct slice prefix;
 	ms_errinfo_init(&ignored);
-	return !ms_api_key_parse(token, &prefix) && ms_auth_token_read(identity->auth, x->loop, token, x->arena, &ignored, claims) == MS_OK &&
+	return !ms_api_key_parse(token, &prefix) &&
+	       ms_auth_token_read(identity->auth, x->loop, token, x->arena, &ignored, claims) == MS_OK &&
 	       ms_auth_validate(identity->auth, x->loop, token, x->arena, &ignored, worth) == MS_OK;
 }
 
@@ -494,7 +516,8 @@ static struct token_question *begin_question(struct exchange *x, void *role)
 	if (s == NULL)
 		return NULL;
 	s->t.w.failed = ms_oauth_send_failure;
-	if (!ms_form_body(&s->t.w, false, &form) || !ms_oauth_credentials_read(x, &form, &s->t.asked.client, &s->t.basic))
+	if (!ms_form_body(&s->t.w, false, &form) ||
+	    !ms_oauth_credentials_read(x, &form, &s->t.asked.client, &s->t.basic))
 		return NULL;
 	s->token = ms_form_get(&form, "token");
 	if (s->token.p == NULL) {
@@ -525,14 +548,15 @@ static enum ms_err revoke_token(struct store_tx *tx, void *arg, struct errinfo *
 	if (s->t.refusal.error != NULL)
 		return MS_OK;
 	if (s->active && s->claims.user_id.n == 0) {
-		ms_oauth_refuse(&s->t.refusal, "unsupported_token_type", "a client's own token ends by itself, or all of them with a new secret");
+		ms_oauth_refuse(&s->t.refusal, "unsupported_token_type",
+				"a client's own token ends by itself, or all of them with a new secret");
 		return MS_OK;
 	}
 	actor.kind = CALLER_CLIENT;
 	actor.id = s->client.id;
 	actor.name = s->client.name;
-	return ms_oauth_revoke(tx, s->t.w.identity->auth, &actor, s->client.id, s->token, s->active ? s->claims.session : MS_SLICE_EMPTY, info,
-			       &s->ended);
+	return ms_oauth_revoke(tx, s->t.w.identity->auth, &actor, s->client.id, s->token,
+			       s->active ? s->claims.session : MS_SLICE_EMPTY, info, &s->ended);
 }
 
 static void send_empty(void *arg)
@@ -562,18 +586,25 @@ static void revoke(struct exchange *x, void *role)
 // --- Routes ------------------------------------------------------------------------------------------
 
 #define FORM "application/x-www-form-urlencoded"
-#define ROW(path, fn, id, text) \
-	.method = HTTP_POST, .pattern = path, .handle = fn, .flags = ROUTE_PUBLIC, .operation_id = id, .tag = "oauth", .summary = text, .request_type = FORM
+#define ROW(path, fn, id, text)                                                                                        \
+	.method = HTTP_POST, .pattern = path, .handle = fn, .flags = ROUTE_PUBLIC, .operation_id = id, .tag = "oauth", \
+	.summary = text, .request_type = FORM
 #define STRING(name) "\"" name "\":{\"type\":\"string\"}"
 
 static const struct route routes[] = {
-	{ROW("/oauth/token", token, "oauth_token", "Token endpoint: authorization_code, refresh_token, client_credentials, device_code"),
-	 .description = "Clients prove who they are by HTTP Basic, by `client_id` and `client_secret` in the form, or by a signed assertion (`private_key_jwt`).",
-	 .request_schema = "{\"type\":\"object\",\"required\":[\"grant_type\"],\"properties\":{" STRING("grant_type") "," STRING("client_id") "," STRING(
-		 "client_secret") "," STRING("code") "," STRING("redirect_uri") "," STRING("code_verifier") "," STRING("refresh_token") "," STRING("device_code") "," STRING("scope") "}}",
-	 .response_schema = "{\"type\":\"object\",\"required\":[\"access_token\",\"token_type\",\"expires_in\"],\"properties\":{" STRING(
-		 "access_token") "," STRING("token_type") ",\"expires_in\":{\"type\":\"integer\"}," STRING("scope") "," STRING("refresh_token") "," STRING("id_token") "}}"},
-	{ROW("/oauth/device_authorization", device_authorization, "oauth_device_authorization", "Codes for a device without a browser (RFC 8628)"),
+	{ROW("/oauth/token", token, "oauth_token",
+	     "Token endpoint: authorization_code, refresh_token, client_credentials, device_code"),
+	 .description = "Clients prove who they are by HTTP Basic, by `client_id` and `client_secret` in the form, or "
+			"by a signed assertion (`private_key_jwt`).",
+	 .request_schema =
+		 "{\"type\":\"object\",\"required\":[\"grant_type\"],\"properties\":{" STRING("grant_type") "," STRING("client_id") "," STRING("client_secret") "," STRING(
+			 "code") "," STRING("redirect_uri") "," STRING("code_verifier") "," STRING("refresh_token") "," STRING("device_code") "," STRING("scope") "}}",
+	 .response_schema =
+		 "{\"type\":\"object\",\"required\":[\"access_token\",\"token_type\",\"expires_in\"],\"properties\":"
+		 "{" STRING("access_token") "," STRING("token_type") ",\"expires_in\":{\"type\":\"integer\"}," STRING(
+			 "scope") "," STRING("refresh_token") "," STRING("id_token") "}}"},
+	{ROW("/oauth/device_authorization", device_authorization, "oauth_device_authorization",
+	     "Codes for a device without a browser (RFC 8628)"),
 	 .request_schema = "{\"type\":\"object\",\"properties\":{" STRING("client_id") "," STRING("scope") "}}",
 	 .response_schema = IDENTITY_OBJECT},
 	{ROW("/oauth/introspect", introspect, "oauth_introspect", "What a token is worth (RFC 7662)"),

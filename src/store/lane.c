@@ -22,10 +22,10 @@ static struct store_work *pop(struct store_lane *lane)
 	return work;
 }
 
-struct store_work *ms_store_lane_more(struct store_lane *lane)
+struct store_work *ms_store_lane_more(struct store_lane *lane, int64_t before_ns)
 {
 	pthread_mutex_lock(&lane->lock);
-	struct store_work *work = pop(lane);
+	struct store_work *work = lane->oldest != NULL && lane->oldest->queued_ns <= before_ns ? pop(lane) : NULL;
 	pthread_mutex_unlock(&lane->lock);
 	return work;
 }
@@ -109,6 +109,7 @@ void ms_store_lane_stop(struct store_lane *lane)
 	pthread_mutex_lock(&lane->lock);
 	pthread_cond_broadcast(&lane->work);
 	pthread_mutex_unlock(&lane->lock);
+	ms_store_pool_wake(&lane->pool);
 	for (unsigned i = 0; i < lane->worker_count; i++)
 		ms_thread_join(lane->workers[i].thread);
 	MS_ASSERT(lane->oldest == NULL && lane->running == 0);

@@ -6,6 +6,7 @@
 
 #define FIRST_PAUSE_NS 50000000LL
 #define LAST_PAUSE_NS 2000000000LL
+#define STOP_PATIENCE_NS 2000000000LL
 
 void ms_store_cond_init(pthread_cond_t *cond)
 {
@@ -98,6 +99,19 @@ static struct store_conn *take_idle(struct store_pool *pool)
 	return NULL;
 }
 
+// A store that stops waits for a database that is away, but not for long.
+static int64_t earlier(const struct store *store, int64_t deadline_ns)
+{
+	return atomic_load(&store->stopping) ? MS_MIN(deadline_ns, store->stop_ns + STOP_PATIENCE_NS) : deadline_ns;
+}
+
+void ms_store_pool_wake(struct store_pool *pool)
+{
+	pthread_mutex_lock(&pool->lock);
+	pthread_cond_broadcast(&pool->changed);
+	pthread_mutex_unlock(&pool->lock);
+}
+
 enum ms_err ms_store_pool_take(struct store *store, struct store_pool *pool, int64_t deadline_ns, struct errinfo *info,
 			       struct store_conn **ret_conn)
 {
@@ -109,6 +123,7 @@ enum ms_err ms_store_pool_take(struct store *store, struct store_pool *pool, int
 	bool first = true;
 	while ((conn = take_idle(pool)) == NULL) {
 		int64_t now_ns = ms_clock_mono_ns();
+		deadline_ns = earlier(store, deadline_ns);
 		bool away = pool->retry_ns != 0;
 		bool may_open = pool->open < pool->max && (!away || (!pool->probing && now_ns >= pool->retry_ns));
 		// When the time is over for one who has not tried yet, there is still one try; not while the pause lasts.

@@ -113,9 +113,6 @@ struct store_prepared *ms_store_cache_find(struct store_cache *cache, const char
 // Values that either database would refuse or change: text that is not UTF-8 or has a NUL, reals that are no number.
 MS_MUST_USE enum ms_err ms_store_check_values(const struct store_value *params, size_t count, struct errinfo *info);
 
-// "%41" becomes "A"; false for a broken escape and for what does not fit. NUL-terminated.
-MS_MUST_USE bool ms_store_url_unescape(struct slice text, char *dst, size_t size);
-
 // --- The store ---------------------------------------------------------------------------------------
 
 #define STORE_THREADS_MAX 100
@@ -197,6 +194,7 @@ struct store {
 	const struct store_driver *driver;
 	struct store_options options; // with the defaults in place
 	char *url;                    // own copies
+	struct store_migrations *migrations;
 	char instance[33];
 	char place[MS_STORE_PLACE_SIZE];
 	struct store_target target;
@@ -234,6 +232,8 @@ struct store_tx {
 
 // pool.c
 void ms_store_pool_init(struct store_pool *pool, enum store_purpose purpose, unsigned max);
+// The store stops: who waits looks at the time again.
+void ms_store_pool_wake(struct store_pool *pool);
 // Closes what is idle; all must be.
 void ms_store_pool_close(struct store_pool *pool);
 void ms_store_pool_fini(struct store_pool *pool);
@@ -261,8 +261,8 @@ MS_MUST_USE enum ms_err ms_store_lane_start(struct store *store, struct store_la
 void ms_store_lane_stop(struct store_lane *lane);
 void ms_store_lane_fini(struct store_lane *lane);
 MS_MUST_USE enum ms_err ms_store_lane_add(struct store_lane *lane, struct store_work *work);
-// A further work that waits, or NULL; never blocks.
-struct store_work *ms_store_lane_more(struct store_lane *lane);
+// A further work that has waited since `before_ns` or longer, or NULL; never blocks.
+struct store_work *ms_store_lane_more(struct store_lane *lane, int64_t before_ns);
 void ms_store_work_finish(struct store *store, struct store_work *work);
 
 // watch.c

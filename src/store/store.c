@@ -49,15 +49,20 @@ static enum ms_err store_new(const struct store_options *options, struct errinfo
 	struct store *store = calloc(1, sizeof(*store));
 	size_t n = strlen(options->url) + 1;
 	char *url = malloc(n);
-	if (store == NULL || url == NULL) {
+	struct store_migrations *sets = calloc(options->migration_count + 1, sizeof(*sets));
+	if (store == NULL || url == NULL || sets == NULL) {
 		free(store);
 		free(url);
+		free(sets);
 		return ms_fail(info, MS_ERR_NO_MEMORY, "out of memory for the store");
 	}
 	memcpy(url, options->url, n);
 	store->driver = driver;
 	store->options = *options;
 	store->options.url = store->url = url;
+	for (size_t i = 0; i < options->migration_count; i++)
+		sets[i] = options->migrations[i];
+	store->options.migrations = store->migrations = sets;
 	take_defaults(&store->options, driver->embedded);
 	driver->place(url, store->place);
 	uint64_t random[2];
@@ -140,6 +145,7 @@ void ms_store_free(struct store *store)
 	// It may hold a password.
 	explicit_bzero(store->url, strlen(store->url));
 	free(store->url);
+	free(store->migrations);
 	free(store);
 }
 

@@ -135,7 +135,8 @@ MS_MUST_USE enum ms_err ms_store_write(struct store *store, struct store_work *w
 				       void *arg, store_done_fn *done);
 MS_MUST_USE enum ms_err ms_store_read(struct store *store, struct store_work *work, struct loop *home, store_fn *fn,
 				      void *arg, store_done_fn *done);
-// The same, waiting for the end: for the start of the program, pool threads and the command line; never on a loop thread.
+// The same, waiting for the end: for the start of the program, pool threads and the command line; never on a loop thread, nor
+// in the function of a transaction.
 MS_MUST_USE enum ms_err ms_store_write_wait(struct store *store, store_fn *fn, void *arg, struct errinfo *info);
 MS_MUST_USE enum ms_err ms_store_read_wait(struct store *store, store_fn *fn, void *arg, struct errinfo *info);
 
@@ -179,7 +180,7 @@ struct store_options {
 	const char *url;
 	struct log *log;
 	struct metrics *metrics;                   // NULL: none
-	const struct store_migrations *migrations; // of all modules; outlive the store
+	const struct store_migrations *migrations; // of all modules; copied, the steps themselves outlive the store
 	size_t migration_count;
 	bool migrate; // apply pending steps at the open; otherwise pending ones are an error that names `mainstay migrate up`
 	// 0 takes the default everywhere.
@@ -189,7 +190,8 @@ struct store_options {
 	unsigned queue_depth;     // transactions that may wait; 10000 (SQLite: writes and reads each)
 	unsigned poll_ms;         // SQLite: how often the file is looked at for writes of other processes; 500
 	unsigned patience_ms;     // how long a transaction waits for a database that is away (MS_ERR_STORE_GONE); 10 s
-	unsigned answer_ms;       // PostgreSQL: how long a statement may take, or wait for a lock (MS_ERR_BUSY); 60 s
+	unsigned
+		answer_ms; // how long to wait for what others hold, and (PostgreSQL) for a statement: MS_ERR_BUSY; 60 s
 	// Open without migrating, creating and complaining, for `mainstay migrate status`: only ms_store_steps() works.
 	bool check_only;
 };

@@ -397,6 +397,9 @@ STORE_TEST(a_full_queue_refuses_and_a_stop_finishes_what_was_taken)
 struct listener {
 	struct fixture *f;
 	unsigned calls;
+	unsigned want;
+	unsigned ticks;   // of 20 ms
+	unsigned settled; // since what is wanted has come
 	struct timer *timer;
 };
 
@@ -406,9 +409,13 @@ static void on_notice(void *arg)
 	l->calls++;
 }
 
-static void end_run(struct timer *timer, void *arg)
+// Long enough for what should come, and then a little for what should not.
+static void tick(struct timer *timer, void *arg)
 {
 	struct listener *l = arg;
+	l->settled += l->calls >= l->want;
+	if (++l->ticks < 3000 && l->settled < 15)
+		return;
 	ms_timer_free(timer);
 	ms_rt_stop(l->f->rt);
 }
@@ -424,12 +431,12 @@ static enum ms_err tell(struct store_tx *tx, void *arg, struct errinfo *info)
 
 static unsigned calls_after(struct fixture *f, struct store *sender, enum ms_err end)
 {
-	struct listener news = {.f = f};
+	struct listener news = {.f = f, .want = end == MS_OK};
 	ms_store_test_open(f);
 	CHECK_OK(ms_store_watch(f->store, "test.news", ms_rt_loop(f->rt, 0), on_notice, &news));
 	CHECK_INT(ms_store_write_wait(sender != NULL ? sender : f->store, tell, &end, NULL), end);
-	REQUIRE(ms_timer_new(ms_rt_loop(f->rt, 0), end_run, &news, &news.timer) == MS_OK);
-	ms_timer_start(news.timer, 300, 0);
+	REQUIRE(ms_timer_new(ms_rt_loop(f->rt, 0), tick, &news, &news.timer) == MS_OK);
+	ms_timer_start(news.timer, 20, 20);
 	ms_store_test_run(f);
 	ms_store_stop(f->store);
 	return news.calls;

@@ -4,7 +4,7 @@
 #define MS_STORE_STORE_TEST_KIT_H
 
 #include "store/store.h"
-#include "tests/lib/test.h"
+#include "tests/lib/database.h"
 
 struct fixture {
 	bool postgres;
@@ -15,9 +15,6 @@ struct fixture {
 
 void ms_store_test_begin(struct fixture *f, bool postgres);
 void ms_store_test_end(struct fixture *f); // frees the store first, then the loops
-// Tells the server: "stop", "start", "restart", "kill" (at once), "freeze", "thaw". It has done it when this returns.
-void ms_store_test_server(const char *command);
-
 // Opens f->url with the suite's tables.
 void ms_store_test_open(struct fixture *f);
 void ms_store_test_open_as(const struct fixture *f, const struct store_options *options, struct store **ret_store);

@@ -139,10 +139,7 @@ static void pause_before(struct store *store, unsigned attempts)
 // Until when work waits for a database that is away.
 static int64_t deadline_of(const struct store *store, const struct store_work *work)
 {
-	int64_t patience_ns = (int64_t)store->options.patience_ms * 1000000;
-	int64_t deadline_ns = work->queued_ns + patience_ns;
-	return atomic_load(&store->stopping) ? MS_MIN(deadline_ns, store->stop_ns + MS_MIN(patience_ns, 2000000000LL))
-					     : deadline_ns;
+	return work->queued_ns + (int64_t)store->options.patience_ms * 1000000;
 }
 
 void ms_store_transact(struct store_worker *worker, struct store_work *work)
@@ -214,31 +211,60 @@ static bool gather(struct store_tx *all, const struct store_tx *tx)
 	return true;
 }
 
-// True when the group is committed. Else nothing of it is.
+// Runs the members in the transaction that has begun; *count grows by those who come along. False when it cannot be committed.
+static bool run_members(struct store_worker *worker, size_t *count, struct store_conn *conn, struct store_tx *all)
+{
+	struct store_tx tx;
+	int64_t begun_ns = ms_clock_mono_ns();
+	for (size_t i = 0; i < *count; i++) {
+		struct store_work *work = worker->group[i];
+		if (!member(worker, work, conn, &tx))
+			return false;
+		if (work->err == MS_OK && !gather(all, &tx))
+			return false;
+		// Who arrived meanwhile comes along, as long as those who were first do not wait too long.
+		if (i + 1 < *count || *count == STORE_GROUP_MAX || ms_clock_mono_ns() - begun_ns >= STORE_GROUP_NS)
+			continue;
+		worker->group[*count] = ms_store_lane_more(worker->lane, INT64_MAX);
+		*count += worker->group[*count] != NULL;
+	}
+	return true;
+}
+
+// Nobody could begin for as long as one waits. Who has waited for half of that gets the answer too: one after the other they would
+// wait for hours.
+static void refuse_waiting(struct store_worker *worker, size_t *count, enum ms_err err, const struct errinfo *info)
+{
+	int64_t before_ns = ms_clock_mono_ns() - (int64_t)worker->lane->store->options.answer_ms * 500000;
+	struct store_work *work = worker->group[0];
+	for (size_t n = 1; work != NULL; n++) {
+		work->err = err;
+		work->info = *info;
+		*count = n;
+		work = n < STORE_GROUP_MAX ? ms_store_lane_more(worker->lane, before_ns) : NULL;
+		if (work != NULL)
+			worker->group[n] = work;
+	}
+}
+
+// True when each member has its answer: the group is committed, or nobody can begin. Else nothing of it took place.
 static bool try_group(struct store_worker *worker, size_t *count, struct store_conn *conn)
 {
 	struct store *store = worker->lane->store;
-	struct store_tx all = {.store = store}, tx;
-	int64_t begun_ns = ms_clock_mono_ns();
-	if (conn->driver->begin(conn, true, NULL) != MS_OK)
-		return false;
-	bool whole = true, room = true;
-	for (size_t i = 0; i < *count && whole; i++) {
-		whole = member(worker, worker->group[i], conn, &tx);
-		if (whole && worker->group[i]->err == MS_OK)
-			room = gather(&all, &tx) && room;
-		// Who arrived meanwhile comes along, as long as those who were first do not wait too long.
-		if (whole && room && i + 1 == *count && *count < STORE_GROUP_MAX &&
-		    ms_clock_mono_ns() - begun_ns < STORE_GROUP_NS) {
-			worker->group[*count] = ms_store_lane_more(worker->lane);
-			*count += worker->group[*count] != NULL;
-		}
-	}
-	if (!whole || !room || conn->driver->commit(conn, NULL) != MS_OK) {
+	struct store_tx all = {.store = store};
+	struct errinfo info;
+	ms_errinfo_init(&info);
+	enum ms_err err = conn->driver->begin(conn, true, &info);
+	if (err == MS_ERR_BUSY)
+		refuse_waiting(worker, count, err, &info);
+	if (err != MS_OK)
+		return err == MS_ERR_BUSY;
+	if (!run_members(worker, count, conn, &all) || conn->driver->commit(conn, NULL) != MS_OK) {
 		conn->driver->rollback(conn);
 		return false;
 	}
 	ms_store_publish(store, &all);
+	atomic_store(&store->healthy, true);
 	ms_counter_add(store->metrics.commits, MS_METRICS_SHARED_SHARD, 1);
 	return true;
 }

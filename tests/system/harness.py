@@ -66,7 +66,7 @@ def sha256(data):
 
 def clean_environment(extra=None):
     """The caller's environment without anything that the server would read as a setting."""
-    dropped = ("PORT", "LOG_LEVEL", "MODEL_PATH", "MEMORY_LIMIT")
+    dropped = ("PORT", "LOG_LEVEL", "MODEL_PATH", "MEMORY_LIMIT", "DATABASE_URL", "DB_HOST", "DB_PORT", "DB_NAME", "DB_USER", "DB_PASSWORD")
     env = {k: v for k, v in os.environ.items() if not k.startswith("MAINSTAY_") and k not in dropped}
     env.update(extra or {})
     return env

@@ -32,7 +32,7 @@ def binary():
 
 def clean_environment(**extra):
     """The environment without anything that is a setting, so that a test sees the defaults."""
-    drop = ("PORT", "LOG_LEVEL", "MODEL_PATH", "MEMORY_LIMIT")
+    drop = ("PORT", "LOG_LEVEL", "MODEL_PATH", "MEMORY_LIMIT", "DATABASE_URL", "DB_HOST", "DB_PORT", "DB_NAME", "DB_USER", "DB_PASSWORD")
     kept = {
         k: v
         for k, v in os.environ.items()

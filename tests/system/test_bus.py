@@ -7,6 +7,7 @@ The processes are tests/bus_peer.c: small, and killed by SIGKILL where it hurts.
 import collections
 import json
 import os
+import pathlib
 import random
 import signal
 import socket
@@ -22,7 +23,7 @@ pika = pytest.importorskip("pika")
 
 @pytest.fixture(scope="session")
 def peer_binary(binary):
-    path = binary.parent / "tests" / "bus_peer"
+    path = pathlib.Path(os.environ.get("MAINSTAY_BUS_PEER", binary.parent / "tests" / "bus_peer"))
     assert path.is_file(), f"{path} is missing: build it"
     return path
 
@@ -404,6 +405,99 @@ def test_kill_loop_rabbitmq(broker, peer, record_property):
 
 def test_kill_loop_in_process(peer, record_property):
     kill_loop(peer, record_property)
+
+
+# --- PostgreSQL ---------------------------------------------------------------------------------------
+
+
+def several(broker_url, store, peer, record_property, hurt, count=600, processes=3):
+    """Each process publishes and consumes; nothing is lost, and while nothing is hurt nothing is repeated."""
+    peers = [peer(store=store, broker=broker_url, consume="all", prefetch=5, publish=count, pause_ms=4, prefix=f"p{i}",
+                  process=f"p{i}", attempts=100, lease_ms=10000) for i in range(processes)]
+    peers[0].wait("committed", count // 4)
+    hurt()
+    for one in peers:
+        wait_until(lambda: len(one.seen["committed"]) + len(one.seen["failed"]) == count, 90, "all published")
+    committed = [i for one in peers for i in one.ids("committed")]
+    wait_until(lambda: not set(committed) - {i for one in peers for i in one.ids("acked")}, 90, "all arrive", 0.1)
+    time.sleep(0.3)
+    assert all(one.seen["got"] for one in peers), "every process has a share"
+    got = [i for one in peers for i in one.ids("got")]
+    repeated = report(record_property, committed, got)
+    by_process = collections.Counter(i.partition("-")[0] for i in committed)
+    assert sum(by_process.values()) > processes * count // 2, by_process
+    return repeated
+
+
+@pytest.mark.parametrize("over", ["process", "rabbitmq"])
+def test_processes_share_the_outbox(broker, postgres, peer, record_property, over):
+    url = broker("url") if over == "rabbitmq" else None
+    assert several(url, postgres("database"), peer, record_property, lambda: None) == 0
+
+
+@pytest.mark.parametrize("over", ["process", "rabbitmq"])
+def test_postgres_killed_under_load(broker, postgres, peer, record_property, over):
+    url = broker("url") if over == "rabbitmq" else None
+    several(url, postgres("database"), peer, record_property,
+            lambda: (postgres("kill"), time.sleep(1), postgres("start")))
+
+
+def test_postgres_and_rabbitmq_restarted_under_load(broker, postgres, peer, record_property):
+    several(broker("url"), postgres("database"), peer, record_property,
+            lambda: (broker("stop"), postgres("restart"), broker("start"), time.sleep(0.5), postgres("kill"), broker("kill"),
+                     postgres("start"), broker("start")), count=2000)
+
+
+@pytest.mark.parametrize("over", ["process", "rabbitmq"])
+def test_kill_loop_postgres(broker, postgres, peer, record_property, over):
+    kill_loop(peer, record_property, store=postgres("database"), broker=broker("url") if over == "rabbitmq" else None)
+
+
+# --- mainstay ------------------------------------------------------------------------------------------
+
+
+def test_commands(broker, peer, binary, tmp_path):
+    """A dead letter is listed and sent again from the command line while a process runs."""
+    def command(*arguments, status=0):
+        done = subprocess.run([binary, *arguments], capture_output=True, text=True, timeout=30,
+                              env={"DATABASE_URL": f"sqlite:{tmp_path}/bus.db"}, cwd=tmp_path, check=False)
+        assert done.returncode == status, done.stderr
+        return done.stdout if status == 0 else done.stderr
+
+    first = peer(broker=broker("url"), consume="all", publish=2, do="reject", attempts=1)
+    first.wait("got", 2)
+    wait_until(lambda: len(json.loads(command("bus", "dead", "all", "--json"))) == 2, 10, "dead letters", 0.1)
+    first.end()
+    dead = json.loads(command("bus", "dead", "--json"))
+    assert {d["id"]: (d["subscription"], d["topic"], d["attempts"], d["reason"]) for d in dead} == {
+        f"e-{i}": ("all", "test.event", 1, "the test says no") for i in range(2)}
+    assert json.loads(dead[0]["payload"]) == {"id": dead[0]["id"]}
+    assert "the test says no" in command("bus", "dead", "all") and command("bus", "dead", "x") == "no dead letters\n"
+    assert [(s["subscription"], s["dead"]) for s in json.loads(command("bus", "status", "--json"))["subscriptions"]] == [("all", 2)]
+    assert "SUBSCRIPTION" in command("bus", "status")
+    second = peer(broker=broker("url"), consume="all")
+    assert "no dead letter e-7" in command("bus", "redrive", "all", "e-7", status=1)
+    assert command("bus", "redrive", "all", "e-0") == "1 dead letter of all sent again\n"
+    second.wait("acked", 1)
+    assert json.loads(command("bus", "redrive", "all", "--all", "--json")) == {"redriven": 1}
+    second.wait("acked", 2)
+    assert second.ids("got") == ["e-0", "e-1"] and json.loads(command("bus", "dead", "--json")) == []
+    assert "--all" in command("bus", "redrive", "all", status=2)
+    assert "1000" in command("bus", "dead", "--limit", "0", status=2)
+
+
+def test_health_and_metrics_of_the_server(broker, make_server):
+    broker("stop")
+    try:
+        server = make_server(env={"RABBITMQ_URL": broker("url")})
+        bus = server.get("/health").json()["checks"]["bus"]
+        assert bus["status"] == "degraded" and "rabbitmq" in bus["message"], bus
+        assert "\nbus_connected 0\n" in server.get("/metrics").text
+    finally:
+        broker("start")
+    wait_until(lambda: server.get("/health").json()["checks"]["bus"]["status"] == "healthy", 60, "healthy", 0.1)
+    assert "\nbus_connected 1\n" in server.get("/metrics").text
+    assert "cret" not in server.log_text(1000)
 
 
 # --- TLS ----------------------------------------------------------------------------------------------

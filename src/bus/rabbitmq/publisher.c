@@ -27,8 +27,10 @@ static void set_up(struct rabbitmq *r, bool up)
 static void on_batch(struct mail *mail)
 {
 	struct rabbitmq *r = MS_CONTAINER_OF(mail, struct rabbitmq, batch_mail);
+	pthread_mutex_lock(&r->lock);
 	struct event *events = r->batch;
 	r->batch = NULL;
+	pthread_mutex_unlock(&r->lock);
 	ms_bus_relay_published(r->bus->relay, events);
 }
 

@@ -14,7 +14,7 @@ static enum ms_err parse_url(struct rabbitmq *r, const struct bus_options *optio
 	// The message has nothing of the address: it may hold a password.
 	if (amqp_parse_url(r->url, &r->server) != AMQP_STATUS_OK)
 		return ms_fail(info, MS_ERR_CONFIG,
-			       "the address of RabbitMQ is not of the form amqp://user:password@host:port/vhost (or "
+			       "bus.url: the address of RabbitMQ is not of the form amqp://user:password@host:port/vhost (or "
 			       "amqps://)");
 	if (r->server.vhost[0] == '\0')
 		r->server.vhost = (char *)(uintptr_t) "/"; // "amqp://host/" means the default one to most clients
@@ -36,6 +36,17 @@ static enum ms_err name_exchanges(struct rabbitmq *r, const char *exchange, stru
 	snprintf(r->exchange, sizeof(r->exchange), "%s", name.p);
 	snprintf(r->dead_exchange, sizeof(r->dead_exchange), "%s.dead", name.p);
 	return MS_OK;
+}
+
+enum ms_err ms_rabbitmq_check(const char *url, const char *exchange, struct errinfo *info)
+{
+	struct rabbitmq r = {0};
+	const struct bus_options options = {.url = url};
+	enum ms_err err = parse_url(&r, &options, info);
+	if (err == MS_OK)
+		err = name_exchanges(&r, exchange, info);
+	free(r.url);
+	return err;
 }
 
 static enum ms_err init_link(struct rabbitmq *r, struct link *link, const char *purpose, struct errinfo *info)

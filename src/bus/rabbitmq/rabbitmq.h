@@ -16,6 +16,8 @@ void ms_rabbitmq_stop(struct rabbitmq *r);                                      
 void ms_rabbitmq_free(struct rabbitmq *r);
 bool ms_rabbitmq_connected(const struct rabbitmq *r); // any thread
 
+MS_MUST_USE enum ms_err ms_rabbitmq_check(const char *url, const char *exchange, struct errinfo *info);
+
 // From the relay's loop, one batch at a time; ms_bus_relay_published() gives the events back. `known` are the
 // subscriptions whose queues have to be there before.
 void ms_rabbitmq_publish(struct rabbitmq *r, struct event *events, struct known *known);

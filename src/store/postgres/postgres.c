@@ -38,28 +38,43 @@ static bool is_error(const PGresult *result)
 	return status != PGRES_COMMAND_OK && status != PGRES_TUPLES_OK && status != PGRES_EMPTY_QUERY;
 }
 
-// All results of what was sent; the first error, or the last. `sent` is what the sending call returned.
+// All results of what was sent, up to the sync of a pipeline if it was one; the first error, or the last. `sent` is what the
+// sending calls returned.
 static enum ms_err collect(struct postgres_conn *c, int sent, struct errinfo *info, PGresult **ret_result)
 {
 	PGresult *kept = NULL;
+	bool pipeline = PQpipelineStatus(c->pg) != PQ_PIPELINE_OFF, ended = false;
 	int64_t until_ns = ms_clock_mono_ns() + (int64_t)c->answer_ms * 1250000; // a quarter more
 	if (sent == 0)
-		return PQstatus(c->pg) == CONNECTION_BAD ? ms_postgres_lost(c, "the statement could not be sent", info)
-							 : ms_postgres_fail(c, NULL, info);
+		return PQstatus(c->pg) == CONNECTION_BAD || pipeline
+			       ? ms_postgres_lost(c, "the statement could not be sent", info)
+			       : ms_postgres_fail(c, NULL, info);
 	while (true) {
 		if (!wait_for_answer(c, until_ns)) {
 			PQclear(kept);
 			return ms_postgres_lost(c, "the server does not answer", info);
 		}
 		PGresult *result = PQgetResult(c->pg);
-		if (result == NULL)
+		// In a pipeline, one NULL ends the results of a statement; two in a row say that there is no connection.
+		if (result == NULL && (!pipeline || ended))
 			break;
+		ended = result == NULL;
+		if (ended)
+			continue;
+		if (PQresultStatus(result) == PGRES_PIPELINE_SYNC) {
+			PQclear(result);
+			break;
+		}
 		if (kept == NULL || !is_error(kept)) {
 			PQclear(kept);
 			kept = result;
 		} else {
 			PQclear(result);
 		}
+	}
+	if (pipeline && PQexitPipelineMode(c->pg) == 0) {
+		PQclear(kept);
+		return ms_postgres_lost(c, "the server gave no whole answer", info);
 	}
 	if (kept == NULL)
 		return ms_postgres_lost(c, "the server gave no result", info);
@@ -135,6 +150,12 @@ static enum ms_err prepare(struct postgres_conn *c, const char *sql, struct stor
 	return MS_OK;
 }
 
+static const char *begin_sql(const struct postgres_conn *c)
+{
+	return c->writes ? "BEGIN ISOLATION LEVEL SERIALIZABLE READ WRITE"
+			 : "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
+}
+
 static uint64_t changed_by(PGresult *result)
 {
 	uint64_t count;
@@ -154,7 +175,14 @@ static enum ms_err run(struct store_conn *conn, const char *sql, const struct st
 	PGresult *result;
 	MS_TRY(ms_postgres_params(params, count, info, &p));
 	MS_TRY(prepare(c, sql, ms_store_kinds(params, count), &p, count, info, &name));
-	int sent = PQsendQueryPrepared(c->pg, name, (int)count, p.values, p.lengths, p.formats, 1);
+	// The beginning travels with the first statement, and costs no journey of its own.
+	bool first = !c->begun;
+	int sent = first ? PQenterPipelineMode(c->pg) &&
+				   PQsendQueryParams(c->pg, begin_sql(c), 0, NULL, NULL, NULL, NULL, 0)
+			 : 1;
+	sent = sent && PQsendQueryPrepared(c->pg, name, (int)count, p.values, p.lengths, p.formats, 1);
+	sent = sent && (!first || PQpipelineSync(c->pg));
+	c->begun = true; // also when it failed: then a rollback finds nothing to do
 	MS_TRY(collect(c, sent, info, &result));
 	enum ms_err err = ret_rows != NULL ? ms_postgres_rows(c, result, max_rows, arena, info, ret_rows) : MS_OK;
 	if (ret_changed != NULL)
@@ -163,30 +191,38 @@ static enum ms_err run(struct store_conn *conn, const char *sql, const struct st
 	return err;
 }
 
+// --- Transactions ------------------------------------------------------------------------------------
+
 static enum ms_err script(struct store_conn *conn, const char *sql, struct errinfo *info)
 {
-	return ms_postgres_simple(of(conn), sql, info, NULL);
+	struct postgres_conn *c = of(conn);
+	if (!c->begun) {
+		MS_TRY(ms_postgres_simple(c, begin_sql(c), info, NULL));
+		c->begun = true;
+	}
+	return ms_postgres_simple(c, sql, info, NULL);
 }
-
-// --- Transactions ------------------------------------------------------------------------------------
 
 static enum ms_err begin(struct store_conn *conn, bool writes, struct errinfo *info)
 {
 	struct postgres_conn *c = of(conn);
+	(void)info;
 	c->writes = writes;
-	return ms_postgres_simple(c,
-				  writes ? "BEGIN ISOLATION LEVEL SERIALIZABLE READ WRITE"
-					 : "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
-				  info, NULL);
+	c->begun = false; // with the first statement
+	return MS_OK;
 }
 
 static enum ms_err commit(struct store_conn *conn, struct errinfo *info)
 {
+	struct postgres_conn *c = of(conn);
 	char status[32];
-	MS_TRY(ms_postgres_simple(of(conn), "COMMIT", info, status));
-	// The server answers so when a statement had failed, which ends the transaction here too.
-	MS_ASSERT(strcmp(status, "COMMIT") == 0);
-	return MS_OK;
+	if (!c->begun)
+		return MS_OK; // nothing was asked
+	MS_TRY(ms_postgres_simple(c, "COMMIT", info, status));
+	if (strcmp(status, "COMMIT") == 0)
+		return MS_OK;
+	snprintf(c->base.words, sizeof(c->base.words), "COMMIT was answered by %s", status);
+	return ms_fail(info, MS_ERR_STORE, "the database undid the transaction");
 }
 
 static void rollback(struct store_conn *conn)

@@ -14,9 +14,12 @@ static void begin(struct fixture *f, const struct store_options *options)
 	ms_store_test_open_as(f, options, &f->store);
 }
 
-static bool becomes_healthy(struct store *store, bool healthy, int seconds)
+// A loaded machine is given time; what is right happens at once.
+#define LONG_NS 60000000000LL
+
+static bool becomes_healthy(struct store *store, bool healthy)
 {
-	int64_t until_ns = ms_clock_mono_ns() + seconds * 1000000000LL;
+	int64_t until_ns = ms_clock_mono_ns() + LONG_NS;
 	while (ms_store_healthy(store) != healthy && ms_clock_mono_ns() < until_ns)
 		usleep(10000);
 	return ms_store_healthy(store) == healthy;
@@ -142,21 +145,24 @@ static void count_notice(void *arg)
 static void restart(struct load *load)
 {
 	(void)load;
-	ms_store_test_server("restart");
+	ms_test_postgres("restart");
 }
 
 TEST(a_restart_under_load_is_waited_for)
 {
 	struct fixture f;
 	struct load *load = calloc(1, sizeof(*load));
-	begin(&f, &(struct store_options){.connections_max = 10});
+	begin(&f, &(struct store_options){.connections_max = 10, .patience_ms = 60000});
 	load->f = &f;
 	CHECK_OK(ms_store_watch(f.store, "test.news", ms_rt_loop(f.rt, 0), count_notice, load));
 	run_load(load, restart);
 	CHECK_INT(load->gone, 0); // shorter than the patience
-	CHECK(becomes_healthy(f.store, true, 5));
-	usleep(100000);
-	ms_rt_deliver(f.rt);
+	CHECK(becomes_healthy(f.store, true));
+	int64_t until_ns = ms_clock_mono_ns() + LONG_NS;
+	while (load->notices == 0 && ms_clock_mono_ns() < until_ns) {
+		usleep(10000);
+		ms_rt_deliver(f.rt);
+	}
 	CHECK(load->notices >= 1); // some may have been missed meanwhile
 	ms_store_test_end(&f);
 	free(load);
@@ -165,9 +171,9 @@ TEST(a_restart_under_load_is_waited_for)
 static void crash(struct load *load)
 {
 	(void)load;
-	ms_store_test_server("kill");
+	ms_test_postgres("kill");
 	usleep(1500000);
-	ms_store_test_server("start");
+	ms_test_postgres("start");
 	usleep(2500000); // the pause between two tries is at most 2 s
 }
 
@@ -205,7 +211,7 @@ TEST(broken_connections_are_replaced_unseen)
 {
 	struct fixture f;
 	struct load *load = calloc(1, sizeof(*load));
-	begin(&f, &(struct store_options){.connections_max = 10});
+	begin(&f, &(struct store_options){.connections_max = 10, .patience_ms = 60000});
 	load->f = &f;
 	run_load(load, cut_connections);
 	CHECK_INT(load->gone, 0);
@@ -222,22 +228,54 @@ TEST(a_server_that_is_away_is_said_and_found_again)
 	struct store *second;
 	begin(&f, &(struct store_options){.patience_ms = 500});
 	CHECK_OK(ms_store_test_put(f.store, "a", 1));
-	ms_store_test_server("stop");
+	ms_test_postgres("stop");
 	int64_t begun_ns = ms_clock_mono_ns();
 	CHECK_INT(ms_store_test_put(f.store, "b", 1), MS_ERR_STORE_GONE);
 	int64_t took_ms = (ms_clock_mono_ns() - begun_ns) / 1000000;
-	CHECK(took_ms >= 400 && took_ms < 3000);
-	CHECK(becomes_healthy(f.store, false, 3));
+	CHECK(took_ms >= 400 && took_ms < 9000);
+	CHECK(becomes_healthy(f.store, false));
 	ms_errinfo_init(&info);
 	CHECK_INT(ms_store_open(&(struct store_options){.url = f.url}, &info, &second), MS_ERR_STORE_GONE);
 	CHECK_HAS(info.message, "127.0.0.1:");
 	CHECK_HAS(info.message, "refused");
 	CHECK(strstr(info.message, "se%cret") == NULL && strstr(info.message, "cret%2F") == NULL);
-	ms_store_test_server("start");
-	CHECK(becomes_healthy(f.store, true, 5));
+	ms_test_postgres("start");
+	CHECK(becomes_healthy(f.store, true));
 	CHECK_OK(ms_store_test_put(f.store, "b", 1));
 	CHECK_INT(ms_store_test_count(f.store), 2);
 	ms_store_test_end(&f);
+}
+
+static void count_end(struct store_work *work)
+{
+	struct client *c = MS_CONTAINER_OF(work, struct client, work);
+	c->load->gone += work->err == MS_ERR_STORE_GONE;
+	c->load->other += work->err != MS_ERR_STORE_GONE;
+}
+
+TEST(a_stop_does_not_wait_for_a_server_that_is_away)
+{
+	struct fixture f;
+	struct load *load = calloc(1, sizeof(*load));
+	begin(&f, &(struct store_options){.connections_max = 3, .patience_ms = 60000});
+	load->f = &f;
+	ms_test_postgres("stop");
+	for (int64_t i = 0; i < CLIENTS; i++) {
+		struct client *c = &load->clients[i];
+		c->load = load;
+		c->index = i;
+		CHECK_OK(ms_store_write(f.store, &c->work, ms_rt_loop(f.rt, 0), add_row, c, count_end));
+	}
+	usleep(300000); // some wait already
+	int64_t begun_ns = ms_clock_mono_ns();
+	ms_store_stop(f.store);
+	CHECK(ms_clock_mono_ns() - begun_ns < 30000000000LL);
+	ms_rt_deliver(f.rt);
+	CHECK_INT(load->gone, CLIENTS);
+	CHECK_INT(load->other, 0);
+	ms_test_postgres("start");
+	ms_store_test_end(&f);
+	free(load);
 }
 
 TEST(a_server_that_stands_still_holds_nobody)
@@ -245,12 +283,12 @@ TEST(a_server_that_stands_still_holds_nobody)
 	struct fixture f;
 	begin(&f, &(struct store_options){.patience_ms = 500, .answer_ms = 400});
 	CHECK_OK(ms_store_test_put(f.store, "a", 1));
-	ms_store_test_server("freeze");
+	ms_test_postgres("freeze");
 	int64_t begun_ns = ms_clock_mono_ns();
 	CHECK_INT(ms_store_test_put(f.store, "b", 1), MS_ERR_STORE_GONE);
-	CHECK(ms_clock_mono_ns() - begun_ns < 9000000000LL); // connecting again has its own limit of 5 s
-	ms_store_test_server("thaw");
-	CHECK(becomes_healthy(f.store, true, 10));
+	CHECK(ms_clock_mono_ns() - begun_ns < 30000000000LL); // connecting again has its own limit of 5 s
+	ms_test_postgres("thaw");
+	CHECK(becomes_healthy(f.store, true));
 	CHECK_OK(ms_store_test_put(f.store, "c", 1));
 	ms_store_test_end(&f);
 }
@@ -268,7 +306,7 @@ TEST(a_statement_that_takes_too_long_ends)
 	begin(&f, &(struct store_options){.answer_ms = 300});
 	int64_t begun_ns = ms_clock_mono_ns();
 	CHECK_INT(ms_store_read_wait(f.store, sleep_long, NULL, NULL), MS_ERR_BUSY);
-	CHECK(ms_clock_mono_ns() - begun_ns < 5000000000LL);
+	CHECK(ms_clock_mono_ns() - begun_ns < 25000000000LL);
 	CHECK_OK(ms_store_test_put(f.store, "a", 1));
 	ms_store_test_end(&f);
 }
@@ -319,24 +357,78 @@ static int64_t connections(struct store *store)
 	return n;
 }
 
-static void look_at_pool(struct load *load)
+// Keeps a connection for a while, then looks how many there are.
+static enum ms_err stay_and_count(struct store_tx *tx, void *arg, struct errinfo *info)
 {
-	CHECK_INT(connections(load->f->store), 9); // eight, and the one that listens
+	struct store_rows rows;
+	MS_TRY(ms_store_query(tx, "SELECT pg_sleep(2)", MS_STORE_NO_PARAMS, 1, info, &rows));
+	return count_connections(tx, arg, info);
+}
+
+struct stay {
+	struct store_work work;
+	struct fixture *f;
+	int64_t seen;
+	unsigned *left;
+};
+
+static void stay_ended(struct store_work *work)
+{
+	struct stay *s = MS_CONTAINER_OF(work, struct stay, work);
+	CHECK_OK(work->err);
+	if (--*s->left == 0)
+		ms_rt_stop(s->f->rt);
+}
+
+static bool falls_to(struct store *store, int64_t want)
+{
+	int64_t until_ns = ms_clock_mono_ns() + LONG_NS;
+	while (connections(store) != want && ms_clock_mono_ns() < until_ns)
+		usleep(50000);
+	return connections(store) == want;
 }
 
 TEST(connections_come_with_the_load_and_go_after_it)
 {
 	struct fixture f;
-	struct load *load = calloc(1, sizeof(*load));
+	struct stay all[8];
+	unsigned left = 8;
 	begin(&f, &(struct store_options){.connections_min = 2, .connections_max = 8, .idle_timeout_ms = 300});
-	load->f = &f;
-	usleep(500000);
-	CHECK_INT(connections(f.store), 3);
-	run_load(load, look_at_pool);
-	usleep(2500000);
-	CHECK_INT(connections(f.store), 3);
+	CHECK(falls_to(f.store, 3)); // two, and the one that listens
+	for (size_t i = 0; i < 8; i++) {
+		all[i] = (struct stay){.f = &f, .left = &left};
+		CHECK_OK(ms_store_read(f.store, &all[i].work, ms_rt_loop(f.rt, 0), stay_and_count, &all[i].seen,
+				       stay_ended));
+	}
+	ms_store_test_run(&f);
+	for (size_t i = 0; i < 8; i++)
+		CHECK_INT(all[i].seen, 9);
+	CHECK(falls_to(f.store, 3));
 	ms_store_test_end(&f);
-	free(load);
+}
+
+// One is enough to tell that all are lost.
+TEST(a_restart_of_an_idle_server_costs_one_attempt)
+{
+	struct fixture f;
+	struct metrics *metrics;
+	REQUIRE(ms_metrics_new(1, &metrics) == MS_OK);
+	begin(&f, &(struct store_options){.connections_min = 30, .connections_max = 30, .metrics = metrics});
+	int64_t until_ns = ms_clock_mono_ns() + LONG_NS;
+	while (connections(f.store) < 31 && ms_clock_mono_ns() < until_ns)
+		usleep(10000);
+	CHECK_INT(connections(f.store), 31);
+	ms_test_postgres("restart");
+	CHECK_OK(ms_store_test_put(f.store, "a", 1));
+	CHECK_OK(ms_store_test_put(f.store, "b", 1));
+	struct buf out;
+	ms_buf_init(&out, 1 << 20);
+	ms_metrics_write(metrics, METRICS_PROMETHEUS_TEXT, &out);
+	ms_buf_append_char(&out, '\0');
+	CHECK_HAS(out.p, "\nstore_retries_total 1\n");
+	ms_buf_fini(&out);
+	ms_store_test_end(&f);
+	ms_metrics_free(metrics);
 }
 
 static enum ms_err change_column(struct store_tx *tx, void *arg, struct errinfo *info)
@@ -384,9 +476,15 @@ TEST(servers_that_will_not_do_are_refused)
 TEST(no_message_shows_the_password)
 {
 	static const char *const urls[] = {
-		"postgres://user:hun%ter2@127.0.0.1:1/m",    "postgres://user:hunter2/x@127.0.0.1:1/m",
-		"postgres://user:hunter2@127.0.0.1:1/m?a=b", "postgres://user:hunter2@127.0.0.1:1/m",
-		"postgres://user:hunter2@127.0.0.1:99999/m", "postgres://user:hunter2@[::1/m",
+		"postgres://user:hun%ter2@127.0.0.1:1/m",
+		"postgres://user:hunter2/x@127.0.0.1:1/m",
+		"postgres://user:hunter2@127.0.0.1:1/m?a=b",
+		"postgres://user:hunter2@127.0.0.1:1/m",
+		"postgres://user:hunter2@127.0.0.1:99999/m",
+		"postgres://user:hunter2@[::1/m",
+		"postgres://user:hunter2",
+		"postgres://user:60754/hunter2@127.0.0.1:1/m",
+		"postgres://user:60754?hunter2@127.0.0.1:1/m",
 	};
 	for (size_t i = 0; i < MS_ARRAY_LEN(urls); i++) {
 		struct errinfo info;
@@ -395,8 +493,8 @@ TEST(no_message_shows_the_password)
 		ms_errinfo_init(&info);
 		CHECK(ms_store_open(&(struct store_options){.url = urls[i]}, &info, &store) != MS_OK);
 		CHECK(info.message[0] != '\0');
-		CHECK(strstr(info.message, "hunter2") == NULL && strstr(info.message, "ter2") == NULL);
+		CHECK(strstr(info.message, "60754") == NULL && strstr(info.message, "ter2") == NULL);
 		ms_store_place(urls[i], place);
-		CHECK(strstr(place, "hunter2") == NULL && strstr(place, "ter2") == NULL);
+		CHECK(strstr(place, "60754") == NULL && strstr(place, "ter2") == NULL);
 	}
 }

@@ -14,6 +14,7 @@ struct postgres_conn {
 	PGconn *pg;
 	struct store_cache cache;
 	unsigned prepared;  // ever, for names
+	bool begun;         // the present transaction has told the server
 	bool writes;        // the present transaction
 	unsigned answer_ms; // how long a statement may take
 	int64_t heard_ns;   // for notices: of the last sign of life

@@ -2,6 +2,7 @@
 // SQLite: one file beside the program, in WAL mode. A commit is on disk when it returns (synchronous=FULL). Other processes may use
 // the file at the same time.
 #include <errno.h>
+#include <limits.h>
 #include <poll.h>
 #include <sqlite3.h>
 #include <stdio.h>
@@ -13,7 +14,6 @@
 #define PATH_MAX_BYTES 4096
 #define APPLICATION_ID 0x4D535459 // "MSTY": files of ours are told from those of other programs
 #define FORMAT 1                  // of what is not in migrations
-#define BUSY_TIMEOUT_MS 30000     // how long another process may keep the file
 #define COUNTERS_MAX 10000
 #define WAL_TRIES 500
 #define WAL_PAUSE_MS 10
@@ -66,8 +66,7 @@ static enum ms_err fail(struct sqlite_conn *c, int code, struct errinfo *info)
 			       "another entry has the same key, or an entry that this one refers to is missing");
 	case SQLITE_BUSY:
 	case SQLITE_LOCKED:
-		return ms_fail(info, MS_ERR_BUSY, "another process has kept the database for more than %d s",
-			       BUSY_TIMEOUT_MS / 1000);
+		return ms_fail(info, MS_ERR_BUSY, "another process keeps the database for too long; try again later");
 	case SQLITE_NOMEM:
 		return ms_fail(info, MS_ERR_NO_MEMORY, "out of memory for the database");
 	case SQLITE_TOOBIG:
@@ -384,13 +383,14 @@ static enum ms_err mark_as_ours(struct sqlite_conn *c, struct errinfo *info)
 	return err;
 }
 
-static enum ms_err set_up(struct sqlite_conn *c, enum store_purpose purpose, const char *name, struct errinfo *info)
+static enum ms_err set_up(struct sqlite_conn *c, enum store_purpose purpose, unsigned busy_ms, const char *name,
+			  struct errinfo *info)
 {
 	static const char common[] = "PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON; PRAGMA trusted_schema=OFF;"
 				     "PRAGMA journal_size_limit=67108864; PRAGMA cache_size=-8192;";
 	bool fresh;
 	sqlite3_extended_result_codes(c->db, 1);
-	sqlite3_busy_timeout(c->db, BUSY_TIMEOUT_MS);
+	sqlite3_busy_timeout(c->db, (int)MS_MIN(busy_ms, (unsigned)INT_MAX));
 	sqlite3_db_config(c->db, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
 	MS_TRY(check_owner(c, name, info, &fresh));
 	MS_TRY(script(&c->base, common, info));
@@ -429,7 +429,7 @@ static enum ms_err open_conn(const struct store_target *target, enum store_purpo
 		return ms_fail(info, MS_ERR_NO_MEMORY, "out of memory for a connection to the database");
 	c->base.driver = &ms_store_sqlite;
 	int rc = sqlite3_open_v2(path, &c->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, NULL);
-	enum ms_err err = rc == SQLITE_OK ? set_up(c, purpose, name, info) : fail(c, rc, info);
+	enum ms_err err = rc == SQLITE_OK ? set_up(c, purpose, target->answer_ms, name, info) : fail(c, rc, info);
 	if (err != MS_OK) {
 		close_conn(&c->base);
 		return err;

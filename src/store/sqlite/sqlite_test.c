@@ -255,3 +255,32 @@ TEST(one_that_does_not_fit_takes_none_along)
 	ms_store_test_end(&f);
 	signal(SIGXFSZ, SIG_DFL);
 }
+
+// --- Other processes ---------------------------------------------------------------------------------
+
+TEST(a_process_that_keeps_the_file_is_waited_for_but_not_for_ever)
+{
+	static struct sized all[20];
+	struct fixture f;
+	sqlite3 *other;
+	unsigned left = 20;
+	ms_store_test_begin(&f, false);
+	ms_store_test_open_as(&f, &(struct store_options){.answer_ms = 200}, &f.store);
+	CHECK_OK(ms_store_test_put(f.store, "first", 1));
+	REQUIRE(sqlite3_open(path_of(&f), &other) == SQLITE_OK);
+	REQUIRE(sqlite3_exec(other, "BEGIN IMMEDIATE", NULL, NULL, NULL) == SQLITE_OK);
+	for (unsigned i = 0; i < 20; i++) {
+		all[i] = (struct sized){.f = &f, .left = &left, .index = i, .bytes = 10};
+		CHECK_OK(ms_store_write(f.store, &all[i].work, ms_rt_loop(f.rt, 0), add_sized, &all[i], sized_ended));
+	}
+	ms_store_test_run(&f);
+	for (unsigned i = 0; i < 20; i++) {
+		CHECK_INT(all[i].work.err, MS_ERR_BUSY);
+		CHECK_HAS(all[i].work.info.message, "another process");
+	}
+	CHECK_INT(ms_store_test_count(f.store), 1); // who reads is not held up
+	REQUIRE(sqlite3_exec(other, "COMMIT", NULL, NULL, NULL) == SQLITE_OK);
+	sqlite3_close(other);
+	CHECK_OK(ms_store_test_put(f.store, "second", 1));
+	ms_store_test_end(&f);
+}
