@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Keys and authenticator data made here from known parts; then each with one thing wrong.
+#include <stdio.h>
+
 #include "auth/webauthn_data.h"
 #include "tests/lib/test.h"
 
@@ -200,25 +202,23 @@ TEST(signatures_have_one_form)
 
 TEST(keys_have_exactly_their_parameters)
 {
-	static const char
-		*const
-			refused[] =
-				{
-					"a0",
-					"a10326",         // no kty
-					"a201020338ff",   // an algorithm that nobody offers
-					"a201020326",     // no curve
-					"a3010203262001", // no point
-					"a50102032620022158200000000000000000000000000000000000000000000000000000000000"
-					"00000022582000000000000000000000"
-					"00000000000000000000000000000000000000000000", // another curve
-					"a50102032620012158200000000000000000000000000000000000000000000000000000000000"
-					"00000122582000000000000000000000"
-					"00000000000000000000000000000000000000000001", // a point off the curve
-					"a40101032620062158200000000000000000000000000000000000000000000000000000000000"
-					"0000ff", // ES256 with an Ed25519 key
-					"80",
-				};
+	const char *const zeros = "0000000000000000000000000000000000000000000000000000000000000000";
+	const char *const one = "0000000000000000000000000000000000000000000000000000000000000001";
+	char other_curve[400], off_curve[400], other_kind[400];
+	snprintf(other_curve, sizeof(other_curve), "a5010203262002215820%s225820%s", zeros, zeros);
+	snprintf(off_curve, sizeof(off_curve), "a5010203262001215820%s225820%s", one, one);
+	snprintf(other_kind, sizeof(other_kind), "a4010103262006215820%s", zeros);
+	const char *const refused[] = {
+		"a0",
+		"a10326",         // no kty
+		"a201020338ff",   // an algorithm that nobody offers
+		"a201020326",     // no curve
+		"a3010203262001", // no point
+		other_curve,
+		off_curve,
+		other_kind, // ES256 with an Ed25519 key
+		"80",
+	};
 	struct arena arena;
 	struct slice bytes;
 	struct cose_key key;
@@ -303,9 +303,7 @@ TEST(attestation_objects)
 		bool ok;
 	} objects[] = {
 		{"a363666d74646e6f6e656761747453746d74a0686175746844617461420102", true},
-		{"a363666d74646e6f6e65686175746844617461420102"
-		 "6761747453746d74a0",
-		 true}, // another order
+		{"a363666d74646e6f6e656861757468446174614201026761747453746d74a0", true}, // another order
 		{"a363666d74667061636b65646761747453746d74a263616c672663736967420000686175746844617461420102",
 		 true}, // not believed
 		{"a363666d74646e6f6e656761747453746d74a163616c6726686175746844617461420102",
