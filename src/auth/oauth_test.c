@@ -4,19 +4,6 @@
 #include "tests/lib/database.h"
 #include "tests/lib/test.h"
 
-// The same tests on both databases.
-#define STORE_TEST(test_name)                         \
-	static void suite_##test_name(bool postgres); \
-	TEST(test_name##_sqlite)                      \
-	{                                             \
-		suite_##test_name(false);             \
-	}                                             \
-	TEST(test_name##_postgres)                    \
-	{                                             \
-		suite_##test_name(true);              \
-	}                                             \
-	static void suite_##test_name(bool postgres)
-
 #define SECRET "0123456789abcdef0123456789abcdef"
 #define VERIFIER "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk" // RFC 7636, appendix B
 #define CHALLENGE "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM"
@@ -222,15 +209,16 @@ static enum ms_err find_login(struct store_tx *tx, void *arg, struct errinfo *in
 	return ms_oauth_login_copy(&w->login, &w->arena, info, &w->login);
 }
 
-static void begin(struct world *w, bool postgres)
+static void begin(struct world *w, const char *url, bool postgres)
 {
 	*w = (struct world){0};
 	ms_errinfo_init(&w->info);
 	ms_arena_init(&w->arena, 4096, (size_t)16 << 20);
 	const struct store_migrations migrations[] = {ms_auth_migrations, ms_bus_migrations};
 	const struct store_options store = {
-		.url = ms_test_database(postgres), .migrations = migrations, .migration_count = 2, .migrate = true};
+		.url = url, .migrations = migrations, .migration_count = 2, .migrate = true};
 	REQUIRE(ms_store_open(&store, &w->info, &w->store) == MS_OK);
+	CHECK_STR(ms_store_kind(w->store), postgres ? "postgres" : "sqlite");
 	const struct auth_options options = {.store = w->store,
 					     .data_dir = ms_test_temp_dir(),
 					     .issuer = "https://id.example",
@@ -300,10 +288,10 @@ static const char *redeem(struct world *w)
 	return ask(w, OAUTH_CODE);
 }
 
-STORE_TEST(a_code_is_given_refreshed_and_ended)
+TEST_ON_DATABASES(a_code_is_given_refreshed_and_ended)
 {
 	struct world w;
-	begin(&w, postgres);
+	begin(&w, url, postgres);
 	write(&w, make_code);
 	CHECK_STR(redeem(&w), "");
 	CHECK_SLICE(w.issue.scope, "openid offline_access predict");
@@ -322,10 +310,10 @@ STORE_TEST(a_code_is_given_refreshed_and_ended)
 	end(&w);
 }
 
-STORE_TEST(a_code_that_comes_again_ends_what_it_gave)
+TEST_ON_DATABASES(a_code_that_comes_again_ends_what_it_gave)
 {
 	struct world w;
-	begin(&w, postgres);
+	begin(&w, url, postgres);
 	write(&w, make_code);
 	CHECK_STR(redeem(&w), "");
 	CHECK(!w.settles);
@@ -338,10 +326,10 @@ STORE_TEST(a_code_that_comes_again_ends_what_it_gave)
 	end(&w);
 }
 
-STORE_TEST(a_code_is_bound_to_client_verifier_address_and_time)
+TEST_ON_DATABASES(a_code_is_bound_to_client_verifier_address_and_time)
 {
 	struct world w;
-	begin(&w, postgres);
+	begin(&w, url, postgres);
 	write(&w, make_code);
 	w.asked.redirect_uri = MS_SLICE_LIT("https://a.example/other");
 	CHECK_STR(redeem(&w), "invalid_grant");
@@ -379,10 +367,10 @@ static enum ms_err allow_device(struct store_tx *tx, void *arg, struct errinfo *
 				      MS_SLICE_LIT("openid predict"), info, &w->flag);
 }
 
-STORE_TEST(a_device_waits_slows_down_and_is_signed_in)
+TEST_ON_DATABASES(a_device_waits_slows_down_and_is_signed_in)
 {
 	struct world w;
-	begin(&w, postgres);
+	begin(&w, url, postgres);
 	write(&w, begin_device);
 	w.asked.device_code = ms_slice_cstr(w.code);
 	CHECK_STR(ask(&w, OAUTH_DEVICE), "authorization_pending");
@@ -409,11 +397,11 @@ static enum ms_err sign_out(struct store_tx *tx, void *arg, struct errinfo *info
 	return ms_oauth_login_end(tx, w->auth, &w->by, &w->login, info);
 }
 
-STORE_TEST(a_new_sign_in_replaces_the_one_before_and_keeps_its_clients)
+TEST_ON_DATABASES(a_new_sign_in_replaces_the_one_before_and_keeps_its_clients)
 {
 	struct world w;
 	char old[MS_API_KEY_SIZE], fresh[MS_API_KEY_SIZE];
-	begin(&w, postgres);
+	begin(&w, url, postgres);
 	write(&w, begin_device);
 	write(&w, allow_device);
 	w.asked.device_code = ms_slice_cstr(w.code);
@@ -461,11 +449,11 @@ static enum ms_err remove_client(struct store_tx *tx, void *arg, struct errinfo 
 	return ms_oauth_client_remove(tx, w->auth, &w->authority, w->client.id, info);
 }
 
-STORE_TEST(consent_secrets_and_clients_end)
+TEST_ON_DATABASES(consent_secrets_and_clients_end)
 {
 	struct world w;
 	char old[MS_API_KEY_SIZE];
-	begin(&w, postgres);
+	begin(&w, url, postgres);
 	write(&w, make_code);
 	CHECK_STR(redeem(&w), "");
 	write(&w, withdraw);
@@ -493,10 +481,10 @@ static enum ms_err sweep(struct store_tx *tx, void *arg, struct errinfo *info)
 	return ms_oauth_sweep(tx, INT64_MAX / 2, 1000, info);
 }
 
-STORE_TEST(what_expired_is_swept_away)
+TEST_ON_DATABASES(what_expired_is_swept_away)
 {
 	struct world w;
-	begin(&w, postgres);
+	begin(&w, url, postgres);
 	write(&w, make_code);
 	write(&w, begin_device);
 	sql(&w, "INSERT INTO oauth_assertions (client_id, jti, expires_us) SELECT id, 'j', 1 FROM oauth_clients");
@@ -508,12 +496,12 @@ STORE_TEST(what_expired_is_swept_away)
 	end(&w);
 }
 
-STORE_TEST(tokens_are_signed)
+TEST_ON_DATABASES(tokens_are_signed)
 {
 	struct world w;
 	struct buf access, id_token;
 	struct oauth_id_token read_back;
-	begin(&w, postgres);
+	begin(&w, url, postgres);
 	write(&w, make_code);
 	CHECK_STR(redeem(&w), "");
 	ms_buf_init(&access, MS_JWS_MAX);

@@ -407,7 +407,8 @@ BOTH(session_lost_reply_gets_the_same_successor)
 	struct slice newest = again.tokens.refresh;
 	CHECK_OK(refresh(&f, token, &again));
 	CHECK(again.reused);
-	CHECK_INT(count(&f, "SELECT count(*) FROM auth_changes WHERE kind = 'session'"), 1); // access tokens end with it
+	CHECK_INT(count(&f, "SELECT count(*) FROM auth_changes WHERE kind = 'session'"),
+		  1);                                                 // access tokens end with it
 	CHECK_INT(refresh(&f, newest, &again), MS_ERR_TOKEN_REVOKED); // the whole family ended
 	CHECK_INT(refresh(&f, token, &again), MS_ERR_TOKEN_REVOKED);
 	CHECK_INT(count(&f, "SELECT count(*) FROM audit WHERE action = 'refresh.reused' AND outcome = 'refused'"), 1);

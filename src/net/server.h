@@ -320,7 +320,7 @@ void ms_output_end_of_turn(uv_idle_t *idle);
 
 // --- Exchange (exchange.c) ---------------------------------------------------------------------------
 
-void ms_exchange_begin(struct work *w);  // request fields that need no parsing: id, trace, peer, times
+void ms_exchange_begin(struct work *w); // request fields that need no parsing: id, trace, peer, times
 // Asks the guard, unless the route is public or there is none.
 MS_MUST_USE enum ms_err ms_exchange_admit(struct work *w, struct errinfo *info);
 void ms_exchange_handle(struct work *w); // calls the handler
