@@ -12,6 +12,7 @@ static const struct cli_noun nouns[] = {
 	{"user", "Users"},
 	{"key", "API keys"},
 	{"role", "Roles"},
+	{"client", "OAuth clients"},
 	{"audit", "The audit log"},
 	{"secret", "Secrets in an encrypted file"},
 	{"signing-key", "Keys that sign tokens"},

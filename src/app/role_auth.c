@@ -10,7 +10,8 @@ static enum ms_err start(struct app *app, struct errinfo *info)
 	const struct identity_options options = {.auth = app->state.auth,
 						 .store = app->state.store,
 						 .registration = s->identity_registration,
-						 .registration_role = s->identity_registration_role};
+						 .registration_role = s->identity_registration_role,
+						 .mfa_required = s->identity_mfa == 1};
 	MS_TRY(ms_identity_new(&options, info, &app->identity));
 	for (size_t i = 0; ms_identity_routes(app->identity, i).routes != NULL; i++)
 		ms_app_add_routes(app, ms_identity_routes(app->identity, i));

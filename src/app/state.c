@@ -48,6 +48,11 @@ static enum ms_err open_auth(const struct state_options *o, struct errinfo *info
 		.password_min_length = (unsigned)s->identity_password_min_length,
 		.registration = s->identity_registration,
 		.registration_role = s->identity_registration_role,
+		.mfa_required = s->identity_mfa == 1, // the order of the setting's range
+		.totp_skew = (unsigned)s->identity_totp_skew,
+		.webauthn_rp_id = s->identity_webauthn_rp_id,
+		.webauthn_origins = s->identity_webauthn_origins.items,
+		.webauthn_origin_count = s->identity_webauthn_origins.count,
 	};
 	MS_TRY(ms_auth_new(&options, info, &state->auth));
 	return o->environment != NULL && o->rt != NULL ? ms_auth_take_environment(state->auth, o->environment, info)

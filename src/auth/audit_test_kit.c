@@ -5,9 +5,12 @@
 
 #include "tests/lib/database.h"
 
+// Second factors have sealed secrets too, and belong to users.
 static const struct store_migration steps[] = {
-	{.module = "auth-test", .version = 1, .name = "audit log, signing keys", .sql = ms_auth_schema_audit}};
-const struct store_migrations ms_audit_test_migrations[1] = {{.steps = steps, .count = 1}};
+	{.module = "auth-test", .version = 1, .name = "audit log, signing keys", .sql = ms_auth_schema_audit},
+	{.module = "auth-test", .version = 2, .name = "users", .sql = ms_auth_schema_users},
+	{.module = "auth-test", .version = 3, .name = "second factors", .sql = ms_auth_schema_mfa}};
+const struct store_migrations ms_audit_test_migrations[1] = {{.steps = steps, .count = MS_ARRAY_LEN(steps)}};
 
 void ms_audit_test_begin(struct audit_fixture *f)
 {

@@ -8,6 +8,11 @@ static const struct store_migration steps[] = {
 	{.module = "auth", .version = 1, .name = "users, sessions, refresh tokens", .sql = ms_auth_schema_users},
 	{.module = "auth", .version = 2, .name = "roles, API keys", .sql = ms_auth_schema_keys},
 	{.module = "auth", .version = 3, .name = "audit log, signing keys", .sql = ms_auth_schema_audit},
+	{.module = "auth",
+	 .version = 4,
+	 .name = "OAuth clients, codes, consents, devices",
+	 .sql = ms_auth_schema_oauth},
+	{.module = "auth", .version = 5, .name = "second factors", .sql = ms_auth_schema_mfa},
 };
 const struct store_migrations ms_auth_migrations = {.steps = steps, .count = MS_ARRAY_LEN(steps)};
 
@@ -48,8 +53,10 @@ void ms_auth_id(char ret_id[MS_AUTH_ID_SIZE])
 static enum ms_err copy_options(struct auth *auth, const struct auth_options *options, struct errinfo *info)
 {
 	auth->options = *options;
-	const char **texts[] = {&auth->options.data_dir,   &auth->options.issuer,     &auth->options.audience,
-				&auth->options.jwt_secret, &auth->options.master_key, &auth->options.registration_role};
+	const char **texts[] = {&auth->options.data_dir,      &auth->options.issuer,
+				&auth->options.audience,      &auth->options.jwt_secret,
+				&auth->options.master_key,    &auth->options.registration_role,
+				&auth->options.webauthn_rp_id};
 	for (size_t i = 0; i < MS_ARRAY_LEN(texts); i++) {
 		*texts[i] = ms_arena_cstr(&auth->arena, ms_slice_cstr(*texts[i] != NULL ? *texts[i] : ""));
 		if (*texts[i] == NULL)
@@ -71,6 +78,10 @@ enum ms_err ms_auth_new(const struct auth_options *options, struct errinfo *info
 		err = ms_auth_gate_new(auth, info);
 	if (err == MS_OK)
 		err = ms_auth_people_new(auth, info);
+	if (err == MS_OK)
+		err = ms_auth_mfa_new(auth, info);
+	if (err == MS_OK)
+		err = ms_auth_oauth_new(auth, info);
 	if (err != MS_OK) {
 		ms_auth_stop(auth);
 		if (auth->options.rt != NULL)
@@ -95,6 +106,7 @@ void ms_auth_free(struct auth *auth)
 {
 	if (auth == NULL)
 		return;
+	ms_auth_oauth_free(auth);
 	ms_auth_people_free(auth);
 	ms_auth_gate_free(auth);
 	ms_auth_vault_free(auth);

@@ -45,8 +45,13 @@ struct auth_options {
 	unsigned password_threads, password_depth;
 	uint32_t password_memory_kib, password_passes;
 	unsigned password_min_length;
-	bool registration;             // POST /register is open
-	const char *registration_role; // of users who registered themselves
+	bool registration;                   // POST /register is open
+	const char *registration_role;       // of users who registered themselves
+	bool mfa_required;                   // without a second factor a user may change his own account, no more
+	unsigned totp_skew;                  // steps of 30 s that a clock may be off, either way
+	const char *webauthn_rp_id;          // the domain that passkeys belong to; "": the issuer's host
+	const char *const *webauthn_origins; // of pages that may use them: "https://ml.example"
+	size_t webauthn_origin_count;        // 0: the issuer's
 };
 
 extern const struct store_migrations ms_auth_migrations;
@@ -199,6 +204,8 @@ struct auth_tokens {
 	int64_t expires_in_s;
 	struct auth_user user;
 	struct slice session;
+	struct slice
+		scope; // what the access token is limited to: "self" while a second factor is required and missing; empty: nothing
 };
 
 #define MS_AUTH_REFRESH_PREFIX "msr"
@@ -580,5 +587,399 @@ struct signing_rotate {
 };
 // For the command line; running servers follow. Blocks (and makes keys: slow for RSA).
 MS_MUST_USE enum ms_err ms_signing_rotate(struct signing_rotate *rotate, struct errinfo *info);
+
+// === Second factors ==================================================================================
+// (second.c, proof.c, ticket.c, totp.c, recovery.c, passkey*.c, webauthn_data.c, cbor.c)
+//
+// A user has a second factor when he confirmed a TOTP secret or registered a passkey. From then on a password alone signs nobody in:
+//
+//	password verified (ms_auth_attempt)
+//	in the transaction that would begin the session: ms_auth_second_step(); *ret_token empty: go on as before
+//	else show the token's holder a place for a code; with the code: ms_auth_prove() with that token, any number of times
+//	passed: ms_auth_session_begin() with proof.user and proof.methods
+//
+// ms_auth_session_begin() refuses (MS_ERR_AUTH_MFA_REQUIRED) a user with a second factor whose `methods` do not hold the word "mfa", so that no way
+// in can forget it. With the setting identity.mfa = required the session of a user without a second factor gives tokens of the
+// scope "self" (auth_tokens.scope) until he has one and signs in or refreshes again. The first second factor ends the user's other sessions.
+
+enum auth_factor { AUTH_FACTOR_NONE, AUTH_FACTOR_TOTP, AUTH_FACTOR_PASSKEY, AUTH_FACTOR_RECOVERY };
+const char *ms_auth_factor_name(enum auth_factor factor); // "totp", "webauthn", "recovery"
+MS_MUST_USE bool ms_auth_factor_find(struct slice name, enum auth_factor *ret_factor);
+
+struct auth_factors {
+	bool totp;
+	size_t passkeys;
+	size_t recovery_codes; // that are left; no factor by themselves
+	int64_t totp_since_us, recovery_since_us;
+};
+static inline bool ms_auth_has_factor(const struct auth_factors *factors)
+{
+	return factors->totp || factors->passkeys > 0;
+}
+MS_MUST_USE enum ms_err ms_auth_factors(struct store_tx *tx, struct slice user_id, struct errinfo *info,
+					struct auth_factors *ret_factors);
+// What a user says in answer to "mfa_token" and "methods": {"mfa_token":…,"methods":[…]} members, written into an open object.
+void ms_auth_write_methods(struct json_writer *w, const struct auth_factors *factors);
+
+#define MS_AUTH_MFA_TOKEN_LIFE_US (5 * 60 * 1000000LL)
+#define MS_AUTH_MFA_TOKEN_MAX 512
+// The first step of a sign-in is done: `user` as ms_auth_attempt found him, `methods` what he showed ("pwd"). *ret_token, in the transaction's
+// arena: printable, for this user, five minutes, one success; empty when he has no second factor. A better hash of the password
+// (`rehashed` of the attempt, or empty) is stored when there is a token; without one ms_auth_session_begin does that.
+MS_MUST_USE enum ms_err ms_auth_second_step(struct store_tx *tx, struct auth *auth, const struct auth_user *user,
+					    struct slice methods, struct slice rehashed, struct errinfo *info,
+					    struct auth_factors *ret_factors, struct slice *ret_token);
+// Whose it is; for a challenge to his passkeys. MS_ERR_TOKEN_INVALID, MS_ERR_TOKEN_EXPIRED. Any thread; in the arena.
+MS_MUST_USE enum ms_err ms_auth_second_user(const struct auth *auth, struct slice token, struct arena *arena,
+					    struct errinfo *info, struct slice *ret_user_id);
+
+// A second factor (or, for a sign-in without a password, a passkey) is shown and verified: throttled by account and address apart from the
+// passwords, each code and challenge once, refusals recorded. Lives until `done` was called, on `loop`.
+struct auth_proof {
+	struct slice token; // of the sign-in that it completes; or:
+	struct slice
+		user_id; // of a signed-in user who shows it again; or neither: a passkey alone, which names its user
+	enum auth_factor method;
+	struct slice code;                  // TOTP; recovery codes in any case, with or without hyphens and spaces
+	const struct json_value *assertion; // of a passkey: AuthenticationResponseJSON (Web Authentication 3, 5.1)
+	struct slice address, request_id, session;
+	struct arena *arena; // the proof's alone until done
+	void (*done)(struct auth_proof *proof, void *arg);
+	void *arg;
+	// The answer. MS_ERR_AUTH_CREDENTIALS: wrong, used before, or not his. MS_ERR_AUTH_THROTTLED and MS_ERR_BUSY (retry_after_s). MS_ERR_TOKEN_INVALID and
+	// MS_ERR_TOKEN_EXPIRED: the token; sign in anew. MS_ERR_INVALID: an assertion that is none. Or the store's errors.
+	enum ms_err err;
+	struct errinfo info;
+	int64_t retry_after_s;
+	struct auth_user user;
+	struct slice methods; // for the session: "pwd otp mfa", "pwd pop mfa", "pop mfa"
+	// private
+	struct auth *auth;
+	struct loop *loop;
+	struct store_work store;
+	struct job job;
+	struct slice account_user;  // whose second factor it must be; empty: not known yet
+	struct slice account;       // whom the throttle counts
+	struct slice first_methods; // of the token
+	struct slice recovery_hash;
+	struct slice recovery_salt;
+	struct password_cost recovery_cost;
+	int64_t token_password_us;
+	uint8_t token_hash[MS_SHA256_SIZE];
+	const char *refusal; // for the record; NULL: passed
+	bool entered, known, copied;
+};
+void ms_auth_prove(struct auth *auth, struct loop *loop, struct auth_proof *proof);
+
+// --- TOTP (RFC 6238: SHA-1, six digits, 30 s). Inside a transaction; `by` is the user himself.
+
+struct auth_totp {
+	struct slice secret; // base32, for typing
+	struct slice uri;    // otpauth://totp/…, for a QR code
+};
+// A new secret, sealed in the store; counts from its confirmation with a code on (within an hour). MS_ERR_CONFLICT when one is in force.
+MS_MUST_USE enum ms_err ms_auth_totp_begin(struct store_tx *tx, struct auth *auth, const struct auth_user *user,
+					   struct errinfo *info, struct auth_totp *ret_totp);
+// MS_ERR_INVALID for a wrong code, MS_ERR_NOT_FOUND when none was begun.
+MS_MUST_USE enum ms_err ms_auth_totp_confirm(struct store_tx *tx, struct auth *auth, const struct auth_actor *by,
+					     struct slice user_id, struct slice code, struct errinfo *info);
+// MS_ERR_NOT_FOUND; MS_ERR_CONFLICT when a second factor is required and this is the last one. The last factor takes the recovery codes along.
+MS_MUST_USE enum ms_err ms_auth_totp_remove(struct store_tx *tx, struct auth *auth, const struct auth_actor *by,
+					    struct slice user_id, struct errinfo *info);
+
+// --- Recovery codes
+
+#define MS_AUTH_RECOVERY_CODES 10
+#define MS_AUTH_RECOVERY_SIZE 12 // "xxxxx-xxxxx" and NUL: 50 random bits
+struct auth_recovery {
+	char codes[MS_AUTH_RECOVERY_CODES][MS_AUTH_RECOVERY_SIZE];
+	struct slice hashes[MS_AUTH_RECOVERY_CODES];
+	uint8_t salt[MS_PASSWORD_SALT_SIZE];
+	struct password_cost cost;
+};
+// Slow: on the passwords pool.
+MS_MUST_USE enum ms_err ms_auth_recovery_make(const struct auth *auth, struct arena *arena, struct errinfo *info,
+					      struct auth_recovery *ret_recovery);
+// In place of the ones before. MS_ERR_CONFLICT for a user without a second factor.
+MS_MUST_USE enum ms_err ms_auth_recovery_store(struct store_tx *tx, struct auth *auth, const struct auth_actor *by,
+					       struct slice user_id, const struct auth_recovery *recovery,
+					       struct errinfo *info);
+
+// --- Passkeys (Web Authentication Level 3). Inside a transaction.
+
+#define MS_AUTH_PASSKEYS_MAX 20 // of one user
+#define MS_AUTH_PASSKEY_NAME_MAX 100
+struct auth_passkey {
+	struct slice id, user_id, name;
+	struct slice credential_id; // bytes
+	struct slice transports;    // JSON array of texts
+	struct slice aaguid;        // 16 bytes
+	int64_t sign_count;
+	bool verified;               // the authenticator verified the user when it was made
+	bool backed_up;              // at its last use
+	int64_t created_us, used_us; // 0: never
+};
+// The challenges are printable, sealed, for five minutes and one use; what they are for is bound to them.
+// PublicKeyCredentialCreationOptionsJSON for a new passkey of the user.
+MS_MUST_USE enum ms_err ms_auth_passkey_offer(struct store_tx *tx, struct auth *auth, const struct auth_user *user,
+					      struct errinfo *info, struct buf *out);
+// PublicKeyCredentialRequestOptionsJSON: user_id empty: any discoverable passkey that verifies its user, for a sign-in without a password; else
+// one of his. MS_ERR_NOT_FOUND when he has none.
+MS_MUST_USE enum ms_err ms_auth_passkey_ask(struct store_tx *tx, struct auth *auth, struct slice user_id,
+					    struct errinfo *info, struct buf *out);
+// RegistrationResponseJSON. MS_ERR_INVALID says what is wrong, MS_ERR_CONFLICT for a passkey that is registered (with whomever), MS_ERR_LIMIT.
+MS_MUST_USE enum ms_err ms_auth_passkey_add(struct store_tx *tx, struct auth *auth, const struct auth_actor *by,
+					    struct slice user_id, const struct json_value *response, struct slice name,
+					    struct errinfo *info, struct auth_passkey *ret_passkey);
+// In the order of their making; MS_AUTH_PASSKEYS_MAX at most.
+MS_MUST_USE enum ms_err ms_auth_passkey_list(struct store_tx *tx, struct slice user_id, struct errinfo *info,
+					     struct auth_passkey **ret_passkeys, size_t *ret_count);
+MS_MUST_USE enum ms_err ms_auth_passkey_rename(struct store_tx *tx, struct slice user_id, struct slice id,
+					       struct slice name, struct errinfo *info,
+					       struct auth_passkey *ret_passkey);
+// MS_ERR_NOT_FOUND; MS_ERR_CONFLICT as of ms_auth_totp_remove().
+MS_MUST_USE enum ms_err ms_auth_passkey_remove(struct store_tx *tx, struct auth *auth, const struct auth_actor *by,
+					       struct slice user_id, struct slice id, struct errinfo *info);
+
+// All second factors and recovery codes of a user who lost them; ends his sessions. By an administrator, who has shown himself that it is he.
+MS_MUST_USE enum ms_err ms_auth_factors_reset(struct store_tx *tx, struct auth *auth,
+					      const struct auth_authority *authority, struct slice user_id,
+					      struct errinfo *info, struct auth_factors *ret_removed);
+
+// === OAuth and OpenID Connect ========================================================================
+// (oauth.c, oauth_scope.c, oauth_client.c, oauth_login.c, oauth_code.c, oauth_device.c, oauth_grant.c)
+//
+// The provider of OAuth 2.1 and OpenID Connect Core. What a client or a person did wrong is no failure of these functions but a
+// `struct oauth_refusal`: the transaction is committed then too, because a refusal may end something (a code that came twice).
+
+// "http://localhost:8080", as the discovery documents name it. Any thread.
+const char *ms_auth_issuer(const struct auth *auth);
+
+struct oauth_refusal {
+	const char *error; // of the RFCs: "invalid_grant"; NULL: not refused
+	char description[160];
+};
+void ms_oauth_refuse(struct oauth_refusal *refusal, const char *error, const char *fmt, ...) MS_PRINTF(3, 4);
+
+// --- Scopes: words, of which some are OpenID Connect's and the others grants ("predict:churn").
+
+#define MS_OAUTH_SCOPE_MAX 2048 // bytes of a list
+#define MS_OAUTH_OPENID "openid"
+#define MS_OAUTH_OFFLINE "offline_access"
+extern const char *const ms_oauth_own_scopes[]; // openid, profile, email, offline_access; NULL at the end
+bool ms_oauth_scope_is_own(struct slice word);
+bool ms_oauth_scope_has(struct slice scope, const char *word);
+// Each word once, in the order given, one space between. MS_ERR_INVALID for what is neither a word of OpenID Connect nor a grant.
+MS_MUST_USE enum ms_err ms_oauth_scope_read(struct slice text, struct arena *arena, struct errinfo *info,
+					    struct slice *ret_scope);
+// All words of `inner` are allowed by `outer`: the same word, or a grant within the grants of it.
+MS_MUST_USE enum ms_err ms_oauth_scope_within(struct slice inner, struct slice outer, struct arena *arena,
+					      struct errinfo *info, bool *ret_within);
+// The grants among the words.
+MS_MUST_USE enum ms_err ms_oauth_scope_grants(struct slice scope, struct arena *arena, struct errinfo *info,
+					      const struct grants **ret_grants);
+// Without the grants of which `limit` allows nothing at all.
+MS_MUST_USE enum ms_err ms_oauth_scope_narrow(struct slice scope, const struct grants *limit, struct arena *arena,
+					      struct errinfo *info, struct slice *ret_scope);
+
+// --- Clients. Inside a transaction.
+
+#define MS_OAUTH_SECRET_PREFIX "mss"
+#define MS_OAUTH_URIS_MAX 20
+#define MS_OAUTH_URI_MAX 1000
+#define MS_OAUTH_NAME_MAX 100
+enum oauth_grant_type { OAUTH_CODE = 1, OAUTH_REFRESH = 2, OAUTH_CLIENT = 4, OAUTH_DEVICE = 8 };
+const char *ms_oauth_grant_name(enum oauth_grant_type type); // "authorization_code"
+MS_MUST_USE bool ms_oauth_grant_find(struct slice name, enum oauth_grant_type *ret_type);
+
+struct oauth_client {
+	struct slice id, name;
+	bool confidential; // has a secret or keys; else a public one (a program on people's machines, a page)
+	bool trusted;      // the operator's own: nobody is asked for consent
+	bool introspects;  // may ask about tokens that other clients got: a resource server
+	unsigned grant_types;
+	struct slice redirect_uris, logout_uris; // one a line
+	struct slice scope;                      // what it may ask for; of a client's own token: what it may do
+	struct slice jwks;                       // of private_key_jwt: its public keys; empty: it has a secret
+	struct slice hint;                       // first characters of the secret
+	struct slice epoch;                      // session id of its own tokens; a new secret makes a new one
+	int64_t created_us, secret_changed_us;
+};
+// `fields`: all but id, hint, epoch and the times. MS_ERR_INVALID (field says which), MS_ERR_FORBIDDEN (more than the authority has). The secret is
+// empty for public clients and such with keys.
+MS_MUST_USE enum ms_err ms_oauth_client_add(struct store_tx *tx, struct auth *auth,
+					    const struct auth_authority *authority, const struct oauth_client *fields,
+					    struct errinfo *info, struct oauth_client *ret_client,
+					    char ret_secret[MS_API_KEY_SIZE]);
+MS_MUST_USE enum ms_err ms_oauth_client_get(struct store_tx *tx, struct slice id, struct errinfo *info,
+					    struct oauth_client *ret_client);
+MS_MUST_USE enum ms_err ms_oauth_client_find(struct store_tx *tx, struct slice id, struct errinfo *info,
+					     bool *ret_found, struct oauth_client *ret_client);
+// In the order of their making, behind the id `after`.
+MS_MUST_USE enum ms_err ms_oauth_client_list(struct store_tx *tx, struct slice after, size_t limit,
+					     struct errinfo *info, struct oauth_client **ret_clients,
+					     size_t *ret_count);
+// Ends its sessions and tokens too.
+MS_MUST_USE enum ms_err ms_oauth_client_remove(struct store_tx *tx, struct auth *auth,
+					       const struct auth_authority *authority, struct slice id,
+					       struct errinfo *info);
+// The old secret and the client's own tokens end at once. MS_ERR_CONFLICT for a client without a secret.
+MS_MUST_USE enum ms_err ms_oauth_client_rotate(struct store_tx *tx, struct auth *auth,
+					       const struct auth_authority *authority, struct slice id,
+					       struct errinfo *info, struct oauth_client *ret_client,
+					       char ret_secret[MS_API_KEY_SIZE]);
+MS_MUST_USE enum ms_err ms_oauth_client_copy(const struct oauth_client *client, struct arena *arena,
+					     struct errinfo *info, struct oauth_client *ret_client);
+// Exactly one of its URIs; of http on 127.0.0.1 or [::1] the port does not count (RFC 8252, section 7.3).
+bool ms_oauth_redirect_ok(const struct oauth_client *client, struct slice uri);
+bool ms_oauth_logout_uri_ok(const struct oauth_client *client, struct slice uri);
+// Whether the programs that answer at its URIs can be told apart from others: then people are asked once.
+bool ms_oauth_client_is_assured(const struct oauth_client *client, struct slice redirect_uri);
+
+// Who a client says it is.
+struct oauth_credentials {
+	struct slice id;
+	struct slice secret;    // p NULL: none
+	struct slice assertion; // p NULL: none; private_key_jwt (RFC 7523)
+};
+// Finds and checks it: refused with invalid_client. A client without credentials must be a public one.
+// An assertion is used up: then inside a writing transaction.
+MS_MUST_USE enum ms_err ms_oauth_client_check(struct store_tx *tx, struct auth *auth,
+					      const struct oauth_credentials *credentials, struct errinfo *info,
+					      struct oauth_refusal *refusal, struct oauth_client *ret_client);
+
+// --- Browsers that are signed in. The cookie is stored as SHA-256, beside a session that the user sees in his list.
+
+#define MS_OAUTH_LOGIN_LIFE_S (12 * 3600)
+#define MS_OAUTH_COOKIE_PREFIX "msl"
+struct oauth_login {
+	bool found; // false: nobody is signed in
+	struct auth_user user;
+	struct slice session, methods;
+	int64_t auth_us; // when he signed in
+};
+// `session`: address, agent and methods. `before`: who was signed in on this browser; his session ends, and his clients go on with the
+// new one when he is the same user. Change what the guard holds: settle.
+MS_MUST_USE enum ms_err ms_oauth_login_begin(struct store_tx *tx, struct auth *auth, const struct auth_actor *by,
+					     const struct auth_user *user, struct slice rehashed,
+					     const struct auth_session *session, const struct oauth_login *before,
+					     struct errinfo *info, char ret_cookie[MS_API_KEY_SIZE]);
+MS_MUST_USE enum ms_err ms_oauth_login_find(struct store_tx *tx, struct slice cookie, struct errinfo *info,
+					    struct oauth_login *ret_login);
+// Ends it, and the sessions of clients that began with it and may not outlive it (those without offline_access).
+MS_MUST_USE enum ms_err ms_oauth_login_end(struct store_tx *tx, struct auth *auth, const struct auth_actor *by,
+					   const struct oauth_login *login, struct errinfo *info);
+MS_MUST_USE enum ms_err ms_oauth_login_copy(const struct oauth_login *login, struct arena *arena, struct errinfo *info,
+					    struct oauth_login *ret_login);
+
+// --- Consent and codes
+
+struct oauth_consent {
+	struct slice client_id, client_name, scope;
+	int64_t given_us;
+};
+// What he allowed the client before; empty: nothing.
+MS_MUST_USE enum ms_err ms_oauth_consent_find(struct store_tx *tx, struct slice user_id, struct slice client_id,
+					      struct errinfo *info, struct slice *ret_scope);
+MS_MUST_USE enum ms_err ms_oauth_consent_list(struct store_tx *tx, struct slice user_id, struct errinfo *info,
+					      struct oauth_consent **ret_consents, size_t *ret_count);
+// Ends the client's sessions of this user. MS_ERR_NOT_FOUND.
+MS_MUST_USE enum ms_err ms_oauth_consent_withdraw(struct store_tx *tx, struct auth *auth, const struct auth_actor *by,
+						  struct slice user_id, struct slice client_id, struct errinfo *info);
+
+#define MS_OAUTH_CODE_PREFIX "msc"
+#define MS_OAUTH_CODE_LIFE_S 60
+struct oauth_code {
+	const struct oauth_client *client;
+	const struct oauth_login *login;
+	struct slice redirect_uri, scope, nonce, challenge;
+	bool consented; // he was asked just now: remember and record it
+};
+MS_MUST_USE enum ms_err ms_oauth_code_make(struct store_tx *tx, struct auth *auth, const struct auth_actor *by,
+					   const struct oauth_code *code, struct errinfo *info,
+					   char ret_code[MS_API_KEY_SIZE]);
+
+// --- Devices (RFC 8628)
+
+#define MS_OAUTH_DEVICE_PREFIX "msd"
+#define MS_OAUTH_DEVICE_LIFE_S 600
+#define MS_OAUTH_DEVICE_INTERVAL_S 5
+#define MS_OAUTH_DEVICES_MAX 1000  // that wait, of one client
+#define MS_OAUTH_USER_CODE_SIZE 10 // "BCDF-GHJK"
+MS_MUST_USE enum ms_err ms_oauth_device_begin(struct store_tx *tx, const struct oauth_client *client,
+					      struct slice scope, struct errinfo *info, struct oauth_refusal *refusal,
+					      char ret_device_code[MS_API_KEY_SIZE],
+					      char ret_user_code[MS_OAUTH_USER_CODE_SIZE]);
+// Upper case, without what people put between; false: it cannot be one.
+MS_MUST_USE bool ms_oauth_user_code_read(struct slice typed, char ret_user_code[MS_OAUTH_USER_CODE_SIZE]);
+struct oauth_device {
+	bool found; // waits for a decision
+	struct slice user_code, scope;
+	struct oauth_client client;
+};
+MS_MUST_USE enum ms_err ms_oauth_device_find(struct store_tx *tx, struct slice user_code, struct errinfo *info,
+					     struct oauth_device *ret_device);
+// *ret_decided false: it does not wait any more.
+MS_MUST_USE enum ms_err ms_oauth_device_decide(struct store_tx *tx, struct auth *auth, const struct auth_actor *by,
+					       struct slice user_code, const struct oauth_login *login, bool allow,
+					       struct slice scope, struct errinfo *info, bool *ret_decided);
+// Typed codes are guesses until they fit: seconds to wait before the next one, 0: none. Loop threads.
+int64_t ms_oauth_device_wait_s(struct auth *auth, struct slice user_id, struct slice address);
+// Tells how it went.
+void ms_oauth_device_typed(struct auth *auth, struct slice user_id, struct slice address, bool fitted);
+
+// --- Grants
+
+// What a grant gives, found in a transaction (copies in the arena that was handed in) and signed afterwards.
+struct oauth_issue {
+	struct auth_claims claims;
+	struct slice refresh; // empty: none
+	struct slice scope;
+	// Of id tokens: scope has openid
+	struct auth_user user;
+	struct slice nonce, methods;
+	int64_t auth_us;
+	int64_t expires_in_s;
+};
+struct oauth_asked { // with the parameters of the token endpoint; p NULL: not given
+	struct oauth_credentials client;
+	struct slice code, redirect_uri, verifier; // authorization_code
+	struct slice refresh;                      // refresh_token
+	struct slice device_code;
+	struct slice scope;
+	struct slice address, agent;
+	enum oauth_grant_type type;
+};
+// Inside a writing transaction, or for OAUTH_CLIENT without an assertion a reading one. *ret_settles: something ended, ms_auth_settle() before
+// the answer.
+MS_MUST_USE enum ms_err ms_oauth_grant(struct store_tx *tx, struct auth *auth, const struct auth_actor *by,
+				       const struct oauth_asked *asked, struct arena *arena, struct errinfo *info,
+				       struct oauth_refusal *refusal, bool *ret_settles, struct oauth_issue *ret_issue);
+// Signs. Pool threads. Appends the access token, and to `id_token` one when the scope has openid.
+MS_MUST_USE enum ms_err ms_oauth_sign(struct auth *auth, const struct oauth_issue *issue, struct errinfo *info,
+				      struct buf *access, struct buf *id_token);
+// What an id token was issued for, expired or not; false: it is none of ours. On the loop's thread.
+struct oauth_id_token {
+	struct slice client_id, user_id, session;
+};
+MS_MUST_USE bool ms_oauth_id_token_read(const struct auth *auth, const struct loop *loop, struct slice token,
+					struct arena *arena, struct oauth_id_token *ret_token);
+// Keys that verify id tokens, as a JWKS; and how the newest are signed. With JWT_SECRET, whose tokens nobody else can verify, id tokens have an
+// Ed25519 key of their own, derived from it.
+void ms_oauth_write_jwks(const struct auth *auth, const struct loop *loop, struct buf *out);
+enum jose_alg ms_oauth_id_token_alg(struct auth *auth);
+
+// A refresh token, for introspection. found false: unknown, used, expired or revoked. Reading transaction.
+struct oauth_refresh {
+	bool found;
+	struct slice client_id, user_id, username, scope, session;
+	int64_t created_us, expires_us;
+};
+MS_MUST_USE enum ms_err ms_oauth_refresh_find(struct store_tx *tx, struct slice token, struct errinfo *info,
+					      struct oauth_refresh *ret_refresh);
+// Ends the session of a refresh token or, by its id, of an access token, when it is the client's; else nothing happens.
+MS_MUST_USE enum ms_err ms_oauth_revoke(struct store_tx *tx, struct auth *auth, const struct auth_actor *by,
+					struct slice client_id, struct slice token, struct slice session,
+					struct errinfo *info, bool *ret_ended);
 
 #endif

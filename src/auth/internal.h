@@ -12,6 +12,8 @@
 struct auth_vault;  // secrets, signing keys, audit: seal.c, signing.c, audit.c
 struct auth_gate;   // snapshot of roles and keys, revocations, cache, guard: snapshot.c, cache.c, guard.c
 struct auth_people; // pools, throttle, housekeeping: people.c, throttle.c
+struct auth_mfa;    // whose passkeys are ours: second.c
+struct auth_oauth;  // the key of id tokens: oauth.c
 
 struct auth {
 	struct auth_options options; // the strings are copies, in `arena`
@@ -19,6 +21,8 @@ struct auth {
 	struct auth_vault *vault;
 	struct auth_gate *gate;
 	struct auth_people *people;
+	const struct auth_mfa *mfa; // in `arena`
+	struct auth_oauth *oauth;
 };
 
 // `new` sets auth's member. stop and free accept a part that was not made (NULL); free is called after stop, once.
@@ -33,11 +37,17 @@ void ms_auth_gate_free(struct auth *auth);
 MS_MUST_USE enum ms_err ms_auth_people_new(struct auth *auth, struct errinfo *info);
 void ms_auth_people_stop(struct auth *auth);
 void ms_auth_people_free(struct auth *auth);
+MS_MUST_USE enum ms_err ms_auth_oauth_new(struct auth *auth, struct errinfo *info);
+void ms_auth_oauth_free(struct auth *auth);
+
+MS_MUST_USE enum ms_err ms_auth_mfa_new(struct auth *auth, struct errinfo *info);
 
 // Steps of the schema, one file a step: text of SQL (schema.c gathers them).
 extern const char ms_auth_schema_users[]; // 1 (schema_users.c): users, sessions, refresh_tokens
 extern const char ms_auth_schema_keys[];  // 2 (schema_keys.c): roles, api_keys
 extern const char ms_auth_schema_audit[]; // 3 (schema_audit.c): audit, audit_heads, signing_keys
+extern const char ms_auth_schema_oauth[]; // 4 (schema_oauth.c): oauth_*
+extern const char ms_auth_schema_mfa[];   // 5 (schema_mfa.c): totp, recovery_*, passkeys, spent
 
 // Publishes the entry as "auth.<event>" with event, time, outcome, actor, target and details; ms_audit_append() calls it for every entry, so
 // that nothing is recorded and not told. (publish.c)
@@ -50,8 +60,19 @@ MS_MUST_USE bool ms_auth_name_key(struct slice text, struct arena *arena, struct
 // The user of that name, e-mail address or (when `by_id`) id, and his stored password (empty: none). *ret_found false: there is none.
 MS_MUST_USE enum ms_err ms_auth_user_look(struct store_tx *tx, struct slice key, bool by_id, struct errinfo *info,
 					  bool *ret_found, struct auth_user *ret_user, struct slice *ret_password);
+// Nobody changes who may more than he. MS_ERR_FORBIDDEN.
+MS_MUST_USE enum ms_err ms_auth_check_authority(struct store_tx *tx, const struct auth_authority *authority,
+						const struct auth_user *user, struct errinfo *info);
 // The account as the audit log names it: "user:ID", in the arena.
 struct slice ms_auth_target(const char *kind, struct slice id, struct arena *arena);
+
+// --- Second factors (second.c) ---------------------------------------------------------------------------
+
+// MS_ERR_AUTH_MFA_REQUIRED when the user has a second factor and `methods` do not hold "mfa", and for a client's session while he needs one and has
+// none. *ret_scope: what the tokens are limited to, or empty.
+MS_MUST_USE enum ms_err ms_factors_of_session(struct store_tx *tx, const struct auth *auth, struct slice user_id,
+					      struct slice methods, struct slice client_id, struct errinfo *info,
+					      struct slice *ret_scope);
 
 // --- Throttle (throttle.c) -----------------------------------------------------------------------------
 

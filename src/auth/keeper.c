@@ -11,8 +11,9 @@ static enum ms_err count_sealed(struct store_tx *tx, void *arg, struct errinfo *
 {
 	int64_t *ret_count = arg;
 	struct store_rows rows;
-	MS_TRY(ms_store_query(tx, "SELECT COUNT(*) FROM signing_keys WHERE length(sealed) > 0", MS_STORE_NO_PARAMS, 1,
-			      info, &rows));
+	MS_TRY(ms_store_query(
+		tx, "SELECT (SELECT COUNT(*) FROM signing_keys WHERE length(sealed) > 0) + (SELECT COUNT(*) FROM totp)",
+		MS_STORE_NO_PARAMS, 1, info, &rows));
 	*ret_count = ms_store_get_int(&rows, 0, 0);
 	return MS_OK;
 }
@@ -66,6 +67,8 @@ static const struct sealed_column {
 	{"SELECT kid, purpose || '-key:' || kid, sealed FROM signing_keys WHERE length(sealed) > 0 AND kid > $1 ORDER "
 	 "BY kid LIMIT 500",
 	 "UPDATE signing_keys SET sealed = $1 WHERE kid = $2"},
+	{"SELECT user_id, 'totp:' || user_id, sealed FROM totp WHERE user_id > $1 ORDER BY user_id LIMIT 500",
+	 "UPDATE totp SET sealed = $1 WHERE user_id = $2"},
 };
 #define RESEAL_PAGE 500
 

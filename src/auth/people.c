@@ -3,6 +3,8 @@
 #include <stdlib.h>
 
 #include "auth/internal.h"
+#include "auth/mfa.h"
+#include "auth/oauth.h"
 
 #define THROTTLE_ENTRIES 65536
 #define TOKEN_DEPTH 10000
@@ -39,6 +41,8 @@ enum ms_err ms_auth_sweep(struct store_tx *tx, void *arg, struct errinfo *info)
 {
 	(void)arg;
 	int64_t before = ms_store_now_us(tx) - KEPT_US;
+	MS_TRY(ms_ticket_sweep(tx, info));
+	MS_TRY(ms_oauth_sweep(tx, before, SWEEP_ROWS, info));
 	return ms_store_run(tx,
 			    "DELETE FROM sessions WHERE id IN (SELECT id FROM sessions WHERE expires_us < $1 OR "
 			    "(revoked_us <> 0 AND revoked_us < $1) ORDER BY expires_us LIMIT $2)",

@@ -192,6 +192,7 @@ enum ms_err ms_auth_session_begin(struct store_tx *tx, struct auth *auth, const 
 	ms_auth_id(id);
 	t.session = ms_slice_cstr(id);
 	MS_TRY(user_again(tx, user, info, &t.user));
+	MS_TRY(ms_factors_of_session(tx, auth, t.user.id, session->methods, session->client_id, info, &t.scope));
 	MS_TRY(make_room(tx, t.user.id, info));
 	if (rehashed.n > 0)
 		MS_TRY(ms_store_run(tx, "UPDATE users SET password = $2 WHERE id = $1",
@@ -318,6 +319,8 @@ enum ms_err ms_auth_session_refresh(struct store_tx *tx, struct auth *auth, cons
 		return unknown_token(info);
 	MS_TRY(check_token(tx, &row, info, &t.user));
 	t.session = row.session;
+	// A session from before the second factor goes on: it is the next sign-in that needs it.
+	MS_TRY(ms_factors_of_session(tx, auth, t.user.id, MS_SLICE_LIT("mfa"), row.client_id, info, &t.scope));
 	t.expires_in_s = life_of(auth, ms_store_now_us(tx), row.session_expires_us);
 	if (row.used_us != 0) {
 		MS_TRY(is_lost_reply(tx, auth, refresh, &row, info, &lost, &t.refresh));

@@ -246,8 +246,8 @@ static enum ms_err check_fields(struct store_tx *tx, const struct auth_user *use
 
 // All that the user may do is within the authority: nobody gives away more than he has, and nobody takes over an account that may
 // more than his own.
-static enum ms_err check_authority(struct store_tx *tx, const struct auth_authority *authority,
-				   const struct auth_user *user, struct errinfo *info)
+enum ms_err ms_auth_check_authority(struct store_tx *tx, const struct auth_authority *authority,
+				    const struct auth_user *user, struct errinfo *info)
 {
 	const struct grants *grants;
 	if (authority->limit == NULL)
@@ -417,7 +417,7 @@ enum ms_err ms_auth_user_add(struct store_tx *tx, struct auth *auth, const struc
 				 .password_changed_us = now};
 	apply(&user, fields);
 	MS_TRY(check_fields(tx, &user, info));
-	MS_TRY(check_authority(tx, authority, &user, info));
+	MS_TRY(ms_auth_check_authority(tx, authority, &user, info));
 	MS_TRY(take_keys(tx, &user, info, &keys));
 	MS_TRY(grants_text(tx, &user, info, &grants));
 	MS_TRY(ms_store_run(tx,
@@ -468,14 +468,14 @@ enum ms_err ms_auth_user_change(struct store_tx *tx, struct auth *auth, const st
 	struct auth_user was, user;
 	size_t ended;
 	MS_TRY(ms_auth_user_get(tx, id, info, &was));
-	MS_TRY(check_authority(tx, authority, &was, info));
+	MS_TRY(ms_auth_check_authority(tx, authority, &was, info));
 	user = was;
 	apply(&user, fields);
 	user.updated_us = MS_MAX(ms_store_now_us(tx), was.updated_us + 1);
 	if (fields->password.n > 0)
 		user.password_changed_us = user.updated_us;
 	MS_TRY(check_fields(tx, &user, info));
-	MS_TRY(check_authority(tx, authority, &user, info));
+	MS_TRY(ms_auth_check_authority(tx, authority, &user, info));
 	MS_TRY(check_last_admin(tx, &was, &user, info));
 	MS_TRY(write_change(tx, &user, fields->password, info));
 	bool disabled = ms_auth_user_is_active(&was) && !ms_auth_user_is_active(&user);
@@ -501,7 +501,7 @@ enum ms_err ms_auth_user_remove(struct store_tx *tx, struct auth *auth, const st
 	struct auth_user user;
 	size_t ended;
 	MS_TRY(ms_auth_user_get(tx, id, info, &user));
-	MS_TRY(check_authority(tx, authority, &user, info));
+	MS_TRY(ms_auth_check_authority(tx, authority, &user, info));
 	MS_TRY(check_last_admin(tx, &user, NULL, info));
 	MS_TRY(ms_auth_session_end_all(tx, auth, authority->by, id, MS_SLICE_EMPTY, AUTH_EVENT_COUNT, info, &ended));
 	MS_TRY(ms_auth_void_user(tx, id, info));

@@ -6,8 +6,10 @@
 #include "identity/private.h"
 
 static struct identity_table (*const tables[])(void) = {
-	ms_identity_login_table, ms_identity_users_table, ms_identity_keys_table,
-	ms_identity_roles_table, ms_identity_audit_table, ms_identity_wellknown_table,
+	ms_identity_login_table,     ms_identity_users_table,   ms_identity_mfa_table,    ms_identity_webauthn_table,
+	ms_identity_keys_table,      ms_identity_roles_table,   ms_identity_audit_table,  ms_identity_wellknown_table,
+	ms_identity_authorize_table, ms_identity_signin_table,  ms_identity_device_table, ms_identity_token_table,
+	ms_identity_oidc_table,      ms_identity_clients_table,
 };
 
 struct route_set ms_identity_routes(struct identity *identity, size_t index)
@@ -54,7 +56,10 @@ void *ms_identity_begin(struct exchange *x, void *role, size_t size)
 	}
 	w->authority.by = &w->actor;
 	ms_errinfo_init(&w->info);
-	ms_http_set_header(x, "Cache-Control", MS_SLICE_LIT("no-store"));
+	// A page that was posted to may begin another one: the header stands there once.
+	if (x->role_data == NULL)
+		ms_http_set_header(x, "Cache-Control", MS_SLICE_LIT("no-store"));
+	x->role_data = w;
 	return w;
 }
 
@@ -70,9 +75,13 @@ void ms_identity_fail(struct identity_work *w)
 		int n = snprintf(seconds, sizeof(seconds), "%lld", (long long)w->retry_after_s);
 		ms_http_set_header(w->x, "Retry-After", ms_slice(seconds, (size_t)n));
 	}
+	ms_buf_clear(w->x->body);
+	if (w->failed != NULL) {
+		w->failed(w);
+		return;
+	}
 	if (ms_err_http_status(w->err) == 401)
 		ms_http_set_header(w->x, "WWW-Authenticate", MS_SLICE_LIT("Bearer realm=\"mainstay\""));
-	ms_buf_clear(w->x->body);
 	ms_http_fail(w->x, &w->info);
 }
 

@@ -15,6 +15,7 @@ struct identity_options {
 	struct store *store;
 	bool registration; // POST /register is open
 	const char *registration_role;
+	bool mfa_required; // as auth was told
 };
 
 struct identity;

@@ -4,142 +4,33 @@
 
 #define NS_PER_US 1000
 
-// --- Answering with tokens ---------------------------------------------------------------------------
-
-struct tokens_work {
-	struct identity_work w;
-	struct auth_attempt attempt;
-	struct auth_tokens tokens;
-	struct slice permissions, refresh;
-	int64_t now_us; // of the transaction: the token counts from before anything that changes the user afterwards
-	bool reused;
-	struct buf access;
-};
-
-static void write_user(struct json_writer *w, const struct auth_user *user)
-{
-	ms_json_begin_object(w);
-	ms_json_key_lit(w, "id");
-	ms_json_str(w, user->id);
-	ms_json_key_lit(w, "username");
-	ms_json_str(w, user->username);
-	ms_json_key_lit(w, "role");
-	ms_json_str(w, user->role);
-	ms_json_end_object(w);
-}
-
-static void send_tokens(struct job *job)
-{
-	struct tokens_work *s = MS_CONTAINER_OF(job, struct tokens_work, w.job);
-	struct exchange *x = s->w.x;
-	struct json_writer w;
-	if (s->w.err != MS_OK) {
-		ms_buf_fini(&s->access);
-		ms_identity_fail(&s->w);
-		return;
-	}
-	ms_json_writer_init(&w, x->body);
-	ms_json_begin_object(&w);
-	ms_json_key_lit(&w, "token");
-	ms_json_str(&w, ms_buf_slice(&s->access));
-	ms_json_key_lit(&w, "refresh_token");
-	ms_json_str(&w, s->tokens.refresh);
-	ms_json_key_lit(&w, "token_type");
-	ms_json_cstr(&w, "Bearer");
-	ms_json_key_lit(&w, "expires_in");
-	ms_json_i64(&w, s->tokens.expires_in_s);
-	ms_json_key_lit(&w, "user");
-	write_user(&w, &s->tokens.user);
-	ms_json_end_object(&w);
-	ms_buf_fini(&s->access);
-	ms_http_send_json(x, 200);
-}
-
-static void sign(struct job *job)
-{
-	struct tokens_work *s = MS_CONTAINER_OF(job, struct tokens_work, w.job);
-	const struct auth_claims claims = {.user_id = s->tokens.user.id,
-					   .username = s->tokens.user.username,
-					   .role = s->tokens.user.role,
-					   .session = s->tokens.session,
-					   .permissions = s->permissions,
-					   .issued_s = s->now_us / 1000000,
-					   .expires_s = s->now_us / 1000000 + s->tokens.expires_in_s};
-	ms_buf_init(&s->access, MS_JWS_MAX);
-	s->w.err = ms_auth_token_sign(s->w.identity->auth, &claims, &s->w.info, &s->access);
-	if (s->w.err == MS_OK && !ms_buf_ok(&s->access))
-		s->w.err = ms_fail(&s->w.info, MS_ERR_LIMIT,
-				   "the token would be too large: this user has too many grants");
-}
-
-static void sign_and_send(struct identity_work *w)
-{
-	ms_identity_away(w, ms_auth_pool(w->identity->auth), sign, send_tokens);
-}
-
-// What the transaction found, in memory that lives until the answer.
-static enum ms_err keep_tokens(struct tokens_work *s, struct errinfo *info)
-{
-	struct slice *texts[] = {&s->tokens.refresh, &s->tokens.session, &s->permissions};
-	for (size_t i = 0; i < MS_ARRAY_LEN(texts); i++) {
-		if (!ms_identity_keep(&s->w, texts[i]))
-			return ms_fail(info, MS_ERR_NO_MEMORY, "out of memory for this request");
-	}
-	return ms_auth_user_copy(&s->tokens.user, s->w.x->arena, info, &s->tokens.user);
-}
-
 // --- Login -------------------------------------------------------------------------------------------
 
-static enum ms_err begin_session(struct store_tx *tx, void *arg, struct errinfo *info)
-{
-	struct tokens_work *s = arg;
-	const struct auth_session session = {
-		.address = s->attempt.address, .agent = s->attempt.agent, .methods = MS_SLICE_LIT("pwd")};
-	s->now_us = ms_store_now_us(tx);
-	MS_TRY(ms_auth_session_begin(tx, s->w.identity->auth, &s->w.actor, &s->attempt.user, s->attempt.rehashed,
-				     &session, info, &s->tokens, &s->permissions));
-	return keep_tokens(s, info);
-}
+struct login_work {
+	struct identity_tokens t;
+	struct auth_attempt attempt;
+};
 
 static void attempted(struct auth_attempt *attempt, void *arg)
 {
-	struct tokens_work *s = arg;
-	s->w.err = attempt->err;
+	struct login_work *s = MS_CONTAINER_OF((struct identity_work *)arg, struct login_work, t.w);
+	struct identity_tokens *t = &s->t;
+	t->w.err = attempt->err;
 	if (attempt->err == MS_OK) {
-		ms_identity_write(&s->w, begin_session, sign_and_send, false);
+		t->user = attempt->user;
+		t->rehashed = attempt->rehashed;
+		t->methods = MS_SLICE_LIT("pwd");
+		ms_identity_sign_in(t);
 		return;
 	}
-	s->w.info = attempt->info;
-	s->w.retry_after_s = attempt->retry_after_s;
-	ms_identity_fail(&s->w);
-}
-
-// A user agent is any text: what is not printable ASCII could not be stored or shown.
-static struct slice agent_of(struct exchange *x)
-{
-	struct slice agent = ms_slice_sub(ms_http_header(&x->req, "User-Agent"), 0, 200);
-	for (size_t i = 0; i < agent.n; i++) {
-		if (agent.p[i] < 0x20 || agent.p[i] > 0x7e)
-			return MS_SLICE_LIT("unprintable");
-	}
-	return agent.p != NULL ? agent : MS_SLICE_LIT("");
-}
-
-static void try_password(struct identity_work *w, struct auth_attempt *attempt,
-			 void (*done)(struct auth_attempt *, void *))
-{
-	attempt->address = w->x->req.peer;
-	attempt->agent = agent_of(w->x);
-	attempt->request_id = w->x->req.id;
-	attempt->arena = w->x->arena;
-	attempt->done = done;
-	attempt->arg = w;
-	ms_auth_attempt(w->identity->auth, w->x->loop, attempt);
+	t->w.info = attempt->info;
+	t->w.retry_after_s = attempt->retry_after_s;
+	ms_identity_fail(&t->w);
 }
 
 static void login(struct exchange *x, void *role)
 {
-	struct tokens_work *s = MS_IDENTITY_BEGIN(x, role, struct tokens_work);
+	struct login_work *s = MS_IDENTITY_BEGIN(x, role, struct login_work);
 	if (s == NULL)
 		return;
 	const struct identity_field fields[] = {
@@ -147,23 +38,91 @@ static void login(struct exchange *x, void *role)
 		{.name = "password", .kind = FIELD_TEXT, .required = true, .to = &s->attempt.password},
 	};
 	if (ms_identity_body(x, fields, MS_ARRAY_LEN(fields)))
-		try_password(&s->w, &s->attempt, attempted);
+		ms_identity_try_password(&s->t.w, &s->attempt, attempted);
+}
+
+struct second_work {
+	struct identity_tokens t;
+	struct auth_proof proof;
+	struct slice method;
+};
+
+static void proved(struct auth_proof *proof, void *arg)
+{
+	struct second_work *s = arg;
+	struct identity_tokens *t = &s->t;
+	t->w.err = proof->err;
+	if (proof->err == MS_OK) {
+		t->user = proof->user;
+		t->methods = proof->methods;
+		ms_identity_sign_in(t);
+		return;
+	}
+	t->w.info = proof->info;
+	t->w.retry_after_s = proof->retry_after_s;
+	ms_identity_fail(&t->w);
+}
+
+static void prove(struct second_work *s)
+{
+	struct exchange *x = s->t.w.x;
+	s->proof.address = x->req.peer;
+	s->proof.request_id = x->req.id;
+	s->proof.arena = x->arena;
+	s->proof.done = proved;
+	s->proof.arg = s;
+	ms_auth_prove(s->t.w.identity->auth, x->loop, &s->proof);
+}
+
+static void login_second(struct exchange *x, void *role)
+{
+	struct second_work *s = MS_IDENTITY_BEGIN(x, role, struct second_work);
+	if (s == NULL)
+		return;
+	const struct identity_field fields[] = {
+		{.name = "mfa_token", .kind = FIELD_TEXT, .required = true, .to = &s->proof.token},
+		{.name = "method", .kind = FIELD_TEXT, .required = true, .to = &s->method},
+		{.name = "code", .kind = FIELD_TEXT, .to = &s->proof.code},
+		{.name = "assertion", .kind = FIELD_VALUE, .to = &s->proof.assertion},
+	};
+	if (!ms_identity_body(x, fields, MS_ARRAY_LEN(fields)))
+		return;
+	if (!ms_auth_factor_find(s->method, &s->proof.method))
+		ms_http_fail_code(x, MS_ERR_INVALID, "method must be totp, webauthn or recovery");
+	else if (s->proof.method == AUTH_FACTOR_PASSKEY ? s->proof.assertion == NULL : s->proof.code.n == 0)
+		ms_http_fail_code(x, MS_ERR_INVALID, "webauthn needs an assertion, the other methods need a code");
+	else
+		prove(s);
+}
+
+// A passkey alone: no name, no password.
+static void login_passkey(struct exchange *x, void *role)
+{
+	struct second_work *s = MS_IDENTITY_BEGIN(x, role, struct second_work);
+	if (s == NULL)
+		return;
+	const struct identity_field fields[] = {
+		{.name = "credential", .kind = FIELD_VALUE, .required = true, .to = &s->proof.assertion},
+	};
+	s->proof.method = AUTH_FACTOR_PASSKEY;
+	if (ms_identity_body(x, fields, MS_ARRAY_LEN(fields)))
+		prove(s);
 }
 
 // --- Refresh -----------------------------------------------------------------------------------------
 
 static enum ms_err rotate(struct store_tx *tx, void *arg, struct errinfo *info)
 {
-	struct tokens_work *s = arg;
+	struct identity_tokens *s = arg;
 	s->now_us = ms_store_now_us(tx);
 	MS_TRY(ms_auth_session_refresh(tx, s->w.identity->auth, &s->w.actor, s->refresh, MS_SLICE_LIT(""), info,
 				       &s->reused, &s->tokens, &s->permissions));
-	return s->reused ? MS_OK : keep_tokens(s, info);
+	return s->reused ? MS_OK : ms_identity_keep_tokens(s, info);
 }
 
 static void refuse_reused(void *arg)
 {
-	struct tokens_work *s = arg;
+	struct identity_tokens *s = arg;
 	s->w.err = ms_fail(
 		&s->w.info, MS_ERR_TOKEN_REVOKED,
 		"this refresh token was used before, so somebody copied it: its session was ended, sign in again");
@@ -172,11 +131,11 @@ static void refuse_reused(void *arg)
 
 static void rotated(struct identity_work *w)
 {
-	struct tokens_work *s = MS_CONTAINER_OF(w, struct tokens_work, w);
+	struct identity_tokens *s = MS_CONTAINER_OF(w, struct identity_tokens, w);
 	if (s->reused)
 		ms_auth_settle(w->identity->auth, &w->settle, w->x->loop, refuse_reused, s);
 	else
-		sign_and_send(w);
+		ms_identity_send_tokens(w);
 }
 
 static enum ms_err look(struct store_tx *tx, void *arg, struct errinfo *info)
@@ -192,7 +151,7 @@ static void looked(struct identity_work *w)
 
 static void refresh(struct exchange *x, void *role)
 {
-	struct tokens_work *s = MS_IDENTITY_BEGIN(x, role, struct tokens_work);
+	struct identity_tokens *s = MS_IDENTITY_BEGIN(x, role, struct identity_tokens);
 	if (s == NULL)
 		return;
 	const struct identity_field fields[] = {
@@ -508,7 +467,7 @@ static void password(struct exchange *x, void *role)
 	if (!ms_identity_body(x, fields, MS_ARRAY_LEN(fields)))
 		return;
 	s->attempt.user_id = s->user_id;
-	try_password(&s->w, &s->attempt, current_checked);
+	ms_identity_try_password(&s->w, &s->attempt, current_checked);
 }
 
 static enum ms_err register_user(struct store_tx *tx, void *arg, struct errinfo *info)
@@ -531,7 +490,7 @@ static void send_registered(struct identity_work *work)
 	ms_json_writer_init(&w, work->x->body);
 	ms_json_begin_object(&w);
 	ms_json_key_lit(&w, "user");
-	write_user(&w, &s->user);
+	ms_identity_brief(&w, &s->user);
 	ms_json_end_object(&w);
 	ms_http_send_json(work->x, 201);
 }
@@ -594,8 +553,14 @@ static void register_handler(struct exchange *x, void *role)
 	"\"properties\":{\"token\":{\"type\":\"string\",\"description\":\"Access token (JWT): Authorization: Bearer " \
 	"…\"},"                                                                                                     \
 	"\"refresh_token\":{\"type\":\"string\",\"description\":\"Used once, for the next pair\"}," TEXT(             \
-		"token_type") ",\"expires_in\":{\"type\":\"integer\",\"description\":\"Seconds\"},"                   \
-			      "\"user\":" USER_BRIEF "}}"
+		"token_type") "," TEXT("scope") ",\"expires_in\":{\"type\":\"integer\",\"description\":\"Seconds\"}," \
+						"\"user\":" USER_BRIEF "}}"
+#define SECOND_REQUEST                                                                          \
+	CLOSED "\"required\":[\"mfa_token\",\"method\"],\"properties\":{" TEXT(                 \
+		"mfa_token") ",\"method\":{\"type\":"                                           \
+			     "\"string\",\"enum\":[\"totp\",\"recovery\",\"webauthn\"]}," TEXT( \
+				     "code") ",\"assertion\":{\"type\":"                        \
+					     "\"object\",\"description\":\"AuthenticationResponseJSON\"}}}"
 #define VALIDATE_ANSWER                                                                                                                                                            \
 	"{\"type\":\"object\",\"required\":[\"valid\"],\"properties\":{" FLAG("valid") "," TEXT("kind") "," TEXT_OR_NULL("user_id") "," TEXT_OR_NULL("username") "," TEXT_OR_NULL( \
 		"name") "," TEXT_OR_NULL("role") "," LIST_OF_TEXT("permissions") "," TEXT_OR_NULL("session_id") "," TIME("issued_at") "," TIME("expires_at") "}}"
@@ -617,9 +582,28 @@ static const struct route routes[] = {
 	{ROW(HTTP_POST, "login", login, "login", "Sign in with a password"), .flags = ROUTE_PUBLIC,
 	 .description =
 		 "Answers 401 `auth.credentials` alike for unknown users, disabled users and wrong passwords; 429 with "
-		 "`Retry-After` after failures, growing with each.",
+		 "`Retry-After` after failures, growing with each. Of a user with a second factor: 401 "
+		 "`auth.mfa_required` with "
+		 "`mfa_token` and `methods` (`totp`, `webauthn`, `recovery`), for `login/mfa`.",
 	 .request_type = IDENTITY_JSON, .request_schema = LOGIN_REQUEST,
 	 .request_example = "{\"username\":\"ada\",\"password\":\"correct horse battery staple\"}",
+	 .response_schema = TOKENS},
+	{ROW(HTTP_POST, "login/mfa", login_second, "login_mfa", "The second step of a sign-in"), .flags = ROUTE_PUBLIC,
+	 .description = "`mfa_token` and `methods` come with the 401 `auth.mfa_required` of the first step; the token "
+			"works for five minutes and for "
+			"one success. Wrong codes are counted apart from wrong passwords: 429 with `Retry-After`.",
+	 .request_type = IDENTITY_JSON, .request_schema = SECOND_REQUEST,
+	 .request_example = "{\"mfa_token\":\"AT2v…\",\"method\":\"totp\",\"code\":\"492039\"}",
+	 .response_schema = TOKENS},
+	{ROW(HTTP_POST, "webauthn/login/finish", login_passkey, "webauthn_login_finish",
+	     "Sign in with a passkey alone"),
+	 .flags = ROUTE_PUBLIC,
+	 .description = "`credential` is AuthenticationResponseJSON for the options of `webauthn/login/begin`. The "
+			"passkey must have verified its "
+			"user: it counts as two factors.",
+	 .request_type = IDENTITY_JSON,
+	 .request_schema =
+		 CLOSED "\"required\":[\"credential\"],\"properties\":{\"credential\":{\"type\":\"object\"}}}",
 	 .response_schema = TOKENS},
 	{ROW(HTTP_POST, "refresh", refresh, "refresh", "Exchange a refresh token for the next pair of tokens"),
 	 .flags = ROUTE_PUBLIC,

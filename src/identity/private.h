@@ -20,10 +20,18 @@ struct identity_table {
 };
 struct identity_table ms_identity_login_table(void);     // login.c
 struct identity_table ms_identity_users_table(void);     // users.c
+struct identity_table ms_identity_mfa_table(void);       // mfa.c
+struct identity_table ms_identity_webauthn_table(void);  // webauthn.c
 struct identity_table ms_identity_audit_table(void);     // audit.c
 struct identity_table ms_identity_wellknown_table(void); // wellknown.c
 struct identity_table ms_identity_keys_table(void);      // keys.c
 struct identity_table ms_identity_roles_table(void);     // roles.c
+struct identity_table ms_identity_authorize_table(void); // authorize.c
+struct identity_table ms_identity_signin_table(void);    // signin.c
+struct identity_table ms_identity_device_table(void);    // device.c
+struct identity_table ms_identity_token_table(void);     // token.c
+struct identity_table ms_identity_oidc_table(void);      // oidc.c
+struct identity_table ms_identity_clients_table(void);   // clients.c
 
 #define IDENTITY_JSON "application/json"
 #define IDENTITY_OBJECT "{\"type\":\"object\"}"
@@ -45,6 +53,7 @@ struct identity_work {
 	enum ms_err err;
 	struct errinfo info;
 	int64_t retry_after_s; // of err; 0: none
+	identity_fn *failed;   // answers a failure; NULL: with the error document
 	struct store_work store;
 	struct auth_settle settle;
 	struct job job;
@@ -78,6 +87,33 @@ MS_MUST_USE bool ms_identity_page(struct exchange *x, size_t *ret_limit, struct 
 extern const struct route_param ms_identity_page_params[];
 // Caller's own user id; false: he is no user's, and 403 was answered.
 MS_MUST_USE bool ms_identity_own(struct exchange *x, struct slice *ret_user_id);
+
+// --- Signing in (tokens.c) -------------------------------------------------------------------------------------
+
+struct identity_tokens {
+	struct identity_work w;
+	// Who showed what; rehashed: of the attempt, or empty.
+	struct auth_user user;
+	struct slice methods, rehashed;
+	// What the store says.
+	struct auth_tokens tokens;
+	struct slice permissions, refresh;
+	int64_t now_us; // of the transaction: the token counts from before anything that changes the user afterwards
+	bool reused;
+	struct slice mfa_token; // of a user who has to show a second factor
+	struct auth_factors factors;
+	struct buf access;
+};
+// Begins the session and answers with its tokens, or with 401 auth.mfa_required.
+void ms_identity_sign_in(struct identity_tokens *s);
+MS_MUST_USE enum ms_err ms_identity_keep_tokens(struct identity_tokens *s,
+						struct errinfo *info); // in memory that lives until the answer
+void ms_identity_send_tokens(struct identity_work *w);                 // a finish
+void ms_identity_try_password(struct identity_work *w, struct auth_attempt *attempt,
+			      void (*done)(struct auth_attempt *, void *));
+// The User-Agent as it can be stored; in the request.
+struct slice ms_identity_agent(struct exchange *x);
+void ms_identity_brief(struct json_writer *w, const struct auth_user *user);
 
 // --- Answers -------------------------------------------------------------------------------------------------
 
