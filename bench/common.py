@@ -90,7 +90,7 @@ def running(command, **options):
 
 
 def mainstay(port, *more):
-    return [BINARY, "run", "--port", port, "--threads", 1, "--auth", "off", "--data-dir", FOLDER / "data", *more]
+    return [BINARY, "run", "--port", port, "--threads", 1, "--auth=off", "--data-dir", FOLDER / "data", *more]
 
 
 def fastapi(port):

@@ -18,6 +18,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "auth/auth.h"
 #include "bus/bus.h"
 
 #define AT_ONCE_MAX 64
@@ -226,10 +227,12 @@ static void set_up(struct peer *peer)
 		.level = LOG_INFO, .format = LOG_FORMAT_JSON, .fd = 2, .service = "peer", .version = "0"};
 	check(ms_rt_new(&(struct rt_options){.loops = 1}, &info, &peer->rt), &info);
 	check(ms_log_new(&log, &info, &peer->log), &info);
+	// The command line works on the same file, and knows the steps of identity too.
+	const struct store_migrations migrations[] = {ms_bus_migrations, ms_auth_migrations};
 	const struct store_options store = {.url = text(peer, "store", ""),
 					    .log = peer->log,
-					    .migrations = &ms_bus_migrations,
-					    .migration_count = 1,
+					    .migrations = migrations,
+					    .migration_count = MS_ARRAY_LEN(migrations),
 					    .migrate = true,
 					    .poll_ms = 50};
 	check(ms_store_open(&store, &info, &peer->store), &info);

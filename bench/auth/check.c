@@ -38,14 +38,29 @@ static void open_auth(struct bench *b, enum jose_alg algorithm)
 	snprintf(b->url, sizeof(b->url), "sqlite:%s/bench.db", b->dir);
 	ms_arena_init(&b->arena, 16384, (size_t)1 << 20);
 	must(ms_rt_new(&(struct rt_options){.loops = 1}, &info, &b->rt), &info, "loops");
-	must(ms_store_open(&(struct store_options){.url = b->url, .migrations = all, .migration_count = 1, .migrate = true}, &info, &b->store),
+	must(ms_store_open(
+		     &(struct store_options){.url = b->url, .migrations = all, .migration_count = 1, .migrate = true},
+		     &info, &b->store),
 	     &info, "store");
 	const struct auth_options options = {
-		.store = b->store, .rt = b->rt, .data_dir = b->dir, .issuer = "http://localhost:8080", .audience = "mainstay",
-		.jwt_secret = algorithm == JOSE_HS256 ? "0123456789abcdef0123456789abcdef" : "", .algorithm = algorithm, .master_key = "",
-		.key_rotation_ms = (uint64_t)30 * 86400000, .token_life_ms = 86400000, .refresh_life_ms = 86400000,
-		.refresh_idle_ms = 86400000, .password_threads = 1, .password_depth = 1, .password_memory_kib = 19456, .password_passes = 2,
-		.password_min_length = 8, .registration_role = "viewer",
+		.store = b->store,
+		.rt = b->rt,
+		.data_dir = b->dir,
+		.issuer = "http://localhost:8080",
+		.audience = "mainstay",
+		.jwt_secret = algorithm == JOSE_HS256 ? "0123456789abcdef0123456789abcdef" : "",
+		.algorithm = algorithm,
+		.master_key = "",
+		.key_rotation_ms = (uint64_t)30 * 86400000,
+		.token_life_ms = 86400000,
+		.refresh_life_ms = 86400000,
+		.refresh_idle_ms = 86400000,
+		.password_threads = 1,
+		.password_depth = 1,
+		.password_memory_kib = 19456,
+		.password_passes = 2,
+		.password_min_length = 8,
+		.registration_role = "viewer",
 	};
 	must(ms_auth_new(&options, &info, &b->auth), &info, "auth");
 }
@@ -71,7 +86,8 @@ static enum ms_err make_key(struct store_tx *tx, void *arg, struct errinfo *info
 	struct bench *b = arg;
 	const struct auth_actor by = ms_auth_actor_system();
 	const struct auth_authority authority = {.by = &by};
-	const struct slice texts[] = {MS_SLICE_LIT("models.read"), MS_SLICE_LIT("predict:wine"), MS_SLICE_LIT("predict:churn-*")};
+	const struct slice texts[] = {MS_SLICE_LIT("models.read"), MS_SLICE_LIT("predict:wine"),
+				      MS_SLICE_LIT("predict:churn-*")};
 	struct auth_key key = {.name = MS_SLICE_LIT("bench")}, made;
 	MS_TRY(ms_grants_parse(texts, MS_ARRAY_LEN(texts), ms_store_arena(tx), info, &key.scopes));
 	return ms_auth_key_create(tx, b->auth, &authority, &key, info, &made, b->key);
@@ -81,8 +97,10 @@ static void sign(struct bench *b, struct buf *out)
 {
 	struct errinfo info;
 	const struct auth_claims claims = {
-		.user_id = MS_SLICE_LIT("0190f3a0-0000-7000-8000-000000000001"), .username = MS_SLICE_LIT("somebody"),
-		.role = MS_SLICE_LIT("operator"), .session = MS_SLICE_LIT("0190f3a0-0000-7000-8000-000000000002"),
+		.user_id = MS_SLICE_LIT("0190f3a0-0000-7000-8000-000000000001"),
+		.username = MS_SLICE_LIT("somebody"),
+		.role = MS_SLICE_LIT("operator"),
+		.session = MS_SLICE_LIT("0190f3a0-0000-7000-8000-000000000002"),
 		.permissions = MS_SLICE_LIT("[\"models.*\",\"predict\",\"tasks.*\",\"metrics.read\",\"audit.read\"]")};
 	ms_errinfo_init(&info);
 	ms_buf_init(out, 1 << 16);
@@ -107,7 +125,10 @@ static void check(struct bench *b, const char *header, struct slice value)
 		{MS_SLICE_LIT("Content-Length"), MS_SLICE_LIT("180")},
 		{ms_slice_cstr(header), value},
 	};
-	struct exchange x = {.req = {.headers = headers, .header_count = MS_ARRAY_LEN(headers), .route = &route, .peer = MS_SLICE_LIT("::1")},
+	struct exchange x = {.req = {.headers = headers,
+				     .header_count = MS_ARRAY_LEN(headers),
+				     .route = &route,
+				     .peer = MS_SLICE_LIT("::1")},
 			     .arena = &b->arena,
 			     .loop = ms_rt_loop(b->rt, 0)};
 	struct errinfo info;
@@ -163,7 +184,8 @@ static void bench_tokens(enum jose_alg algorithm)
 	sign(&b, &token);
 	bearer(&token, &value);
 	double known = time_checks(&b, "Authorization", ms_buf_slice(&value));
-	printf("token %-6s %4zu bytes   known %6.0f ns   the first time %8.0f ns\n", ms_jose_alg_name(algorithm), token.n, known, fresh);
+	printf("token %-6s %4zu bytes   known %6.0f ns   the first time %8.0f ns\n", ms_jose_alg_name(algorithm),
+	       token.n, known, fresh);
 	ms_buf_fini(&token);
 	ms_buf_fini(&value);
 	close_auth(&b);
@@ -178,7 +200,8 @@ int main(void)
 	open_auth(&b, JOSE_HS256);
 	must(ms_store_write_wait(b.store, make_key, &b, &info), &info, "key");
 	must(ms_auth_take_environment(b.auth, (const char *const[]){NULL}, &info), &info, "keys");
-	printf("API key      %4zu bytes   known %6.0f ns\n", strlen(b.key), time_checks(&b, "X-API-Key", ms_slice_cstr(b.key)));
+	printf("API key      %4zu bytes   known %6.0f ns\n", strlen(b.key),
+	       time_checks(&b, "X-API-Key", ms_slice_cstr(b.key)));
 	close_auth(&b);
 	for (size_t i = 0; i < MS_ARRAY_LEN(algorithms); i++)
 		bench_tokens(algorithms[i]);

@@ -8,6 +8,7 @@
 #include "app/cli.h"
 #include "app/roles.h"
 #include "app/state.h"
+#include "bus/bus.h"
 #include "config/config.h"
 #include "console/console.h"
 #include "identity/identity.h"
@@ -16,6 +17,7 @@
 #include "registry/registry.h"
 #include "rt/rt.h"
 #include "serve/serve.h"
+#include "store/store.h"
 
 #define MS_APP_ROUTE_SETS_MAX 32
 #define MS_APP_CHECKS_MAX 16
@@ -27,6 +29,8 @@ struct app {
 	struct metrics *metrics;
 	struct http_server *server;
 	struct console *console;
+	struct store *store; // NULL when nothing needs it
+	struct bus *bus;     // with the store
 	int64_t start_unix_ns;
 	atomic_bool draining;
 	// What the roles add when they start.

@@ -77,13 +77,15 @@ static void report_json(const struct audit_report *r, struct buf *out)
 static void report_text(const struct audit_report *r, struct buf *out)
 {
 	if (r->fault == AUDIT_WHOLE) {
-		ms_buf_printf(out, "The audit log is whole: %lld entries, %lld signed heads", (long long)r->entries, (long long)r->heads);
+		ms_buf_printf(out, "The audit log is whole: %lld entries, %lld signed heads", (long long)r->entries,
+			      (long long)r->heads);
 		if (r->kept > 0)
 			ms_buf_printf(out, ", %lld kept ones", (long long)r->kept);
 		ms_buf_append_cstr(out, ".\n");
 		return;
 	}
-	ms_buf_printf(out, "The audit log is not whole. First bad entry: %lld (%s)\n  ", (long long)r->seq, ms_audit_fault_name(r->fault));
+	ms_buf_printf(out, "The audit log is not whole. First bad entry: %lld (%s)\n  ", (long long)r->seq,
+		      ms_audit_fault_name(r->fault));
 	ms_width_append(out, ms_slice_cstr(r->message), sizeof(r->message)); // a key's name in it may be anything
 	ms_buf_printf(out, "\n  %lld entries before it are good.\n", (long long)r->entries);
 }
@@ -111,7 +113,8 @@ static enum ms_err verify(struct task *task, struct errinfo *info, struct audit_
 	struct slice kept = MS_SLICE_EMPTY;
 	if (path != NULL)
 		MS_TRY(ms_file_read(path, HEADS_FILE_MAX, info, &kept));
-	enum ms_err err = ms_vault_open(&(struct vault_options){.data_dir = s->data_dir, .master_key = s->identity_master_key}, info, &vault);
+	enum ms_err err = ms_vault_open(
+		&(struct vault_options){.data_dir = s->data_dir, .master_key = s->identity_master_key}, info, &vault);
 	if (err == MS_OK) {
 		ms_progress_begin(&progress, task->cli->err, "verify", PROGRESS_ITEMS, 0);
 		options.vault = vault;
@@ -140,7 +143,9 @@ static enum cli_exit run_verify(struct cli *cli)
 }
 
 static const struct cli_option verify_options[] = {
-	{.name = "head", .value = "FILE", .help = "Heads that were kept elsewhere (audit-heads.jsonl, GET /api/v1/auth/audit/head)"},
+	{.name = "head",
+	 .value = "FILE",
+	 .help = "Heads that were kept elsewhere (audit-heads.jsonl, GET /api/v1/auth/audit/head)"},
 	{.name = "json", .help = "For programs: one JSON object"},
 };
 
@@ -167,7 +172,8 @@ static enum cli_exit read_time(struct cli *cli, const char *name, int64_t *ret_u
 	if (text == NULL)
 		return CLI_OK;
 	if (!ms_text_parse_time(ms_slice_cstr(text), &ns))
-		return ms_cli_usage(cli, "--%s must be a date or a time such as 2026-11-20T08:30:00Z, not \"%.64s\"", name, text);
+		return ms_cli_usage(cli, "--%s must be a date or a time such as 2026-11-20T08:30:00Z, not \"%.64s\"",
+				    name, text);
 	*ret_us = ns / 1000;
 	return CLI_OK;
 }
@@ -266,9 +272,10 @@ static enum cli_exit print_table(struct task *task)
 static enum cli_exit run_list(struct cli *cli)
 {
 	static const struct table_column columns[] = {
-		{"SEQ", "seq", TABLE_NUMBER},	    {"TIME", "time", TABLE_TEXT},   {"EVENT", "event", TABLE_TEXT},
-		{"OUTCOME", "outcome", TABLE_TEXT}, {"ACTOR", "actor", TABLE_TEXT}, {"ADDRESS", "address", TABLE_TEXT},
-		{"TARGET", "target", TABLE_TEXT},   {"DETAILS", "details", TABLE_TEXT},
+		{"SEQ", "seq", TABLE_NUMBER},     {"TIME", "time", TABLE_TEXT},
+		{"EVENT", "event", TABLE_TEXT},   {"OUTCOME", "outcome", TABLE_TEXT},
+		{"ACTOR", "actor", TABLE_TEXT},   {"ADDRESS", "address", TABLE_TEXT},
+		{"TARGET", "target", TABLE_TEXT}, {"DETAILS", "details", TABLE_TEXT},
 	};
 	struct task task;
 	struct audit_filter filter;
@@ -321,13 +328,15 @@ static enum cli_exit run_export(struct cli *cli)
 	return err == MS_OK ? CLI_OK : ms_cli_fail(cli, &info);
 }
 
-#define FILTER_OPTIONS                                                                                  \
-	{.name = "actor", .value = "NAME", .help = "Id or name of who did it"},                         \
-	{.name = "event", .value = "EVENT", .help = "Such as login, key.created, model.changed"},       \
-	{.name = "target", .value = "TARGET", .help = "Such as user:ID, model:NAME"},                   \
-	{.name = "outcome", .value = "OUTCOME", .help = "ok, refused or failed"},                       \
-	{.name = "since", .value = "TIME", .help = "The first moment: 2026-11-20, 2026-11-20T08:30Z"},  \
-	{.name = "until", .value = "TIME", .help = "The moment behind the last one"}
+#define FILTER_OPTIONS                                                                                         \
+	{.name = "actor", .value = "NAME", .help = "Id or name of who did it"},                                \
+		{.name = "event", .value = "EVENT", .help = "Such as login, key.created, model.changed"},      \
+		{.name = "target", .value = "TARGET", .help = "Such as user:ID, model:NAME"},                  \
+		{.name = "outcome", .value = "OUTCOME", .help = "ok, refused or failed"},                      \
+		{.name = "since", .value = "TIME", .help = "The first moment: 2026-11-20, 2026-11-20T08:30Z"}, \
+	{                                                                                                      \
+		.name = "until", .value = "TIME", .help = "The moment behind the last one"                     \
+	}
 
 static const struct cli_option list_options[] = {
 	FILTER_OPTIONS,

@@ -7,8 +7,8 @@
 #include "app/state.h"
 #include "app/table.h"
 #include "app/width.h"
-#include "json/json.h"
 #include "rt/rt.h"
+#include "json/json.h"
 
 #define OUTPUT_MAX ((size_t)1 << 28)
 #define PAGE 500
@@ -25,7 +25,7 @@ struct task {
 	struct auth_authority authority;
 	struct slice id, owner;
 	struct auth_key wanted;
-	int64_t us; // life, or overlap
+	int64_t us;          // life, or overlap
 	struct auth_key key; // in cli->arena
 	char secret[MS_API_KEY_SIZE];
 	struct table *table;
@@ -128,7 +128,8 @@ static void text_line(struct buf *out, const char *name, struct slice text)
 static void time_line(struct buf *out, const char *name, int64_t unix_us)
 {
 	char text[MS_RFC3339_SIZE];
-	text_line(out, name, unix_us != 0 ? ms_slice(text, ms_text_rfc3339(unix_us * 1000, text)) : MS_SLICE_LIT("never"));
+	text_line(out, name,
+		  unix_us != 0 ? ms_slice(text, ms_text_rfc3339(unix_us * 1000, text)) : MS_SLICE_LIT("never"));
 }
 
 static void write_text(const struct task *task, struct buf *out)
@@ -279,12 +280,10 @@ static enum ms_err list_page(struct store_tx *tx, void *arg, struct errinfo *inf
 		const struct auth_key *k = &keys[i];
 		char used[MS_RFC3339_SIZE];
 		(void)ms_text_rfc3339(k->used_us * 1000, used);
-		const char *cells[] = {ms_arena_cstr(arena, k->name),
-				       k->owner_name.n > 0 ? ms_arena_cstr(arena, k->owner_name) : NULL,
-				       ms_arena_cstr(arena, k->hint),
-				       state_of(k, ms_store_now_us(tx)),
-				       k->used_us != 0 ? used : NULL,
-				       ms_arena_cstr(arena, k->id)};
+		const char *cells[] = {
+			ms_arena_cstr(arena, k->name), k->owner_name.n > 0 ? ms_arena_cstr(arena, k->owner_name) : NULL,
+			ms_arena_cstr(arena, k->hint), state_of(k, ms_store_now_us(tx)),
+			k->used_us != 0 ? used : NULL, ms_arena_cstr(arena, k->id)};
 		if (cells[0] == NULL || cells[2] == NULL || cells[5] == NULL)
 			return ms_fail(info, MS_ERR_NO_MEMORY, "out of memory");
 		MS_TRY(ms_table_add(task->table, cells));
@@ -296,8 +295,12 @@ static enum ms_err list_page(struct store_tx *tx, void *arg, struct errinfo *inf
 static enum cli_exit run_list(struct cli *cli)
 {
 	static const struct table_column columns[] = {
-		{"NAME", "name", TABLE_TEXT},   {"OWNER", "owner", TABLE_TEXT},             {"BEGINS", "hint", TABLE_TEXT},
-		{"STATE", "state", TABLE_TEXT}, {"LAST USED", "last_used_at", TABLE_TEXT}, {"ID", "id", TABLE_TEXT},
+		{"NAME", "name", TABLE_TEXT},
+		{"OWNER", "owner", TABLE_TEXT},
+		{"BEGINS", "hint", TABLE_TEXT},
+		{"STATE", "state", TABLE_TEXT},
+		{"LAST USED", "last_used_at", TABLE_TEXT},
+		{"ID", "id", TABLE_TEXT},
 	};
 	struct task task;
 	struct errinfo info;
@@ -382,7 +385,8 @@ static enum ms_err rotate(struct store_tx *tx, void *arg, struct errinfo *info)
 {
 	struct task *task = arg;
 	struct auth_key made;
-	MS_TRY(ms_auth_key_rotate(tx, task->state.auth, &task->authority, task->id, task->us, info, &made, task->secret));
+	MS_TRY(ms_auth_key_rotate(tx, task->state.auth, &task->authority, task->id, task->us, info, &made,
+				  task->secret));
 	return keep_key(task, &made, info);
 }
 

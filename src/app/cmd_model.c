@@ -39,13 +39,13 @@ static enum cli_exit open_store(struct cli *cli, struct model_store *store)
 }
 
 // What changes the store of models is recorded in the audit log, where there is one; what could not be recorded is not done.
-static enum ms_err begin_change(const struct model_store *store, struct operator *op, struct errinfo *info)
+static enum ms_err begin_change(const struct model_store *store, struct operator* op, struct errinfo *info)
 {
 	return ms_operator_begin(op, ms_config_settings(store->config), info);
 }
 
-static enum ms_err record_change(struct operator *op, const char *model, const char *what, const char *version, const char *alias,
-				 struct errinfo *info)
+static enum ms_err record_change(struct operator* op, const char *model, const char *what, const char *version,
+				 const char *alias, struct errinfo *info)
 {
 	struct buf details;
 	struct json_writer w;
@@ -489,8 +489,8 @@ static enum cli_exit run_alias(struct cli *cli)
 	if (err == MS_OK)
 		err = ms_store_set_alias(store.dir, argument(cli, 0), argument(cli, 1), argument(cli, 2), &info);
 	if (err == MS_OK)
-		err = record_change(&op, cli->arguments[0], removing ? "alias.removed" : "alias.set", removing ? NULL : cli->arguments[2],
-				    cli->arguments[1], &info);
+		err = record_change(&op, cli->arguments[0], removing ? "alias.removed" : "alias.set",
+				    removing ? NULL : cli->arguments[2], cli->arguments[1], &info);
 	ms_operator_end(&op);
 	ms_config_free(store.config);
 	if (err != MS_OK)
@@ -534,8 +534,8 @@ static enum cli_exit run_remove(struct cli *cli)
 	if (err == MS_OK)
 		err = ms_store_remove(store.dir, argument(cli, 0), argument(cli, 1), &info);
 	if (err == MS_OK)
-		err = record_change(&op, cli->arguments[0], whole ? "model.removed" : "version.removed", whole ? NULL : cli->arguments[1], NULL,
-				    &info);
+		err = record_change(&op, cli->arguments[0], whole ? "model.removed" : "version.removed",
+				    whole ? NULL : cli->arguments[1], NULL, &info);
 	ms_operator_end(&op);
 	ms_config_free(store.config);
 	if (err != MS_OK)

@@ -7,8 +7,8 @@
 #include "app/state.h"
 #include "app/table.h"
 #include "app/width.h"
-#include "json/json.h"
 #include "rt/rt.h"
+#include "json/json.h"
 
 #define OUTPUT_MAX ((size_t)1 << 28)
 
@@ -59,7 +59,8 @@ static void write_role(const struct task *task, const struct auth_role *role, st
 	ms_grants_write(role->grants, &grants);
 	struct slice texts = ms_buf_ok(&grants) ? ms_buf_slice(&grants) : MS_SLICE_LIT("null");
 	if (ms_cli_option(task->cli, "json") == NULL) {
-		ms_buf_printf(out, "role:      %.*s%s\n", MS_SLICE_ARG(role->name), role->built_in ? " (built in)" : "");
+		ms_buf_printf(out, "role:      %.*s%s\n", MS_SLICE_ARG(role->name),
+			      role->built_in ? " (built in)" : "");
 		if (role->description.n > 0)
 			ms_buf_printf(out, "           %.*s\n", MS_SLICE_ARG(role->description));
 		ms_buf_printf(out, "grants:    %.*s\n", MS_SLICE_ARG(texts));
@@ -217,7 +218,8 @@ const struct cli_command ms_cmd_role_set = {
 	.min_arguments = 2,
 	.max_arguments = MS_GRANTS_MAX + 1,
 	.summary = "Add or change a role",
-	.details = "A grant is a permission (predict), a permission for an object (predict:churn, predict:churn-*), a group\n"
+	.details = "A grant is a permission (predict), a permission for an object (predict:churn, predict:churn-*), a "
+		   "group\n"
 		   "(models.*) or everything (*). Who has the role has it from then on, whatever his token says.\n",
 	.options = set_options,
 	.option_count = MS_ARRAY_LEN(set_options),
@@ -241,7 +243,8 @@ static enum cli_exit run_remove(struct cli *cli)
 		return status;
 	enum ms_err err = ms_store_write_wait(task.state.store, remove_role, &task, &info);
 	if (err == MS_OK && ms_cli_option(cli, "json") != NULL)
-		ms_buf_printf(&task.out, "{\"removed\":\"%.*s\"}\n", MS_SLICE_ARG(task.wanted.name)); // it keeps to the name rules
+		ms_buf_printf(&task.out, "{\"removed\":\"%.*s\"}\n",
+			      MS_SLICE_ARG(task.wanted.name)); // it keeps to the name rules
 	else if (err == MS_OK)
 		ms_buf_printf(&task.out, "removed role %.*s\n", MS_SLICE_ARG(task.wanted.name));
 	return end(&task, err, &info);

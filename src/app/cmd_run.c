@@ -229,15 +229,13 @@ static void check_store(void *arg, const struct loop *loop, struct health_report
 		 ms_store_healthy(store) ? "" : ": does not answer; see the log");
 }
 
-static void check_bus(void *arg, const struct loop *loop, struct health_report *ret_report)
+static enum ms_err start_store(struct app *app, struct errinfo *info)
 {
-	const struct bus *bus = arg;
-	(void)loop;
-	bool healthy = ms_bus_healthy(bus);
-	// Events wait in the outbox meanwhile: nothing is lost, and everything else goes on.
-	ret_report->health = healthy ? HEALTH_OK : HEALTH_DEGRADED;
-	snprintf(ret_report->message, sizeof(ret_report->message), "%s%s", ms_bus_kind(bus),
-		 healthy ? "" : ": not connected, events wait; see the log");
+	if (!ms_app_wants_store(app->settings))
+		return MS_OK;
+	MS_TRY(ms_app_open_store(app->settings, APP_STORE_SERVE, app->log, app->metrics, info, &app->store));
+	ms_app_add_check(app, (struct health_check){.name = "store", .fn = check_store, .arg = app->store});
+	return ms_app_open_bus(app, info);
 }
 
 static enum ms_err start_roles(struct run *run, struct errinfo *info)
@@ -268,7 +266,8 @@ static enum ms_err start_roles(struct run *run, struct errinfo *info)
 static const char *own_address(const struct run *run)
 {
 	struct arena *arena = &run->cli->arena;
-	struct slice address = ms_slice_cstr(run->addresses.items[0]), https = MS_SLICE_LIT("https://"), local = MS_SLICE_LIT("unix:");
+	struct slice address = ms_slice_cstr(run->addresses.items[0]), https = MS_SLICE_LIT("https://"),
+		     local = MS_SLICE_LIT("unix:");
 	bool tls = ms_slice_starts_with(address, https);
 	if (tls)
 		address = ms_slice_sub(address, https.n, SIZE_MAX);
@@ -279,7 +278,8 @@ static const char *own_address(const struct run *run)
 	while (colon > 0 && address.p[colon - 1] != ':')
 		colon--;
 	struct slice host = ms_slice_sub(address, 0, colon > 0 ? colon - 1 : 0);
-	return ms_arena_printf(arena, "%s://%.*s:%u", scheme, MS_SLICE_ARG(host.n > 0 ? host : MS_SLICE_LIT("localhost")),
+	return ms_arena_printf(arena, "%s://%.*s:%u", scheme,
+			       MS_SLICE_ARG(host.n > 0 ? host : MS_SLICE_LIT("localhost")),
 			       ms_http_server_port(run->app.server, 0));
 }
 
@@ -293,12 +293,13 @@ static enum ms_err show_first_key(struct run *run, struct errinfo *info)
 		return MS_OK;
 	const char *address = own_address(run);
 	fprintf(run->cli->err,
-		"\nThe first start made the user 'admin' and this key of his; it is shown once and kept in %s/" MS_AUTH_ADMIN_KEY_FILE ":\n\n"
+		"\nThe first start made the user 'admin' and this key of his; it is shown once and kept in "
+		"%s/" MS_AUTH_ADMIN_KEY_FILE ":\n\n"
 		"    %.*s\n\n"
 		"    curl -H \"X-API-Key: $(cat %s/" MS_AUTH_ADMIN_KEY_FILE ")\" %s/api/v1/auth/me\n"
 		"    mainstay user password admin --data-dir %s    # a password to sign in with\n\n",
-		app->settings->data_dir, MS_SLICE_ARG(key), app->settings->data_dir, address != NULL ? address : "http://localhost:8080",
-		app->settings->data_dir);
+		app->settings->data_dir, MS_SLICE_ARG(key), app->settings->data_dir,
+		address != NULL ? address : "http://localhost:8080", app->settings->data_dir);
 	fflush(run->cli->err);
 	return MS_OK;
 }
@@ -307,18 +308,18 @@ static enum ms_err start_state(struct run *run, struct errinfo *info)
 {
 	struct app *app = &run->app;
 	const struct state_options options = {.settings = app->settings,
+					      .store = app->store,
+					      .bus = app->bus,
 					      .environment = run->cli->origin.environment,
 					      .rt = app->rt,
 					      .log = app->log,
 					      .metrics = app->metrics};
-	if (!app->settings->auth)
-		ms_log(app->log, LOG_WARN, "authentication is off: whoever reaches this machine's addresses may do everything");
-	if (!app->settings->auth && !ms_app_names_store(app->settings))
-		return MS_OK; // nothing needs it
-	MS_TRY(ms_state_open(&options, info, &app->state));
-	ms_app_add_check(app, (struct health_check){.name = "store", .fn = check_store, .arg = app->state.store});
-	ms_app_add_check(app, (struct health_check){.name = "bus", .fn = check_bus, .arg = app->state.bus});
-	return MS_OK;
+	if (!app->settings->auth) {
+		ms_log(app->log, LOG_WARN,
+		       "authentication is off: whoever reaches this machine's addresses may do everything");
+		return MS_OK;
+	}
+	return ms_state_open(&options, info, &app->state);
 }
 
 static enum ms_err start_listening(struct run *run, struct errinfo *info)
@@ -346,7 +347,8 @@ static enum ms_err start_listening(struct run *run, struct errinfo *info)
 						   .listens = run->listens,
 						   .listen_count = run->addresses.count,
 						   .limits = limits_of(s),
-						   .guard = app->state.auth != NULL ? ms_auth_guard(app->state.auth) : NULL,
+						   .guard = app->state.auth != NULL ? ms_auth_guard(app->state.auth)
+										    : NULL,
 						   .access_log = (unsigned)s->log_access};
 	MS_TRY(ms_http_server_new(&server, info, &app->server));
 	return ms_console_attach(app->console, app->server, info);
@@ -382,21 +384,25 @@ static enum ms_err start(struct run *run, struct errinfo *info)
 	MS_TRY(ms_rt_new(&rt, info, &app->rt));
 	MS_TRY(start_observing(run, info));
 	MS_TRY(ms_pool_new(&(struct pool_options){.name = "admin", .threads = 1, .depth = 16}, info, &run->pool));
+	MS_TRY(start_store(app, info));
 	MS_TRY(start_state(run, info));
 	MS_TRY(start_roles(run, info));
+	if (app->bus != NULL)
+		MS_TRY(ms_bus_start(app->bus, info));
 	MS_TRY(start_listening(run, info));
 	MS_TRY(watch_signals(run));
-	if (app->state.auth != NULL)
-		MS_TRY(show_first_key(run, info));
-	return ms_state_start(&app->state, info);
+	return app->state.auth != NULL ? show_first_key(run, info) : MS_OK;
 }
 
 static void say_listening(const struct run *run)
 {
 	const struct app *app = &run->app;
 	for (size_t i = 0; i < run->addresses.count; i++) {
-		if (!ms_settings_is_local(run->addresses.items[i]) && !ms_slice_starts_with(ms_slice_cstr(run->addresses.items[i]), MS_SLICE_LIT("https://")))
-			ms_log(app->log, LOG_WARN, "this address is reachable from other machines, and nothing encrypts what they send: keys and passwords too",
+		if (!ms_settings_is_local(run->addresses.items[i]) &&
+		    !ms_slice_starts_with(ms_slice_cstr(run->addresses.items[i]), MS_SLICE_LIT("https://")))
+			ms_log(app->log, LOG_WARN,
+			       "this address is reachable from other machines, and nothing encrypts what they send: "
+			       "keys and passwords too",
 			       MS_LOG_CSTR("server.address", run->addresses.items[i]));
 	}
 	for (size_t i = 0; i < run->addresses.count; i++)
@@ -418,6 +424,9 @@ static void end(struct run *run)
 	}
 	ms_pool_free(run->pool);
 	ms_state_stop(&app->state);
+	if (app->bus != NULL)
+		ms_bus_stop(app->bus);
+	ms_store_stop(app->store);
 	if (app->rt != NULL)
 		ms_rt_deliver(app->rt); // requests whose clients were cut off come home before their connections go
 	ms_http_server_free(app->server);
@@ -427,6 +436,8 @@ static void end(struct run *run)
 			ms_role(i)->release(app);
 	}
 	ms_state_free(&app->state);
+	ms_bus_free(app->bus);
+	ms_store_free(app->store);
 	ms_console_free(app->console);
 	ms_metrics_free(app->metrics);
 	ms_log_free(app->log);

@@ -88,8 +88,9 @@ static enum cli_exit setting_of(struct cli *cli, const char **ret_key)
 	struct setting_view view;
 	size_t row = ms_config_find_secret(ms_slice_cstr(cli->arguments[0]));
 	if (row == SIZE_MAX)
-		return ms_cli_usage(cli, "\"%.128s\" is no secret setting; `mainstay config reference` lists those of type secret",
-				    cli->arguments[0]);
+		return ms_cli_usage(
+			cli, "\"%.128s\" is no secret setting; `mainstay config reference` lists those of type secret",
+			cli->arguments[0]);
 	ms_config_view(NULL, row, &view);
 	if (strcmp(view.key, MASTER_KEY) == 0)
 		return ms_cli_usage(cli, MASTER_KEY " opens the secrets file, so it cannot be in it");
@@ -168,7 +169,8 @@ static enum cli_exit run_remove(struct cli *cli)
 	return CLI_OK;
 }
 
-static enum ms_err read_items(struct task *task, struct errinfo *info, struct secret_item **ret_items, size_t *ret_count)
+static enum ms_err read_items(struct task *task, struct errinfo *info, struct secret_item **ret_items,
+			      size_t *ret_count)
 {
 	enum ms_err err = ms_secrets_read(task->path, task->vault, &task->cli->arena, info, ret_items, ret_count);
 	if (err == MS_ERR_FILE_MISSING)
@@ -248,7 +250,8 @@ static enum cli_exit run_list(struct cli *cli)
 
 // The file first or the store first: both keys are in master.key from the first step to the last, so an end in between loses nothing and this
 // command is typed again.
-static enum ms_err rekey(struct task *task, struct store *store, bool finish, struct errinfo *info, size_t *ret_resealed)
+static enum ms_err rekey(struct task *task, struct store *store, bool finish, struct errinfo *info,
+			 size_t *ret_resealed)
 {
 	bool own_file = task->settings->identity_master_key[0] == '\0';
 	struct vault_rekey job = {.add = own_file && !finish};
@@ -272,14 +275,15 @@ static enum ms_err rekey_recorded(struct task *task, bool finish, struct errinfo
 	task->cli->origin.without_secrets = false;
 	MS_TRY(ms_settings_load(&task->cli->origin, NULL, NULL, info, &config));
 	ms_operator_init(&op);
-	enum ms_err err = ms_state_open(&(struct state_options){.settings = ms_config_settings(config)}, info, &op.state);
+	enum ms_err err =
+		ms_state_open(&(struct state_options){.settings = ms_config_settings(config)}, info, &op.state);
 	op.records = err == MS_OK;
 	if (err == MS_OK)
 		err = rekey(task, op.state.store, finish, info, ret_resealed);
 	if (err == MS_OK) {
 		ms_vault_key_id(task->vault, id);
-		snprintf(details, sizeof(details), "{\"key\":\"%s\",\"resealed\":%zu,\"finished\":%s}", id, *ret_resealed,
-			 finish ? "true" : "false");
+		snprintf(details, sizeof(details), "{\"key\":\"%s\",\"resealed\":%zu,\"finished\":%s}", id,
+			 *ret_resealed, finish ? "true" : "false");
 		err = ms_operator_record(&op, AUTH_SECRET_REKEYED, "master-key", details, info);
 	}
 	ms_operator_end(&op);
@@ -307,14 +311,16 @@ static enum cli_exit run_rekey(struct cli *cli)
 		return ms_cli_fail(cli, &info);
 	fprintf(cli->out, "%zu sealed with the master key %s\n", resealed, id);
 	if (keys > 1)
-		fprintf(cli->err, own_file ? "The old key still opens what it sealed. Forget it: mainstay secret rekey --finish\n"
-					   : "Take the old keys out of identity.master_key when every server has the new one.\n");
+		fprintf(cli->err,
+			own_file ? "The old key still opens what it sealed. Forget it: mainstay secret rekey --finish\n"
+				 : "Take the old keys out of identity.master_key when every server has the new one.\n");
 	return CLI_OK;
 }
 
 static const struct cli_option json_option[] = {{.name = "json", .help = "For programs: one JSON array"}};
 static const struct cli_option reveal_option[] = {{.name = "reveal", .help = "Yes, show it"}};
-static const struct cli_option finish_option[] = {{.name = "finish", .help = "Seal what is left and forget the old keys"}};
+static const struct cli_option finish_option[] = {
+	{.name = "finish", .help = "Seal what is left and forget the old keys"}};
 
 const struct cli_command ms_cmd_secret_set = {
 	.noun = "secret",
@@ -370,7 +376,8 @@ const struct cli_command ms_cmd_secret_rekey = {
 	.verb = "rekey",
 	.arguments = "",
 	.summary = "Seal everything anew with a new master key",
-	.details = "Puts a new key into <data_dir>/master.key and seals the store's secrets and the secrets file with it.\n"
+	.details = "Puts a new key into <data_dir>/master.key and seals the store's secrets and the secrets file with "
+		   "it.\n"
 		   "The old key stays in the file until --finish; running servers go on. With the setting\n"
 		   "identity.master_key: put the new key in front of the old one there, restart, then run this.\n",
 	.options = finish_option,

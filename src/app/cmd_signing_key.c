@@ -6,8 +6,12 @@
 #include "app/width.h"
 
 static const struct table_column columns[] = {
-	{"KEY", "kid", TABLE_TEXT},	    {"ALGORITHM", "algorithm", TABLE_TEXT}, {"STATE", "state", TABLE_TEXT},
-	{"CREATED", "created", TABLE_TEXT}, {"SIGNS FROM", "signs_from", TABLE_TEXT}, {"SIGNED UNTIL", "signed_until", TABLE_TEXT},
+	{"KEY", "kid", TABLE_TEXT},
+	{"ALGORITHM", "algorithm", TABLE_TEXT},
+	{"STATE", "state", TABLE_TEXT},
+	{"CREATED", "created", TABLE_TEXT},
+	{"SIGNS FROM", "signs_from", TABLE_TEXT},
+	{"SIGNED UNTIL", "signed_until", TABLE_TEXT},
 };
 
 struct key_list {
@@ -33,12 +37,9 @@ static enum ms_err list_tx(struct store_tx *tx, void *arg, struct errinfo *info)
 	for (size_t i = 0; i < count; i++) {
 		char created[MS_RFC3339_SIZE], from[MS_RFC3339_SIZE], until[MS_RFC3339_SIZE];
 		struct arena *arena = ms_store_arena(tx);
-		const char *cells[] = {ms_arena_cstr(arena, keys[i].kid),
-				       ms_arena_cstr(arena, keys[i].alg),
-				       ms_arena_cstr(arena, keys[i].state),
-				       time_text(keys[i].created_us, created),
-				       time_text(keys[i].active_us, from),
-				       time_text(keys[i].retired_us, until)};
+		const char *cells[] = {ms_arena_cstr(arena, keys[i].kid),   ms_arena_cstr(arena, keys[i].alg),
+				       ms_arena_cstr(arena, keys[i].state), time_text(keys[i].created_us, created),
+				       time_text(keys[i].active_us, from),  time_text(keys[i].retired_us, until)};
 		enum ms_err err = ms_table_add(&list->table, cells);
 		if (err != MS_OK)
 			return ms_fail(info, err, "out of memory");
@@ -75,15 +76,18 @@ static enum cli_exit run_list(struct cli *cli)
 	return status;
 }
 
-static enum ms_err rotate(struct cli *cli, const struct settings *s, struct operator *op, struct errinfo *info,
+static enum ms_err rotate(struct cli *cli, const struct settings *s, struct operator* op, struct errinfo *info,
 			  struct signing_rotate *ret_rotate)
 {
-	static const enum jose_alg algorithms[] = {JOSE_ED25519, JOSE_ES256, JOSE_RS256}; // the order of the setting's range
+	static const enum jose_alg algorithms[] = {JOSE_ED25519, JOSE_ES256,
+						   JOSE_RS256}; // the order of the setting's range
 	struct vault *vault;
 	if (s->identity_jwt_secret[0] != '\0')
-		return ms_fail(info, MS_ERR_CONFIG, "tokens are signed with JWT_SECRET; to change it, set another one and restart");
+		return ms_fail(info, MS_ERR_CONFIG,
+			       "tokens are signed with JWT_SECRET; to change it, set another one and restart");
 	MS_ASSERT((size_t)s->identity_algorithm < MS_ARRAY_LEN(algorithms));
-	MS_TRY(ms_vault_open(&(struct vault_options){.data_dir = s->data_dir, .master_key = s->identity_master_key}, info, &vault));
+	MS_TRY(ms_vault_open(&(struct vault_options){.data_dir = s->data_dir, .master_key = s->identity_master_key},
+			     info, &vault));
 	*ret_rotate = (struct signing_rotate){.store = op->state.store,
 					      .vault = vault,
 					      .algorithm = algorithms[s->identity_algorithm],
@@ -117,13 +121,16 @@ static enum cli_exit run_rotate(struct cli *cli)
 	if (ms_cli_option(cli, "json") != NULL)
 		fprintf(cli->out, "{\"kid\":\"%s\",\"signs_from\":\"%s\"}\n", done.kid, from); // a thumbprint
 	else
-		fprintf(cli->out, done.now ? "key %s signs tokens now\n" : "key %s is published, and signs tokens from %s on\n", done.kid, from);
+		fprintf(cli->out,
+			done.now ? "key %s signs tokens now\n" : "key %s is published, and signs tokens from %s on\n",
+			done.kid, from);
 	return CLI_OK;
 }
 
 static const struct cli_option json_option[] = {{.name = "json", .help = "For programs: one JSON array"}};
 static const struct cli_option rotate_options[] = {
-	{.name = "now", .help = "At once: for a key that others may know. Whoever keeps /.well-known/jwks.json must read it again"},
+	{.name = "now",
+	 .help = "At once: for a key that others may know. Whoever keeps /.well-known/jwks.json must read it again"},
 	{.name = "json", .help = "For programs: one JSON object"},
 };
 
@@ -143,7 +150,8 @@ const struct cli_command ms_cmd_signing_key_rotate = {
 	.verb = "rotate",
 	.arguments = "",
 	.summary = "Publish a new key and let it sign a day later, or at once",
-	.details = "Keys rotate by themselves (identity.key_rotation). The old key verifies until its last token is expired.\n",
+	.details = "Keys rotate by themselves (identity.key_rotation). The old key verifies until its last token is "
+		   "expired.\n",
 	.options = rotate_options,
 	.option_count = MS_ARRAY_LEN(rotate_options),
 	.settings = true,

@@ -10,8 +10,8 @@
 #include "app/state.h"
 #include "app/table.h"
 #include "app/width.h"
-#include "json/json.h"
 #include "rt/rt.h"
+#include "json/json.h"
 
 #define OUTPUT_MAX ((size_t)1 << 28)
 #define PAGE 500
@@ -26,8 +26,8 @@ struct task {
 	struct auth_authority authority;
 	struct slice name;
 	struct auth_user_fields fields;
-	struct auth_user user;      // in cli->arena
-	struct table *table;        // of a list
+	struct auth_user user; // in cli->arena
+	struct table *table;   // of a list
 	struct buf *json;
 	struct slice after;
 	size_t listed;
@@ -124,7 +124,8 @@ static enum cli_exit say(struct task *task, const char *what)
 	if (ms_cli_option(task->cli, "json") != NULL)
 		status = print_json(task);
 	else
-		fprintf(task->cli->out, "%s user %.*s (role %.*s)\n", what, MS_SLICE_ARG(task->user.username), MS_SLICE_ARG(task->user.role));
+		fprintf(task->cli->out, "%s user %.*s (role %.*s)\n", what, MS_SLICE_ARG(task->user.username),
+			MS_SLICE_ARG(task->user.role));
 	end(task);
 	return status;
 }
@@ -139,7 +140,8 @@ static enum ms_err take_password(struct task *task, struct slice username, struc
 	MS_TRY(ms_password_ask(task->cli, "New password: ", info, password));
 	enum ms_err err = ms_auth_password_check(task->state.auth, ms_slice_cstr(password), username, email, info);
 	if (err == MS_OK)
-		err = ms_auth_password_hash(task->state.auth, ms_slice_cstr(password), &task->cli->arena, info, &task->fields.password);
+		err = ms_auth_password_hash(task->state.auth, ms_slice_cstr(password), &task->cli->arena, info,
+					    &task->fields.password);
 	ms_wipe(password, sizeof(password));
 	return err;
 }
@@ -194,7 +196,9 @@ static enum cli_exit run_add(struct cli *cli)
 }
 
 static const struct cli_option add_options[] = {
-	{.name = "role", .value = "ROLE", .help = "admin, operator, data-scientist, viewer, service or one of your own; default viewer"},
+	{.name = "role",
+	 .value = "ROLE",
+	 .help = "admin, operator, data-scientist, viewer, service or one of your own; default viewer"},
 	{.name = "email", .value = "ADDRESS", .help = "Signs in with it too"},
 	{.name = "display-name", .value = "TEXT", .help = "For people"},
 	{.name = "grants", .value = "LIST", .help = "What he may besides his role: predict:churn,models.read"},
@@ -226,8 +230,10 @@ static enum ms_err list_page(struct store_tx *tx, void *arg, struct errinfo *inf
 	MS_TRY(ms_auth_user_list(tx, task->after, PAGE, info, &users, &task->listed));
 	for (size_t i = 0; i < task->listed; i++) {
 		const struct auth_user *u = &users[i];
-		const char *cells[] = {ms_arena_cstr(arena, u->username), ms_arena_cstr(arena, u->role), ms_arena_cstr(arena, u->state),
-				       u->email.n > 0 ? ms_arena_cstr(arena, u->email) : NULL, ms_arena_cstr(arena, u->id)};
+		const char *cells[] = {ms_arena_cstr(arena, u->username), ms_arena_cstr(arena, u->role),
+				       ms_arena_cstr(arena, u->state),
+				       u->email.n > 0 ? ms_arena_cstr(arena, u->email) : NULL,
+				       ms_arena_cstr(arena, u->id)};
 		if (cells[0] == NULL || cells[1] == NULL || cells[2] == NULL || cells[4] == NULL)
 			return ms_fail(info, MS_ERR_NO_MEMORY, "out of memory");
 		MS_TRY(ms_table_add(task->table, cells));
@@ -295,13 +301,15 @@ static void show_text(struct task *task)
 	FILE *out = task->cli->out;
 	(void)ms_text_rfc3339(u->created_us * 1000, created);
 	(void)ms_text_rfc3339(u->password_changed_us * 1000, changed);
-	fprintf(out, "user:      %.*s\nid:        %.*s\nrole:      %.*s\nstate:     %.*s\n", MS_SLICE_ARG(u->username), MS_SLICE_ARG(u->id),
-		MS_SLICE_ARG(u->role), MS_SLICE_ARG(u->state));
+	fprintf(out, "user:      %.*s\nid:        %.*s\nrole:      %.*s\nstate:     %.*s\n", MS_SLICE_ARG(u->username),
+		MS_SLICE_ARG(u->id), MS_SLICE_ARG(u->role), MS_SLICE_ARG(u->state));
 	if (u->email.n > 0)
 		fprintf(out, "e-mail:    %.*s\n", MS_SLICE_ARG(u->email));
 	for (size_t i = 0; i < u->grant_count; i++)
-		fprintf(out, "%s%.*s%s", i == 0 ? "grants:    " : ", ", MS_SLICE_ARG(u->grants[i]), i + 1 == u->grant_count ? "\n" : "");
-	fprintf(out, "created:   %s\npassword:  %s%s\n", created, u->has_password ? "set " : "none", u->has_password ? changed : "");
+		fprintf(out, "%s%.*s%s", i == 0 ? "grants:    " : ", ", MS_SLICE_ARG(u->grants[i]),
+			i + 1 == u->grant_count ? "\n" : "");
+	fprintf(out, "created:   %s\npassword:  %s%s\n", created, u->has_password ? "set " : "none",
+		u->has_password ? changed : "");
 }
 
 static enum cli_exit run_show(struct cli *cli)
@@ -342,7 +350,8 @@ static enum ms_err change(struct store_tx *tx, void *arg, struct errinfo *info)
 	struct task *task = arg;
 	struct auth_user user;
 	MS_TRY(ms_auth_user_find(tx, task->name, info, &user));
-	MS_TRY(ms_auth_user_change(tx, task->state.auth, &task->authority, user.id, &task->fields, MS_SLICE_EMPTY, info, &user));
+	MS_TRY(ms_auth_user_change(tx, task->state.auth, &task->authority, user.id, &task->fields, MS_SLICE_EMPTY, info,
+				   &user));
 	return keep_user(task, &user, info);
 }
 
@@ -419,17 +428,17 @@ static enum cli_exit run_remove(struct cli *cli)
 	return err == MS_OK ? say(&task, "removed") : fail(&task, &info);
 }
 
-#define USER_COMMAND(member, word, args, count, text, more)                                                        \
-	const struct cli_command ms_cmd_user_##member = {.noun = "user",                                           \
-							 .verb = word,                                             \
-							 .arguments = args,                                        \
-							 .min_arguments = count,                                   \
-							 .max_arguments = count,                                   \
-							 .summary = text,                                          \
-							 .details = more,                                          \
-							 .options = json_option,                                   \
-							 .option_count = MS_ARRAY_LEN(json_option),                \
-							 .settings = true,                                         \
+#define USER_COMMAND(member, word, args, count, text, more)                                         \
+	const struct cli_command ms_cmd_user_##member = {.noun = "user",                            \
+							 .verb = word,                              \
+							 .arguments = args,                         \
+							 .min_arguments = count,                    \
+							 .max_arguments = count,                    \
+							 .summary = text,                           \
+							 .details = more,                           \
+							 .options = json_option,                    \
+							 .option_count = MS_ARRAY_LEN(json_option), \
+							 .settings = true,                          \
 							 .run = run_##member}
 
 USER_COMMAND(password, "password", "NAME", 1, "Set a user's password; ends his sessions",
@@ -456,7 +465,8 @@ static enum ms_err import_all(struct store_tx *tx, void *arg, struct errinfo *in
 		if (!more)
 			return MS_OK;
 		if (fields.role.p == NULL)
-			fields.role = ms_cli_option(task->cli, "role") != NULL ? option(task->cli, "role") : MS_SLICE_LIT("viewer");
+			fields.role = ms_cli_option(task->cli, "role") != NULL ? option(task->cli, "role")
+									       : MS_SLICE_LIT("viewer");
 		enum ms_err err = MS_OK;
 		if (task->skip_existing) {
 			err = ms_auth_user_find(tx, fields.username, info, &user);
@@ -487,8 +497,9 @@ static enum cli_exit run_import(struct cli *cli)
 	if (status != CLI_OK)
 		return status;
 	task.skip_existing = ms_cli_option(cli, "skip-existing") != NULL;
-	enum ms_err err = strcmp(cli->arguments[0], "-") == 0 ? ms_fd_read_all(STDIN_FILENO, IMPORT_FILE_MAX, &info, &bytes)
-							      : ms_file_read(cli->arguments[0], IMPORT_FILE_MAX, &info, &bytes);
+	enum ms_err err = strcmp(cli->arguments[0], "-") == 0
+				  ? ms_fd_read_all(STDIN_FILENO, IMPORT_FILE_MAX, &info, &bytes)
+				  : ms_file_read(cli->arguments[0], IMPORT_FILE_MAX, &info, &bytes);
 	if (err == MS_OK)
 		err = ms_import_open(&task.import, bytes, &cli->arena, &info);
 	if (err == MS_OK)
@@ -517,8 +528,10 @@ const struct cli_command ms_cmd_user_import = {
 	.min_arguments = 1,
 	.max_arguments = 1,
 	.summary = "Add the users of a file, all or none",
-	.details = "FILE holds one JSON object a line, or CSV with a header; - is standard input. Members: username, and any of\n"
-		   "email, display_name, role, state, password_hash (argon2, bcrypt $2a$ $2b$ $2y$, PBKDF2 of passlib or Django).\n"
+	.details = "FILE holds one JSON object a line, or CSV with a header; - is standard input. Members: username, "
+		   "and any of\n"
+		   "email, display_name, role, state, password_hash (argon2, bcrypt $2a$ $2b$ $2y$, PBKDF2 of passlib "
+		   "or Django).\n"
 		   "A hash of another kind than ours is replaced when its user signs in.\n",
 	.options = import_options,
 	.option_count = MS_ARRAY_LEN(import_options),

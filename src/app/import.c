@@ -22,20 +22,23 @@ static enum ms_err find_field(struct slice name, uint64_t line, struct errinfo *
 		}
 	}
 	return ms_fail(info, MS_ERR_INVALID,
-		       "line %llu: \"%.*s\" is no member; there are: username, email, display_name, role, state, password_hash",
+		       "line %llu: \"%.*s\" is no member; there are: username, email, display_name, role, state, "
+		       "password_hash",
 		       (unsigned long long)line, MS_SLICE_ARG(name));
 }
 
 // --- CSV ---------------------------------------------------------------------------------------------
 
 // Takes one record off the front of the bytes at *at. A quoted field may hold separators, ends of line and doubled quotes.
-static enum ms_err next_record(struct user_import *import, struct arena *arena, struct errinfo *info, struct slice *fields, size_t *ret_count)
+static enum ms_err next_record(struct user_import *import, struct arena *arena, struct errinfo *info,
+			       struct slice *fields, size_t *ret_count)
 {
 	const char *p = import->bytes.p;
 	size_t n = import->bytes.n, at = import->at, count = 0;
 	for (;;) {
 		if (count == IMPORT_COLUMNS_MAX)
-			return ms_fail(info, MS_ERR_LIMIT, "line %llu: more than %d columns", (unsigned long long)import->line, IMPORT_COLUMNS_MAX);
+			return ms_fail(info, MS_ERR_LIMIT, "line %llu: more than %d columns",
+				       (unsigned long long)import->line, IMPORT_COLUMNS_MAX);
 		bool quoted = at < n && p[at] == '"';
 		size_t from = at;
 		if (quoted) {
@@ -43,7 +46,8 @@ static enum ms_err next_record(struct user_import *import, struct arena *arena, 
 			while (close < n && (p[close] != '"' || (close + 1 < n && p[close + 1] == '"')))
 				close += p[close] == '"' ? 2 : 1;
 			if (close >= n)
-				return ms_fail(info, MS_ERR_INVALID, "line %llu: a quoted field does not end", (unsigned long long)import->line);
+				return ms_fail(info, MS_ERR_INVALID, "line %llu: a quoted field does not end",
+					       (unsigned long long)import->line);
 			char *text = ms_arena_alloc(arena, close - at);
 			if (text == NULL)
 				return ms_fail(info, MS_ERR_NO_MEMORY, "out of memory");
@@ -52,7 +56,8 @@ static enum ms_err next_record(struct user_import *import, struct arena *arena, 
 			at++;
 			fields[count++] = ms_slice(text, length);
 			if (at < n && p[at] != ',' && p[at] != '\r' && p[at] != '\n')
-				return ms_fail(info, MS_ERR_INVALID, "line %llu: text behind a quoted field", (unsigned long long)import->line);
+				return ms_fail(info, MS_ERR_INVALID, "line %llu: text behind a quoted field",
+					       (unsigned long long)import->line);
 		} else {
 			while (at < n && p[at] != ',' && p[at] != '\n')
 				at++;
@@ -90,14 +95,15 @@ static enum ms_err open_csv(struct user_import *import, struct arena *arena, str
 	return MS_OK;
 }
 
-static enum ms_err next_csv(struct user_import *import, struct arena *arena, struct errinfo *info, struct auth_user_fields *fields)
+static enum ms_err next_csv(struct user_import *import, struct arena *arena, struct errinfo *info,
+			    struct auth_user_fields *fields)
 {
 	struct slice values[IMPORT_COLUMNS_MAX];
 	size_t count;
 	MS_TRY(next_record(import, arena, info, values, &count));
 	if (count != import->column_count)
-		return ms_fail(info, MS_ERR_INVALID, "line %llu: has %zu fields, the header has %zu", (unsigned long long)import->line, count,
-			       import->column_count);
+		return ms_fail(info, MS_ERR_INVALID, "line %llu: has %zu fields, the header has %zu",
+			       (unsigned long long)import->line, count, import->column_count);
 	for (size_t i = 0; i < count; i++) {
 		if (values[i].n > 0)
 			*member_of(fields, import->columns[i]) = values[i];
@@ -107,7 +113,8 @@ static enum ms_err next_csv(struct user_import *import, struct arena *arena, str
 
 // --- JSON lines --------------------------------------------------------------------------------------
 
-static enum ms_err next_json(struct user_import *import, struct arena *arena, struct errinfo *info, struct auth_user_fields *fields)
+static enum ms_err next_json(struct user_import *import, struct arena *arena, struct errinfo *info,
+			     struct auth_user_fields *fields)
 {
 	const struct json_value *object;
 	struct slice rest = ms_slice_sub(import->bytes, import->at, SIZE_MAX);
@@ -116,13 +123,15 @@ static enum ms_err next_json(struct user_import *import, struct arena *arena, st
 	import->at += MS_MIN(end + 1, rest.n);
 	enum ms_err err = ms_json_parse(line, NULL, arena, info, &object);
 	if (err != MS_OK || object->type != JSON_OBJECT)
-		return ms_fail(info, err != MS_OK ? err : MS_ERR_JSON_TYPE, "line %llu: is no JSON object", (unsigned long long)import->line);
+		return ms_fail(info, err != MS_OK ? err : MS_ERR_JSON_TYPE, "line %llu: is no JSON object",
+			       (unsigned long long)import->line);
 	for (size_t i = 0; i < object->object.count; i++) {
 		const struct json_member *member = &object->object.members[i];
 		int field;
 		MS_TRY(find_field(member->key, import->line, info, &field));
 		if (member->value.type != JSON_NULL && !ms_json_as_str(&member->value, member_of(fields, field)))
-			return ms_fail(info, MS_ERR_JSON_TYPE, "line %llu: \"%s\" must be a string", (unsigned long long)import->line, names[field]);
+			return ms_fail(info, MS_ERR_JSON_TYPE, "line %llu: \"%s\" must be a string",
+				       (unsigned long long)import->line, names[field]);
 	}
 	return MS_OK;
 }
@@ -133,7 +142,8 @@ enum ms_err ms_import_open(struct user_import *import, struct slice bytes, struc
 {
 	*import = (struct user_import){.bytes = bytes};
 	size_t at = 0;
-	while (at < bytes.n && (bytes.p[at] == ' ' || bytes.p[at] == '\n' || bytes.p[at] == '\r' || bytes.p[at] == '\t'))
+	while (at < bytes.n &&
+	       (bytes.p[at] == ' ' || bytes.p[at] == '\n' || bytes.p[at] == '\r' || bytes.p[at] == '\t'))
 		at++;
 	if (at == bytes.n)
 		return ms_fail(info, MS_ERR_INVALID, "the file holds no users");
@@ -160,7 +170,8 @@ enum ms_err ms_import_next(struct user_import *import, struct arena *arena, stru
 	}
 	while (import->at < import->bytes.n && is_blank_line(import)) {
 		import->line++;
-		import->at += MS_MIN(ms_slice_find(ms_slice_sub(import->bytes, import->at, SIZE_MAX), '\n') + 1, import->bytes.n - import->at);
+		import->at += MS_MIN(ms_slice_find(ms_slice_sub(import->bytes, import->at, SIZE_MAX), '\n') + 1,
+				     import->bytes.n - import->at);
 	}
 	if (import->at >= import->bytes.n)
 		return MS_OK;
@@ -173,7 +184,8 @@ enum ms_err ms_import_next(struct user_import *import, struct arena *arena, stru
 		ms_errinfo_init(&why);
 		enum ms_err err = ms_password_check_stored(ret_fields->password, &why);
 		if (err != MS_OK)
-			return ms_fail(info, err, "line %llu: password_hash: %.300s", (unsigned long long)import->line, why.message);
+			return ms_fail(info, err, "line %llu: password_hash: %.300s", (unsigned long long)import->line,
+				       why.message);
 	}
 	*ret_more = true;
 	return MS_OK;

@@ -18,9 +18,10 @@ struct user_import {
 	size_t at;                       // 0: from the start; else the next line
 	uint64_t line;                   // of the user that was read last, from 1
 };
-MS_MUST_USE enum ms_err ms_import_open(struct user_import *import, struct slice bytes, struct arena *arena, struct errinfo *info);
+MS_MUST_USE enum ms_err ms_import_open(struct user_import *import, struct slice bytes, struct arena *arena,
+				       struct errinfo *info);
 // The next user; *ret_more false at the end. Strings in the arena or the file.
-MS_MUST_USE enum ms_err ms_import_next(struct user_import *import, struct arena *arena, struct errinfo *info, bool *ret_more,
-				       struct auth_user_fields *ret_fields);
+MS_MUST_USE enum ms_err ms_import_next(struct user_import *import, struct arena *arena, struct errinfo *info,
+				       bool *ret_more, struct auth_user_fields *ret_fields);
 
 #endif

@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "app/operator.h"
 
+#include "app/store.h"
+
 #include <stdio.h>
 #include <unistd.h>
 
-#include "app/store.h"
 #include "rt/rt.h"
 
-void ms_operator_init(struct operator *op)
+void ms_operator_init(struct operator* op)
 {
 	*op = (struct operator){0};
 	snprintf(op->who, sizeof(op->who), "uid %u", (unsigned)getuid());
@@ -30,7 +31,7 @@ static enum ms_err store_exists(const struct settings *settings, struct errinfo 
 	return err;
 }
 
-enum ms_err ms_operator_begin(struct operator *op, const struct settings *settings, struct errinfo *info)
+enum ms_err ms_operator_begin(struct operator* op, const struct settings *settings, struct errinfo *info)
 {
 	bool exists = false;
 	ms_operator_init(op);
@@ -43,7 +44,9 @@ enum ms_err ms_operator_begin(struct operator *op, const struct settings *settin
 	ms_errinfo_init(&why);
 	enum ms_err err = ms_state_open(&(struct state_options){.settings = settings}, &why, &op->state);
 	if (err != MS_OK)
-		return ms_fail(info, err, "nothing was changed, because it could not be recorded in the audit log: %.400s", why.message);
+		return ms_fail(info, err,
+			       "nothing was changed, because it could not be recorded in the audit log: %.400s",
+			       why.message);
 	op->records = true;
 	return MS_OK;
 }
@@ -53,19 +56,23 @@ static enum ms_err append(struct store_tx *tx, void *arg, struct errinfo *info)
 	return ms_audit_append(tx, NULL, arg, info);
 }
 
-enum ms_err ms_operator_record(struct operator *op, enum auth_event event, const char *target, const char *details, struct errinfo *info)
+enum ms_err ms_operator_record(struct operator* op, enum auth_event event, const char *target, const char *details,
+			       struct errinfo *info)
 {
-	struct audit_entry entry = {.event = event, .actor = op->actor, .target = ms_slice_cstr(target), .details = ms_slice_cstr(details)};
+	struct audit_entry entry = {
+		.event = event, .actor = op->actor, .target = ms_slice_cstr(target), .details = ms_slice_cstr(details)};
 	struct errinfo why;
 	if (!op->records)
 		return MS_OK;
 	ms_errinfo_init(&why);
 	enum ms_err err = ms_store_write_wait(op->state.store, append, &entry, &why);
-	return err == MS_OK ? MS_OK
-			    : ms_fail(info, err, "the change is done, but could not be recorded in the audit log: %.400s", why.message);
+	return err == MS_OK
+		       ? MS_OK
+		       : ms_fail(info, err, "the change is done, but could not be recorded in the audit log: %.400s",
+				 why.message);
 }
 
-void ms_operator_end(struct operator *op)
+void ms_operator_end(struct operator* op)
 {
 	if (op->records)
 		ms_state_close(&op->state);

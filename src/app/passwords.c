@@ -55,7 +55,8 @@ static enum ms_err ask_once(struct cli *cli, const char *prompt, struct errinfo 
 	return err;
 }
 
-enum ms_err ms_password_ask(struct cli *cli, const char *prompt, struct errinfo *info, char ret_password[MS_APP_PASSWORD_SIZE])
+enum ms_err ms_password_ask(struct cli *cli, const char *prompt, struct errinfo *info,
+			    char ret_password[MS_APP_PASSWORD_SIZE])
 {
 	char again[MS_APP_PASSWORD_SIZE];
 	if (isatty(STDIN_FILENO) == 0)

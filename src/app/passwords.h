@@ -9,6 +9,7 @@
 #define MS_APP_PASSWORD_SIZE 1025
 
 // On a terminal it is asked for twice. The caller wipes. MS_ERR_CANCELLED (Ctrl-C, or nothing typed), MS_ERR_LIMIT, MS_ERR_IO.
-MS_MUST_USE enum ms_err ms_password_ask(struct cli *cli, const char *prompt, struct errinfo *info, char ret_password[MS_APP_PASSWORD_SIZE]);
+MS_MUST_USE enum ms_err ms_password_ask(struct cli *cli, const char *prompt, struct errinfo *info,
+					char ret_password[MS_APP_PASSWORD_SIZE]);
 
 #endif

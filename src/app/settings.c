@@ -204,7 +204,8 @@ static enum ms_err check_auth(const struct settings *s, struct errinfo *info)
 	for (size_t i = 0; !s->auth && i < s->http_listen.count; i++) {
 		if (!ms_settings_is_local(s->http_listen.items[i]))
 			return ms_fail(info, MS_ERR_CONFIG,
-				       "auth: is off, but http.listen has \"%.120s\", which other machines reach; turn auth on, or listen "
+				       "auth: is off, but http.listen has \"%.120s\", which other machines reach; turn "
+				       "auth on, or listen "
 				       "on 127.0.0.1, [::1] or unix:/path alone",
 				       s->http_listen.items[i]);
 	}
@@ -219,7 +220,8 @@ static enum ms_err check_identity(const struct settings *s, struct errinfo *info
 	ms_errinfo_set_field(info, MS_SLICE_LIT("identity.jwt_secret"));
 	if (n > 0 && n < JWT_SECRET_MIN)
 		return ms_fail(info, MS_ERR_CONFIG,
-			       "identity.jwt_secret: has %zu bytes, and a secret of less than %d can be guessed from a token; make one with "
+			       "identity.jwt_secret: has %zu bytes, and a secret of less than %d can be guessed from a "
+			       "token; make one with "
 			       "`openssl rand -base64 48`, or leave it out: then the service makes keys of its own",
 			       n, JWT_SECRET_MIN);
 	ms_errinfo_set_field(info, MS_SLICE_LIT("identity.issuer"));
@@ -292,9 +294,9 @@ static enum config_layer add_source(const struct config *config, struct errinfo 
 static enum ms_err check_all(const struct config *config, config_problem_fn *on_problem, void *arg,
 			     struct errinfo *info)
 {
-	static enum ms_err (*const checks[])(const struct settings *, struct errinfo *) = {check_roles, check_data_dir, ms_app_check_store, ms_app_check_bus,
-											   check_tls, check_listen,
-											   check_auth, check_identity};
+	static enum ms_err (*const checks[])(const struct settings *, struct errinfo *) = {
+		check_roles, check_data_dir, ms_app_check_store, ms_app_check_bus,
+		check_tls,   check_listen,   check_auth,         check_identity};
 	enum ms_err first = MS_OK;
 	for (size_t i = 0; i < MS_ARRAY_LEN(checks) && (first == MS_OK || on_problem != NULL); i++) {
 		struct errinfo own;
@@ -314,12 +316,14 @@ static enum ms_err check_all(const struct config *config, config_problem_fn *on_
 
 // --- The secrets file --------------------------------------------------------------------------------
 
-enum ms_err ms_settings_secrets_path(const struct settings *settings, struct errinfo *info, char dst[MS_SETTINGS_PATH_MAX])
+enum ms_err ms_settings_secrets_path(const struct settings *settings, struct errinfo *info,
+				     char dst[MS_SETTINGS_PATH_MAX])
 {
 	int n = settings->secrets_file[0] != '\0'
 			? snprintf(dst, MS_SETTINGS_PATH_MAX, "%s", settings->secrets_file)
 			: snprintf(dst, MS_SETTINGS_PATH_MAX, "%s/" MS_SECRETS_FILE, settings->data_dir);
-	return n > 0 && n < MS_SETTINGS_PATH_MAX ? MS_OK : ms_fail(info, MS_ERR_LIMIT, "secrets.file: the path is too long");
+	return n > 0 && n < MS_SETTINGS_PATH_MAX ? MS_OK
+						 : ms_fail(info, MS_ERR_LIMIT, "secrets.file: the path is too long");
 }
 
 static enum ms_err open_secrets(const struct settings *s, const char *path, struct arena *arena, struct errinfo *info,

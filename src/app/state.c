@@ -3,13 +3,24 @@
 
 #include <unistd.h>
 
-#include "app/bus.h"
 #include "app/store.h"
 #include "rt/rt.h"
 
+static enum ms_err open_store(const struct state_options *o, struct errinfo *info, struct state *state)
+{
+	state->store = o->store;
+	if (o->store != NULL)
+		return MS_OK;
+	MS_TRY(ms_app_prepare_store(o->settings, info));
+	MS_TRY(ms_app_open_store(o->settings, APP_STORE_SERVE, o->log, o->metrics, info, &state->own_store));
+	state->store = state->own_store;
+	return MS_OK;
+}
+
 static enum ms_err open_auth(const struct state_options *o, struct errinfo *info, struct state *state)
 {
-	static const enum jose_alg algorithms[] = {JOSE_ED25519, JOSE_ES256, JOSE_RS256}; // the order of the setting's range
+	static const enum jose_alg algorithms[] = {JOSE_ED25519, JOSE_ES256,
+						   JOSE_RS256}; // the order of the setting's range
 	const struct settings *s = o->settings;
 	MS_ASSERT((size_t)s->identity_algorithm < MS_ARRAY_LEN(algorithms));
 	const struct auth_options options = {
@@ -29,7 +40,8 @@ static enum ms_err open_auth(const struct state_options *o, struct errinfo *info
 		.refresh_life_ms = s->identity_session_life,
 		.refresh_idle_ms = s->identity_session_idle,
 		.refresh_grace_ms = s->identity_refresh_grace,
-		.password_threads = s->identity_password_threads > 0 ? (unsigned)s->identity_password_threads : ms_process_cores(),
+		.password_threads =
+			s->identity_password_threads > 0 ? (unsigned)s->identity_password_threads : ms_process_cores(),
 		.password_depth = (unsigned)s->identity_password_queue,
 		.password_memory_kib = (uint32_t)(s->identity_password_memory / 1024),
 		.password_passes = (uint32_t)s->identity_password_passes,
@@ -43,7 +55,8 @@ static enum ms_err open_auth(const struct state_options *o, struct errinfo *info
 		.webauthn_origin_count = s->identity_webauthn_origins.count,
 	};
 	MS_TRY(ms_auth_new(&options, info, &state->auth));
-	return o->environment != NULL && o->rt != NULL ? ms_auth_take_environment(state->auth, o->environment, info) : MS_OK;
+	return o->environment != NULL && o->rt != NULL ? ms_auth_take_environment(state->auth, o->environment, info)
+						       : MS_OK;
 }
 
 static enum ms_err open_log(struct state_options *o, struct errinfo *info, struct state *state)
@@ -63,40 +76,33 @@ static enum ms_err open_log(struct state_options *o, struct errinfo *info, struc
 enum ms_err ms_state_open(const struct state_options *options, struct errinfo *info, struct state *state)
 {
 	struct state_options o = *options;
-	*state = (struct state){0};
+	*state = (struct state){.bus = options->bus};
 	enum ms_err err = open_log(&o, info, state);
 	if (err == MS_OK)
-		err = ms_app_open_store(o.settings, APP_STORE_SERVE, o.log, o.metrics, info, &state->store);
-	if (err == MS_OK && o.rt != NULL)
-		err = ms_app_open_bus(o.settings, state->store, o.rt, o.log, o.metrics, info, &state->bus);
-	if (err == MS_OK && o.settings->auth)
+		err = open_store(&o, info, state);
+	if (err == MS_OK)
 		err = open_auth(&o, info, state);
-	if (err != MS_OK)
-		ms_state_close(state);
+	if (err != MS_OK) {
+		ms_state_stop(state);
+		if (o.rt != NULL)
+			ms_rt_deliver(o.rt); // what is on its way to the parts has to arrive while they are there
+		ms_state_free(state);
+	}
 	return err;
-}
-
-enum ms_err ms_state_start(struct state *state, struct errinfo *info)
-{
-	return state->bus != NULL ? ms_bus_start(state->bus, info) : MS_OK;
 }
 
 void ms_state_stop(struct state *state)
 {
 	if (state->auth != NULL)
 		ms_auth_stop(state->auth);
-	if (state->bus != NULL)
-		ms_bus_stop(state->bus);
-	if (state->store != NULL)
-		ms_store_stop(state->store);
+	if (state->own_store != NULL)
+		ms_store_stop(state->own_store);
 }
 
 void ms_state_free(struct state *state)
 {
 	ms_auth_free(state->auth);
-	if (state->bus != NULL)
-		ms_bus_free(state->bus);
-	ms_store_free(state->store);
+	ms_store_free(state->own_store);
 	ms_log_free(state->own_log);
 	*state = (struct state){0};
 }

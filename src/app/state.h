@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What outlives requests: the store, the bus, identity. Opened by the server, and by commands that work on the same state.
+// Identity, on the store and the bus. Opened by the server, and by commands that work on the same state.
 #ifndef MS_APP_STATE_H
 #define MS_APP_STATE_H
 
@@ -9,26 +9,29 @@
 #include "config/config.h"
 #include "store/store.h"
 
-// Stays where it was opened.
 struct state {
-	struct store *store;
-	struct bus *bus; // NULL: the command line
+	struct store *store; // borrowed, or own_store
+	struct bus *bus;     // NULL: the command line
 	struct auth *auth;
-	struct log *own_log; // of the command line
+	// Of the command line.
+	struct store *own_store;
+	struct log *own_log;
 };
 
 struct state_options {
 	const struct settings *settings;
+	struct store *store;            // NULL: opened, and closed with the state
+	struct bus *bus;                // NULL: events are not told by this process
 	const char *const *environment; // keys that it gives; may be NULL
 	struct rt *rt;                  // NULL: the command line; no loops, no threads of identity
 	struct log *log;                // NULL: one of its own, for warnings
 	struct metrics *metrics;
 };
 // Blocks. A failure leaves nothing open.
-MS_MUST_USE enum ms_err ms_state_open(const struct state_options *options, struct errinfo *info, struct state *ret_state);
-MS_MUST_USE enum ms_err ms_state_start(struct state *state, struct errinfo *info); // before the loops run
-void ms_state_stop(struct state *state); // the loops have ended
-void ms_state_free(struct state *state); // the loops are gone
+MS_MUST_USE enum ms_err ms_state_open(const struct state_options *options, struct errinfo *info,
+				      struct state *ret_state);
+void ms_state_stop(struct state *state);                                           // the loops have ended
+void ms_state_free(struct state *state);                                           // the loops are gone
 // Stop and free, for commands.
 void ms_state_close(struct state *state);
 

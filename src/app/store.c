@@ -7,21 +7,31 @@
 #include "bus/bus.h"
 #include "rt/rt.h"
 
+#define MODULES_MAX 32
 #define FILE_NAME "mainstay.db"
 
 // The migrations of all modules, in the order in which they are applied. The store's own tables come before them.
-static const struct store_migrations *const modules[] = {&ms_bus_migrations, &ms_auth_migrations};
+static const struct store_migrations *const modules[] = {&ms_auth_migrations, &ms_bus_migrations, NULL};
 
 enum { MIGRATE_AUTO, MIGRATE_ALWAYS, MIGRATE_NEVER }; // the order of the setting's range
+
+static size_t module_count(void)
+{
+	size_t count = 0;
+	while (modules[count] != NULL)
+		count++;
+	MS_ASSERT(count <= MODULES_MAX);
+	return count;
+}
 
 static bool has(const char *text)
 {
 	return text[0] != '\0';
 }
 
-bool ms_app_names_store(const struct settings *s)
+bool ms_app_wants_store(const struct settings *s)
 {
-	return has(s->store_url) || has(s->store_host);
+	return s->auth || has(s->store_url) || has(s->store_host) || has(s->bus_url) || has(s->bus_host);
 }
 
 enum ms_err ms_app_store_url(const struct settings *s, struct arena *arena, struct errinfo *info, const char **ret_url)
@@ -70,6 +80,8 @@ enum ms_err ms_app_check_store(const struct settings *s, struct errinfo *info)
 {
 	struct arena arena;
 	const char *url;
+	if (!ms_app_wants_store(s))
+		return MS_OK;
 	ms_arena_init(&arena, 1024, (size_t)1 << 16);
 	enum ms_err err = ms_app_store_url(s, &arena, info, &url);
 	if (err == MS_OK)
@@ -86,15 +98,15 @@ static bool migrates(const struct settings *s, const char *url)
 static enum ms_err open_at(const struct settings *s, const char *url, enum app_store_use use, struct log *log,
 			   struct metrics *metrics, struct errinfo *info, struct store **ret_store)
 {
-	struct store_migrations sets[MS_ARRAY_LEN(modules)];
-	for (size_t i = 0; i < MS_ARRAY_LEN(modules); i++)
+	struct store_migrations sets[MODULES_MAX];
+	for (size_t i = 0; i < module_count(); i++)
 		sets[i] = *modules[i];
 	const struct store_options options = {
 		.url = url,
 		.log = log,
 		.metrics = metrics,
 		.migrations = sets,
-		.migration_count = MS_ARRAY_LEN(modules),
+		.migration_count = module_count(),
 		.migrate = migrates(s, url),
 		.connections_min = (unsigned)s->store_connections_min,
 		.connections_max = (unsigned)s->store_connections_max,
@@ -120,7 +132,7 @@ enum ms_err ms_app_open_store(const struct settings *s, enum app_store_use use, 
 
 enum ms_err ms_app_prepare_store(const struct settings *s, struct errinfo *info)
 {
-	return ms_app_names_store(s) ? MS_OK : ms_dir_create(s->data_dir, info);
+	return has(s->store_url) || has(s->store_host) ? MS_OK : ms_dir_create(s->data_dir, info);
 }
 
 enum ms_err ms_app_store_place(const struct settings *s, struct errinfo *info, char ret_place[MS_STORE_PLACE_SIZE])

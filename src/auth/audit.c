@@ -110,7 +110,8 @@ static bool is_object(struct slice json)
 	return ok;
 }
 
-static enum ms_err clean_details(struct slice details, struct arena *arena, struct errinfo *info, struct slice *ret_clean)
+static enum ms_err clean_details(struct slice details, struct arena *arena, struct errinfo *info,
+				 struct slice *ret_clean)
 {
 	if (details.n > DETAILS_MAX)
 		details = MS_SLICE_LIT("{\"cut\":true}");
@@ -144,7 +145,7 @@ static void put_field(struct buf *out, struct slice field)
 void ms_audit_hash(const struct audit_record *r, uint8_t ret_hash[MS_AUDIT_HASH_SIZE])
 {
 	const struct slice fields[] = {r->actor_kind, r->actor_id, r->actor_name, r->address, r->session, r->request_id,
-				       r->event,      r->target,   r->outcome,	  r->details, r->prev};
+				       r->event,      r->target,   r->outcome,    r->details, r->prev};
 	struct buf out;
 	size_t n = 0;
 	for (size_t i = 0; i < MS_ARRAY_LEN(fields); i++)
@@ -173,7 +174,8 @@ static const char *kind_of(const struct auth_actor *actor)
 	return names[actor->kind];
 }
 
-static enum ms_err fill(const struct audit_entry *entry, struct arena *arena, struct errinfo *info, struct audit_record *r)
+static enum ms_err fill(const struct audit_entry *entry, struct arena *arena, struct errinfo *info,
+			struct audit_record *r)
 {
 	static const char *const outcomes[] = {"ok", "refused", "failed"};
 	const struct auth_actor *a = &entry->actor;
@@ -197,12 +199,12 @@ static enum ms_err take_place(struct store_tx *tx, struct errinfo *info, struct 
 	struct store_rows rows;
 	char id[MS_AUTH_ID_SIZE];
 	ms_auth_id(id);
-	MS_TRY(ms_store_query(tx,
-			      "INSERT INTO audit_chain (one, id, seq, hash) VALUES (1, $1, 1, $2)"
-			      " ON CONFLICT (one) DO UPDATE SET seq = audit_chain.seq + 1 RETURNING seq, hash",
-			      MS_STORE_PARAMS(ms_store_text(ms_slice_cstr(id)),
-					      ms_store_blob(ms_slice(zeros, sizeof(zeros)))),
-			      1, info, &rows));
+	MS_TRY(ms_store_query(
+		tx,
+		"INSERT INTO audit_chain (one, id, seq, hash) VALUES (1, $1, 1, $2)"
+		" ON CONFLICT (one) DO UPDATE SET seq = audit_chain.seq + 1 RETURNING seq, hash",
+		MS_STORE_PARAMS(ms_store_text(ms_slice_cstr(id)), ms_store_blob(ms_slice(zeros, sizeof(zeros)))), 1,
+		info, &rows));
 	MS_ASSERT(rows.count == 1);
 	r->seq = ms_store_get_int(&rows, 0, 0);
 	r->prev = ms_store_get_blob(&rows, 0, 1);
@@ -213,7 +215,8 @@ static enum ms_err insert(struct store_tx *tx, const struct audit_record *r, str
 {
 	MS_TRY(ms_store_run(
 		tx,
-		"INSERT INTO audit (seq, time_us, actor_kind, actor_id, actor_name, address, session, request_id, action,"
+		"INSERT INTO audit (seq, time_us, actor_kind, actor_id, actor_name, address, session, request_id, "
+		"action,"
 		" target, outcome, details, prev, hash)"
 		" VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)",
 		MS_STORE_PARAMS(ms_store_int(r->seq), ms_store_int(r->time_us), ms_store_text(r->actor_kind),
@@ -222,8 +225,8 @@ static enum ms_err insert(struct store_tx *tx, const struct audit_record *r, str
 				ms_store_text(r->target), ms_store_text(r->outcome), ms_store_text(r->details),
 				ms_store_blob(r->prev), ms_store_blob(r->hash)),
 		info, NULL));
-	return ms_store_run(tx, "UPDATE audit_chain SET hash = $1 WHERE one = 1", MS_STORE_PARAMS(ms_store_blob(r->hash)), info,
-			    NULL);
+	return ms_store_run(tx, "UPDATE audit_chain SET hash = $1 WHERE one = 1",
+			    MS_STORE_PARAMS(ms_store_blob(r->hash)), info, NULL);
 }
 
 enum ms_err ms_audit_append_at(struct store_tx *tx, struct auth *auth, const struct audit_entry *entry, int64_t time_us,
@@ -245,7 +248,8 @@ enum ms_err ms_audit_append_at(struct store_tx *tx, struct auth *auth, const str
 	return ms_auth_publish(tx, entry, info);
 }
 
-enum ms_err ms_audit_append(struct store_tx *tx, struct auth *auth, const struct audit_entry *entry, struct errinfo *info)
+enum ms_err ms_audit_append(struct store_tx *tx, struct auth *auth, const struct audit_entry *entry,
+			    struct errinfo *info)
 {
 	return ms_audit_append_at(tx, auth, entry, ms_store_now_us(tx), info);
 }
@@ -253,7 +257,8 @@ enum ms_err ms_audit_append(struct store_tx *tx, struct auth *auth, const struct
 enum ms_err ms_audit_read_chain(struct store_tx *tx, struct errinfo *info, struct audit_chain *ret_chain)
 {
 	struct store_rows rows;
-	MS_TRY(ms_store_query(tx, "SELECT id, seq, hash FROM audit_chain WHERE one = 1", MS_STORE_NO_PARAMS, 1, info, &rows));
+	MS_TRY(ms_store_query(tx, "SELECT id, seq, hash FROM audit_chain WHERE one = 1", MS_STORE_NO_PARAMS, 1, info,
+			      &rows));
 	*ret_chain = (struct audit_chain){0};
 	if (rows.count == 1)
 		*ret_chain = (struct audit_chain){.id = ms_store_get_text(&rows, 0, 0),

@@ -8,6 +8,7 @@
 
 #define PURPOSE "audit"
 #define HEAD_TEXT_MAX 4096
+#define CHECK_PAGE 500
 #define KEY_TEXT_MAX ((size_t)64 << 10)
 
 // --- The key -----------------------------------------------------------------------------------------
@@ -52,7 +53,8 @@ static enum ms_err find_or_insert_key(struct store_tx *tx, void *arg, struct err
 		return MS_OK;
 	int64_t now = ms_store_now_us(tx);
 	MS_TRY(ms_store_run(tx,
-			    "INSERT INTO signing_keys (kid, purpose, alg, state, public_jwk, sealed, created_us, active_us, retired_us)"
+			    "INSERT INTO signing_keys (kid, purpose, alg, state, public_jwk, sealed, created_us, "
+			    "active_us, retired_us)"
 			    " VALUES ($1, '" PURPOSE "', 'EdDSA', 'active', $2, $3, $4, $4, 0)",
 			    MS_STORE_PARAMS(ms_store_text(ms_jose_key_id(job->made)),
 					    ms_store_text(ms_buf_slice(&job->public_jwk)),
@@ -88,7 +90,8 @@ static enum ms_err make_key(struct key_job *job, struct errinfo *info)
 	return err;
 }
 
-enum ms_err ms_audit_key(struct store *store, const struct vault *vault, struct errinfo *info, struct jose_key **ret_key)
+enum ms_err ms_audit_key(struct store *store, const struct vault *vault, struct errinfo *info,
+			 struct jose_key **ret_key)
 {
 	struct key_job job = {.vault = vault};
 	ms_buf_init(&job.sealed, KEY_TEXT_MAX);
@@ -165,17 +168,19 @@ void ms_audit_head_write(const struct audit_head *head, struct buf *out)
 	ms_json_end_object(&w);
 }
 
-enum ms_err ms_audit_head_parse(struct slice line, struct arena *arena, struct errinfo *info, struct audit_head *ret_head)
+enum ms_err ms_audit_head_parse(struct slice line, struct arena *arena, struct errinfo *info,
+				struct audit_head *ret_head)
 {
-	static const struct json_limits limits = {.max_depth = 4, .max_bytes = HEAD_TEXT_MAX, .reject_duplicates = true};
+	static const struct json_limits limits = {
+		.max_depth = 4, .max_bytes = HEAD_TEXT_MAX, .reject_duplicates = true};
 	const struct json_value *v;
 	struct audit_head head;
 	struct slice hex;
 	MS_TRY(ms_json_parse(line, &limits, arena, info, &v));
 	bool ok = ms_json_as_i64(ms_json_get(v, "seq"), &head.seq) && head.seq > 0 &&
 		  ms_json_as_i64(ms_json_get(v, "time_us"), &head.time_us) &&
-		  ms_json_as_str(ms_json_get(v, "chain"), &head.chain) && ms_json_as_str(ms_json_get(v, "hash"), &hex) &&
-		  ms_json_as_str(ms_json_get(v, "kid"), &head.kid) &&
+		  ms_json_as_str(ms_json_get(v, "chain"), &head.chain) &&
+		  ms_json_as_str(ms_json_get(v, "hash"), &hex) && ms_json_as_str(ms_json_get(v, "kid"), &head.kid) &&
 		  ms_json_as_str(ms_json_get(v, "signature"), &head.signature) &&
 		  ms_hex_decode(hex, arena, &head.hash) && head.hash.n == MS_AUDIT_HASH_SIZE;
 	if (!ok)
@@ -212,9 +217,42 @@ struct sign_job {
 static enum ms_err last_head(struct store_tx *tx, struct errinfo *info, int64_t *ret_seq)
 {
 	struct store_rows rows;
-	MS_TRY(ms_store_query(tx, "SELECT seq FROM audit_heads ORDER BY seq DESC LIMIT 1", MS_STORE_NO_PARAMS, 1, info, &rows));
+	MS_TRY(ms_store_query(tx, "SELECT seq FROM audit_heads ORDER BY seq DESC LIMIT 1", MS_STORE_NO_PARAMS, 1, info,
+			      &rows));
 	*ret_seq = rows.count > 0 ? ms_store_get_int(&rows, 0, 0) : 0;
 	return MS_OK;
+}
+
+// What is signed must follow from what was signed before, so that a change behind our back is not covered up by our own signature.
+static enum ms_err check_since(struct store_tx *tx, int64_t signed_seq, const struct audit_chain *chain,
+			       struct errinfo *info)
+{
+	uint8_t hash[MS_AUDIT_HASH_SIZE] = {0}, computed[MS_AUDIT_HASH_SIZE];
+	struct store_rows rows;
+	struct audit_record r;
+	int64_t seq = signed_seq;
+	MS_TRY(ms_store_query(tx, "SELECT hash FROM audit_heads WHERE seq = $1",
+			      MS_STORE_PARAMS(ms_store_int(signed_seq)), 1, info, &rows));
+	bool good = rows.count == 0 || ms_store_get_blob(&rows, 0, 0).n == sizeof(hash);
+	if (rows.count == 1 && good)
+		memcpy(hash, ms_store_get_blob(&rows, 0, 0).p, sizeof(hash));
+	while (good && seq < chain->seq) {
+		MS_TRY(ms_audit_page(tx, seq, CHECK_PAGE, info, &rows));
+		good = rows.count > 0;
+		for (size_t i = 0; good && i < rows.count; i++) {
+			ms_audit_record_of(&rows, i, &r);
+			ms_audit_hash(&r, computed);
+			good = r.seq == ++seq && ms_slice_eq(r.prev, ms_slice(hash, sizeof(hash))) &&
+			       ms_slice_eq(r.hash, ms_slice(computed, sizeof(computed)));
+			memcpy(hash, computed, sizeof(hash));
+		}
+	}
+	if (good && seq == chain->seq && ms_slice_eq(chain->hash, ms_slice(hash, sizeof(hash))))
+		return MS_OK;
+	return ms_fail(
+		info, MS_ERR_INTERNAL,
+		"entry %lld or one near it was changed: mainstay audit verify says which; nothing is signed until then",
+		(long long)seq);
 }
 
 static enum ms_err sign_chain(struct store_tx *tx, void *arg, struct errinfo *info)
@@ -230,15 +268,15 @@ static enum ms_err sign_chain(struct store_tx *tx, void *arg, struct errinfo *in
 	MS_TRY(last_head(tx, info, &signed_seq));
 	if (chain.seq <= signed_seq)
 		return MS_OK;
-	if (chain.hash.n != MS_AUDIT_HASH_SIZE)
-		return ms_fail(info, MS_ERR_INTERNAL, "the audit log's chain was changed: mainstay audit verify says where");
+	MS_TRY(check_since(tx, signed_seq, &chain, info));
 	struct audit_head head = {.chain = chain.id,
 				  .seq = chain.seq,
 				  .time_us = ms_store_now_us(tx),
 				  .hash = chain.hash,
 				  .kid = ms_jose_key_id(job->key)};
 	write_payload(&head, &job->payload);
-	MS_TRY(ms_jws_sign(job->key, MS_SLICE_LIT(AUDIT_HEAD_TYPE), ms_buf_slice(&job->payload), info, &job->signature));
+	MS_TRY(ms_jws_sign(job->key, MS_SLICE_LIT(AUDIT_HEAD_TYPE), ms_buf_slice(&job->payload), info,
+			   &job->signature));
 	head.signature = ms_buf_slice(&job->signature);
 	ms_audit_head_write(&head, &job->line);
 	ms_buf_append_char(&job->line, '\n');
@@ -247,13 +285,13 @@ static enum ms_err sign_chain(struct store_tx *tx, void *arg, struct errinfo *in
 	for (size_t i = 0; i < MS_AUDIT_HASH_SIZE; i++)
 		snprintf(job->hash + 2 * i, 3, "%02x", (uint8_t)head.hash.p[i]);
 	job->seq = head.seq;
-	return ms_store_run(tx,
-			    "INSERT INTO audit_heads (seq, time_us, chain, hash, kid, signature) VALUES ($1, $2, $3, $4, $5, $6)"
-			    " ON CONFLICT (seq) DO NOTHING",
-			    MS_STORE_PARAMS(ms_store_int(head.seq), ms_store_int(head.time_us), ms_store_text(head.chain),
-					    ms_store_blob(head.hash), ms_store_text(head.kid),
-					    ms_store_text(head.signature)),
-			    info, NULL);
+	return ms_store_run(
+		tx,
+		"INSERT INTO audit_heads (seq, time_us, chain, hash, kid, signature) VALUES ($1, $2, $3, $4, $5, $6)"
+		" ON CONFLICT (seq) DO NOTHING",
+		MS_STORE_PARAMS(ms_store_int(head.seq), ms_store_int(head.time_us), ms_store_text(head.chain),
+				ms_store_blob(head.hash), ms_store_text(head.kid), ms_store_text(head.signature)),
+		info, NULL);
 }
 
 // The line in the log is the copy elsewhere, where logs are collected; the file is what a backup takes.

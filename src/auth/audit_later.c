@@ -28,10 +28,10 @@ struct audit {
 	struct jose_key *key; // signs heads
 	// Pushed to by any thread, newest first; taken whole by the keeper.
 	_Atomic(struct waiting *) pushed;
-	atomic_uint count;     // that wait
+	atomic_uint count; // that wait
 	atomic_uint_fast64_t dropped;
 	atomic_uint_fast64_t since_head; // entries of this process
-	atomic_bool woken;     // the mail is on its way
+	atomic_bool woken;               // the mail is on its way
 	struct mail wake;
 	struct waiting *queue; // the keeper's: oldest first
 	// Loop 0's.
@@ -281,7 +281,8 @@ static enum ms_err look_at_end(struct store_tx *tx, void *arg, struct errinfo *i
 	struct audit_chain chain;
 	struct store_rows rows;
 	MS_TRY(ms_audit_read_chain(tx, info, &chain));
-	MS_TRY(ms_store_query(tx, "SELECT seq, hash FROM audit ORDER BY seq DESC LIMIT 1", MS_STORE_NO_PARAMS, 1, info, &rows));
+	MS_TRY(ms_store_query(tx, "SELECT seq, hash FROM audit ORDER BY seq DESC LIMIT 1", MS_STORE_NO_PARAMS, 1, info,
+			      &rows));
 	*ret_whole = rows.count == 0 ? chain.seq == 0
 				     : ms_store_get_int(&rows, 0, 0) == chain.seq &&
 					       ms_slice_eq(ms_store_get_blob(&rows, 0, 1), chain.hash);
@@ -294,7 +295,8 @@ static enum ms_err start_timers(struct audit *a, struct errinfo *info)
 	bool whole = true;
 	MS_TRY(ms_store_read_wait(a->auth->options.store, look_at_end, &whole, info));
 	if (!whole)
-		ms_log(a->auth->options.log, LOG_ERROR, "the end of the audit log was changed: mainstay audit verify says where");
+		ms_log(a->auth->options.log, LOG_ERROR,
+		       "the end of the audit log was changed: mainstay audit verify says where");
 	MS_TRY(ms_timer_new(loop, on_gather, a, &a->gather));
 	MS_TRY(ms_timer_new(loop, on_tick, a, &a->tick));
 	a->head_ns = ms_loop_now_ns(loop);

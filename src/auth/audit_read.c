@@ -2,12 +2,13 @@
 // Reading the audit log: lists, one entry as JSON, the newest head.
 #include "auth/vault.h"
 
-#define RECORD_COLUMNS                                                                                                 \
-	"seq, time_us, actor_kind, actor_id, actor_name, address, session, request_id, action, target, outcome, details, " \
+#define RECORD_COLUMNS                                                                                            \
+	"seq, time_us, actor_kind, actor_id, actor_name, address, session, request_id, action, target, outcome, " \
+	"details, "                                                                                               \
 	"prev, hash"
-#define LIST_WHERE                                                                                             \
-	" FROM audit WHERE ($1 = '' OR actor_id = $1 OR actor_name = $1) AND ($2 = '' OR action = $2)"         \
-	" AND ($3 = '' OR target = $3) AND ($4 = '' OR outcome = $4) AND time_us >= $5 AND time_us < $6"
+#define LIST_WHERE                                                                                     \
+	" FROM audit WHERE ($1 = '' OR actor_id = $1 OR actor_name = $1) AND ($2 = '' OR action = $2)" \
+	" AND ($3 = '' OR target = $3) AND ($4 = '' OR outcome = $4) AND +time_us >= $5 AND +time_us < $6"
 
 void ms_audit_record_of(const struct store_rows *rows, size_t i, struct audit_record *ret_record)
 {
@@ -29,7 +30,8 @@ void ms_audit_record_of(const struct store_rows *rows, size_t i, struct audit_re
 	};
 }
 
-enum ms_err ms_audit_page(struct store_tx *tx, int64_t after, size_t max, struct errinfo *info, struct store_rows *ret_rows)
+enum ms_err ms_audit_page(struct store_tx *tx, int64_t after, size_t max, struct errinfo *info,
+			  struct store_rows *ret_rows)
 {
 	return ms_store_query(tx, "SELECT " RECORD_COLUMNS " FROM audit WHERE seq > $1 ORDER BY seq LIMIT $2",
 			      MS_STORE_PARAMS(ms_store_int(after), ms_store_int((int64_t)max)), max, info, ret_rows);
@@ -59,18 +61,13 @@ enum ms_err ms_audit_list(struct store_tx *tx, const struct audit_filter *filter
 	int64_t cursor = filter->cursor;
 	if (cursor == 0)
 		cursor = filter->oldest_first ? INT64_MIN : INT64_MAX;
-	const struct store_value params[] = {ms_store_text(actor),
-					     ms_store_text(event),
-					     ms_store_text(target),
-					     ms_store_text(outcome),
-					     ms_store_int(filter->from_us),
-					     ms_store_int(until),
-					     ms_store_int(cursor),
-					     ms_store_int((int64_t)max)};
+	const struct store_value params[] = {
+		ms_store_text(actor),          ms_store_text(event), ms_store_text(target), ms_store_text(outcome),
+		ms_store_int(filter->from_us), ms_store_int(until),  ms_store_int(cursor),  ms_store_int((int64_t)max)};
 	MS_TRY(ms_store_query(tx,
-			      filter->oldest_first ? "SELECT " RECORD_COLUMNS LIST_WHERE " AND seq > $7 ORDER BY seq LIMIT $8"
-						   : "SELECT " RECORD_COLUMNS LIST_WHERE
-						     " AND seq < $7 ORDER BY seq DESC LIMIT $8",
+			      filter->oldest_first
+				      ? "SELECT " RECORD_COLUMNS LIST_WHERE " AND seq > $7 ORDER BY seq LIMIT $8"
+				      : "SELECT " RECORD_COLUMNS LIST_WHERE " AND seq < $7 ORDER BY seq DESC LIMIT $8",
 			      params, MS_ARRAY_LEN(params), max, info, &rows));
 	struct audit_record *records = MS_ARENA_ARRAY(ms_store_arena(tx), struct audit_record, rows.count + 1);
 	if (records == NULL)
@@ -154,9 +151,9 @@ enum ms_err ms_audit_head(struct store_tx *tx, struct errinfo *info, struct slic
 {
 	struct store_rows rows;
 	struct buf out;
-	MS_TRY(ms_store_query(tx,
-			      "SELECT seq, time_us, chain, hash, kid, signature FROM audit_heads ORDER BY seq DESC LIMIT 1",
-			      MS_STORE_NO_PARAMS, 1, info, &rows));
+	MS_TRY(ms_store_query(
+		tx, "SELECT seq, time_us, chain, hash, kid, signature FROM audit_heads ORDER BY seq DESC LIMIT 1",
+		MS_STORE_NO_PARAMS, 1, info, &rows));
 	*ret_json = MS_SLICE_EMPTY;
 	if (rows.count == 0)
 		return MS_OK;

@@ -4,18 +4,6 @@
 #include <stdatomic.h>
 
 #include "auth/audit_test_kit.h"
-#include "store/store_test_kit.h"
-
-static void open_tables(struct fixture *f)
-{
-	struct errinfo info;
-	ms_errinfo_init(&info);
-	const struct store_options options = {
-		.url = f->url, .migrations = ms_audit_test_migrations, .migration_count = 1, .migrate = true};
-	if (ms_store_open(&options, &info, &f->store) != MS_OK)
-		CHECK_STR(info.message, "");
-	REQUIRE(f->store != NULL);
-}
 
 #define THREADS 8
 #define ROUNDS 25
@@ -23,19 +11,20 @@ static void open_tables(struct fixture *f)
 static enum ms_err append_one(struct store_tx *tx, void *arg, struct errinfo *info)
 {
 	(void)arg;
-	const struct audit_entry entry = {.event = AUTH_LOGIN, .actor = {.kind = CALLER_USER, .id = MS_SLICE_LIT("u\xc3\xa4")}};
+	const struct audit_entry entry = {.event = AUTH_LOGIN,
+					  .actor = {.kind = CALLER_USER, .id = MS_SLICE_LIT("u\xc3\xa4")}};
 	return ms_audit_append(tx, NULL, &entry, info);
 }
 
 static void *append_many(void *arg)
 {
-	struct fixture *f = arg;
+	struct audit_store_fixture *f = arg;
 	for (size_t i = 0; i < ROUNDS; i++)
 		CHECK_OK(ms_store_write_wait(f->store, append_one, NULL, NULL));
 	return NULL;
 }
 
-static struct audit_report verify(struct fixture *f)
+static struct audit_report verify(struct audit_store_fixture *f)
 {
 	struct audit_report report = {.seq = -1};
 	CHECK_OK(ms_audit_verify(&(struct audit_verify_options){.store = f->store}, NULL, &report));
@@ -43,10 +32,9 @@ static struct audit_report verify(struct fixture *f)
 }
 
 // One appender at a time: no place is taken twice, none is left out.
-STORE_TEST(appenders_stand_in_line)
+AUDIT_STORE_TEST(appenders_stand_in_line)
 {
 	pthread_t threads[THREADS];
-	open_tables(f);
 	for (size_t i = 0; i < THREADS; i++)
 		REQUIRE(pthread_create(&threads[i], NULL, append_many, f) == 0);
 	for (size_t i = 0; i < THREADS; i++)
@@ -62,9 +50,8 @@ static enum ms_err append_and_fail(struct store_tx *tx, void *arg, struct errinf
 	return ms_fail(info, MS_ERR_INVALID, "the change failed");
 }
 
-STORE_TEST(an_entry_goes_with_its_transaction)
+AUDIT_STORE_TEST(an_entry_goes_with_its_transaction)
 {
-	open_tables(f);
 	CHECK_OK(ms_store_write_wait(f->store, append_one, NULL, NULL));
 	CHECK_INT(ms_store_write_wait(f->store, append_and_fail, NULL, NULL), MS_ERR_INVALID);
 	CHECK_OK(ms_store_write_wait(f->store, append_one, NULL, NULL));
@@ -76,19 +63,20 @@ STORE_TEST(an_entry_goes_with_its_transaction)
 static enum ms_err filter(struct store_tx *tx, void *arg, struct errinfo *info)
 {
 	struct audit_record *records;
-	const struct audit_filter by_actor = {.actor = MS_SLICE_LIT("u\xc3\xa4"), .from_us = 1, .outcome = MS_SLICE_LIT("ok")};
+	const struct audit_filter by_actor = {
+		.actor = MS_SLICE_LIT("u\xc3\xa4"), .from_us = 1, .outcome = MS_SLICE_LIT("ok")};
 	return ms_audit_list(tx, &by_actor, 10, info, &records, arg);
 }
 
-STORE_TEST(heads_lists_and_keys_work)
+AUDIT_STORE_TEST(heads_lists_and_keys_work)
 {
 	struct vault *vault = NULL;
 	struct jose_key *key = NULL;
 	struct signing_step step = {.store = f->store};
 	int64_t seq = 0;
 	size_t count = 0;
-	open_tables(f);
-	REQUIRE(ms_vault_open(&(struct vault_options){.data_dir = ms_test_temp_dir(), .master_key = "", .create = true}, NULL, &vault) == MS_OK);
+	REQUIRE(ms_vault_open(&(struct vault_options){.data_dir = ms_test_temp_dir(), .master_key = "", .create = true},
+			      NULL, &vault) == MS_OK);
 	CHECK_OK(ms_store_write_wait(f->store, append_one, NULL, NULL));
 	REQUIRE(ms_audit_key(f->store, vault, NULL, &key) == MS_OK);
 	struct auth auth = {.options = {.store = f->store, .data_dir = ms_test_temp_dir()}};
@@ -97,11 +85,12 @@ STORE_TEST(heads_lists_and_keys_work)
 	CHECK_OK(ms_store_read_wait(f->store, filter, &count, NULL));
 	CHECK_INT(count, 1);
 	for (int i = 0; i < 2; i++) {
-		step = (struct signing_step){.store = f->store,
-					     .vault = vault,
-					     .policy = {.alg = "ES256", .rotation_us = 0, .lead_us = 1, .keep_us = 1, .rotate = ROTATE_NOW},
-					     .algorithm = JOSE_ES256,
-					     .actor = ms_auth_actor_system()};
+		step = (struct signing_step){
+			.store = f->store,
+			.vault = vault,
+			.policy = {.alg = "ES256", .rotation_us = 0, .lead_us = 1, .keep_us = 1, .rotate = ROTATE_NOW},
+			.algorithm = JOSE_ES256,
+			.actor = ms_auth_actor_system()};
 		CHECK_OK(ms_signing_do(&step, NULL));
 		CHECK(step.changed);
 	}
@@ -119,7 +108,7 @@ STORE_TEST(heads_lists_and_keys_work)
 
 struct later {
 	struct auth *auth;
-	struct fixture *f;
+	struct audit_store_fixture *f;
 	struct timer *timer;
 	unsigned looks;
 	int64_t want;
@@ -128,7 +117,8 @@ struct later {
 static enum ms_err count_entries(struct store_tx *tx, void *arg, struct errinfo *info)
 {
 	struct store_rows rows;
-	MS_TRY(ms_store_query(tx, "SELECT COUNT(*) FROM audit WHERE action = 'denied'", MS_STORE_NO_PARAMS, 1, info, &rows));
+	MS_TRY(ms_store_query(tx, "SELECT COUNT(*) FROM audit WHERE action = 'denied'", MS_STORE_NO_PARAMS, 1, info,
+			      &rows));
 	*(int64_t *)arg = ms_store_get_int(&rows, 0, 0);
 	return MS_OK;
 }
@@ -145,13 +135,14 @@ static void look(struct timer *timer, void *arg)
 
 static void *refuse_many(void *arg)
 {
-	const struct audit_entry entry = {.event = AUTH_DENIED, .outcome = AUDIT_REFUSED, .actor = {.name = MS_SLICE_LIT("x")}};
+	const struct audit_entry entry = {
+		.event = AUTH_DENIED, .outcome = AUDIT_REFUSED, .actor = {.name = MS_SLICE_LIT("x")}};
 	for (size_t i = 0; i < 1000; i++)
 		ms_audit_later(arg, &entry);
 	return NULL;
 }
 
-static void make_auth(struct fixture *f, struct auth *auth)
+static void make_auth(struct audit_store_fixture *f, struct auth *auth)
 {
 	*auth = (struct auth){.options = {.store = f->store,
 					  .rt = f->rt,
@@ -165,11 +156,10 @@ static void make_auth(struct fixture *f, struct auth *auth)
 	REQUIRE(auth->vault != NULL && auth->vault->keeper != NULL);
 }
 
-STORE_TEST(refusals_are_written_soon_and_the_rest_at_the_stop)
+AUDIT_STORE_TEST(refusals_are_written_soon_and_the_rest_at_the_stop)
 {
 	pthread_t threads[4];
 	struct auth auth;
-	open_tables(f);
 	make_auth(f, &auth);
 	for (size_t i = 0; i < MS_ARRAY_LEN(threads); i++)
 		REQUIRE(pthread_create(&threads[i], NULL, refuse_many, &auth) == 0);
@@ -193,10 +183,9 @@ STORE_TEST(refusals_are_written_soon_and_the_rest_at_the_stop)
 	ms_auth_vault_free(&auth);
 }
 
-STORE_TEST(a_flood_is_bounded_and_what_was_dropped_is_counted)
+AUDIT_STORE_TEST(a_flood_is_bounded_and_what_was_dropped_is_counted)
 {
 	struct auth auth;
-	open_tables(f);
 	make_auth(f, &auth);
 	const struct audit_entry refused = {.event = AUTH_DENIED, .outcome = AUDIT_REFUSED};
 	const struct audit_entry change = {.event = AUTH_MODEL_CHANGED, .target = MS_SLICE_LIT("model:m")};

@@ -44,8 +44,9 @@ TEST(every_field_is_covered_and_none_runs_into_the_next)
 	char first[2 * MS_AUDIT_HASH_SIZE + 1], other[2 * MS_AUDIT_HASH_SIZE + 1];
 	hash_hex(&golden, first);
 	struct audit_record r = golden;
-	struct slice *const fields[] = {&r.actor_kind, &r.actor_id, &r.actor_name, &r.address, &r.session, &r.request_id,
-					&r.event,      &r.target,   &r.outcome,	   &r.details, &r.prev};
+	struct slice *const fields[] = {&r.actor_kind, &r.actor_id,   &r.actor_name, &r.address,
+					&r.session,    &r.request_id, &r.event,      &r.target,
+					&r.outcome,    &r.details,    &r.prev};
 	for (size_t i = 0; i < MS_ARRAY_LEN(fields); i++) {
 		r = golden;
 		*fields[i] = MS_SLICE_LIT("another");
@@ -108,7 +109,8 @@ static enum ms_err append_hostile(struct store_tx *tx, void *arg, struct errinfo
 	const struct audit_entry entry = {.event = AUTH_LOGIN,
 					  .outcome = AUDIT_REFUSED,
 					  .actor = {.name = MS_SLICE_LIT("eve\n\x1b]0;x\x07")},
-					  .details = MS_SLICE_LIT("{\"agent\":\"msk_4Zx0Qw1Er2Ty3Ui4Op5As6Df7Gh8Jk9L\"}")};
+					  .details =
+						  MS_SLICE_LIT("{\"agent\":\"msk_4Zx0Qw1Er2Ty3Ui4Op5As6Df7Gh8Jk9L\"}")};
 	return ms_audit_append(tx, NULL, &entry, info);
 }
 
@@ -162,7 +164,8 @@ static enum ms_err list(struct store_tx *tx, void *arg, struct errinfo *info)
 	return MS_OK;
 }
 
-static void check_list(struct audit_fixture *f, struct audit_filter filter, size_t max, size_t count, int64_t first, int64_t last)
+static void check_list(struct audit_fixture *f, struct audit_filter filter, size_t max, size_t count, int64_t first,
+		       int64_t last)
 {
 	struct list_job job = {.filter = filter, .max = max};
 	CHECK_OK(ms_store_read_wait(f->store, list, &job, NULL));
@@ -267,18 +270,21 @@ TEST(a_removed_entry_is_found)
 
 TEST(a_removed_entry_is_found_although_the_others_were_numbered_anew)
 {
-	tamper(8, SQL("DELETE FROM audit WHERE seq = 5", "UPDATE audit SET seq = seq + 93 WHERE seq > 5",
-		      "UPDATE audit SET seq = seq - 94 WHERE seq > 90", "UPDATE audit_chain SET seq = 7"),
+	tamper(8,
+	       SQL("DELETE FROM audit WHERE seq = 5", "UPDATE audit SET seq = seq + 93 WHERE seq > 5",
+		   "UPDATE audit SET seq = seq - 94 WHERE seq > 90", "UPDATE audit_chain SET seq = 7"),
 	       AUDIT_MISSING, 5);
 }
 
 TEST(a_changed_order_is_found)
 {
-	tamper(8, SQL("UPDATE audit SET seq = 99 WHERE seq = 5", "UPDATE audit SET seq = 5 WHERE seq = 6",
-		      "UPDATE audit SET seq = 6 WHERE seq = 99"),
+	tamper(8,
+	       SQL("UPDATE audit SET seq = 99 WHERE seq = 5", "UPDATE audit SET seq = 5 WHERE seq = 6",
+		   "UPDATE audit SET seq = 6 WHERE seq = 99"),
 	       AUDIT_REORDERED, 5);
-	tamper(8, SQL("UPDATE audit SET seq = 99 WHERE seq = 2", "UPDATE audit SET seq = 2 WHERE seq = 7",
-		      "UPDATE audit SET seq = 7 WHERE seq = 99"),
+	tamper(8,
+	       SQL("UPDATE audit SET seq = 99 WHERE seq = 2", "UPDATE audit SET seq = 2 WHERE seq = 7",
+		   "UPDATE audit SET seq = 7 WHERE seq = 99"),
 	       AUDIT_REORDERED, 2);
 }
 
@@ -292,10 +298,12 @@ struct forgery {
 static enum ms_err put_entry(struct store_tx *tx, const struct audit_record *r, struct errinfo *info)
 {
 	return ms_store_run(tx,
-			    "INSERT INTO audit (seq, time_us, actor_kind, actor_id, actor_name, address, session, request_id, action,"
+			    "INSERT INTO audit (seq, time_us, actor_kind, actor_id, actor_name, address, session, "
+			    "request_id, action,"
 			    " target, outcome, details, prev, hash)"
 			    " VALUES ($1, 1, 'user', 'u1', 'forged', '', '', '', 'login', '', 'ok', '', $2, $3)",
-			    MS_STORE_PARAMS(ms_store_int(r->seq), ms_store_blob(r->prev), ms_store_blob(r->hash)), info, NULL);
+			    MS_STORE_PARAMS(ms_store_int(r->seq), ms_store_blob(r->prev), ms_store_blob(r->hash)), info,
+			    NULL);
 }
 
 static enum ms_err chain_anew(struct store_tx *tx, int64_t from, const uint8_t *prev, struct errinfo *info)
@@ -316,8 +324,8 @@ static enum ms_err chain_anew(struct store_tx *tx, int64_t from, const uint8_t *
 						    ms_store_int(r.seq)),
 				    info, NULL));
 	}
-	return ms_store_run(tx, "UPDATE audit_chain SET hash = (SELECT hash FROM audit ORDER BY seq DESC LIMIT 1)", MS_STORE_NO_PARAMS,
-			    info, NULL);
+	return ms_store_run(tx, "UPDATE audit_chain SET hash = (SELECT hash FROM audit ORDER BY seq DESC LIMIT 1)",
+			    MS_STORE_NO_PARAMS, info, NULL);
 }
 
 static enum ms_err forge(struct store_tx *tx, void *arg, struct errinfo *info)
@@ -335,12 +343,14 @@ static enum ms_err forge(struct store_tx *tx, void *arg, struct errinfo *info)
 	MS_TRY(ms_audit_page(tx, forgery->seq - 2, 1, info, &rows));
 	ms_audit_record_of(&rows, 0, &before);
 	if (forgery->insert) {
-		MS_TRY(ms_store_run(tx, "UPDATE audit SET seq = seq + 1000 WHERE seq >= $1", MS_STORE_PARAMS(ms_store_int(fake.seq)), info,
+		MS_TRY(ms_store_run(tx, "UPDATE audit SET seq = seq + 1000 WHERE seq >= $1",
+				    MS_STORE_PARAMS(ms_store_int(fake.seq)), info, NULL));
+		MS_TRY(ms_store_run(tx, "UPDATE audit SET seq = seq - 999 WHERE seq >= 1000", MS_STORE_NO_PARAMS, info,
 				    NULL));
-		MS_TRY(ms_store_run(tx, "UPDATE audit SET seq = seq - 999 WHERE seq >= 1000", MS_STORE_NO_PARAMS, info, NULL));
 		MS_TRY(ms_store_run(tx, "UPDATE audit_chain SET seq = seq + 1", MS_STORE_NO_PARAMS, info, NULL));
 	} else
-		MS_TRY(ms_store_run(tx, "DELETE FROM audit WHERE seq = $1", MS_STORE_PARAMS(ms_store_int(fake.seq)), info, NULL));
+		MS_TRY(ms_store_run(tx, "DELETE FROM audit WHERE seq = $1", MS_STORE_PARAMS(ms_store_int(fake.seq)),
+				    info, NULL));
 	fake.prev = before.hash;
 	ms_audit_hash(&fake, hash);
 	fake.hash = ms_slice(hash, sizeof(hash));
@@ -381,9 +391,12 @@ TEST(a_forged_entry_is_found)
 
 TEST(an_added_end_is_found)
 {
-	tamper(8, SQL("UPDATE audit_chain SET seq = 7, hash = (SELECT hash FROM audit WHERE seq = 7)"), AUDIT_INSERTED, 8);
-	tamper(8, SQL("INSERT INTO audit SELECT 0, time_us, actor_kind, actor_id, actor_name, address, session, request_id, action, target,"
-		      " outcome, details, prev, hash FROM audit WHERE seq = 1"),
+	tamper(8, SQL("UPDATE audit_chain SET seq = 7, hash = (SELECT hash FROM audit WHERE seq = 7)"), AUDIT_INSERTED,
+	       8);
+	tamper(8,
+	       SQL("INSERT INTO audit SELECT 0, time_us, actor_kind, actor_id, actor_name, address, session, "
+		   "request_id, action, target,"
+		   " outcome, details, prev, hash FROM audit WHERE seq = 1"),
 	       AUDIT_INSERTED, 0);
 }
 
@@ -498,11 +511,40 @@ TEST(a_wrong_signature_is_found)
 	ms_audit_test_append(&h.f, 3);
 	sign(&h);
 	// The signature of another head.
-	ms_audit_test_sql(&h.f, "UPDATE audit_heads SET signature = (SELECT signature FROM audit_heads WHERE seq = 3) WHERE seq = 6");
+	ms_audit_test_sql(
+		&h.f,
+		"UPDATE audit_heads SET signature = (SELECT signature FROM audit_heads WHERE seq = 3) WHERE seq = 6");
 	check_kept(&h, MS_SLICE_EMPTY, AUDIT_SIGNATURE, 6);
 	ms_audit_test_sql(&h.f, "UPDATE audit_heads SET signature = 'x' WHERE seq = 3");
 	check_kept(&h, MS_SLICE_EMPTY, AUDIT_SIGNATURE, 3);
 	heads_end(&h);
+}
+
+// Our own signature must not cover up what somebody did behind our back.
+TEST(what_was_changed_is_not_signed)
+{
+	static const char *const changes[] = {
+		"UPDATE audit SET details = '{}' WHERE seq = 5",
+		"DELETE FROM audit WHERE seq = 5",
+		"DELETE FROM audit WHERE seq = 6",
+		"UPDATE audit_chain SET seq = 5",
+		"UPDATE audit_heads SET hash = zeroblob(32)",
+		"UPDATE audit_heads SET hash = zeroblob(3)",
+	};
+	for (size_t i = 0; i < MS_ARRAY_LEN(changes); i++) {
+		struct heads_fixture h;
+		struct errinfo info;
+		int64_t seq;
+		ms_errinfo_init(&info);
+		heads_begin(&h);
+		ms_audit_test_append(&h.f, 3);
+		sign(&h);
+		ms_audit_test_append(&h.f, 3);
+		ms_audit_test_sql(&h.f, changes[i]);
+		CHECK_INT(ms_audit_sign_head(&h.auth, h.key, &info, &seq), MS_ERR_INTERNAL);
+		CHECK_HAS(info.message, "mainstay audit verify");
+		heads_end(&h);
+	}
 }
 
 // Who can write to the store, but has not the master key, makes a key of his own.
@@ -552,7 +594,8 @@ TEST(a_file_that_holds_no_heads_is_refused)
 	struct audit_report report;
 	ms_errinfo_init(&info);
 	ms_audit_test_begin(&f);
-	const struct audit_verify_options options = {.store = f.store, .vault = f.vault, .kept = MS_SLICE_LIT("\n{\"seq\":1}\n")};
+	const struct audit_verify_options options = {
+		.store = f.store, .vault = f.vault, .kept = MS_SLICE_LIT("\n{\"seq\":1}\n")};
 	CHECK_INT(ms_audit_verify(&options, &info, &report), MS_ERR_INVALID);
 	CHECK_HAS(info.message, "line 2");
 	ms_audit_test_end(&f);

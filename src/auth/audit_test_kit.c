@@ -3,6 +3,8 @@
 
 #include <stdio.h>
 
+#include "tests/lib/database.h"
+
 // Second factors have sealed secrets too, and belong to users.
 static const struct store_migration steps[] = {
 	{.module = "auth-test", .version = 1, .name = "audit log, signing keys", .sql = ms_auth_schema_audit},
@@ -21,7 +23,8 @@ void ms_audit_test_begin(struct audit_fixture *f)
 	f->dir = ms_arena_printf(&f->arena, "%s/%llx", ms_test_temp_dir(), (unsigned long long)random);
 	REQUIRE(ms_dir_create(f->dir, &info) == MS_OK);
 	snprintf(f->url, sizeof(f->url), "sqlite:%s/test.db", f->dir);
-	const struct store_options options = {.url = f->url, .migrations = ms_audit_test_migrations, .migration_count = 1, .migrate = true};
+	const struct store_options options = {
+		.url = f->url, .migrations = ms_audit_test_migrations, .migration_count = 1, .migrate = true};
 	if (ms_store_open(&options, &info, &f->store) != MS_OK)
 		CHECK_STR(info.message, "");
 	REQUIRE(f->store != NULL);
@@ -89,4 +92,28 @@ static enum ms_err append(struct store_tx *tx, void *arg, struct errinfo *info)
 void ms_audit_test_append(struct audit_fixture *f, size_t count)
 {
 	CHECK_OK(ms_store_write_wait(f->store, append, &count, NULL));
+}
+
+// --- Both databases ------------------------------------------------------------------------------------
+
+void ms_audit_store_begin(struct audit_store_fixture *f, bool postgres)
+{
+	struct errinfo info;
+	ms_errinfo_init(&info);
+	*f = (struct audit_store_fixture){0};
+	REQUIRE(ms_rt_new(&(struct rt_options){.loops = 1}, &info, &f->rt) == MS_OK);
+	const struct store_options options = {.url = ms_test_database(postgres),
+					      .migrations = ms_audit_test_migrations,
+					      .migration_count = 1,
+					      .migrate = true};
+	if (ms_store_open(&options, &info, &f->store) != MS_OK)
+		CHECK_STR(info.message, "");
+	REQUIRE(f->store != NULL);
+}
+
+void ms_audit_store_end(struct audit_store_fixture *f)
+{
+	ms_store_stop(f->store);
+	ms_rt_free(f->rt);
+	ms_store_free(f->store);
 }

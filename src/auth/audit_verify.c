@@ -39,7 +39,7 @@ struct verifier {
 
 const char *ms_audit_fault_name(enum audit_fault fault)
 {
-	static const char *const names[] = {"none",	 "changed",   "replaced",  "missing",  "inserted",
+	static const char *const names[] = {"none",      "changed",   "replaced",  "missing",  "inserted",
 					    "reordered", "truncated", "rewritten", "signature"};
 	MS_ASSERT((size_t)fault < MS_ARRAY_LEN(names));
 	return names[fault];
@@ -94,13 +94,15 @@ static bool follows(const struct verifier *v, const struct audit_record *r)
 static void find_moved(struct verifier *v, const struct audit_record *r, int64_t made, const struct audit_record *next)
 {
 	if (made < r->seq && ms_slice_eq(r->prev, ms_slice(v->before, sizeof(v->before)))) {
-		find(v, AUDIT_INSERTED, v->seq, "entry %lld was inserted: the entry behind it was made as number %lld, after entry %lld",
+		find(v, AUDIT_INSERTED, v->seq,
+		     "entry %lld was inserted: the entry behind it was made as number %lld, after entry %lld",
 		     LL(v->seq), LL(made), LL(v->seq - 1));
 		return;
 	}
 	int64_t next_made = next != NULL ? made_as(next) : -1;
 	if (made > r->seq && next_made - made == 1) {
-		find(v, AUDIT_MISSING, r->seq, "%s removed, and those behind numbered anew: what is entry %lld now was entry %lld",
+		find(v, AUDIT_MISSING, r->seq,
+		     "%s removed, and those behind numbered anew: what is entry %lld now was entry %lld",
 		     made - r->seq == 1 ? "an entry was" : "entries were", LL(r->seq), LL(made));
 		return;
 	}
@@ -117,7 +119,8 @@ static void check_entry(struct verifier *v, const struct audit_record *r, const 
 		if (r->seq == v->seq + 2)
 			find(v, AUDIT_MISSING, v->seq + 1, "entry %lld is missing", LL(v->seq + 1));
 		else
-			find(v, AUDIT_MISSING, v->seq + 1, "entries %lld to %lld are missing", LL(v->seq + 1), LL(r->seq - 1));
+			find(v, AUDIT_MISSING, v->seq + 1, "entries %lld to %lld are missing", LL(v->seq + 1),
+			     LL(r->seq - 1));
 		return;
 	}
 	int64_t made = made_as(r);
@@ -128,8 +131,8 @@ static void check_entry(struct verifier *v, const struct audit_record *r, const 
 	else if (!follows(v, r) && r->seq == 1)
 		find(v, AUDIT_CHANGED, 1, "entry 1 was replaced: it does not begin a chain");
 	else if (!follows(v, r))
-		find(v, AUDIT_REPLACED, r->seq - 1, "entry %lld was replaced: entry %lld was made after another one", LL(r->seq - 1),
-		     LL(r->seq));
+		find(v, AUDIT_REPLACED, r->seq - 1, "entry %lld was replaced: entry %lld was made after another one",
+		     LL(r->seq - 1), LL(r->seq));
 	if (v->report->fault != AUDIT_WHOLE)
 		return;
 	memcpy(v->before, v->hash, sizeof(v->hash));
@@ -160,11 +163,12 @@ static void check_head(struct verifier *v, const struct audit_head *head, const 
 {
 	struct arena_mark mark = ms_arena_mark(&v->arena);
 	if (!ms_slice_eq(head->hash, ms_slice(v->hash, sizeof(v->hash))))
-		find(v, AUDIT_REWRITTEN, v->signed_seq + 1, "%s of entry %lld has another hash: the log was written anew behind entry %lld",
-		     source, LL(head->seq), LL(v->signed_seq));
+		find(v, AUDIT_REWRITTEN, v->signed_seq + 1,
+		     "%s of entry %lld has another hash: the log was written anew behind entry %lld", source,
+		     LL(head->seq), LL(v->signed_seq));
 	else if (key_of(v, head->kid) == NULL)
-		find(v, AUDIT_SIGNATURE, head->seq, "%s of entry %lld was signed with a key that is not known (%.*s)", source, LL(head->seq),
-		     MS_SLICE_ARG(ms_slice_sub(head->kid, 0, 64)));
+		find(v, AUDIT_SIGNATURE, head->seq, "%s of entry %lld was signed with a key that is not known (%.*s)",
+		     source, LL(head->seq), MS_SLICE_ARG(ms_slice_sub(head->kid, 0, 64)));
 	else if (!ms_audit_head_verify(head, keys_of(v), &v->arena))
 		find(v, AUDIT_SIGNATURE, head->seq, "%s of entry %lld has a wrong signature", source, LL(head->seq));
 	else
@@ -182,12 +186,14 @@ static void head_of(const struct store_rows *rows, size_t i, struct audit_head *
 					.signature = ms_store_get_text(rows, i, 5)};
 }
 
-static enum ms_err read_heads(struct store_tx *tx, int64_t after, int64_t until, struct errinfo *info, struct store_rows *ret_rows)
+static enum ms_err read_heads(struct store_tx *tx, int64_t after, int64_t until, struct errinfo *info,
+			      struct store_rows *ret_rows)
 {
-	return ms_store_query(tx,
-			      "SELECT seq, time_us, chain, hash, kid, signature FROM audit_heads WHERE seq > $1 AND seq <= $2"
-			      " ORDER BY seq LIMIT $3",
-			      MS_STORE_PARAMS(ms_store_int(after), ms_store_int(until), ms_store_int(PAGE)), PAGE, info, ret_rows);
+	return ms_store_query(
+		tx,
+		"SELECT seq, time_us, chain, hash, kid, signature FROM audit_heads WHERE seq > $1 AND seq <= $2"
+		" ORDER BY seq LIMIT $3",
+		MS_STORE_PARAMS(ms_store_int(after), ms_store_int(until), ms_store_int(PAGE)), PAGE, info, ret_rows);
 }
 
 // The kept heads of the entry that was just found good.
@@ -200,7 +206,8 @@ static enum ms_err check_kept(struct verifier *v, const struct audit_chain *chai
 		MS_TRY(ms_audit_head_parse(k->text, &v->arena, info, &head));
 		v->report->kept++;
 		if (!ms_slice_eq(head.chain, chain->id))
-			find(v, AUDIT_REWRITTEN, 1, "the kept head of entry %lld (line %zu) belongs to another log: this one was begun anew",
+			find(v, AUDIT_REWRITTEN, 1,
+			     "the kept head of entry %lld (line %zu) belongs to another log: this one was begun anew",
 			     LL(k->seq), k->line);
 		check_head(v, &head, "the kept head");
 		ms_arena_rewind(&v->arena, mark);
@@ -235,23 +242,29 @@ static enum ms_err check_rows(struct verifier *v, const struct store_rows *rows,
 }
 
 // Behind the last entry: what else was there once?
-static enum ms_err check_end(struct verifier *v, struct store_tx *tx, const struct audit_chain *chain, struct errinfo *info)
+static enum ms_err check_end(struct verifier *v, struct store_tx *tx, const struct audit_chain *chain,
+			     struct errinfo *info)
 {
 	struct store_rows heads;
 	v->at_end = true;
 	if (v->kept_at < v->kept_count)
-		find(v, AUDIT_TRUNCATED, v->seq + 1, "the log ends with entry %lld, but the kept head in line %zu is of entry %lld", LL(v->seq),
+		find(v, AUDIT_TRUNCATED, v->seq + 1,
+		     "the log ends with entry %lld, but the kept head in line %zu is of entry %lld", LL(v->seq),
 		     v->kept[v->kept_count - 1].line, LL(v->kept[v->kept_count - 1].seq));
 	MS_TRY(read_heads(tx, v->seq, INT64_MAX, info, &heads));
 	if (heads.count > 0)
-		find(v, AUDIT_TRUNCATED, v->seq + 1, "the log ends with entry %lld, but a head of entry %lld was signed", LL(v->seq),
+		find(v, AUDIT_TRUNCATED, v->seq + 1,
+		     "the log ends with entry %lld, but a head of entry %lld was signed", LL(v->seq),
 		     LL(ms_store_get_int(&heads, heads.count - 1, 0)));
 	if (chain->seq > v->seq)
-		find(v, AUDIT_TRUNCATED, v->seq + 1, "the log ends with entry %lld, but had %lld", LL(v->seq), LL(chain->seq));
+		find(v, AUDIT_TRUNCATED, v->seq + 1, "the log ends with entry %lld, but had %lld", LL(v->seq),
+		     LL(chain->seq));
 	else if (chain->seq < v->seq)
-		find(v, AUDIT_INSERTED, chain->seq + 1, "entry %lld was added behind the end of the log", LL(chain->seq + 1));
+		find(v, AUDIT_INSERTED, chain->seq + 1, "entry %lld was added behind the end of the log",
+		     LL(chain->seq + 1));
 	else if (v->seq > 0 && !ms_slice_eq(chain->hash, ms_slice(v->hash, sizeof(v->hash))))
-		find(v, AUDIT_REPLACED, v->seq, "entry %lld, the last, was replaced: the log ended with another one", LL(v->seq));
+		find(v, AUDIT_REPLACED, v->seq, "entry %lld, the last, was replaced: the log ended with another one",
+		     LL(v->seq));
 	return MS_OK;
 }
 
@@ -274,7 +287,8 @@ static enum ms_err check_page(struct store_tx *tx, void *arg, struct errinfo *in
 
 // --- What the signatures are checked with --------------------------------------------------------------
 
-static enum ms_err take_key(struct verifier *v, const struct store_rows *rows, size_t i, struct arena *arena, struct errinfo *info)
+static enum ms_err take_key(struct verifier *v, const struct store_rows *rows, size_t i, struct arena *arena,
+			    struct errinfo *info)
 {
 	struct slice kid = ms_store_get_text(rows, i, 0), text = ms_store_get_text(rows, i, 1);
 	struct jose_key *key;
@@ -282,8 +296,8 @@ static enum ms_err take_key(struct verifier *v, const struct store_rows *rows, s
 		char *context = ms_arena_printf(arena, "audit-key:%.*s", MS_SLICE_ARG(kid));
 		if (context == NULL)
 			return ms_fail(info, MS_ERR_NO_MEMORY, "out of memory");
-		enum ms_err err = ms_vault_open_sealed(v->options->vault, ms_slice_cstr(context), ms_store_get_blob(rows, i, 2), arena,
-						       info, &text);
+		enum ms_err err = ms_vault_open_sealed(v->options->vault, ms_slice_cstr(context),
+						       ms_store_get_blob(rows, i, 2), arena, info, &text);
 		if (err == MS_ERR_INVALID)
 			return MS_OK; // a key that somebody put there; what it signed is found
 		MS_TRY(err);
@@ -299,8 +313,9 @@ static enum ms_err read_keys(struct store_tx *tx, void *arg, struct errinfo *inf
 	struct store_rows rows;
 	while (v->key_count > 0)
 		ms_jose_key_unref(v->keys[--v->key_count]);
-	MS_TRY(ms_store_query(tx, "SELECT kid, public_jwk, sealed FROM signing_keys WHERE purpose = 'audit' ORDER BY created_us",
-			      MS_STORE_NO_PARAMS, AUDIT_KEYS_MAX, info, &rows));
+	MS_TRY(ms_store_query(
+		tx, "SELECT kid, public_jwk, sealed FROM signing_keys WHERE purpose = 'audit' ORDER BY created_us",
+		MS_STORE_NO_PARAMS, AUDIT_KEYS_MAX, info, &rows));
 	for (size_t i = 0; i < rows.count; i++)
 		MS_TRY(take_key(v, &rows, i, ms_store_arena(tx), info));
 	return MS_OK;
@@ -354,7 +369,8 @@ static enum ms_err walk(struct verifier *v, struct errinfo *info)
 	return MS_OK;
 }
 
-enum ms_err ms_audit_verify(const struct audit_verify_options *options, struct errinfo *info, struct audit_report *ret_report)
+enum ms_err ms_audit_verify(const struct audit_verify_options *options, struct errinfo *info,
+			    struct audit_report *ret_report)
 {
 	struct audit_report report = {.keys_trusted = options->vault != NULL};
 	struct verifier v = {.options = options, .report = &report};

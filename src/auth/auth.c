@@ -80,6 +80,8 @@ enum ms_err ms_auth_new(const struct auth_options *options, struct errinfo *info
 		err = ms_auth_oauth_new(auth, info);
 	if (err != MS_OK) {
 		ms_auth_stop(auth);
+		if (auth->options.rt != NULL)
+			ms_rt_deliver(auth->options.rt); // what is on its way to a part has to arrive while it is there
 		ms_auth_free(auth);
 		return err;
 	}

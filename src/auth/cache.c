@@ -7,7 +7,8 @@
 
 enum ms_err ms_cache_init(struct cache *cache, size_t tokens, size_t refused)
 {
-	MS_ASSERT(tokens >= CACHE_WAYS && (tokens & (tokens - 1)) == 0 && refused > 0 && (refused & (refused - 1)) == 0);
+	MS_ASSERT(tokens >= CACHE_WAYS && (tokens & (tokens - 1)) == 0 && refused > 0 &&
+		  (refused & (refused - 1)) == 0);
 	*cache = (struct cache){.set_count = tokens / CACHE_WAYS, .refused_count = refused};
 	cache->entries = calloc(tokens, sizeof(*cache->entries));
 	cache->refused = calloc(refused, sizeof(*cache->refused));
@@ -121,7 +122,8 @@ static struct cache_refused *refused_of(const struct cache *cache, const uint8_t
 	return &cache->refused[(size_t)head_of(digest) & (cache->refused_count - 1)];
 }
 
-enum auth_refusal ms_cache_refusal(const struct cache *cache, const uint8_t digest[MS_SHA256_SIZE], int64_t now_us, uint64_t generation)
+enum auth_refusal ms_cache_refusal(const struct cache *cache, const uint8_t digest[MS_SHA256_SIZE], int64_t now_us,
+				   uint64_t generation)
 {
 	const struct cache_refused *r = refused_of(cache, digest);
 	bool known = r->refusal != REFUSAL_NONE && r->generation == generation && now_us < r->until_us &&

@@ -15,8 +15,8 @@ static enum ms_err no_memory(struct errinfo *info)
 
 // --- API keys ----------------------------------------------------------------------------------------
 
-static enum ms_err take_key(struct gate_loop *gl, const struct live_key *key, int64_t now_us, struct arena *arena, struct errinfo *info,
-			    struct gate_answer *answer)
+static enum ms_err take_key(struct gate_loop *gl, const struct live_key *key, int64_t now_us, struct arena *arena,
+			    struct errinfo *info, struct gate_answer *answer)
 {
 	answer->kind = CREDENTIAL_KEY;
 	answer->refusal = REFUSAL_EXPIRED;
@@ -43,10 +43,13 @@ struct standing {
 static struct standing standing_of(const struct gate_loop *gl, const struct token *token)
 {
 	struct standing s = {.change = ms_revoked_find(&gl->revoked, token->who.id)};
-	s.revoked = token->issued_us < gl->revoked.floor_us || ms_revoked_find(&gl->revoked, token->who.session) != NULL;
+	s.revoked =
+		token->issued_us < gl->revoked.floor_us || ms_revoked_find(&gl->revoked, token->who.session) != NULL;
 	if (s.change != NULL)
-		s.revoked = s.revoked || !s.change->is_user || !s.change->active || token->issued_us < s.change->valid_after_us;
-	s.role = ms_auth_snapshot_role(gl->view->snapshot, s.change != NULL && s.change->is_user ? s.change->role : token->role);
+		s.revoked = s.revoked || !s.change->is_user || !s.change->active ||
+			    token->issued_us < s.change->valid_after_us;
+	s.role = ms_auth_snapshot_role(gl->view->snapshot,
+				       s.change != NULL && s.change->is_user ? s.change->role : token->role);
 	return s;
 }
 
@@ -86,8 +89,8 @@ static bool copy(struct arena *arena, struct slice *s)
 }
 
 // A token of its own memory after the pattern of another, which may be of the stack and borrowed.
-static enum ms_err make_token(const struct gate_loop *gl, const struct token *pattern, const struct standing *s, struct errinfo *info,
-			      struct token **ret_token)
+static enum ms_err make_token(const struct gate_loop *gl, const struct token *pattern, const struct standing *s,
+			      struct errinfo *info, struct token **ret_token)
 {
 	struct token *token = calloc(1, sizeof(*token));
 	if (token == NULL)
@@ -157,7 +160,8 @@ static int64_t issued_us(struct slice id, int64_t issued_s)
 }
 
 // Words of a scope; those that are no grants of ours (openid, profile) grant nothing.
-static enum ms_err read_scope(struct slice text, struct arena *arena, struct errinfo *info, const struct grants **ret_grants)
+static enum ms_err read_scope(struct slice text, struct arena *arena, struct errinfo *info,
+			      const struct grants **ret_grants)
 {
 	struct slice word;
 	const struct grants *all = MS_GRANTS_NONE, *one;
@@ -174,7 +178,8 @@ static enum ms_err read_scope(struct slice text, struct arena *arena, struct err
 	return MS_OK;
 }
 
-static enum ms_err read_claims(const struct auth_claims *claims, struct arena *arena, struct errinfo *info, struct token *ret_pattern)
+static enum ms_err read_claims(const struct auth_claims *claims, struct arena *arena, struct errinfo *info,
+			       struct token *ret_pattern)
 {
 	bool program = claims->user_id.n == 0; // its subject is the client
 	struct slice id = program ? claims->client_id : claims->user_id;
@@ -219,8 +224,8 @@ static enum ms_err verify(struct gate_loop *gl, struct slice credential, struct 
 }
 
 // A token of the cache, looked at anew after something changed.
-static enum ms_err look_again(struct gate_loop *gl, const uint8_t *digest, struct errinfo *info, enum auth_refusal *ret_refusal,
-			      struct token **token)
+static enum ms_err look_again(struct gate_loop *gl, const uint8_t *digest, struct errinfo *info,
+			      enum auth_refusal *ret_refusal, struct token **token)
 {
 	struct standing s = standing_of(gl, *token);
 	*ret_refusal = s.revoked ? REFUSAL_REVOKED : REFUSAL_NONE;
@@ -243,7 +248,8 @@ static void refuse(struct gate_loop *gl, const uint8_t *digest, int64_t now_us, 
 	ms_cache_refuse(&gl->cache, digest, now_us + CACHE_REFUSED_US, gl->generation, refusal);
 }
 
-static enum ms_err admit_token(struct token *token, struct arena *arena, struct errinfo *info, struct gate_answer *answer)
+static enum ms_err admit_token(struct token *token, struct arena *arena, struct errinfo *info,
+			       struct gate_answer *answer)
 {
 	if (!ms_arena_defer(arena, ms_token_release, token))
 		return no_memory(info);
@@ -253,8 +259,8 @@ static enum ms_err admit_token(struct token *token, struct arena *arena, struct 
 	return MS_OK;
 }
 
-static enum ms_err check_token(struct gate_loop *gl, struct slice credential, const uint8_t *digest, int64_t now_us, struct arena *arena,
-			       struct errinfo *info, struct gate_answer *answer)
+static enum ms_err check_token(struct gate_loop *gl, struct slice credential, const uint8_t *digest, int64_t now_us,
+			       struct arena *arena, struct errinfo *info, struct gate_answer *answer)
 {
 	const struct gate_metrics *metrics = &gl->gate->metrics;
 	uint32_t shard = ms_loop_index(gl->loop);
@@ -297,13 +303,13 @@ static bool looks_like_token(struct slice s)
 	return dots == 2;
 }
 
-enum ms_err ms_gate_check(struct gate_loop *gl, struct slice credential, bool may_be_token, struct arena *arena, struct errinfo *info,
-			  struct gate_answer *ret_answer)
+enum ms_err ms_gate_check(struct gate_loop *gl, struct slice credential, bool may_be_token, struct arena *arena,
+			  struct errinfo *info, struct gate_answer *ret_answer)
 {
 	uint8_t digest[MS_SHA256_SIZE];
 	int64_t now_us = ms_gate_now_us(gl);
 	*ret_answer = (struct gate_answer){.kind = CREDENTIAL_KEY, .refusal = REFUSAL_INVALID};
-	ms_sha256(credential, digest);
+	ms_hasher_sha256(gl->hasher, credential, digest);
 	const struct live_key *key = ms_auth_snapshot_key(gl->view->snapshot, digest);
 	if (key != NULL)
 		return take_key(gl, key, now_us, arena, info, ret_answer);

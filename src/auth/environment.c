@@ -44,7 +44,8 @@ static enum ms_err read_scopes(struct slice name, struct slice text, struct aren
 	size_t count = 0;
 	for (size_t i = 0; i < text.n;) {
 		size_t end = i;
-		while (end < text.n && text.p[end] != ',' && text.p[end] != ' ' && text.p[end] != '\t' && text.p[end] != '\n')
+		while (end < text.n && text.p[end] != ',' && text.p[end] != ' ' && text.p[end] != '\t' &&
+		       text.p[end] != '\n')
 			end++;
 		if (end > i && count == MS_GRANTS_MAX)
 			return bad(name, SCOPES_SUFFIX, "has too many grants", info);
@@ -67,8 +68,8 @@ static enum ms_err service_grants(struct arena *arena, struct errinfo *info, con
 	MS_UNREACHABLE();
 }
 
-static enum ms_err read_key(struct slice name, struct slice hash, struct slice scopes, struct arena *arena, struct errinfo *info,
-			    struct live_key *ret_key)
+static enum ms_err read_key(struct slice name, struct slice hash, struct slice scopes, struct arena *arena,
+			    struct errinfo *info, struct live_key *ret_key)
 {
 	struct slice digest;
 	struct live_key key = {.expires_us = INT64_MAX};
@@ -85,8 +86,10 @@ static enum ms_err read_key(struct slice name, struct slice hash, struct slice s
 	const char *id = ms_arena_printf(arena, "env:%s", lower);
 	if (id == NULL)
 		return ms_fail(info, MS_ERR_NO_MEMORY, "out of memory for the environment's keys");
-	key.who = (struct admitted){.kind = CALLER_KEY, .id = ms_slice_cstr(id), .name = ms_slice_cstr(lower), .user = MS_SLICE_LIT("")};
-	MS_TRY(scopes.n > 0 ? read_scopes(name, scopes, arena, info, &key.who.grants) : service_grants(arena, info, &key.who.grants));
+	key.who = (struct admitted){
+		.kind = CALLER_KEY, .id = ms_slice_cstr(id), .name = ms_slice_cstr(lower), .user = MS_SLICE_LIT("")};
+	MS_TRY(scopes.n > 0 ? read_scopes(name, scopes, arena, info, &key.who.grants)
+			    : service_grants(arena, info, &key.who.grants));
 	*ret_key = key;
 	return MS_OK;
 }
@@ -99,7 +102,8 @@ enum ms_err ms_environment_keys(const char *const *environment, struct arena *ar
 	for (size_t i = 0; environment[i] != NULL; i++)
 		count += split(environment[i], HASH_SUFFIX, &name, &value);
 	if (count > ENVIRONMENT_KEYS_MAX)
-		return ms_fail(info, MS_ERR_CONFIG, "the environment gives %zu keys; at most %d are taken", count, ENVIRONMENT_KEYS_MAX);
+		return ms_fail(info, MS_ERR_CONFIG, "the environment gives %zu keys; at most %d are taken", count,
+			       ENVIRONMENT_KEYS_MAX);
 	struct live_key *keys = MS_ARENA_ARRAY(arena, struct live_key, count);
 	if (keys == NULL)
 		return ms_fail(info, MS_ERR_NO_MEMORY, "out of memory for the environment's keys");
@@ -110,7 +114,8 @@ enum ms_err ms_environment_keys(const char *const *environment, struct arena *ar
 		MS_TRY(read_key(name, value, find_scopes(environment, name), arena, info, &keys[taken.count]));
 		for (size_t k = 0; k < taken.count; k++) {
 			if (memcmp(keys[k].digest, keys[taken.count].digest, MS_SHA256_SIZE) == 0)
-				return bad(name, HASH_SUFFIX, "is the hash of another caller's key too; each needs one of its own", info);
+				return bad(name, HASH_SUFFIX,
+					   "is the hash of another caller's key too; each needs one of its own", info);
 		}
 		taken.count++;
 	}

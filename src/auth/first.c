@@ -20,14 +20,17 @@ static enum ms_err make_admin(struct store_tx *tx, void *arg, struct errinfo *in
 	MS_TRY(ms_store_query(tx, "SELECT id FROM users LIMIT 1", MS_STORE_NO_PARAMS, 1, info, &rows));
 	if (rows.count > 0)
 		return MS_OK;
-	const struct auth_user_fields fields = {
-		.username = MS_SLICE_LIT("admin"), .display_name = MS_SLICE_LIT("Administrator"), .role = MS_SLICE_LIT("admin")};
+	const struct auth_user_fields fields = {.username = MS_SLICE_LIT("admin"),
+						.display_name = MS_SLICE_LIT("Administrator"),
+						.role = MS_SLICE_LIT("admin")};
 	MS_TRY(ms_auth_user_add(tx, f->auth, &authority, &fields, info, &user));
-	const struct auth_key wanted = {.name = MS_SLICE_LIT("first start"), .owner_id = user.id, .scopes = MS_GRANTS_ALL};
+	const struct auth_key wanted = {
+		.name = MS_SLICE_LIT("first start"), .owner_id = user.id, .scopes = MS_GRANTS_ALL};
 	MS_TRY(ms_auth_key_create(tx, f->auth, &authority, &wanted, info, &key, f->secret));
 	f->made = true;
-	const struct audit_entry entry = {
-		.event = AUTH_ADMIN_CREATED, .actor = by, .target = ms_auth_target("user", user.id, ms_store_arena(tx))};
+	const struct audit_entry entry = {.event = AUTH_ADMIN_CREATED,
+					  .actor = by,
+					  .target = ms_auth_target("user", user.id, ms_store_arena(tx))};
 	return ms_audit_append(tx, f->auth, &entry, info);
 }
 

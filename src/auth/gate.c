@@ -143,7 +143,8 @@ static void fail_refresh(struct auth_gate *gate, const struct errinfo *info)
 	if (gate->stopping)
 		return;
 	if (gate->failures++ % 16 == 0)
-		ms_log(gate->auth->options.log, LOG_WARN, "Changes to users, roles and keys cannot be read; trying again",
+		ms_log(gate->auth->options.log, LOG_WARN,
+		       "Changes to users, roles and keys cannot be read; trying again",
 		       MS_LOG_CSTR("error.message", info->message));
 	unsigned shift = MS_MIN(gate->failures, 6U);
 	ms_timer_start(gate->retry, MS_MIN((uint64_t)RETRY_FIRST_MS << shift, (uint64_t)RETRY_MAX_MS), 0);
@@ -191,7 +192,8 @@ static void refresh(struct auth_gate *gate)
 	ms_timer_stop(gate->retry);
 	struct errinfo info;
 	ms_errinfo_init(&info);
-	enum ms_err err = ms_store_read(gate->auth->options.store, &gate->work, gate->loops[0].loop, load, gate, on_loaded);
+	enum ms_err err =
+		ms_store_read(gate->auth->options.store, &gate->work, gate->loops[0].loop, load, gate, on_loaded);
 	if (err == MS_OK)
 		return;
 	MS_IGNORE(ms_fail(&info, err, "the store takes no more work"));
@@ -228,7 +230,8 @@ void ms_auth_settle(struct auth *auth, struct auth_settle *settle, struct loop *
 
 static bool is_unwritten(const struct live_key *key)
 {
-	return key->use != NULL && atomic_load_explicit(&key->use->used_us, memory_order_relaxed) > key->use->written_us;
+	return key->use != NULL &&
+	       atomic_load_explicit(&key->use->used_us, memory_order_relaxed) > key->use->written_us;
 }
 
 static enum ms_err write_uses(struct store_tx *tx, void *arg, struct errinfo *info)
@@ -239,14 +242,16 @@ static enum ms_err write_uses(struct store_tx *tx, void *arg, struct errinfo *in
 		if (!is_unwritten(key))
 			continue;
 		key->use->writing_us = atomic_load_explicit(&key->use->used_us, memory_order_relaxed);
-		MS_TRY(ms_store_run(tx, "UPDATE api_keys SET used_us = $1 WHERE id = $2 AND used_us < $1",
-				    MS_STORE_PARAMS(ms_store_int(key->use->writing_us), ms_store_text(ms_slice_cstr(key->use->id))), info,
-				    NULL));
+		MS_TRY(ms_store_run(
+			tx, "UPDATE api_keys SET used_us = $1 WHERE id = $2 AND used_us < $1",
+			MS_STORE_PARAMS(ms_store_int(key->use->writing_us), ms_store_text(ms_slice_cstr(key->use->id))),
+			info, NULL));
 	}
 	if (gate->minutes < SWEEP_MINUTES)
 		return MS_OK;
 	return ms_store_run(tx, "DELETE FROM auth_changes WHERE time_us < $1",
-			    MS_STORE_PARAMS(ms_store_int(ms_store_now_us(tx) - gate->life_us - 2 * LIFE_MARGIN_US)), info, NULL);
+			    MS_STORE_PARAMS(ms_store_int(ms_store_now_us(tx) - gate->life_us - 2 * LIFE_MARGIN_US)),
+			    info, NULL);
 }
 
 static void on_uses_written(struct store_work *work)
@@ -282,7 +287,8 @@ static void on_minute(struct timer *timer, void *arg)
 		return;
 	gate->uses = ms_auth_snapshot_ref(gate->latest);
 	gate->writing_uses = true;
-	if (ms_store_write(gate->auth->options.store, &gate->uses_work, gate->loops[0].loop, write_uses, gate, on_uses_written) == MS_OK)
+	if (ms_store_write(gate->auth->options.store, &gate->uses_work, gate->loops[0].loop, write_uses, gate,
+			   on_uses_written) == MS_OK)
 		return;
 	ms_auth_snapshot_unref(gate->uses); // the next minute will do
 	gate->uses = NULL;
@@ -313,7 +319,8 @@ static enum ms_err agree_on_life(struct store_tx *tx, void *arg, struct errinfo 
 	int64_t own = (int64_t)MS_MIN(gate->auth->options.token_life_ms, (uint64_t)INT64_MAX / 2000) * 1000;
 	MS_TRY(ms_store_run(tx, "UPDATE auth_numbers SET value = $1 WHERE name = 'token_life_us' AND value < $1",
 			    MS_STORE_PARAMS(ms_store_int(own)), info, NULL));
-	MS_TRY(ms_store_query(tx, "SELECT value FROM auth_numbers WHERE name = 'token_life_us'", MS_STORE_NO_PARAMS, 1, info, &rows));
+	MS_TRY(ms_store_query(tx, "SELECT value FROM auth_numbers WHERE name = 'token_life_us'", MS_STORE_NO_PARAMS, 1,
+			      info, &rows));
 	gate->life_us = rows.count > 0 ? MS_MAX(own, ms_store_get_int(&rows, 0, 0)) : own;
 	return MS_OK;
 }
@@ -348,6 +355,8 @@ static enum ms_err init_loops(struct auth_gate *gate, struct rt *rt, struct erri
 		if (ms_cache_init(&gl->cache, CACHE_TOKENS, CACHE_REFUSED) != MS_OK)
 			return ms_fail(info, MS_ERR_NO_MEMORY, "out of memory for the cache of tokens");
 		gate->loop_count++;
+		if (ms_hasher_new(&gl->hasher) != MS_OK)
+			return ms_fail(info, MS_ERR_NO_MEMORY, "out of memory for the guard");
 	}
 	return MS_OK;
 }
@@ -423,6 +432,7 @@ void ms_auth_gate_free(struct auth *auth)
 	for (unsigned i = 0; gate->loops != NULL && i < gate->loop_count; i++) {
 		struct gate_loop *gl = &gate->loops[i];
 		ms_cache_fini(&gl->cache);
+		ms_hasher_free(gl->hasher);
 		ms_revoked_fini(&gl->revoked);
 		ms_view_unref(gl->view);
 		ms_view_unref(gl->next_view);

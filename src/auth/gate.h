@@ -23,10 +23,11 @@ MS_MUST_USE enum ms_err ms_change_record(struct store_tx *tx, const char *kind, 
 
 size_t ms_role_built_in_count(void);
 struct slice ms_role_built_in_name(size_t index); // ascending
-MS_MUST_USE enum ms_err ms_role_built_in_grants(size_t index, struct arena *arena, struct errinfo *info, const struct grants **ret_grants);
+MS_MUST_USE enum ms_err ms_role_built_in_grants(size_t index, struct arena *arena, struct errinfo *info,
+						const struct grants **ret_grants);
 // The grants of a role now; a role that is gone has none.
-MS_MUST_USE enum ms_err ms_role_grants(struct store_tx *tx, struct slice name, struct arena *arena, struct errinfo *info,
-				       const struct grants **ret_grants);
+MS_MUST_USE enum ms_err ms_role_grants(struct store_tx *tx, struct slice name, struct arena *arena,
+				       struct errinfo *info, const struct grants **ret_grants);
 
 // --- Who may what ------------------------------------------------------------------------------------
 
@@ -42,8 +43,8 @@ struct admitted {
 	int64_t issued_s, expires_s;
 };
 // What every user has for himself, besides his role: "self", and his own keys. Added to `grants`.
-MS_MUST_USE enum ms_err ms_grants_add_own(const struct grants *grants, struct slice user_id, struct arena *arena, struct errinfo *info,
-					  const struct grants **ret_grants);
+MS_MUST_USE enum ms_err ms_grants_add_own(const struct grants *grants, struct slice user_id, struct arena *arena,
+					  struct errinfo *info, const struct grants **ret_grants);
 
 // --- Snapshot (snapshot.c) ---------------------------------------------------------------------------
 
@@ -64,8 +65,8 @@ struct live_role {
 struct live_key {
 	uint8_t digest[MS_SHA256_SIZE];
 	struct admitted who;
-	int64_t expires_us;   // INT64_MAX: never
-	struct key_use *use;  // NULL: of the environment
+	int64_t expires_us;  // INT64_MAX: never
+	struct key_use *use; // NULL: of the environment
 };
 struct auth_snapshot {
 	atomic_uint refs;
@@ -86,9 +87,11 @@ struct auth_snapshot *ms_auth_snapshot_ref(struct auth_snapshot *snapshot);
 void ms_auth_snapshot_unref(struct auth_snapshot *snapshot); // accepts NULL
 // Everything as the transaction sees it. `last` (may be NULL) hands on what it knows about the use of keys.
 MS_MUST_USE enum ms_err ms_auth_snapshot_load(struct store_tx *tx, const struct environment_keys *environment,
-					      const struct auth_snapshot *last, struct errinfo *info, struct auth_snapshot **ret_snapshot);
+					      const struct auth_snapshot *last, struct errinfo *info,
+					      struct auth_snapshot **ret_snapshot);
 const struct live_key *ms_auth_snapshot_key(const struct auth_snapshot *snapshot, const uint8_t digest[MS_SHA256_SIZE]);
-const struct live_role *ms_auth_snapshot_role(const struct auth_snapshot *snapshot, struct slice name); // NULL: there is none
+const struct live_role *ms_auth_snapshot_role(const struct auth_snapshot *snapshot,
+					      struct slice name); // NULL: there is none
 // NAME_API_KEY_HASH and NAME_API_KEY_SCOPES.
 MS_MUST_USE enum ms_err ms_environment_keys(const char *const *environment, struct arena *arena, struct errinfo *info,
 					    struct environment_keys *ret_keys);
@@ -116,16 +119,16 @@ struct change_batch {
 void ms_change_batch_unref(struct change_batch *batch); // accepts NULL
 
 struct change_query {
-	int64_t seq;    // read on behind this one; then: the last that was read
-	int64_t max;    // changes that are kept
-	bool snapshot;  // answer: roles or keys may have changed
+	int64_t seq;                // read on behind this one; then: the last that was read
+	int64_t max;                // changes that are kept
+	bool snapshot;              // answer: roles or keys may have changed
 	struct change_batch *batch; // answer: NULL when there are none
 };
 MS_MUST_USE enum ms_err ms_changes_load(struct store_tx *tx, struct change_query *query, struct errinfo *info);
 
 // Of one loop.
 struct revoked {
-	struct map by_id; // struct change
+	struct map by_id;                   // struct change
 	struct revoked_batch *first, *last; // oldest first
 	int64_t floor_us;
 	size_t max;
@@ -148,18 +151,27 @@ struct token {
 	struct admitted who;
 	struct arena arena;
 	unsigned refs;
-	uint64_t generation;   // of the loop's knowledge that it was checked against
-	int64_t change_seq;    // of its user's change that `who` knows, or 0
-	int64_t role_us;       // likewise of its role
-	int64_t issued_us, expires_us; // issued: the last moment that its id (milliseconds) or else the first that its iat (seconds) allows
-	struct slice role;     // as issued
+	uint64_t generation; // of the loop's knowledge that it was checked against
+	int64_t change_seq;  // of its user's change that `who` knows, or 0
+	int64_t role_us;     // likewise of its role
+	int64_t issued_us,
+		expires_us; // issued: the last moment that its id (milliseconds) or else the first that its iat (seconds) allows
+	struct slice role;           // as issued
 	const struct grants *issued; // permissions, as issued
 	const struct grants *scope;  // or NULL
 };
 void ms_token_unref(struct token *token);
 void ms_token_release(void *token); // the same, for an arena
 
-enum auth_refusal { REFUSAL_NONE, REFUSAL_MISSING, REFUSAL_INVALID, REFUSAL_EXPIRED, REFUSAL_REVOKED, REFUSAL_FORBIDDEN, REFUSAL_COUNT };
+enum auth_refusal {
+	REFUSAL_NONE,
+	REFUSAL_MISSING,
+	REFUSAL_INVALID,
+	REFUSAL_EXPIRED,
+	REFUSAL_REVOKED,
+	REFUSAL_FORBIDDEN,
+	REFUSAL_COUNT
+};
 
 #define CACHE_WAYS 4
 struct cache_entry {
@@ -190,7 +202,8 @@ struct token *ms_cache_find(struct cache *cache, const uint8_t digest[MS_SHA256_
 void ms_cache_put(struct cache *cache, const uint8_t digest[MS_SHA256_SIZE], struct token *token);
 void ms_cache_remove(struct cache *cache, const uint8_t digest[MS_SHA256_SIZE]);
 void ms_cache_clear(struct cache *cache);
-enum auth_refusal ms_cache_refusal(const struct cache *cache, const uint8_t digest[MS_SHA256_SIZE], int64_t now_us, uint64_t generation);
+enum auth_refusal ms_cache_refusal(const struct cache *cache, const uint8_t digest[MS_SHA256_SIZE], int64_t now_us,
+				   uint64_t generation);
 void ms_cache_refuse(struct cache *cache, const uint8_t digest[MS_SHA256_SIZE], int64_t until_us, uint64_t generation,
 		     enum auth_refusal refusal);
 
@@ -211,8 +224,10 @@ struct gate_loop {
 	struct view *next_view; // of the publication; NULL: the present one stays
 	struct revoked revoked;
 	struct cache cache;
+	struct hasher *hasher;
 	uint64_t generation; // counts what tokens are checked against: snapshots and batches
-	struct jose_key *verify[VERIFY_KEYS_MAX]; // that the cached tokens were verified with: held, so that an address means one key
+	struct jose_key *verify
+		[VERIFY_KEYS_MAX]; // that the cached tokens were verified with: held, so that an address means one key
 	size_t verify_count;
 	int64_t clock_us, clock_mono_ns; // the latest wall time seen, and when
 	struct mail mail;                // of the publication
@@ -231,7 +246,7 @@ struct auth_gate {
 	struct http_guard guard;
 	struct gate_loop *loops;
 	unsigned loop_count;
-	int64_t life_us; // of the longest-lived token that may be about
+	int64_t life_us;    // of the longest-lived token that may be about
 	struct arena arena; // of the environment's keys
 	struct environment_keys environment;
 	struct gate_metrics metrics;
@@ -242,8 +257,8 @@ struct auth_gate {
 	struct auth_snapshot *latest; // published
 	int64_t seq;                  // of the last change that is published
 	bool refreshing, wanted, stopping;
-	bool force;                       // load a snapshot whatever the changes are
-	struct auth_settle *next, *now;   // who waits for the next refresh, and for the one under way
+	bool force;                     // load a snapshot whatever the changes are
+	struct auth_settle *next, *now; // who waits for the next refresh, and for the one under way
 	atomic_uint publishing;
 	struct mail published;
 	struct timer *retry, *minute;
@@ -270,8 +285,9 @@ struct gate_answer {
 	const struct admitted *who; // when nothing is refused; lives as long as the request's arena
 };
 // Finds out who sends a credential. MS_OK whatever it finds; MS_ERR_NO_MEMORY. `may_be_token`: else it is an API key.
-MS_MUST_USE enum ms_err ms_gate_check(struct gate_loop *gl, struct slice credential, bool may_be_token, struct arena *arena,
-				      struct errinfo *info, struct gate_answer *ret_answer);
-MS_MUST_USE enum ms_err ms_guard_init(struct auth_gate *gate, struct errinfo *info); // guard.c: its metrics and functions
+MS_MUST_USE enum ms_err ms_gate_check(struct gate_loop *gl, struct slice credential, bool may_be_token,
+				      struct arena *arena, struct errinfo *info, struct gate_answer *ret_answer);
+MS_MUST_USE enum ms_err ms_guard_init(struct auth_gate *gate,
+				      struct errinfo *info); // guard.c: its metrics and functions
 
 #endif

@@ -26,7 +26,8 @@ static const struct auth_permission permissions[] = {
 #include "auth/permissions.def"
 #undef MS_PERMISSION
 };
-_Static_assert(MS_ARRAY_LEN(permissions) < 64, "a set of permissions is 64 bits, one of which stands for those to come");
+_Static_assert(MS_ARRAY_LEN(permissions) < 64,
+	       "a set of permissions is 64 bits, one of which stands for those to come");
 
 static const struct slice names[] = {
 #define MS_PERMISSION(id, name, object, help) {name, sizeof(name) - 1},
@@ -82,7 +83,8 @@ MS_COLD static enum ms_err unknown_permission(struct slice text, struct slice he
 }
 
 // The permissions of a head such as "predict", "models.*" or "*"; `ret_objects`: all of them have objects.
-static enum ms_err read_head(struct slice text, struct slice head, struct errinfo *info, uint64_t *ret_bits, bool *ret_objects)
+static enum ms_err read_head(struct slice text, struct slice head, struct errinfo *info, uint64_t *ret_bits,
+			     bool *ret_objects)
 {
 	*ret_bits = 0;
 	*ret_objects = true;
@@ -110,7 +112,8 @@ static enum ms_err read_grant(struct slice text, struct errinfo *info, struct gr
 	if (text.n == 0)
 		return ms_fail(info, MS_ERR_INVALID, "a grant is empty; expected permission, or permission:object");
 	if (text.n > MS_GRANT_TEXT_MAX)
-		return ms_fail(info, MS_ERR_INVALID, "a grant has %zu bytes; at most %d are allowed", text.n, MS_GRANT_TEXT_MAX);
+		return ms_fail(info, MS_ERR_INVALID, "a grant has %zu bytes; at most %d are allowed", text.n,
+			       MS_GRANT_TEXT_MAX);
 	g.head = ms_slice_sub(text, 0, colon);
 	MS_TRY(read_head(text, g.head, info, &g.permissions, &objects));
 	if (colon < text.n) {
@@ -123,8 +126,10 @@ static enum ms_err read_grant(struct slice text, struct errinfo *info, struct gr
 		g.prefix = g.object.p[g.object.n - 1] == '*';
 		g.object.n -= g.prefix;
 		if (!is_object_text(g.object))
-			return malformed(text, "has an object with a character that names do not have ('*' stands at the end only)",
-					 info);
+			return malformed(
+				text,
+				"has an object with a character that names do not have ('*' stands at the end only)",
+				info);
 	}
 	*ret_grant = g;
 	return MS_OK;
@@ -192,7 +197,8 @@ enum ms_err ms_grants_parse(const struct slice *texts, size_t count, struct aren
 			    const struct grants **ret_grants)
 {
 	if (count > MS_GRANTS_MAX)
-		return ms_fail(info, MS_ERR_INVALID, "there are %zu grants; at most %d are allowed", count, MS_GRANTS_MAX);
+		return ms_fail(info, MS_ERR_INVALID, "there are %zu grants; at most %d are allowed", count,
+			       MS_GRANTS_MAX);
 	struct grants *set = MS_ARENA_NEW(arena, struct grants);
 	struct grant *items = MS_ARENA_ARRAY(arena, struct grant, count);
 	if (set == NULL || items == NULL)
@@ -208,13 +214,15 @@ enum ms_err ms_grants_parse(const struct slice *texts, size_t count, struct aren
 	return MS_OK;
 }
 
-enum ms_err ms_grants_read(struct slice json, struct arena *arena, struct errinfo *info, const struct grants **ret_grants)
+enum ms_err ms_grants_read(struct slice json, struct arena *arena, struct errinfo *info,
+			   const struct grants **ret_grants)
 {
 	const struct json_value *root;
 	struct slice texts[MS_GRANTS_MAX];
 	MS_TRY(ms_json_parse(json, NULL, arena, info, &root));
 	if (root->type != JSON_ARRAY)
-		return ms_fail(info, MS_ERR_INVALID, "grants must be an array of texts, not %s", ms_json_type_name(root->type));
+		return ms_fail(info, MS_ERR_INVALID, "grants must be an array of texts, not %s",
+			       ms_json_type_name(root->type));
 	if (root->array.count > MS_GRANTS_MAX)
 		return ms_fail(info, MS_ERR_INVALID, "there are %zu grants; at most %d are allowed", root->array.count,
 			       MS_GRANTS_MAX);
@@ -226,7 +234,8 @@ enum ms_err ms_grants_read(struct slice json, struct arena *arena, struct errinf
 	return ms_grants_parse(texts, root->array.count, arena, info, ret_grants);
 }
 
-enum ms_err ms_grants_read_stored(struct slice json, struct arena *arena, struct errinfo *info, const struct grants **ret_grants)
+enum ms_err ms_grants_read_stored(struct slice json, struct arena *arena, struct errinfo *info,
+				  const struct grants **ret_grants)
 {
 	const struct json_value *root;
 	struct errinfo ignored;
@@ -243,7 +252,8 @@ enum ms_err ms_grants_read_stored(struct slice json, struct arena *arena, struct
 	for (size_t i = 0; i < max; i++) {
 		struct slice text;
 		ms_errinfo_init(&ignored);
-		if (!ms_json_as_str(&root->array.items[i], &text) || read_grant(text, &ignored, &items[set->count]) != MS_OK)
+		if (!ms_json_as_str(&root->array.items[i], &text) ||
+		    read_grant(text, &ignored, &items[set->count]) != MS_OK)
 			continue;
 		MS_TRY(copy_texts(&items[set->count], arena, info));
 		note(set, &items[set->count++]);
@@ -300,8 +310,8 @@ static bool meet(const struct grant *a, const struct grant *b, struct grant *ret
 	return true;
 }
 
-enum ms_err ms_grants_intersect(const struct grants *a, const struct grants *b, struct arena *arena, struct errinfo *info,
-				const struct grants **ret_grants)
+enum ms_err ms_grants_intersect(const struct grants *a, const struct grants *b, struct arena *arena,
+				struct errinfo *info, const struct grants **ret_grants)
 {
 	struct grant *items, g;
 	size_t max = 0;

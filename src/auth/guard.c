@@ -54,7 +54,8 @@ static const char *const refusal_names[REFUSAL_COUNT] = {
 // At most RECORD_BURST at once and one each RECORD_EVERY_NS: the time at which all that were recorded would be paid for.
 static bool may_record(struct auth_gate *gate)
 {
-	int64_t now = ms_clock_mono_ns(), until = atomic_load_explicit(&gate->recorded_until_ns, memory_order_relaxed), next;
+	int64_t now = ms_clock_mono_ns(), until = atomic_load_explicit(&gate->recorded_until_ns, memory_order_relaxed),
+		next;
 	do {
 		next = MS_MAX(until, now - (int64_t)RECORD_BURST * RECORD_EVERY_NS) + RECORD_EVERY_NS;
 		if (next > now) {
@@ -76,7 +77,8 @@ static void put(struct text *t, const char *key, struct slice value)
 {
 	char escaped[OBJECT_SHOWN * MS_JSON_ESCAPE_MAX];
 	size_t taken, n = ms_text_json_escape(value, escaped, MS_MIN(sizeof(escaped), (size_t)OBJECT_SHOWN), &taken);
-	int added = snprintf(t->p + t->n, sizeof(t->p) - t->n, "%s\"%s\":\"%.*s\"", t->n > 1 ? "," : "", key, (int)n, escaped);
+	int added = snprintf(t->p + t->n, sizeof(t->p) - t->n, "%s\"%s\":\"%.*s\"", t->n > 1 ? "," : "", key, (int)n,
+			     escaped);
 	if (added > 0 && (size_t)added < sizeof(t->p) - t->n)
 		t->n += (size_t)added;
 	t->p[t->n] = '\0';
@@ -87,7 +89,8 @@ static struct slice route_object(const struct exchange *x, struct slice object)
 	return object.p != NULL && x->req.route->permission != NULL ? object : MS_SLICE_LIT("");
 }
 
-static void record(struct auth_gate *gate, const struct exchange *x, enum auth_refusal refusal, const char *permission, struct slice object)
+static void record(struct auth_gate *gate, const struct exchange *x, enum auth_refusal refusal, const char *permission,
+		   struct slice object)
 {
 	struct text t = {.p = "{", .n = 1};
 	if (!may_record(gate))
@@ -116,11 +119,15 @@ static enum ms_err unauthenticated(struct exchange *x, enum auth_refusal refusal
 		struct slice header;
 		const char *message;
 	} answers[REFUSAL_COUNT] = {
-		[REFUSAL_MISSING] = {MS_ERR_UNAUTHENTICATED, {REALM, sizeof(REALM) - 1},
-				     "this needs credentials: Authorization: Bearer with a token or an API key, or X-API-Key"},
+		[REFUSAL_MISSING] =
+			{MS_ERR_UNAUTHENTICATED,
+			 {REALM, sizeof(REALM) - 1},
+			 "this needs credentials: Authorization: Bearer with a token or an API key, or X-API-Key"},
 		[REFUSAL_INVALID] = {MS_ERR_TOKEN_INVALID, {NULL, 0}, "the token or key is not valid"},
 		[REFUSAL_EXPIRED] = {MS_ERR_TOKEN_EXPIRED, {NULL, 0}, "the token or key is expired"},
-		[REFUSAL_REVOKED] = {MS_ERR_TOKEN_REVOKED, {NULL, 0}, "the token was revoked: its session ended, or its user changed"},
+		[REFUSAL_REVOKED] = {MS_ERR_TOKEN_REVOKED,
+				     {NULL, 0},
+				     "the token was revoked: its session ended, or its user changed"},
 	};
 	char header[256];
 	struct slice value = answers[refusal].header;
@@ -141,8 +148,8 @@ static enum ms_err forbidden(struct exchange *x, const char *permission, struct 
 	bool plain = object.n > 0 && object.n <= 100;
 	for (size_t i = 0; plain && i < object.n; i++)
 		plain = object.p[i] > 0x20 && object.p[i] < 0x7f && object.p[i] != '"' && object.p[i] != '\\';
-	int n = snprintf(value, sizeof(value), REALM ", error=\"insufficient_scope\", scope=\"%s%s%.*s\"", permission, plain ? ":" : "",
-			 plain ? (int)object.n : 0, plain ? object.p : "");
+	int n = snprintf(value, sizeof(value), REALM ", error=\"insufficient_scope\", scope=\"%s%s%.*s\"", permission,
+			 plain ? ":" : "", plain ? (int)object.n : 0, plain ? object.p : "");
 	ms_http_set_header(x, "WWW-Authenticate", ms_slice(value, (size_t)n));
 	if (object.n > 0)
 		return ms_fail(info, MS_ERR_FORBIDDEN, "this caller has no permission '%s' for '%.*s'", permission,
@@ -150,20 +157,22 @@ static enum ms_err forbidden(struct exchange *x, const char *permission, struct 
 	return ms_fail(info, MS_ERR_FORBIDDEN, "this caller has no permission '%s'", permission);
 }
 
-static void count(struct auth_gate *gate, const struct exchange *x, enum gate_credential kind, enum auth_refusal refusal)
+static void count(struct auth_gate *gate, const struct exchange *x, enum gate_credential kind,
+		  enum auth_refusal refusal)
 {
 	ms_counter_add(gate->metrics.checks[kind][refusal], ms_loop_index(x->loop), 1);
 }
 
 // --- The guard ---------------------------------------------------------------------------------------
 
-static enum ms_err refuse(struct auth_gate *gate, struct exchange *x, enum gate_credential kind, enum auth_refusal refusal,
-			  struct slice object, struct errinfo *info)
+static enum ms_err refuse(struct auth_gate *gate, struct exchange *x, enum gate_credential kind,
+			  enum auth_refusal refusal, struct slice object, struct errinfo *info)
 {
 	const char *permission = x->req.route->permission;
 	count(gate, x, kind, refusal);
 	record(gate, x, refusal, permission, route_object(x, object));
-	return refusal == REFUSAL_FORBIDDEN ? forbidden(x, permission, object, info) : unauthenticated(x, refusal, info);
+	return refusal == REFUSAL_FORBIDDEN ? forbidden(x, permission, object, info)
+					    : unauthenticated(x, refusal, info);
 }
 
 static enum ms_err admit(struct exchange *x, struct slice object, struct errinfo *info, void *arg)
@@ -174,11 +183,14 @@ static enum ms_err admit(struct exchange *x, struct slice object, struct errinfo
 	enum presented presented = find_credential(&x->req, &credential);
 	if (MS_UNLIKELY(presented == PRESENTED_TWICE)) {
 		ms_http_set_header(x, "WWW-Authenticate", MS_SLICE_LIT(REALM ", error=\"invalid_request\""));
-		return ms_fail(info, MS_ERR_INVALID, "there are two credentials; send one Authorization or one X-API-Key header");
+		return ms_fail(info, MS_ERR_INVALID,
+			       "there are two credentials; send one Authorization or one X-API-Key header");
 	}
 	if (MS_UNLIKELY(presented == PRESENTED_NOTHING || presented == PRESENTED_OTHER))
-		return refuse(gate, x, CREDENTIAL_NONE, presented == PRESENTED_NOTHING ? REFUSAL_MISSING : REFUSAL_INVALID, object, info);
-	MS_TRY(ms_gate_check(ms_gate_loop(gate, x->loop), credential, presented == PRESENTED_BEARER, x->arena, info, &answer));
+		return refuse(gate, x, CREDENTIAL_NONE,
+			      presented == PRESENTED_NOTHING ? REFUSAL_MISSING : REFUSAL_INVALID, object, info);
+	MS_TRY(ms_gate_check(ms_gate_loop(gate, x->loop), credential, presented == PRESENTED_BEARER, x->arena, info,
+			     &answer));
 	if (MS_UNLIKELY(answer.refusal != REFUSAL_NONE))
 		return refuse(gate, x, answer.kind, answer.refusal, object, info);
 	x->caller = (struct caller){
@@ -201,7 +213,9 @@ static void refused(const struct exchange *x, const char *permission, struct sli
 {
 	struct auth_gate *gate = arg;
 	const struct admitted *who = x->caller.guard_data;
-	enum gate_credential kind = who == NULL ? CREDENTIAL_NONE : who->kind == CALLER_KEY ? CREDENTIAL_KEY : CREDENTIAL_TOKEN;
+	enum gate_credential kind = who == NULL               ? CREDENTIAL_NONE
+				    : who->kind == CALLER_KEY ? CREDENTIAL_KEY
+							      : CREDENTIAL_TOKEN;
 	ms_counter_add(gate->metrics.checks[kind][REFUSAL_FORBIDDEN], MS_METRICS_SHARED_SHARD, 1);
 	record(gate, x, REFUSAL_FORBIDDEN, permission, object);
 }
@@ -245,14 +259,17 @@ static bool make_checks(struct auth_gate *gate, struct metrics *metrics)
 {
 	static const char *const kinds[CREDENTIAL_COUNT] = {"none", "key", "token"};
 	struct metric_family *family = ms_metrics_family(
-		metrics, &(struct metric_options){.name = "auth_checks_total",
-						  .help = "Requests to routes that are not public, by what they showed and what came of it",
-						  .type = METRIC_COUNTER,
-						  .labels = check_labels,
-						  .label_count = MS_ARRAY_LEN(check_labels)});
+		metrics,
+		&(struct metric_options){
+			.name = "auth_checks_total",
+			.help = "Requests to routes that are not public, by what they showed and what came of it",
+			.type = METRIC_COUNTER,
+			.labels = check_labels,
+			.label_count = MS_ARRAY_LEN(check_labels)});
 	for (int kind = 0; family != NULL && kind < CREDENTIAL_COUNT; kind++) {
 		for (int refusal = 0; refusal < REFUSAL_COUNT; refusal++) {
-			const struct slice values[] = {ms_slice_cstr(kinds[kind]), ms_slice_cstr(refusal_names[refusal])};
+			const struct slice values[] = {ms_slice_cstr(kinds[kind]),
+						       ms_slice_cstr(refusal_names[refusal])};
 			if (kind == CREDENTIAL_NONE && refusal != REFUSAL_MISSING && refusal != REFUSAL_INVALID)
 				continue;
 			if (kind != CREDENTIAL_NONE && refusal == REFUSAL_MISSING)
@@ -266,18 +283,22 @@ static bool make_checks(struct auth_gate *gate, struct metrics *metrics)
 static bool make_others(struct auth_gate *gate, struct metrics *metrics)
 {
 	struct metric_family *cache = ms_metrics_family(
-		metrics, &(struct metric_options){.name = "auth_cache_total",
-						  .help = "Tokens looked for among those that were verified (hit, miss) or refused before",
-						  .type = METRIC_COUNTER,
-						  .labels = cache_labels,
-						  .label_count = MS_ARRAY_LEN(cache_labels)});
+		metrics,
+		&(struct metric_options){
+			.name = "auth_cache_total",
+			.help = "Tokens looked for among those that were verified (hit, miss) or refused before",
+			.type = METRIC_COUNTER,
+			.labels = cache_labels,
+			.label_count = MS_ARRAY_LEN(cache_labels)});
 	struct metric_family *unrecorded = ms_metrics_family(
-		metrics, &(struct metric_options){.name = "auth_refusals_unrecorded_total",
-						  .help = "Refusals that the audit log counts but does not show one by one",
-						  .type = METRIC_COUNTER});
+		metrics,
+		&(struct metric_options){.name = "auth_refusals_unrecorded_total",
+					 .help = "Refusals that the audit log counts but does not show one by one",
+					 .type = METRIC_COUNTER});
 	if (cache == NULL || unrecorded == NULL)
 		return false;
-	const struct slice hit = MS_SLICE_LIT("hit"), miss = MS_SLICE_LIT("miss"), refused_before = MS_SLICE_LIT("refused");
+	const struct slice hit = MS_SLICE_LIT("hit"), miss = MS_SLICE_LIT("miss"),
+			   refused_before = MS_SLICE_LIT("refused");
 	gate->metrics.hit = ms_metrics_series(cache, &hit);
 	gate->metrics.miss = ms_metrics_series(cache, &miss);
 	gate->metrics.refused = ms_metrics_series(cache, &refused_before);

@@ -3,6 +3,8 @@
 #ifndef MS_AUTH_INTERNAL_H
 #define MS_AUTH_INTERNAL_H
 
+#include <stdatomic.h>
+
 #include "auth/auth.h"
 
 // The parts, each with a state of its own: made in this order, stopped and freed in the reverse one (auth.c). A part may use the
@@ -41,11 +43,11 @@ void ms_auth_oauth_free(struct auth *auth);
 MS_MUST_USE enum ms_err ms_auth_mfa_new(struct auth *auth, struct errinfo *info);
 
 // Steps of the schema, one file a step: text of SQL (schema.c gathers them).
-extern const char ms_auth_schema_users[];  // 1 (schema_users.c): users, sessions, refresh_tokens
-extern const char ms_auth_schema_keys[];   // 2 (schema_keys.c): roles, api_keys
-extern const char ms_auth_schema_audit[];  // 3 (schema_audit.c): audit, audit_heads, signing_keys
-extern const char ms_auth_schema_oauth[];  // 4 (schema_oauth.c): oauth_*
-extern const char ms_auth_schema_mfa[];    // 5 (schema_mfa.c): totp, recovery_*, passkeys, spent
+extern const char ms_auth_schema_users[]; // 1 (schema_users.c): users, sessions, refresh_tokens
+extern const char ms_auth_schema_keys[];  // 2 (schema_keys.c): roles, api_keys
+extern const char ms_auth_schema_audit[]; // 3 (schema_audit.c): audit, audit_heads, signing_keys
+extern const char ms_auth_schema_oauth[]; // 4 (schema_oauth.c): oauth_*
+extern const char ms_auth_schema_mfa[];   // 5 (schema_mfa.c): totp, recovery_*, passkeys, spent
 
 // Publishes the entry as "auth.<event>" with event, time, outcome, actor, target and details; ms_audit_append() calls it for every entry, so
 // that nothing is recorded and not told. (publish.c)
@@ -56,11 +58,11 @@ MS_MUST_USE enum ms_err ms_auth_publish(struct store_tx *tx, const struct audit_
 // The key under which a name is looked for: lower case. False when the text can be nobody's name or e-mail address. In the arena.
 MS_MUST_USE bool ms_auth_name_key(struct slice text, struct arena *arena, struct slice *ret_key);
 // The user of that name, e-mail address or (when `by_id`) id, and his stored password (empty: none). *ret_found false: there is none.
-MS_MUST_USE enum ms_err ms_auth_user_look(struct store_tx *tx, struct slice key, bool by_id, struct errinfo *info, bool *ret_found,
-					  struct auth_user *ret_user, struct slice *ret_password);
+MS_MUST_USE enum ms_err ms_auth_user_look(struct store_tx *tx, struct slice key, bool by_id, struct errinfo *info,
+					  bool *ret_found, struct auth_user *ret_user, struct slice *ret_password);
 // Nobody changes who may more than he. MS_ERR_FORBIDDEN.
-MS_MUST_USE enum ms_err ms_auth_check_authority(struct store_tx *tx, const struct auth_authority *authority, const struct auth_user *user,
-						struct errinfo *info);
+MS_MUST_USE enum ms_err ms_auth_check_authority(struct store_tx *tx, const struct auth_authority *authority,
+						const struct auth_user *user, struct errinfo *info);
 // The account as the audit log names it: "user:ID", in the arena.
 struct slice ms_auth_target(const char *kind, struct slice id, struct arena *arena);
 
@@ -68,8 +70,9 @@ struct slice ms_auth_target(const char *kind, struct slice id, struct arena *are
 
 // MS_ERR_AUTH_MFA_REQUIRED when the user has a second factor and `methods` do not hold "mfa", and for a client's session while he needs one and has
 // none. *ret_scope: what the tokens are limited to, or empty.
-MS_MUST_USE enum ms_err ms_factors_of_session(struct store_tx *tx, const struct auth *auth, struct slice user_id, struct slice methods,
-					      struct slice client_id, struct errinfo *info, struct slice *ret_scope);
+MS_MUST_USE enum ms_err ms_factors_of_session(struct store_tx *tx, const struct auth *auth, struct slice user_id,
+					      struct slice methods, struct slice client_id, struct errinfo *info,
+					      struct slice *ret_scope);
 
 // --- Throttle (throttle.c) -----------------------------------------------------------------------------
 
@@ -86,7 +89,8 @@ int64_t ms_throttle_look(struct throttle *throttle, const struct throttle_keys *
 int64_t ms_throttle_enter(struct throttle *throttle, const struct throttle_keys *keys, int64_t now_ns);
 enum throttle_outcome { THROTTLE_FAILED, THROTTLE_PASSED, THROTTLE_UNDECIDED };
 // After ms_throttle_enter() gave 0. The answer is the delay that a failure brings, 0: none yet.
-int64_t ms_throttle_leave(struct throttle *throttle, const struct throttle_keys *keys, enum throttle_outcome outcome, int64_t now_ns);
+int64_t ms_throttle_leave(struct throttle *throttle, const struct throttle_keys *keys, enum throttle_outcome outcome,
+			  int64_t now_ns);
 // The pair signed in before.
 void ms_throttle_remember(struct throttle *throttle, const struct throttle_keys *keys, int64_t now_ns);
 
@@ -100,6 +104,7 @@ struct auth_people {
 	struct timer *timer; // of the housekeeping, on loop 0
 	struct store_work sweep;
 	bool sweeping;
+	atomic_bool stopping; // hashes that wait are not worth waiting for
 	struct metric_family *logins;
 };
 // Removes sessions that ended a day ago, with their tokens; a store_fn.

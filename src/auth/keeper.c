@@ -11,7 +11,9 @@ static enum ms_err count_sealed(struct store_tx *tx, void *arg, struct errinfo *
 {
 	int64_t *ret_count = arg;
 	struct store_rows rows;
-	MS_TRY(ms_store_query(tx, "SELECT (SELECT COUNT(*) FROM signing_keys WHERE length(sealed) > 0) + (SELECT COUNT(*) FROM totp)", MS_STORE_NO_PARAMS, 1, info, &rows));
+	MS_TRY(ms_store_query(
+		tx, "SELECT (SELECT COUNT(*) FROM signing_keys WHERE length(sealed) > 0) + (SELECT COUNT(*) FROM totp)",
+		MS_STORE_NO_PARAMS, 1, info, &rows));
 	*ret_count = ms_store_get_int(&rows, 0, 0);
 	return MS_OK;
 }
@@ -28,7 +30,8 @@ enum ms_err ms_auth_vault_new(struct auth *auth, struct errinfo *info)
 		.data_dir = auth->options.data_dir, .master_key = auth->options.master_key, .create = sealed == 0};
 	MS_TRY(ms_vault_open(&options, info, &auth->vault->vault));
 	if (auth->options.rt != NULL)
-		MS_TRY(ms_pool_new(&(struct pool_options){.name = "keeper", .threads = 1, .depth = 16}, info, &auth->vault->keeper));
+		MS_TRY(ms_pool_new(&(struct pool_options){.name = "keeper", .threads = 1, .depth = 16}, info,
+				   &auth->vault->keeper));
 	MS_TRY(ms_audit_new(auth, info));
 	return ms_signing_new(auth, info);
 }
@@ -61,7 +64,8 @@ static const struct sealed_column {
 	const char *select; // ids behind $1, at most 500, by id
 	const char *update; // sealed $1 of id $2
 } sealed_columns[] = {
-	{"SELECT kid, purpose || '-key:' || kid, sealed FROM signing_keys WHERE length(sealed) > 0 AND kid > $1 ORDER BY kid LIMIT 500",
+	{"SELECT kid, purpose || '-key:' || kid, sealed FROM signing_keys WHERE length(sealed) > 0 AND kid > $1 ORDER "
+	 "BY kid LIMIT 500",
 	 "UPDATE signing_keys SET sealed = $1 WHERE kid = $2"},
 	{"SELECT user_id, 'totp:' || user_id, sealed FROM totp WHERE user_id > $1 ORDER BY user_id LIMIT 500",
 	 "UPDATE totp SET sealed = $1 WHERE user_id = $2"},
@@ -98,8 +102,8 @@ static enum ms_err reseal_all(struct store_tx *tx, void *arg, struct errinfo *in
 		struct slice after = MS_SLICE_LIT("");
 		struct store_rows rows;
 		do {
-			MS_TRY(ms_store_query(tx, sealed_columns[c].select, MS_STORE_PARAMS(ms_store_text(after)), RESEAL_PAGE, info,
-					      &rows));
+			MS_TRY(ms_store_query(tx, sealed_columns[c].select, MS_STORE_PARAMS(ms_store_text(after)),
+					      RESEAL_PAGE, info, &rows));
 			for (size_t i = 0; i < rows.count; i++)
 				MS_TRY(reseal_row(tx, job, &sealed_columns[c], &rows, i, info));
 			if (rows.count > 0)

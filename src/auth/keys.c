@@ -13,7 +13,8 @@
 	"k.id, k.name, k.owner_id, u.username, k.hint, k.scopes, k.created_us, k.expires_us, k.used_us, k.revoked_us " \
 	"FROM api_keys k LEFT JOIN users u ON u.id = k.owner_id "
 
-static enum ms_err read_row(struct store_tx *tx, const struct store_rows *rows, size_t row, struct errinfo *info, struct auth_key *ret_key)
+static enum ms_err read_row(struct store_tx *tx, const struct store_rows *rows, size_t row, struct errinfo *info,
+			    struct auth_key *ret_key)
 {
 	*ret_key = (struct auth_key){
 		.id = ms_store_get_text(rows, row, 0),
@@ -32,22 +33,24 @@ static enum ms_err read_row(struct store_tx *tx, const struct store_rows *rows, 
 enum ms_err ms_auth_key_get(struct store_tx *tx, struct slice id, struct errinfo *info, struct auth_key *ret_key)
 {
 	struct store_rows rows;
-	MS_TRY(ms_store_query(tx, "SELECT " COLUMNS "WHERE k.id = $1", MS_STORE_PARAMS(ms_store_text(id)), 1, info, &rows));
+	MS_TRY(ms_store_query(tx, "SELECT " COLUMNS "WHERE k.id = $1", MS_STORE_PARAMS(ms_store_text(id)), 1, info,
+			      &rows));
 	if (rows.count == 0)
-		return ms_fail(info, MS_ERR_NOT_FOUND, "there is no API key with the id '%.*s'", (int)MS_MIN(id.n, (size_t)64),
-			       id.n > 0 ? id.p : "");
+		return ms_fail(info, MS_ERR_NOT_FOUND, "there is no API key with the id '%.*s'",
+			       (int)MS_MIN(id.n, (size_t)64), id.n > 0 ? id.p : "");
 	return read_row(tx, &rows, 0, info, ret_key);
 }
 
-static enum ms_err query_page(struct store_tx *tx, struct slice owner, struct slice before, size_t limit, struct errinfo *info,
-			      struct store_rows *ret_rows)
+static enum ms_err query_page(struct store_tx *tx, struct slice owner, struct slice before, size_t limit,
+			      struct errinfo *info, struct store_rows *ret_rows)
 {
 	const struct store_value rows = ms_store_int((int64_t)limit), last = ms_store_text(before);
 	if (owner.n == 0 && before.n == 0)
-		return ms_store_query(tx, "SELECT " COLUMNS "ORDER BY k.id DESC LIMIT $1", MS_STORE_PARAMS(rows), limit, info, ret_rows);
+		return ms_store_query(tx, "SELECT " COLUMNS "ORDER BY k.id DESC LIMIT $1", MS_STORE_PARAMS(rows), limit,
+				      info, ret_rows);
 	if (owner.n == 0)
-		return ms_store_query(tx, "SELECT " COLUMNS "WHERE k.id < $1 ORDER BY k.id DESC LIMIT $2", MS_STORE_PARAMS(last, rows),
-				      limit, info, ret_rows);
+		return ms_store_query(tx, "SELECT " COLUMNS "WHERE k.id < $1 ORDER BY k.id DESC LIMIT $2",
+				      MS_STORE_PARAMS(last, rows), limit, info, ret_rows);
 	if (before.n == 0)
 		return ms_store_query(tx, "SELECT " COLUMNS "WHERE k.owner_id = $1 ORDER BY k.id DESC LIMIT $2",
 				      MS_STORE_PARAMS(ms_store_text(owner), rows), limit, info, ret_rows);
@@ -55,8 +58,8 @@ static enum ms_err query_page(struct store_tx *tx, struct slice owner, struct sl
 			      MS_STORE_PARAMS(ms_store_text(owner), last, rows), limit, info, ret_rows);
 }
 
-enum ms_err ms_auth_key_list(struct store_tx *tx, struct slice owner, struct slice before, size_t limit, struct errinfo *info,
-			     struct auth_key **ret_keys, size_t *ret_count)
+enum ms_err ms_auth_key_list(struct store_tx *tx, struct slice owner, struct slice before, size_t limit,
+			     struct errinfo *info, struct auth_key **ret_keys, size_t *ret_count)
 {
 	struct store_rows rows;
 	MS_ASSERT(limit >= 1 && limit <= KEYS_PAGE_MAX);
@@ -73,8 +76,9 @@ enum ms_err ms_auth_key_list(struct store_tx *tx, struct slice owner, struct sli
 
 // --- Changing ----------------------------------------------------------------------------------------
 
-static enum ms_err record(struct store_tx *tx, struct auth *auth, const struct auth_authority *authority, enum auth_event event,
-			  const struct auth_key *key, struct slice replaced, struct errinfo *info)
+static enum ms_err record(struct store_tx *tx, struct auth *auth, const struct auth_authority *authority,
+			  enum auth_event event, const struct auth_key *key, struct slice replaced,
+			  struct errinfo *info)
 {
 	struct buf details;
 	struct json_writer w;
@@ -98,7 +102,8 @@ static enum ms_err record(struct store_tx *tx, struct auth *auth, const struct a
 					  .details = ms_arena_copy(arena, ms_buf_slice(&details))};
 	bool whole = ms_buf_ok(&details) && target != NULL && entry.details.p != NULL;
 	ms_buf_fini(&details);
-	return whole ? ms_audit_append(tx, auth, &entry, info) : ms_fail(info, MS_ERR_NO_MEMORY, "out of memory for the audit entry");
+	return whole ? ms_audit_append(tx, auth, &entry, info)
+		     : ms_fail(info, MS_ERR_NO_MEMORY, "out of memory for the audit entry");
 }
 
 static enum ms_err check_name(struct slice name, struct errinfo *info)
@@ -109,17 +114,20 @@ static enum ms_err check_name(struct slice name, struct errinfo *info)
 	if (good)
 		return MS_OK;
 	ms_errinfo_set_field(info, MS_SLICE_LIT("name"));
-	return ms_fail(info, MS_ERR_INVALID, "a key needs a name of 1 to %d bytes without control characters, which says what it is for",
+	return ms_fail(info, MS_ERR_INVALID,
+		       "a key needs a name of 1 to %d bytes without control characters, which says what it is for",
 		       KEY_NAME_MAX);
 }
 
-static enum ms_err check(struct store_tx *tx, const struct auth_authority *authority, const struct auth_key *key, struct errinfo *info)
+static enum ms_err check(struct store_tx *tx, const struct auth_authority *authority, const struct auth_key *key,
+			 struct errinfo *info)
 {
 	struct store_rows rows;
 	MS_TRY(check_name(key->name, info));
 	if (ms_grants_count(key->scopes) == 0) {
 		ms_errinfo_set_field(info, MS_SLICE_LIT("scopes"));
-		return ms_fail(info, MS_ERR_INVALID, "a key needs at least one scope, such as \"predict\" or \"predict:churn\"");
+		return ms_fail(info, MS_ERR_INVALID,
+			       "a key needs at least one scope, such as \"predict\" or \"predict:churn\"");
 	}
 	if (authority->limit != NULL && !ms_grants_within(key->scopes, authority->limit)) {
 		ms_errinfo_set_field(info, MS_SLICE_LIT("scopes"));
@@ -131,12 +139,13 @@ static enum ms_err check(struct store_tx *tx, const struct auth_authority *autho
 	}
 	if (key->owner_id.n == 0)
 		return MS_OK;
-	MS_TRY(ms_store_query(tx, "SELECT state FROM users WHERE id = $1", MS_STORE_PARAMS(ms_store_text(key->owner_id)), 1, info, &rows));
+	MS_TRY(ms_store_query(tx, "SELECT state FROM users WHERE id = $1",
+			      MS_STORE_PARAMS(ms_store_text(key->owner_id)), 1, info, &rows));
 	if (rows.count > 0)
 		return MS_OK;
 	ms_errinfo_set_field(info, MS_SLICE_LIT("owner"));
-	return ms_fail(info, MS_ERR_INVALID, "there is no user with the id '%.*s'", (int)MS_MIN(key->owner_id.n, (size_t)64),
-		       key->owner_id.p);
+	return ms_fail(info, MS_ERR_INVALID, "there is no user with the id '%.*s'",
+		       (int)MS_MIN(key->owner_id.n, (size_t)64), key->owner_id.p);
 }
 
 static enum ms_err insert(struct store_tx *tx, const struct auth_key *key, struct slice secret, struct errinfo *info)
@@ -146,23 +155,26 @@ static enum ms_err insert(struct store_tx *tx, const struct auth_key *key, struc
 	ms_sha256(secret, digest);
 	ms_buf_init(&scopes, (size_t)64 << 10);
 	ms_grants_write(key->scopes, &scopes);
-	enum ms_err err = ms_buf_ok(&scopes) ? MS_OK : ms_fail(info, MS_ERR_NO_MEMORY, "out of memory for the key's scopes");
+	enum ms_err err =
+		ms_buf_ok(&scopes) ? MS_OK : ms_fail(info, MS_ERR_NO_MEMORY, "out of memory for the key's scopes");
 	if (err == MS_OK)
-		err = ms_store_run(
-			tx,
-			"INSERT INTO api_keys (id, name, owner_id, hint, hash, scopes, created_us, expires_us, used_us, revoked_us) "
-			"VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 0, 0)",
-			MS_STORE_PARAMS(ms_store_text(key->id), ms_store_text(key->name), ms_store_text(key->owner_id),
-					ms_store_text(key->hint), ms_store_blob(ms_slice(digest, sizeof(digest))),
-					ms_store_text(ms_buf_slice(&scopes)), ms_store_int(key->created_us),
-					ms_store_int(key->expires_us)),
-			info, NULL);
+		err = ms_store_run(tx,
+				   "INSERT INTO api_keys (id, name, owner_id, hint, hash, scopes, created_us, "
+				   "expires_us, used_us, revoked_us) "
+				   "VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 0, 0)",
+				   MS_STORE_PARAMS(ms_store_text(key->id), ms_store_text(key->name),
+						   ms_store_text(key->owner_id), ms_store_text(key->hint),
+						   ms_store_blob(ms_slice(digest, sizeof(digest))),
+						   ms_store_text(ms_buf_slice(&scopes)), ms_store_int(key->created_us),
+						   ms_store_int(key->expires_us)),
+				   info, NULL);
 	ms_buf_fini(&scopes);
 	return err;
 }
 
-static enum ms_err make(struct store_tx *tx, struct auth *auth, const struct auth_authority *authority, const struct auth_key *key,
-			struct slice replaced, struct errinfo *info, struct auth_key *ret_key, char ret_secret[MS_API_KEY_SIZE])
+static enum ms_err make(struct store_tx *tx, struct auth *auth, const struct auth_authority *authority,
+			const struct auth_key *key, struct slice replaced, struct errinfo *info,
+			struct auth_key *ret_key, char ret_secret[MS_API_KEY_SIZE])
 {
 	struct arena *arena = ms_store_arena(tx);
 	uint8_t random[MS_API_KEY_RANDOM_SIZE];
@@ -190,22 +202,23 @@ static enum ms_err make(struct store_tx *tx, struct auth *auth, const struct aut
 	return MS_OK;
 }
 
-enum ms_err ms_auth_key_create(struct store_tx *tx, struct auth *auth, const struct auth_authority *authority, const struct auth_key *key,
-			       struct errinfo *info, struct auth_key *ret_key, char ret_secret[MS_API_KEY_SIZE])
+enum ms_err ms_auth_key_create(struct store_tx *tx, struct auth *auth, const struct auth_authority *authority,
+			       const struct auth_key *key, struct errinfo *info, struct auth_key *ret_key,
+			       char ret_secret[MS_API_KEY_SIZE])
 {
 	return make(tx, auth, authority, key, MS_SLICE_EMPTY, info, ret_key, ret_secret);
 }
 
-enum ms_err ms_auth_key_revoke(struct store_tx *tx, struct auth *auth, const struct auth_authority *authority, struct slice id,
-			       struct errinfo *info)
+enum ms_err ms_auth_key_revoke(struct store_tx *tx, struct auth *auth, const struct auth_authority *authority,
+			       struct slice id, struct errinfo *info)
 {
 	struct auth_key key;
 	MS_TRY(ms_auth_key_get(tx, id, info, &key));
 	int64_t now = ms_store_now_us(tx);
 	if (key.revoked_us != 0 && key.revoked_us <= now)
 		return MS_OK;
-	MS_TRY(ms_store_run(tx, "UPDATE api_keys SET revoked_us = $1 WHERE id = $2", MS_STORE_PARAMS(ms_store_int(now), ms_store_text(id)),
-			    info, NULL));
+	MS_TRY(ms_store_run(tx, "UPDATE api_keys SET revoked_us = $1 WHERE id = $2",
+			    MS_STORE_PARAMS(ms_store_int(now), ms_store_text(id)), info, NULL));
 	MS_TRY(ms_change_record(tx, "key", id, info));
 	return record(tx, auth, authority, AUTH_KEY_REVOKED, &key, MS_SLICE_EMPTY, info);
 }
@@ -215,15 +228,17 @@ static bool has_ended(const struct auth_key *key, int64_t now_us)
 	return (key->revoked_us != 0) || (key->expires_us != 0 && key->expires_us <= now_us);
 }
 
-enum ms_err ms_auth_key_rotate(struct store_tx *tx, struct auth *auth, const struct auth_authority *authority, struct slice id,
-			       int64_t overlap_us, struct errinfo *info, struct auth_key *ret_key, char ret_secret[MS_API_KEY_SIZE])
+enum ms_err ms_auth_key_rotate(struct store_tx *tx, struct auth *auth, const struct auth_authority *authority,
+			       struct slice id, int64_t overlap_us, struct errinfo *info, struct auth_key *ret_key,
+			       char ret_secret[MS_API_KEY_SIZE])
 {
 	struct auth_key old;
 	int64_t now = ms_store_now_us(tx), ends;
 	MS_ASSERT(overlap_us >= 0);
 	MS_TRY(ms_auth_key_get(tx, id, info, &old));
 	if (has_ended(&old, now))
-		return ms_fail(info, MS_ERR_CONFLICT, "the key '%.*s' was revoked, rotated or has expired; make a new one",
+		return ms_fail(info, MS_ERR_CONFLICT,
+			       "the key '%.*s' was revoked, rotated or has expired; make a new one",
 			       MS_SLICE_ARG(old.name));
 	if (MS_ADD_OVERFLOWS(now, overlap_us, &ends))
 		return ms_fail(info, MS_ERR_INVALID, "the overlap is too long");

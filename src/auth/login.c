@@ -28,7 +28,10 @@ static void record_refusal(struct auth_attempt *a)
 {
 	struct buf details;
 	ms_buf_init(&details, 256);
-	ms_buf_printf(&details, "{\"reason\":\"%s\"", !a->found ? "unknown user" : a->err == MS_ERR_FORBIDDEN ? "disabled" : "wrong password");
+	ms_buf_printf(&details, "{\"reason\":\"%s\"",
+		      !a->found                    ? "unknown user"
+		      : a->err == MS_ERR_FORBIDDEN ? "disabled"
+						   : "wrong password");
 	if (a->delay_ns > 0)
 		ms_buf_printf(&details, ",\"next_after_s\":%lld", (long long)(a->delay_ns / SECOND_NS));
 	ms_buf_append_char(&details, '}');
@@ -46,7 +49,8 @@ static void record_refusal(struct auth_attempt *a)
 static void throttled(struct auth_attempt *a, int64_t wait_ns)
 {
 	a->retry_after_s = (wait_ns + SECOND_NS - 1) / SECOND_NS;
-	a->err = ms_fail(&a->info, MS_ERR_AUTH_THROTTLED, "too many failed attempts: try again in %lld s", (long long)a->retry_after_s);
+	a->err = ms_fail(&a->info, MS_ERR_AUTH_THROTTLED, "too many failed attempts: try again in %lld s",
+			 (long long)a->retry_after_s);
 }
 
 // --- On the passwords pool ---------------------------------------------------------------------------
@@ -64,8 +68,8 @@ static bool verify(struct auth_attempt *a, bool *ret_rehash)
 		return false;
 	}
 	if (ms_password_verify(a->stored, a->password, &people->cost, &ignored, &answer) != MS_OK) {
-		ms_log(a->auth->options.log, LOG_ERROR, "a stored password cannot be verified", MS_LOG_STR("user.id", a->user.id),
-		       MS_LOG_CSTR("error.message", ignored.message));
+		ms_log(a->auth->options.log, LOG_ERROR, "a stored password cannot be verified",
+		       MS_LOG_STR("user.id", a->user.id), MS_LOG_CSTR("error.message", ignored.message));
 		return false;
 	}
 	*ret_rehash = answer.match && answer.needs_rehash;
@@ -78,6 +82,10 @@ static void hash(struct job *job)
 	struct throttle *throttle = a->auth->people->throttle;
 	struct throttle_keys keys = keys_of(a);
 	bool rehash;
+	if (atomic_load(&a->auth->people->stopping)) {
+		a->err = ms_fail(&a->info, MS_ERR_DRAINING, "the server is ending");
+		return;
+	}
 	int64_t wait_ns = ms_throttle_enter(throttle, &keys, ms_clock_mono_ns());
 	if (wait_ns > 0) {
 		throttled(a, wait_ns);
@@ -85,7 +93,8 @@ static void hash(struct job *job)
 	}
 	bool match = verify(a, &rehash);
 	bool passed = match && a->found && ms_auth_user_is_active(&a->user);
-	a->delay_ns = ms_throttle_leave(throttle, &keys, passed ? THROTTLE_PASSED : THROTTLE_FAILED, ms_clock_mono_ns());
+	a->delay_ns =
+		ms_throttle_leave(throttle, &keys, passed ? THROTTLE_PASSED : THROTTLE_FAILED, ms_clock_mono_ns());
 	if (!passed)
 		a->err = match ? MS_ERR_FORBIDDEN : MS_ERR_AUTH_CREDENTIALS; // the first for the record alone
 	else if (rehash) {
@@ -129,7 +138,8 @@ static void hashed(struct job *job)
 static void busy(struct auth_attempt *a, enum ms_err err)
 {
 	a->retry_after_s = 1;
-	a->err = ms_fail(&a->info, err, "too many sign-ins are waiting (setting identity.password_queue): try again later");
+	a->err = ms_fail(&a->info, err,
+			 "too many sign-ins are waiting (setting identity.password_queue): try again later");
 	end(a);
 }
 
@@ -190,7 +200,8 @@ void ms_auth_attempt(struct auth *auth, struct loop *loop, struct auth_attempt *
 		busy(a, err);
 }
 
-enum ms_err ms_auth_slow_down(struct auth *auth, const char *what, struct slice address, struct errinfo *info, int64_t *ret_retry_after_s)
+enum ms_err ms_auth_slow_down(struct auth *auth, const char *what, struct slice address, struct errinfo *info,
+			      int64_t *ret_retry_after_s)
 {
 	struct throttle *throttle = auth->people->throttle;
 	char name[128];
@@ -204,5 +215,6 @@ enum ms_err ms_auth_slow_down(struct auth *auth, const char *what, struct slice 
 		return MS_OK;
 	}
 	*ret_retry_after_s = (wait_ns + SECOND_NS - 1) / SECOND_NS;
-	return ms_fail(info, MS_ERR_AUTH_THROTTLED, "too many of these from one address: try again in %lld s", (long long)*ret_retry_after_s);
+	return ms_fail(info, MS_ERR_AUTH_THROTTLED, "too many of these from one address: try again in %lld s",
+		       (long long)*ret_retry_after_s);
 }

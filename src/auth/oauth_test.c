@@ -1,8 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
 // The OAuth provider's domain: scopes and addresses alone, and whole grants on every database.
 #include "auth/oauth.h"
-#include "store/store_test_kit.h"
+#include "tests/lib/database.h"
 #include "tests/lib/test.h"
+
+// The same tests on both databases.
+#define STORE_TEST(test_name)                         \
+	static void suite_##test_name(bool postgres); \
+	TEST(test_name##_sqlite)                      \
+	{                                             \
+		suite_##test_name(false);             \
+	}                                             \
+	TEST(test_name##_postgres)                    \
+	{                                             \
+		suite_##test_name(true);              \
+	}                                             \
+	static void suite_##test_name(bool postgres)
 
 #define SECRET "0123456789abcdef0123456789abcdef"
 #define VERIFIER "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk" // RFC 7636, appendix B
@@ -116,7 +129,7 @@ TEST(user_codes_forgive_how_they_are_typed)
 // --- Grants on a store -------------------------------------------------------------------------------
 
 struct world {
-	struct fixture *f;
+	struct store *store;
 	struct auth *auth;
 	struct arena arena;
 	struct errinfo info;
@@ -139,13 +152,13 @@ struct world {
 
 static void read(struct world *w, store_fn *fn)
 {
-	if (ms_store_read_wait(w->f->store, fn, w, &w->info) != MS_OK)
+	if (ms_store_read_wait(w->store, fn, w, &w->info) != MS_OK)
 		CHECK_STR(w->info.message, "");
 }
 
 static void write(struct world *w, store_fn *fn)
 {
-	if (ms_store_write_wait(w->f->store, fn, w, &w->info) != MS_OK)
+	if (ms_store_write_wait(w->store, fn, w, &w->info) != MS_OK)
 		CHECK_STR(w->info.message, "");
 }
 
@@ -209,16 +222,16 @@ static enum ms_err find_login(struct store_tx *tx, void *arg, struct errinfo *in
 	return ms_oauth_login_copy(&w->login, &w->arena, info, &w->login);
 }
 
-static void begin(struct world *w, struct fixture *f)
+static void begin(struct world *w, bool postgres)
 {
-	*w = (struct world){.f = f};
+	*w = (struct world){0};
 	ms_errinfo_init(&w->info);
 	ms_arena_init(&w->arena, 4096, (size_t)16 << 20);
 	const struct store_migrations migrations[] = {ms_auth_migrations, ms_bus_migrations};
 	const struct store_options store = {
-		.url = f->url, .migrations = migrations, .migration_count = 2, .migrate = true};
-	REQUIRE(ms_store_open(&store, &w->info, &f->store) == MS_OK);
-	const struct auth_options options = {.store = f->store,
+		.url = ms_test_database(postgres), .migrations = migrations, .migration_count = 2, .migrate = true};
+	REQUIRE(ms_store_open(&store, &w->info, &w->store) == MS_OK);
+	const struct auth_options options = {.store = w->store,
 					     .data_dir = ms_test_temp_dir(),
 					     .issuer = "https://id.example",
 					     .audience = "mainstay",
@@ -247,8 +260,9 @@ static void begin(struct world *w, struct fixture *f)
 static void end(struct world *w)
 {
 	ms_auth_stop(w->auth);
-	ms_store_stop(w->f->store);
+	ms_store_stop(w->store);
 	ms_auth_free(w->auth);
+	ms_store_free(w->store);
 	ms_arena_fini(&w->arena);
 }
 
@@ -289,7 +303,7 @@ static const char *redeem(struct world *w)
 STORE_TEST(a_code_is_given_refreshed_and_ended)
 {
 	struct world w;
-	begin(&w, f);
+	begin(&w, postgres);
 	write(&w, make_code);
 	CHECK_STR(redeem(&w), "");
 	CHECK_SLICE(w.issue.scope, "openid offline_access predict");
@@ -311,7 +325,7 @@ STORE_TEST(a_code_is_given_refreshed_and_ended)
 STORE_TEST(a_code_that_comes_again_ends_what_it_gave)
 {
 	struct world w;
-	begin(&w, f);
+	begin(&w, postgres);
 	write(&w, make_code);
 	CHECK_STR(redeem(&w), "");
 	CHECK(!w.settles);
@@ -327,7 +341,7 @@ STORE_TEST(a_code_that_comes_again_ends_what_it_gave)
 STORE_TEST(a_code_is_bound_to_client_verifier_address_and_time)
 {
 	struct world w;
-	begin(&w, f);
+	begin(&w, postgres);
 	write(&w, make_code);
 	w.asked.redirect_uri = MS_SLICE_LIT("https://a.example/other");
 	CHECK_STR(redeem(&w), "invalid_grant");
@@ -368,7 +382,7 @@ static enum ms_err allow_device(struct store_tx *tx, void *arg, struct errinfo *
 STORE_TEST(a_device_waits_slows_down_and_is_signed_in)
 {
 	struct world w;
-	begin(&w, f);
+	begin(&w, postgres);
 	write(&w, begin_device);
 	w.asked.device_code = ms_slice_cstr(w.code);
 	CHECK_STR(ask(&w, OAUTH_DEVICE), "authorization_pending");
@@ -399,7 +413,7 @@ STORE_TEST(a_new_sign_in_replaces_the_one_before_and_keeps_its_clients)
 {
 	struct world w;
 	char old[MS_API_KEY_SIZE], fresh[MS_API_KEY_SIZE];
-	begin(&w, f);
+	begin(&w, postgres);
 	write(&w, begin_device);
 	write(&w, allow_device);
 	w.asked.device_code = ms_slice_cstr(w.code);
@@ -451,7 +465,7 @@ STORE_TEST(consent_secrets_and_clients_end)
 {
 	struct world w;
 	char old[MS_API_KEY_SIZE];
-	begin(&w, f);
+	begin(&w, postgres);
 	write(&w, make_code);
 	CHECK_STR(redeem(&w), "");
 	write(&w, withdraw);
@@ -482,7 +496,7 @@ static enum ms_err sweep(struct store_tx *tx, void *arg, struct errinfo *info)
 STORE_TEST(what_expired_is_swept_away)
 {
 	struct world w;
-	begin(&w, f);
+	begin(&w, postgres);
 	write(&w, make_code);
 	write(&w, begin_device);
 	sql(&w, "INSERT INTO oauth_assertions (client_id, jti, expires_us) SELECT id, 'j', 1 FROM oauth_clients");
@@ -499,7 +513,7 @@ STORE_TEST(tokens_are_signed)
 	struct world w;
 	struct buf access, id_token;
 	struct oauth_id_token read_back;
-	begin(&w, f);
+	begin(&w, postgres);
 	write(&w, make_code);
 	CHECK_STR(redeem(&w), "");
 	ms_buf_init(&access, MS_JWS_MAX);

@@ -135,11 +135,13 @@ enum ms_err ms_auth_password_check(const struct auth *auth, struct slice passwor
 	if (count_characters(password) < min) {
 		ms_errinfo_set_field(info, MS_SLICE_LIT("password"));
 		return ms_fail(info, MS_ERR_AUTH_PASSWORD,
-			       "the password must have at least %u characters; several words are easier to remember than signs",
+			       "the password must have at least %u characters; several words are easier to remember "
+			       "than signs",
 			       min);
 	}
 	if (is_guessable(password))
-		return refuse(info, "is one of those that are tried first: common, a repetition or a row of the keyboard");
+		return refuse(info,
+			      "is one of those that are tried first: common, a repetition or a row of the keyboard");
 	if (is_name(password, username) || is_name(password, email) || is_name(password, local) ||
 	    is_name(password, MS_SLICE_LIT("mainstay")))
 		return refuse(info, "is the name of the user or of this service");

@@ -3,11 +3,13 @@
 #include "auth/internal.h"
 #include "tests/lib/test.h"
 
-static enum ms_err check(unsigned min, const char *password, const char *username, const char *email, struct errinfo *info)
+static enum ms_err check(unsigned min, const char *password, const char *username, const char *email,
+			 struct errinfo *info)
 {
 	struct auth auth = {.options = {.password_min_length = min}};
 	ms_errinfo_init(info);
-	return ms_auth_password_check(&auth, ms_slice_cstr(password), ms_slice_cstr(username), ms_slice_cstr(email), info);
+	return ms_auth_password_check(&auth, ms_slice_cstr(password), ms_slice_cstr(username), ms_slice_cstr(email),
+				      info);
 }
 
 TEST(password_refused)
@@ -17,7 +19,8 @@ TEST(password_refused)
 		const char *password, *says;
 	} cases[] = {
 		{15, "fourteen chars", "at least 15"},
-		{15, "\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4", "at least 15"}, // eight characters in sixteen bytes
+		{15, "\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4",
+		 "at least 15"}, // eight characters in sixteen bytes
 		{15, "", "at least 15"},
 		{8, "password", "tried first"},
 		{8, "PassWord", "tried first"},
@@ -41,7 +44,8 @@ TEST(password_refused)
 	};
 	struct errinfo info;
 	for (size_t i = 0; i < MS_ARRAY_LEN(cases); i++) {
-		if (check(cases[i].min, cases[i].password, "ada.lovelace", "countess@example.org", &info) != MS_ERR_AUTH_PASSWORD)
+		if (check(cases[i].min, cases[i].password, "ada.lovelace", "countess@example.org", &info) !=
+		    MS_ERR_AUTH_PASSWORD)
 			CHECK_STR(cases[i].password, "refused");
 		CHECK_HAS(info.message, cases[i].says);
 		CHECK_STR(info.field, "password");
@@ -51,8 +55,13 @@ TEST(password_refused)
 TEST(password_taken)
 {
 	static const char *const passwords[] = {
-		"correct horse battery staple", "seven quiet rivers bend", "\xe6\x97\xa5\xe6\x9c\xac\xe8\xaa\x9e\xe3\x81\xae\xe9\x95\xb7\xe3\x81\x84\xe5\x90\x88\xe8\xa8\x80\xe8\x91\x89\xe3\x81\xa7\xe3\x81\x99\xe3\x82\x88\xe3\x81\xad\xe3\x82\x93\xe3\x81\xad",
-		"xkJ2!pQ9vLm4#tRw", "               x", "ada.lovelace likes long walks",
+		"correct horse battery staple",
+		"seven quiet rivers bend",
+		"\xe6\x97\xa5\xe6\x9c\xac\xe8\xaa\x9e\xe3\x81\xae\xe9\x95\xb7\xe3\x81\x84\xe5\x90\x88\xe8\xa8\x80\xe8"
+		"\x91\x89\xe3\x81\xa7\xe3\x81\x99\xe3\x82\x88\xe3\x81\xad\xe3\x82\x93\xe3\x81\xad",
+		"xkJ2!pQ9vLm4#tRw",
+		"               x",
+		"ada.lovelace likes long walks",
 	};
 	char longest[MS_AUTH_PASSWORD_MAX + 2];
 	struct errinfo info;

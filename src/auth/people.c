@@ -64,8 +64,9 @@ static void on_timer(struct timer *timer, void *arg)
 	(void)timer;
 	if (people->sweeping)
 		return;
-	people->sweeping = ms_store_write(people->auth->options.store, &people->sweep,
-					  ms_rt_loop(people->auth->options.rt, 0), ms_auth_sweep, people, swept) == MS_OK;
+	people->sweeping =
+		ms_store_write(people->auth->options.store, &people->sweep, ms_rt_loop(people->auth->options.rt, 0),
+			       ms_auth_sweep, people, swept) == MS_OK;
 }
 
 // Who signed in from where before is known after a restart too.
@@ -74,16 +75,18 @@ static enum ms_err remember(struct store_tx *tx, void *arg, struct errinfo *info
 	struct auth_people *people = arg;
 	struct store_rows rows;
 	int64_t now_ns = ms_clock_mono_ns();
-	MS_TRY(ms_store_query(tx,
-			      "SELECT u.username_key, u.email_key, s.address FROM sessions s JOIN users u ON u.id = s.user_id "
-			      "ORDER BY s.id DESC LIMIT $1",
-			      MS_STORE_PARAMS(ms_store_int(REMEMBERED)), REMEMBERED, info, &rows));
+	MS_TRY(ms_store_query(
+		tx,
+		"SELECT u.username_key, u.email_key, s.address FROM sessions s JOIN users u ON u.id = s.user_id "
+		"ORDER BY s.id DESC LIMIT $1",
+		MS_STORE_PARAMS(ms_store_int(REMEMBERED)), REMEMBERED, info, &rows));
 	for (size_t row = 0; row < rows.count; row++) {
 		for (size_t name = 0; name < 2; name++) {
 			if (ms_store_is_null(&rows, row, name))
 				continue;
-			struct throttle_keys keys = ms_throttle_keys(people->throttle, ms_store_get_text(&rows, row, name),
-								     ms_store_get_text(&rows, row, 2));
+			struct throttle_keys keys =
+				ms_throttle_keys(people->throttle, ms_store_get_text(&rows, row, name),
+						 ms_store_get_text(&rows, row, 2));
 			ms_throttle_remember(people->throttle, &keys, now_ns);
 		}
 	}
@@ -100,15 +103,20 @@ static enum ms_err start(struct auth *auth, struct auth_people *people, struct e
 					      .type = METRIC_COUNTER,
 					      .labels = login_labels,
 					      .label_count = MS_ARRAY_LEN(login_labels)};
-	people->cost = (struct password_cost){.memory_kib = o->password_memory_kib, .time = o->password_passes, .lanes = 1};
+	people->cost =
+		(struct password_cost){.memory_kib = o->password_memory_kib, .time = o->password_passes, .lanes = 1};
 	if (!ms_password_cost_ok(&people->cost))
-		return ms_fail(info, MS_ERR_CONFIG, "identity.password_memory or identity.password_passes is out of range");
+		return ms_fail(info, MS_ERR_CONFIG,
+			       "identity.password_memory or identity.password_passes is out of range");
 	if (o->rt == NULL)
 		return MS_OK;
 	people->logins = o->metrics != NULL ? ms_metrics_family(o->metrics, &logins) : NULL;
-	MS_TRY(ms_pool_new(&(struct pool_options){.name = "passwords", .threads = o->password_threads, .depth = o->password_depth},
-			   info, &people->passwords));
-	MS_TRY(ms_pool_new(&(struct pool_options){.name = "tokens", .threads = MS_MIN(2U, o->password_threads), .depth = TOKEN_DEPTH},
+	MS_TRY(ms_pool_new(
+		&(struct pool_options){.name = "passwords", .threads = o->password_threads, .depth = o->password_depth},
+		info, &people->passwords));
+	MS_TRY(ms_pool_new(&(struct pool_options){.name = "tokens",
+						  .threads = MS_MIN(2U, o->password_threads),
+						  .depth = TOKEN_DEPTH},
 			   info, &people->tokens));
 	MS_TRY(ms_throttle_new(THROTTLE_ENTRIES, info, &people->throttle));
 	MS_TRY(ms_store_read_wait(o->store, remember, people, info));
@@ -134,6 +142,7 @@ void ms_auth_people_stop(struct auth *auth)
 	struct auth_people *people = auth->people;
 	if (people == NULL)
 		return;
+	atomic_store(&people->stopping, true);
 	ms_timer_free(people->timer);
 	people->timer = NULL;
 	ms_pool_free(people->passwords);

@@ -14,7 +14,8 @@ static void member(struct json_writer *w, const char *name, struct slice value)
 
 static void write_event(const struct audit_entry *entry, int64_t time_us, struct buf *out)
 {
-	static const char *const outcomes[] = {[AUDIT_OK] = "ok", [AUDIT_REFUSED] = "refused", [AUDIT_FAILED] = "failed"};
+	static const char *const outcomes[] = {
+		[AUDIT_OK] = "ok", [AUDIT_REFUSED] = "refused", [AUDIT_FAILED] = "failed"};
 	static const char *const kinds[] = {
 		[CALLER_UNKNOWN] = "unknown", [CALLER_USER] = "user", [CALLER_KEY] = "key", [CALLER_CLIENT] = "client"};
 	char time[MS_RFC3339_SIZE];
@@ -55,7 +56,8 @@ enum ms_err ms_auth_publish(struct store_tx *tx, const struct audit_entry *entry
 	ms_buf_init(&payload, MS_BUS_PAYLOAD_MAX);
 	write_event(entry, ms_store_now_us(tx), &payload);
 	const struct bus_event event = {.topic = ms_slice(topic, (size_t)n), .payload = ms_buf_slice(&payload)};
-	enum ms_err err = ms_buf_ok(&payload) ? ms_bus_publish(tx, &event, info) : ms_fail(info, MS_ERR_LIMIT, "the event is too large");
+	enum ms_err err = ms_buf_ok(&payload) ? ms_bus_publish(tx, &event, info)
+					      : ms_fail(info, MS_ERR_LIMIT, "the event is too large");
 	ms_buf_fini(&payload);
 	return err;
 }

@@ -69,31 +69,34 @@ static enum ms_err add(struct change_query *q, struct change change, struct erri
 }
 
 // role, grants, state, valid_after_us from `column` on
-static enum ms_err add_user(struct change_query *q, struct change change, const struct store_rows *rows, size_t row, size_t column,
-			    struct errinfo *info)
+static enum ms_err add_user(struct change_query *q, struct change change, const struct store_rows *rows, size_t row,
+			    size_t column, struct errinfo *info)
 {
 	change.is_user = true;
 	change.role = MS_SLICE_LIT("");
 	change.own = MS_GRANTS_NONE;
-	change.active = !ms_store_is_null(rows, row, column + 2) && ms_slice_eq_cstr(ms_store_get_text(rows, row, column + 2), "active");
+	change.active = !ms_store_is_null(rows, row, column + 2) &&
+			ms_slice_eq_cstr(ms_store_get_text(rows, row, column + 2), "active");
 	if (change.active) {
 		MS_TRY(need_batch(q, info));
 		change.valid_after_us = ms_store_get_int(rows, row, column + 3);
 		change.role = ms_arena_copy(&q->batch->arena, ms_store_get_text(rows, row, column));
 		if (change.role.p == NULL)
 			return no_memory(info);
-		MS_TRY(ms_grants_read_stored(ms_store_get_text(rows, row, column + 1), &q->batch->arena, info, &change.own));
+		MS_TRY(ms_grants_read_stored(ms_store_get_text(rows, row, column + 1), &q->batch->arena, info,
+					     &change.own));
 	}
 	return add(q, change, info);
 }
 
 // A role changed: tokens of users with grants of their own no longer say which of their permissions are the role's.
-static enum ms_err add_users_of_role(struct store_tx *tx, struct change_query *q, struct slice role, int64_t seq, int64_t time_us,
-				     struct errinfo *info)
+static enum ms_err add_users_of_role(struct store_tx *tx, struct change_query *q, struct slice role, int64_t seq,
+				     int64_t time_us, struct errinfo *info)
 {
 	struct store_rows rows;
-	MS_TRY(ms_store_query(tx, "SELECT role, grants, state, valid_after_us, id FROM users WHERE role = $1 AND grants <> '[]'",
-			      MS_STORE_PARAMS(ms_store_text(role)), ROLE_USERS_MAX, info, &rows));
+	MS_TRY(ms_store_query(
+		tx, "SELECT role, grants, state, valid_after_us, id FROM users WHERE role = $1 AND grants <> '[]'",
+		MS_STORE_PARAMS(ms_store_text(role)), ROLE_USERS_MAX, info, &rows));
 	for (size_t row = 0; row < rows.count; row++) {
 		const struct change change = {.id = ms_store_get_text(&rows, row, 4), .seq = seq, .time_us = time_us};
 		MS_TRY(add_user(q, change, &rows, row, 0, info));
@@ -101,7 +104,8 @@ static enum ms_err add_users_of_role(struct store_tx *tx, struct change_query *q
 	return MS_OK;
 }
 
-static enum ms_err add_row(struct store_tx *tx, struct change_query *q, const struct store_rows *rows, size_t row, struct errinfo *info)
+static enum ms_err add_row(struct store_tx *tx, struct change_query *q, const struct store_rows *rows, size_t row,
+			   struct errinfo *info)
 {
 	struct slice kind = ms_store_get_text(rows, row, 1);
 	const struct change change = {.seq = ms_store_get_int(rows, row, 0),
@@ -124,11 +128,12 @@ enum ms_err ms_changes_load(struct store_tx *tx, struct change_query *q, struct 
 	struct arena *arena = ms_store_arena(tx);
 	do {
 		struct arena_mark mark = ms_arena_mark(arena);
-		MS_TRY(ms_store_query(tx,
-				      "SELECT c.seq, c.kind, c.id, c.time_us, u.role, u.grants, u.state, u.valid_after_us "
-				      "FROM auth_changes c LEFT JOIN users u ON c.kind = 'user' AND u.id = c.id "
-				      "WHERE c.seq > $1 ORDER BY c.seq LIMIT $2",
-				      MS_STORE_PARAMS(ms_store_int(q->seq), ms_store_int(CHANGES_PAGE)), CHANGES_PAGE, info, &rows));
+		MS_TRY(ms_store_query(
+			tx,
+			"SELECT c.seq, c.kind, c.id, c.time_us, u.role, u.grants, u.state, u.valid_after_us "
+			"FROM auth_changes c LEFT JOIN users u ON c.kind = 'user' AND u.id = c.id "
+			"WHERE c.seq > $1 ORDER BY c.seq LIMIT $2",
+			MS_STORE_PARAMS(ms_store_int(q->seq), ms_store_int(CHANGES_PAGE)), CHANGES_PAGE, info, &rows));
 		for (size_t row = 0; row < rows.count; row++)
 			MS_TRY(add_row(tx, q, &rows, row, info));
 		ms_arena_rewind(arena, mark);

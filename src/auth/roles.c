@@ -11,14 +11,21 @@ struct built_in {
 	struct slice grants[8];
 	size_t count;
 };
-#define GRANT(text) {text, sizeof(text) - 1}
+#define GRANT(text)                    \
+	{                              \
+		text, sizeof(text) - 1 \
+	}
 
 static const struct built_in built_ins[] = {
 	{"admin", "Everything", {GRANT("*")}, 1},
-	{"data-scientist", "Brings models, tries them, runs tasks",
-	 {GRANT("models.read"), GRANT("models.write"), GRANT("predict"), GRANT("tasks.*")}, 4},
-	{"operator", "Keeps it running: models, tasks, metrics, the audit log",
-	 {GRANT("models.*"), GRANT("predict"), GRANT("tasks.*"), GRANT("metrics.read"), GRANT("audit.read")}, 5},
+	{"data-scientist",
+	 "Brings models, tries them, runs tasks",
+	 {GRANT("models.read"), GRANT("models.write"), GRANT("predict"), GRANT("tasks.*")},
+	 4},
+	{"operator",
+	 "Keeps it running: models, tasks, metrics, the audit log",
+	 {GRANT("models.*"), GRANT("predict"), GRANT("tasks.*"), GRANT("metrics.read"), GRANT("audit.read")},
+	 5},
 	{"service", "A program that predicts", {GRANT("predict")}, 1},
 	{"viewer", "Looks at models and metrics", {GRANT("models.read"), GRANT("metrics.read")}, 2},
 };
@@ -42,12 +49,14 @@ struct slice ms_role_built_in_name(size_t index)
 	return ms_slice_cstr(built_ins[index].name);
 }
 
-enum ms_err ms_role_built_in_grants(size_t index, struct arena *arena, struct errinfo *info, const struct grants **ret_grants)
+enum ms_err ms_role_built_in_grants(size_t index, struct arena *arena, struct errinfo *info,
+				    const struct grants **ret_grants)
 {
 	return ms_grants_parse(built_ins[index].grants, built_ins[index].count, arena, info, ret_grants);
 }
 
-static enum ms_err describe(const struct built_in *b, struct arena *arena, struct errinfo *info, struct auth_role *ret_role)
+static enum ms_err describe(const struct built_in *b, struct arena *arena, struct errinfo *info,
+			    struct auth_role *ret_role)
 {
 	*ret_role = (struct auth_role){
 		.name = ms_slice_cstr(b->name), .description = ms_slice_cstr(b->description), .built_in = true};
@@ -57,7 +66,8 @@ static enum ms_err describe(const struct built_in *b, struct arena *arena, struc
 // --- Reading -----------------------------------------------------------------------------------------
 
 // name, description, grants, created_us, updated_us
-static enum ms_err read_row(struct store_tx *tx, const struct store_rows *rows, size_t row, struct errinfo *info, struct auth_role *ret_role)
+static enum ms_err read_row(struct store_tx *tx, const struct store_rows *rows, size_t row, struct errinfo *info,
+			    struct auth_role *ret_role)
 {
 	*ret_role = (struct auth_role){
 		.name = ms_store_get_text(rows, row, 0),
@@ -74,12 +84,13 @@ static enum ms_err find_row(struct store_tx *tx, struct slice name, struct errin
 			      MS_STORE_PARAMS(ms_store_text(name)), 1, info, ret_rows);
 }
 
-enum ms_err ms_auth_role_list(struct store_tx *tx, struct errinfo *info, struct auth_role **ret_roles, size_t *ret_count)
+enum ms_err ms_auth_role_list(struct store_tx *tx, struct errinfo *info, struct auth_role **ret_roles,
+			      size_t *ret_count)
 {
 	struct store_rows rows;
 	struct arena *arena = ms_store_arena(tx);
-	MS_TRY(ms_store_query(tx, "SELECT name, description, grants, created_us, updated_us FROM roles ORDER BY name", MS_STORE_NO_PARAMS,
-			      ROLES_MAX, info, &rows));
+	MS_TRY(ms_store_query(tx, "SELECT name, description, grants, created_us, updated_us FROM roles ORDER BY name",
+			      MS_STORE_NO_PARAMS, ROLES_MAX, info, &rows));
 	struct auth_role *roles = MS_ARENA_ARRAY(arena, struct auth_role, MS_ARRAY_LEN(built_ins) + rows.count), read;
 	if (roles == NULL)
 		return ms_fail(info, MS_ERR_NO_MEMORY, "out of memory for the roles");
@@ -108,8 +119,8 @@ MS_COLD static enum ms_err unknown_role(struct store_tx *tx, struct slice name, 
 	for (size_t i = 0; i < MS_MIN(count, (size_t)12); i++)
 		ms_buf_printf(&list, "%s%.*s", i > 0 ? ", " : "", MS_SLICE_ARG(roles[i].name));
 	enum ms_err err = ms_fail(info, MS_ERR_NOT_FOUND, "there is no role '%.*s'; there are: %.*s%s",
-				  (int)MS_MIN(name.n, (size_t)ROLE_NAME_MAX), name.n > 0 ? name.p : "", MS_SLICE_ARG(ms_buf_slice(&list)),
-				  count > 12 ? ", …" : "");
+				  (int)MS_MIN(name.n, (size_t)ROLE_NAME_MAX), name.n > 0 ? name.p : "",
+				  MS_SLICE_ARG(ms_buf_slice(&list)), count > 12 ? ", …" : "");
 	ms_buf_fini(&list);
 	return err;
 }
@@ -124,7 +135,8 @@ enum ms_err ms_auth_role_get(struct store_tx *tx, struct slice name, struct erri
 	return rows.count > 0 ? read_row(tx, &rows, 0, info, ret_role) : unknown_role(tx, name, info);
 }
 
-enum ms_err ms_auth_user_grants(struct store_tx *tx, const struct auth_user *user, struct errinfo *info, const struct grants **ret_grants)
+enum ms_err ms_auth_user_grants(struct store_tx *tx, const struct auth_user *user, struct errinfo *info,
+				const struct grants **ret_grants)
 {
 	const struct grants *own, *of_role;
 	struct arena *arena = ms_store_arena(tx);
@@ -159,25 +171,28 @@ static enum ms_err check_name(struct slice name, struct errinfo *info)
 	if (good)
 		return MS_OK;
 	ms_errinfo_set_field(info, MS_SLICE_LIT("name"));
-	return ms_fail(info, MS_ERR_INVALID, "a role's name has 1 to %d of a-z, 0-9, - and _, and begins with a letter", ROLE_NAME_MAX);
+	return ms_fail(info, MS_ERR_INVALID, "a role's name has 1 to %d of a-z, 0-9, - and _, and begins with a letter",
+		       ROLE_NAME_MAX);
 }
 
 static enum ms_err check_own(struct slice name, struct errinfo *info)
 {
 	if (find_built_in(name) == NULL)
 		return MS_OK;
-	return ms_fail(info, MS_ERR_CONFLICT, "the role '%.*s' is built in; make one of your own with another name", MS_SLICE_ARG(name));
+	return ms_fail(info, MS_ERR_CONFLICT, "the role '%.*s' is built in; make one of your own with another name",
+		       MS_SLICE_ARG(name));
 }
 
-static enum ms_err check_authority(const struct auth_authority *authority, const struct grants *grants, struct errinfo *info)
+static enum ms_err check_authority(const struct auth_authority *authority, const struct grants *grants,
+				   struct errinfo *info)
 {
 	if (authority->limit == NULL || ms_grants_within(grants, authority->limit))
 		return MS_OK;
 	return ms_fail(info, MS_ERR_FORBIDDEN, "the role allows more than you may do yourself");
 }
 
-static enum ms_err record(struct store_tx *tx, struct auth *auth, const struct auth_authority *authority, struct slice name,
-			  const char *what, const struct grants *grants, struct errinfo *info)
+static enum ms_err record(struct store_tx *tx, struct auth *auth, const struct auth_authority *authority,
+			  struct slice name, const char *what, const struct grants *grants, struct errinfo *info)
 {
 	struct buf details;
 	struct arena *arena = ms_store_arena(tx);
@@ -195,7 +210,8 @@ static enum ms_err record(struct store_tx *tx, struct auth *auth, const struct a
 					  .details = ms_arena_copy(arena, ms_buf_slice(&details))};
 	bool whole = ms_buf_ok(&details) && target != NULL && entry.details.p != NULL;
 	ms_buf_fini(&details);
-	return whole ? ms_audit_append(tx, auth, &entry, info) : ms_fail(info, MS_ERR_NO_MEMORY, "out of memory for the audit entry");
+	return whole ? ms_audit_append(tx, auth, &entry, info)
+		     : ms_fail(info, MS_ERR_NO_MEMORY, "out of memory for the audit entry");
 }
 
 static enum ms_err check_room(struct store_tx *tx, struct errinfo *info)
@@ -213,10 +229,12 @@ static enum ms_err write_role(struct store_tx *tx, const struct auth_role *role,
 	ms_buf_init(&text, (size_t)64 << 10);
 	ms_grants_write(role->grants, &text);
 	int64_t now = ms_store_now_us(tx);
-	enum ms_err err = ms_buf_ok(&text) ? MS_OK : ms_fail(info, MS_ERR_NO_MEMORY, "out of memory for the role's grants");
+	enum ms_err err =
+		ms_buf_ok(&text) ? MS_OK : ms_fail(info, MS_ERR_NO_MEMORY, "out of memory for the role's grants");
 	if (err == MS_OK)
 		err = ms_store_run(tx,
-				   "INSERT INTO roles (name, description, grants, created_us, updated_us) VALUES ($1, $2, $3, $4, $4) "
+				   "INSERT INTO roles (name, description, grants, created_us, updated_us) VALUES ($1, "
+				   "$2, $3, $4, $4) "
 				   "ON CONFLICT (name) DO UPDATE SET description = $2, grants = $3, updated_us = $4",
 				   MS_STORE_PARAMS(ms_store_text(role->name), ms_store_text(role->description),
 						   ms_store_text(ms_buf_slice(&text)), ms_store_int(now)),
@@ -251,18 +269,19 @@ enum ms_err ms_auth_role_set(struct store_tx *tx, struct auth *auth, const struc
 	return record(tx, auth, authority, role->name, rows.count == 0 ? "added" : "changed", role->grants, info);
 }
 
-enum ms_err ms_auth_role_remove(struct store_tx *tx, struct auth *auth, const struct auth_authority *authority, struct slice name,
-				struct errinfo *info)
+enum ms_err ms_auth_role_remove(struct store_tx *tx, struct auth *auth, const struct auth_authority *authority,
+				struct slice name, struct errinfo *info)
 {
 	struct store_rows rows;
 	struct auth_role old;
 	MS_TRY(check_own(name, info));
 	MS_TRY(ms_auth_role_get(tx, name, info, &old));
 	MS_TRY(check_authority(authority, old.grants, info));
-	MS_TRY(ms_store_query(tx, "SELECT username FROM users WHERE role = $1 ORDER BY id LIMIT 1", MS_STORE_PARAMS(ms_store_text(name)), 1,
-			      info, &rows));
+	MS_TRY(ms_store_query(tx, "SELECT username FROM users WHERE role = $1 ORDER BY id LIMIT 1",
+			      MS_STORE_PARAMS(ms_store_text(name)), 1, info, &rows));
 	if (rows.count > 0)
-		return ms_fail(info, MS_ERR_CONFLICT, "users have the role '%.*s', '%.*s' for one; give them another first",
+		return ms_fail(info, MS_ERR_CONFLICT,
+			       "users have the role '%.*s', '%.*s' for one; give them another first",
 			       MS_SLICE_ARG(name), MS_SLICE_ARG(ms_store_get_text(&rows, 0, 0)));
 	MS_TRY(ms_store_run(tx, "DELETE FROM roles WHERE name = $1", MS_STORE_PARAMS(ms_store_text(name)), info, NULL));
 	MS_TRY(ms_change_record(tx, "role", name, info));

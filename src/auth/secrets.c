@@ -15,8 +15,8 @@ static int by_name(const void *a, const void *b)
 	return ms_slice_cmp(((const struct secret_item *)a)->name, ((const struct secret_item *)b)->name);
 }
 
-static enum ms_err parse_items(struct slice text, struct arena *arena, struct errinfo *info, struct secret_item **ret_items,
-			       size_t *ret_count)
+static enum ms_err parse_items(struct slice text, struct arena *arena, struct errinfo *info,
+			       struct secret_item **ret_items, size_t *ret_count)
 {
 	const struct json_value *root;
 	MS_TRY(ms_json_parse(text, NULL, arena, info, &root));
@@ -51,8 +51,8 @@ enum ms_err ms_secrets_read(const char *path, const struct vault *vault, struct 
 	return parse_items(plain, arena, info, ret_items, ret_count);
 }
 
-static enum ms_err write_items(const char *path, const struct vault *vault, const struct secret_item *items, size_t count,
-			       struct arena *arena, struct errinfo *info)
+static enum ms_err write_items(const char *path, const struct vault *vault, const struct secret_item *items,
+			       size_t count, struct arena *arena, struct errinfo *info)
 {
 	struct buf plain, file;
 	struct json_writer w;

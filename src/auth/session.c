@@ -8,6 +8,7 @@
 #include "auth/internal.h"
 
 #define AGENT_MAX 256
+#define USED_KEPT 100
 #define SEAL_CONTEXT "mainstay refresh successor"
 
 static enum ms_err no_memory(struct errinfo *info)
@@ -34,7 +35,8 @@ static void seal_key(struct slice token, uint8_t ret_key[MS_BOX_KEY_SIZE])
 	ms_hkdf(CRYPTO_SHA256, token, MS_SLICE_EMPTY, MS_SLICE_LIT(SEAL_CONTEXT), ret_key, MS_BOX_KEY_SIZE);
 }
 
-static enum ms_err seal(struct slice token, struct slice successor, struct arena *arena, struct errinfo *info, struct slice *ret_box)
+static enum ms_err seal(struct slice token, struct slice successor, struct arena *arena, struct errinfo *info,
+			struct slice *ret_box)
 {
 	uint8_t key[MS_BOX_KEY_SIZE], nonce[MS_BOX_NONCE_SIZE];
 	struct buf out;
@@ -48,7 +50,8 @@ static enum ms_err seal(struct slice token, struct slice successor, struct arena
 	return ret_box->p != NULL ? MS_OK : no_memory(info);
 }
 
-static enum ms_err unseal(struct slice token, struct slice box, struct arena *arena, struct errinfo *info, struct slice *ret_successor)
+static enum ms_err unseal(struct slice token, struct slice box, struct arena *arena, struct errinfo *info,
+			  struct slice *ret_successor)
 {
 	uint8_t key[MS_BOX_KEY_SIZE];
 	seal_key(token, key);
@@ -78,15 +81,17 @@ static enum ms_err add_token(struct store_tx *tx, struct auth *auth, struct slic
 			    info, NULL);
 }
 
-static enum ms_err find_token(struct store_tx *tx, struct slice token, struct errinfo *info, bool *ret_found, struct refresh_row *ret_row)
+static enum ms_err find_token(struct store_tx *tx, struct slice token, struct errinfo *info, bool *ret_found,
+			      struct refresh_row *ret_row)
 {
 	uint8_t digest[MS_SHA256_SIZE];
 	struct store_rows rows;
-	MS_TRY(ms_store_query(tx,
-			      "SELECT r.session_id, s.client_id, s.user_id, s.methods, r.successor, r.expires_us, r.used_us, "
-			      "s.expires_us, s.revoked_us FROM refresh_tokens r JOIN sessions s ON s.id = r.session_id "
-			      "WHERE r.hash = $1",
-			      MS_STORE_PARAMS(ms_store_blob(hash_of(token, digest))), 1, info, &rows));
+	MS_TRY(ms_store_query(
+		tx,
+		"SELECT r.session_id, s.client_id, s.user_id, s.methods, r.successor, r.expires_us, r.used_us, "
+		"s.expires_us, s.revoked_us FROM refresh_tokens r JOIN sessions s ON s.id = r.session_id "
+		"WHERE r.hash = $1",
+		MS_STORE_PARAMS(ms_store_blob(hash_of(token, digest))), 1, info, &rows));
 	*ret_found = rows.count > 0;
 	if (rows.count == 0)
 		return MS_OK;
@@ -105,12 +110,14 @@ static enum ms_err find_token(struct store_tx *tx, struct slice token, struct er
 // A token does not outlive its session.
 static int64_t life_of(const struct auth *auth, int64_t now_us, int64_t session_expires_us)
 {
-	return MS_MIN((int64_t)(auth->options.token_life_ms / 1000), MS_MAX((session_expires_us - now_us) / 1000000, 1));
+	return MS_MIN((int64_t)(auth->options.token_life_ms / 1000),
+		      MS_MAX((session_expires_us - now_us) / 1000000, 1));
 }
 
 // --- Begin -------------------------------------------------------------------------------------------
 
-static enum ms_err permissions_of(struct store_tx *tx, const struct auth_user *user, struct errinfo *info, struct slice *ret_json)
+static enum ms_err permissions_of(struct store_tx *tx, const struct auth_user *user, struct errinfo *info,
+				  struct slice *ret_json)
 {
 	const struct grants *grants;
 	struct buf out;
@@ -126,9 +133,10 @@ static enum ms_err permissions_of(struct store_tx *tx, const struct auth_user *u
 static enum ms_err make_room(struct store_tx *tx, struct slice user_id, struct errinfo *info)
 {
 	struct store_rows rows;
-	MS_TRY(ms_store_query(tx,
-			      "SELECT id FROM sessions WHERE user_id = $1 AND revoked_us = 0 ORDER BY used_us DESC LIMIT 1 OFFSET $2",
-			      MS_STORE_PARAMS(ms_store_text(user_id), ms_store_int(MS_AUTH_SESSIONS_MAX - 1)), 1, info, &rows));
+	MS_TRY(ms_store_query(
+		tx,
+		"SELECT id FROM sessions WHERE user_id = $1 AND revoked_us = 0 ORDER BY used_us DESC LIMIT 1 OFFSET $2",
+		MS_STORE_PARAMS(ms_store_text(user_id), ms_store_int(MS_AUTH_SESSIONS_MAX - 1)), 1, info, &rows));
 	if (rows.count == 0)
 		return MS_OK;
 	struct slice oldest = ms_store_get_text(&rows, 0, 0);
@@ -138,7 +146,8 @@ static enum ms_err make_room(struct store_tx *tx, struct slice user_id, struct e
 }
 
 // The user as he is now. The password that was checked must still be his.
-static enum ms_err user_again(struct store_tx *tx, const struct auth_user *was, struct errinfo *info, struct auth_user *ret_user)
+static enum ms_err user_again(struct store_tx *tx, const struct auth_user *was, struct errinfo *info,
+			      struct auth_user *ret_user)
 {
 	bool found;
 	struct slice password;
@@ -154,8 +163,9 @@ static struct slice text_or_empty(struct slice text, size_t max)
 }
 
 enum ms_err ms_auth_session_begin(struct store_tx *tx, struct auth *auth, const struct auth_actor *by,
-				  const struct auth_user *user, struct slice rehashed, const struct auth_session *session,
-				  struct errinfo *info, struct auth_tokens *ret_tokens, struct slice *ret_permissions)
+				  const struct auth_user *user, struct slice rehashed,
+				  const struct auth_session *session, struct errinfo *info,
+				  struct auth_tokens *ret_tokens, struct slice *ret_permissions)
 {
 	int64_t now = ms_store_now_us(tx), expires = now + (int64_t)auth->options.refresh_life_ms * 1000;
 	struct auth_tokens t = {.expires_in_s = life_of(auth, now, expires)};
@@ -171,11 +181,13 @@ enum ms_err ms_auth_session_begin(struct store_tx *tx, struct auth *auth, const 
 		MS_TRY(ms_store_run(tx, "UPDATE users SET password = $2 WHERE id = $1",
 				    MS_STORE_PARAMS(ms_store_text(t.user.id), ms_store_text(rehashed)), info, NULL));
 	MS_TRY(ms_store_run(tx,
-			    "INSERT INTO sessions (id, user_id, client_id, created_us, used_us, expires_us, address, agent, methods, "
+			    "INSERT INTO sessions (id, user_id, client_id, created_us, used_us, expires_us, address, "
+			    "agent, methods, "
 			    "revoked_us) VALUES ($1, $2, $3, $4, $4, $5, $6, $7, $8, 0)",
 			    MS_STORE_PARAMS(ms_store_text(t.session), ms_store_text(t.user.id),
-					    ms_store_text(text_or_empty(session->client_id, SIZE_MAX)), ms_store_int(now),
-					    ms_store_int(expires), ms_store_text(text_or_empty(session->address, 64)),
+					    ms_store_text(text_or_empty(session->client_id, SIZE_MAX)),
+					    ms_store_int(now), ms_store_int(expires),
+					    ms_store_text(text_or_empty(session->address, 64)),
 					    ms_store_text(text_or_empty(session->agent, AGENT_MAX)),
 					    ms_store_text(text_or_empty(session->methods, 64))),
 			    info, NULL));
@@ -195,8 +207,9 @@ enum ms_err ms_auth_session_begin(struct store_tx *tx, struct auth *auth, const 
 // --- Refresh -----------------------------------------------------------------------------------------
 
 // Whether this is the reply that was lost: soon, and nobody used the successor.
-static enum ms_err is_lost_reply(struct store_tx *tx, struct auth *auth, struct slice token, const struct refresh_row *row,
-				 struct errinfo *info, bool *ret_lost, struct slice *ret_successor)
+static enum ms_err is_lost_reply(struct store_tx *tx, struct auth *auth, struct slice token,
+				 const struct refresh_row *row, struct errinfo *info, bool *ret_lost,
+				 struct slice *ret_successor)
 {
 	struct refresh_row next;
 	bool found;
@@ -210,16 +223,34 @@ static enum ms_err is_lost_reply(struct store_tx *tx, struct auth *auth, struct 
 	return MS_OK;
 }
 
+// The hashes of used tokens are kept to recognise copies; of a session that is refreshed very often only the newest.
+static enum ms_err forget_oldest(struct store_tx *tx, struct slice session, struct errinfo *info)
+{
+	struct store_rows rows;
+	MS_TRY(ms_store_query(
+		tx,
+		"SELECT used_us FROM refresh_tokens WHERE session_id = $1 AND used_us <> 0 ORDER BY used_us DESC "
+		"LIMIT 1 OFFSET $2",
+		MS_STORE_PARAMS(ms_store_text(session), ms_store_int(USED_KEPT)), 1, info, &rows));
+	if (rows.count == 0)
+		return MS_OK;
+	return ms_store_run(tx, "DELETE FROM refresh_tokens WHERE session_id = $1 AND used_us <> 0 AND used_us <= $2",
+			    MS_STORE_PARAMS(ms_store_text(session), ms_store_int(ms_store_get_int(&rows, 0, 0))), info,
+			    NULL);
+}
+
 static enum ms_err rotate(struct store_tx *tx, struct auth *auth, struct slice token, const struct refresh_row *row,
 			  struct errinfo *info, struct slice *ret_next)
 {
 	uint8_t digest[MS_SHA256_SIZE];
 	struct slice box;
 	int64_t now = ms_store_now_us(tx);
+	MS_TRY(forget_oldest(tx, row->session, info));
 	MS_TRY(add_token(tx, auth, row->session, row->session_expires_us, info, ret_next));
 	MS_TRY(seal(token, *ret_next, ms_store_arena(tx), info, &box));
 	MS_TRY(ms_store_run(tx, "UPDATE refresh_tokens SET used_us = $2, successor = $3 WHERE hash = $1",
-			    MS_STORE_PARAMS(ms_store_blob(hash_of(token, digest)), ms_store_int(MS_MAX(now, 1)), ms_store_blob(box)),
+			    MS_STORE_PARAMS(ms_store_blob(hash_of(token, digest)), ms_store_int(MS_MAX(now, 1)),
+					    ms_store_blob(box)),
 			    info, NULL));
 	return ms_store_run(tx, "UPDATE sessions SET used_us = $2 WHERE id = $1",
 			    MS_STORE_PARAMS(ms_store_text(row->session), ms_store_int(now)), info, NULL);
@@ -232,7 +263,8 @@ static enum ms_err end_reused(struct store_tx *tx, struct auth *auth, const stru
 	actor.kind = CALLER_UNKNOWN; // one of two holders: nobody knows which
 	actor.session = row->session;
 	MS_TRY(ms_store_run(tx, "UPDATE sessions SET revoked_us = $2 WHERE id = $1",
-			    MS_STORE_PARAMS(ms_store_text(row->session), ms_store_int(ms_store_now_us(tx))), info, NULL));
+			    MS_STORE_PARAMS(ms_store_text(row->session), ms_store_int(ms_store_now_us(tx))), info,
+			    NULL));
 	MS_TRY(ms_auth_void_session(tx, row->session, info));
 	const struct audit_entry entry = {.event = AUTH_REFRESH_REUSED,
 					  .outcome = AUDIT_REFUSED,
@@ -241,7 +273,8 @@ static enum ms_err end_reused(struct store_tx *tx, struct auth *auth, const stru
 	return ms_audit_append(tx, auth, &entry, info);
 }
 
-static enum ms_err check_token(struct store_tx *tx, const struct refresh_row *row, struct errinfo *info, struct auth_user *ret_user)
+static enum ms_err check_token(struct store_tx *tx, const struct refresh_row *row, struct errinfo *info,
+			       struct auth_user *ret_user)
 {
 	bool found;
 	struct slice password;
@@ -256,9 +289,9 @@ static enum ms_err check_token(struct store_tx *tx, const struct refresh_row *ro
 	return MS_OK;
 }
 
-enum ms_err ms_auth_session_refresh(struct store_tx *tx, struct auth *auth, const struct auth_actor *by, struct slice refresh,
-				    struct slice client_id, struct errinfo *info, bool *ret_reused,
-				    struct auth_tokens *ret_tokens, struct slice *ret_permissions)
+enum ms_err ms_auth_session_refresh(struct store_tx *tx, struct auth *auth, const struct auth_actor *by,
+				    struct slice refresh, struct slice client_id, struct errinfo *info,
+				    bool *ret_reused, struct auth_tokens *ret_tokens, struct slice *ret_permissions)
 {
 	struct auth_tokens t = {0};
 	struct refresh_row row;
@@ -289,44 +322,52 @@ enum ms_err ms_auth_session_refresh(struct store_tx *tx, struct auth *auth, cons
 
 // --- End, list ---------------------------------------------------------------------------------------
 
-static enum ms_err record_end(struct store_tx *tx, struct auth *auth, const struct auth_actor *by, enum auth_event event,
-			      struct slice user_id, struct slice session, size_t count, struct errinfo *info)
+static enum ms_err record_end(struct store_tx *tx, struct auth *auth, const struct auth_actor *by,
+			      enum auth_event event, struct slice user_id, struct slice session, size_t count,
+			      struct errinfo *info)
 {
 	struct slice details = MS_SLICE_EMPTY;
 	if (session.n == 0)
 		details = ms_slice_cstr(ms_arena_printf(ms_store_arena(tx), "{\"sessions\":%zu}", count));
 	const struct audit_entry entry = {.event = event,
 					  .actor = *by,
-					  .target = session.n > 0 ? ms_auth_target("session", session, ms_store_arena(tx))
-								  : ms_auth_target("user", user_id, ms_store_arena(tx)),
+					  .target = session.n > 0
+							    ? ms_auth_target("session", session, ms_store_arena(tx))
+							    : ms_auth_target("user", user_id, ms_store_arena(tx)),
 					  .details = details};
 	return ms_audit_append(tx, auth, &entry, info);
 }
 
-enum ms_err ms_auth_session_end(struct store_tx *tx, struct auth *auth, const struct auth_actor *by, struct slice user_id,
-				struct slice session, enum auth_event event, struct errinfo *info)
+enum ms_err ms_auth_session_end(struct store_tx *tx, struct auth *auth, const struct auth_actor *by,
+				struct slice user_id, struct slice session, enum auth_event event, struct errinfo *info)
 {
 	uint64_t changed;
-	MS_TRY(ms_store_run(tx, "UPDATE sessions SET revoked_us = $3 WHERE id = $1 AND user_id = $2 AND revoked_us = 0",
-			    MS_STORE_PARAMS(ms_store_text(session), ms_store_text(user_id), ms_store_int(ms_store_now_us(tx))),
-			    info, &changed));
+	MS_TRY(ms_store_run(
+		tx, "UPDATE sessions SET revoked_us = $3 WHERE id = $1 AND user_id = $2 AND revoked_us = 0",
+		MS_STORE_PARAMS(ms_store_text(session), ms_store_text(user_id), ms_store_int(ms_store_now_us(tx))),
+		info, &changed));
 	if (changed == 0)
-		return ms_fail(info, MS_ERR_NOT_FOUND, "there is no open session '%.*s' of this user", MS_SLICE_ARG(session));
+		return ms_fail(info, MS_ERR_NOT_FOUND, "there is no open session '%.*s' of this user",
+			       MS_SLICE_ARG(session));
 	MS_TRY(ms_auth_void_session(tx, session, info));
 	return record_end(tx, auth, by, event, user_id, session, 1, info);
 }
 
-enum ms_err ms_auth_session_end_all(struct store_tx *tx, struct auth *auth, const struct auth_actor *by, struct slice user_id,
-				    struct slice keep, enum auth_event event, struct errinfo *info, size_t *ret_ended)
+enum ms_err ms_auth_session_end_all(struct store_tx *tx, struct auth *auth, const struct auth_actor *by,
+				    struct slice user_id, struct slice keep, enum auth_event event,
+				    struct errinfo *info, size_t *ret_ended)
 {
 	struct store_rows rows;
 	struct slice kept = keep.p != NULL ? keep : MS_SLICE_LIT("");
 	MS_TRY(ms_store_query(tx, "SELECT id FROM sessions WHERE user_id = $1 AND revoked_us = 0 AND id <> $2",
-			      MS_STORE_PARAMS(ms_store_text(user_id), ms_store_text(kept)), MS_AUTH_SESSIONS_MAX + 1, info, &rows));
+			      MS_STORE_PARAMS(ms_store_text(user_id), ms_store_text(kept)), MS_AUTH_SESSIONS_MAX + 1,
+			      info, &rows));
 	for (size_t i = 0; i < rows.count; i++)
 		MS_TRY(ms_auth_void_session(tx, ms_store_get_text(&rows, i, 0), info));
-	MS_TRY(ms_store_run(tx, "UPDATE sessions SET revoked_us = $3 WHERE user_id = $1 AND revoked_us = 0 AND id <> $2",
-			    MS_STORE_PARAMS(ms_store_text(user_id), ms_store_text(kept), ms_store_int(ms_store_now_us(tx))), info, NULL));
+	MS_TRY(ms_store_run(
+		tx, "UPDATE sessions SET revoked_us = $3 WHERE user_id = $1 AND revoked_us = 0 AND id <> $2",
+		MS_STORE_PARAMS(ms_store_text(user_id), ms_store_text(kept), ms_store_int(ms_store_now_us(tx))), info,
+		NULL));
 	*ret_ended = rows.count;
 	// AUTH_EVENT_COUNT: part of a change that is recorded itself.
 	return event == AUTH_EVENT_COUNT || rows.count == 0
@@ -338,12 +379,13 @@ enum ms_err ms_auth_session_list(struct store_tx *tx, struct slice user_id, stru
 				 struct errinfo *info, struct auth_session **ret_sessions, size_t *ret_count)
 {
 	struct store_rows rows;
-	MS_TRY(ms_store_query(tx,
-			      "SELECT id, user_id, client_id, address, agent, methods, created_us, used_us, expires_us FROM sessions "
-			      "WHERE user_id = $1 AND revoked_us = 0 AND expires_us > $2 AND id < $3 ORDER BY id DESC LIMIT $4",
-			      MS_STORE_PARAMS(ms_store_text(user_id), ms_store_int(ms_store_now_us(tx)),
-					      ms_store_text(after.n > 0 ? after : MS_SLICE_LIT("~")), ms_store_int((int64_t)limit)),
-			      limit, info, &rows));
+	MS_TRY(ms_store_query(
+		tx,
+		"SELECT id, user_id, client_id, address, agent, methods, created_us, used_us, expires_us FROM sessions "
+		"WHERE user_id = $1 AND revoked_us = 0 AND expires_us > $2 AND id < $3 ORDER BY id DESC LIMIT $4",
+		MS_STORE_PARAMS(ms_store_text(user_id), ms_store_int(ms_store_now_us(tx)),
+				ms_store_text(after.n > 0 ? after : MS_SLICE_LIT("~")), ms_store_int((int64_t)limit)),
+		limit, info, &rows));
 	struct auth_session *sessions = MS_ARENA_ARRAY(ms_store_arena(tx), struct auth_session, rows.count);
 	if (sessions == NULL)
 		return no_memory(info);

@@ -90,14 +90,15 @@ static enum ms_err write_jwks(struct key_set *set, bool publish, struct errinfo 
 	return ms_buf_ok(&set->jwks) ? MS_OK : ms_fail(info, MS_ERR_NO_MEMORY, "out of memory");
 }
 
-static enum ms_err parse_row(struct auth *auth, const struct signing_row *row, struct arena *arena, struct errinfo *info,
-			     struct key_set *set)
+static enum ms_err parse_row(struct auth *auth, const struct signing_row *row, struct arena *arena,
+			     struct errinfo *info, struct key_set *set)
 {
 	struct slice jwk = row->public_jwk;
 	bool active = ms_slice_eq_cstr(row->state, "active");
 	enum jose_alg alg;
 	if (!ms_jose_alg_find(row->alg, &alg))
-		return ms_fail(info, MS_ERR_INVALID, "signing key %.*s has an unknown algorithm", MS_SLICE_ARG(row->kid));
+		return ms_fail(info, MS_ERR_INVALID, "signing key %.*s has an unknown algorithm",
+			       MS_SLICE_ARG(row->kid));
 	if (active) {
 		char *context = ms_arena_printf(arena, "token-key:%.*s", MS_SLICE_ARG(row->kid));
 		if (context == NULL)
@@ -154,13 +155,15 @@ static enum ms_err load_secret(const char *secret, struct errinfo *info, struct 
 	size_t n = strlen(secret);
 	if (n < SECRET_MIN)
 		return ms_fail(info, MS_ERR_CONFIG,
-			       "JWT_SECRET has %zu bytes; HS256 needs at least %d random ones: openssl rand -base64 48. Without it "
+			       "JWT_SECRET has %zu bytes; HS256 needs at least %d random ones: openssl rand -base64 "
+			       "48. Without it "
 			       "tokens are signed with keys that are made here",
 			       n, SECRET_MIN);
 	struct key_set *set = set_new();
 	if (set == NULL)
 		return ms_fail(info, MS_ERR_NO_MEMORY, "out of memory");
-	enum ms_err err = ms_jose_key_hmac(JOSE_HS256, ms_slice(secret, n), MS_SLICE_LIT(SECRET_KID), info, &set->keys[0]);
+	enum ms_err err =
+		ms_jose_key_hmac(JOSE_HS256, ms_slice(secret, n), MS_SLICE_LIT(SECRET_KID), info, &set->keys[0]);
 	if (err == MS_OK) {
 		set->count = 1;
 		set->active = set->keys[0];
@@ -194,7 +197,8 @@ static void install(struct signing *s, struct key_set *set)
 	for (unsigned i = 0; i < s->slot_count; i++) {
 		struct swap *swap = malloc(sizeof(*swap));
 		if (swap == NULL) {
-			ms_log(s->auth->options.log, LOG_ERROR, "out of memory: a loop keeps its old signing keys until they change again");
+			ms_log(s->auth->options.log, LOG_ERROR,
+			       "out of memory: a loop keeps its old signing keys until they change again");
 			continue;
 		}
 		*swap = (struct swap){.slot = &s->slots[i], .set = set_ref(set)};
@@ -231,7 +235,8 @@ static void reload(struct signing *s)
 	s->reload_again = s->reloading;
 	if (s->reloading || keeper == NULL) // NULL: a notice that comes home after the stop
 		return;
-	s->reloading = ms_pool_submit(keeper, &s->reload, ms_rt_loop(s->auth->options.rt, 0), reload_work, reload_done) == MS_OK;
+	s->reloading = ms_pool_submit(keeper, &s->reload, ms_rt_loop(s->auth->options.rt, 0), reload_work,
+				      reload_done) == MS_OK;
 }
 
 static void on_changed(void *arg)
@@ -278,8 +283,8 @@ void ms_signing_tick(struct auth *auth)
 	struct signing *s = auth->vault->signing;
 	if (!s->own_keys || s->stepping)
 		return;
-	s->stepping = ms_pool_submit(auth->vault->keeper, &s->step, ms_rt_loop(auth->options.rt, 0), step_work, step_done) ==
-		      MS_OK;
+	s->stepping = ms_pool_submit(auth->vault->keeper, &s->step, ms_rt_loop(auth->options.rt, 0), step_work,
+				     step_done) == MS_OK;
 }
 
 // --- Life --------------------------------------------------------------------------------------------

@@ -58,7 +58,8 @@ void ms_signing_plan(const struct signing_row *rows, size_t count, const struct 
 		plan.create = true;
 		plan.create_active_us = begins = begin_of_next(&rows[active], policy, now_us);
 	} else if (active != SIZE_MAX && next != SIZE_MAX && policy->rotate != ROTATE_BY_AGE) {
-		int64_t soonest = policy->rotate == ROTATE_NOW ? now_us : MS_MAX(rows[next].created_us + policy->lead_us, now_us);
+		int64_t soonest =
+			policy->rotate == ROTATE_NOW ? now_us : MS_MAX(rows[next].created_us + policy->lead_us, now_us);
 		if (soonest < begins) {
 			plan.reschedule = next;
 			plan.create_active_us = begins = soonest;
@@ -75,14 +76,15 @@ void ms_signing_plan(const struct signing_row *rows, size_t count, const struct 
 
 // --- Rows --------------------------------------------------------------------------------------------
 
-enum ms_err ms_signing_rows(struct store_tx *tx, struct arena *arena, struct errinfo *info, struct signing_row **ret_rows,
-			    size_t *ret_count)
+enum ms_err ms_signing_rows(struct store_tx *tx, struct arena *arena, struct errinfo *info,
+			    struct signing_row **ret_rows, size_t *ret_count)
 {
 	struct store_rows rows;
-	MS_TRY(ms_store_query(tx,
-			      "SELECT kid, alg, state, public_jwk, sealed, created_us, active_us, retired_us FROM signing_keys"
-			      " WHERE purpose = 'token' ORDER BY created_us, kid",
-			      MS_STORE_NO_PARAMS, SIGNING_KEYS_MAX, info, &rows));
+	MS_TRY(ms_store_query(
+		tx,
+		"SELECT kid, alg, state, public_jwk, sealed, created_us, active_us, retired_us FROM signing_keys"
+		" WHERE purpose = 'token' ORDER BY created_us, kid",
+		MS_STORE_NO_PARAMS, SIGNING_KEYS_MAX, info, &rows));
 	struct signing_row *out = MS_ARENA_ARRAY(arena, struct signing_row, rows.count + 1);
 	if (out == NULL)
 		return ms_fail(info, MS_ERR_NO_MEMORY, "out of memory");
@@ -102,7 +104,8 @@ enum ms_err ms_signing_rows(struct store_tx *tx, struct arena *arena, struct err
 	return MS_OK;
 }
 
-enum ms_err ms_signing_list(struct store_tx *tx, struct errinfo *info, struct signing_key_info **ret_keys, size_t *ret_count)
+enum ms_err ms_signing_list(struct store_tx *tx, struct errinfo *info, struct signing_key_info **ret_keys,
+			    size_t *ret_count)
 {
 	struct signing_row *rows;
 	size_t count;
@@ -154,16 +157,17 @@ static enum ms_err insert_made(struct store_tx *tx, const struct signing_step *s
 				  ? MS_OK
 				  : ms_fail(info, MS_ERR_NO_MEMORY, "out of memory");
 	if (err == MS_OK)
-		err = ms_vault_seal(step->vault, ms_slice_cstr(context), ms_buf_slice(&plain), ms_store_arena(tx), info, &sealed);
+		err = ms_vault_seal(step->vault, ms_slice_cstr(context), ms_buf_slice(&plain), ms_store_arena(tx), info,
+				    &sealed);
 	if (err == MS_OK)
-		err = ms_store_run(
-			tx,
-			"INSERT INTO signing_keys (kid, purpose, alg, state, public_jwk, sealed, created_us, active_us, retired_us)"
-			" VALUES ($1, 'token', $2, 'next', $3, $4, $5, $6, 0)",
-			MS_STORE_PARAMS(ms_store_text(kid), ms_store_text(ms_slice_cstr(step->policy.alg)),
-					ms_store_text(ms_buf_slice(&public_jwk)), ms_store_blob(sealed),
-					ms_store_int(now_us), ms_store_int(active_us)),
-			info, NULL);
+		err = ms_store_run(tx,
+				   "INSERT INTO signing_keys (kid, purpose, alg, state, public_jwk, sealed, "
+				   "created_us, active_us, retired_us)"
+				   " VALUES ($1, 'token', $2, 'next', $3, $4, $5, $6, 0)",
+				   MS_STORE_PARAMS(ms_store_text(kid), ms_store_text(ms_slice_cstr(step->policy.alg)),
+						   ms_store_text(ms_buf_slice(&public_jwk)), ms_store_blob(sealed),
+						   ms_store_int(now_us), ms_store_int(active_us)),
+				   info, NULL);
 	if (plain.cap > 0)
 		ms_wipe(plain.p, plain.cap);
 	ms_buf_fini(&plain);
@@ -172,13 +176,14 @@ static enum ms_err insert_made(struct store_tx *tx, const struct signing_step *s
 }
 
 // The old key's private part is of no more use: it is forgotten at once.
-static enum ms_err promote(struct store_tx *tx, const struct signing_step *step, struct slice kid, const struct signing_row *old,
-			   int64_t now_us, struct errinfo *info)
+static enum ms_err promote(struct store_tx *tx, const struct signing_step *step, struct slice kid,
+			   const struct signing_row *old, int64_t now_us, struct errinfo *info)
 {
 	if (old != NULL) {
-		MS_TRY(ms_store_run(tx, "UPDATE signing_keys SET state = 'retired', retired_us = $1, sealed = $2 WHERE kid = $3",
-				    MS_STORE_PARAMS(ms_store_int(now_us), ms_store_blob(MS_SLICE_LIT("")), ms_store_text(old->kid)),
-				    info, NULL));
+		MS_TRY(ms_store_run(
+			tx, "UPDATE signing_keys SET state = 'retired', retired_us = $1, sealed = $2 WHERE kid = $3",
+			MS_STORE_PARAMS(ms_store_int(now_us), ms_store_blob(MS_SLICE_LIT("")), ms_store_text(old->kid)),
+			info, NULL));
 		MS_TRY(record(tx, step, old->kid, "retired", info));
 	}
 	MS_TRY(ms_store_run(tx, "UPDATE signing_keys SET state = 'active', active_us = $1 WHERE kid = $2",
@@ -186,15 +191,16 @@ static enum ms_err promote(struct store_tx *tx, const struct signing_step *step,
 	return record(tx, step, kid, "active", info);
 }
 
-static enum ms_err expire(struct store_tx *tx, const struct signing_step *step, const struct signing_row *row, struct errinfo *info)
+static enum ms_err expire(struct store_tx *tx, const struct signing_step *step, const struct signing_row *row,
+			  struct errinfo *info)
 {
 	MS_TRY(ms_store_run(tx, "DELETE FROM signing_keys WHERE kid = $1 AND purpose = 'token'",
 			    MS_STORE_PARAMS(ms_store_text(row->kid)), info, NULL));
 	return record(tx, step, row->kid, "expired", info);
 }
 
-static void answer(struct signing_step *step, const struct signing_row *rows, const struct signing_plan *plan, size_t next,
-		   int64_t now_us)
+static void answer(struct signing_step *step, const struct signing_row *rows, const struct signing_plan *plan,
+		   size_t next, int64_t now_us)
 {
 	struct slice kid = MS_SLICE_EMPTY;
 	if (plan->create)
@@ -202,10 +208,10 @@ static void answer(struct signing_step *step, const struct signing_row *rows, co
 	else if (next != SIZE_MAX)
 		kid = rows[next].kid;
 	snprintf(step->next_kid, sizeof(step->next_kid), "%.*s", MS_SLICE_ARG(kid));
-	step->next_us = plan->promote ? now_us
-			: plan->create || plan->reschedule != SIZE_MAX
-				? plan->create_active_us
-				: next != SIZE_MAX ? rows[next].active_us : 0;
+	step->next_us = plan->promote                                  ? now_us
+			: plan->create || plan->reschedule != SIZE_MAX ? plan->create_active_us
+			: next != SIZE_MAX                             ? rows[next].active_us
+								       : 0;
 }
 
 static bool is_idle(const struct signing_plan *plan)
@@ -224,16 +230,18 @@ static enum ms_err carry_out(struct store_tx *tx, struct signing_step *step, con
 	}
 	if (plan->reschedule != SIZE_MAX)
 		MS_TRY(ms_store_run(tx, "UPDATE signing_keys SET active_us = $1 WHERE kid = $2",
-				    MS_STORE_PARAMS(ms_store_int(plan->create_active_us), ms_store_text(rows[plan->reschedule].kid)),
+				    MS_STORE_PARAMS(ms_store_int(plan->create_active_us),
+						    ms_store_text(rows[plan->reschedule].kid)),
 				    info, NULL));
 	if (plan->promote)
-		MS_TRY(promote(tx, step, plan->promoted != SIZE_MAX ? rows[plan->promoted].kid : ms_jose_key_id(step->made),
+		MS_TRY(promote(tx, step,
+			       plan->promoted != SIZE_MAX ? rows[plan->promoted].kid : ms_jose_key_id(step->made),
 			       plan->retired != SIZE_MAX ? &rows[plan->retired] : NULL, now_us, info));
 	return ms_store_notify(tx, SIGNING_CHANGED, info);
 }
 
-static enum ms_err look(struct store_tx *tx, struct signing_step *step, struct errinfo *info, struct signing_row **ret_rows,
-			struct signing_plan *ret_plan)
+static enum ms_err look(struct store_tx *tx, struct signing_step *step, struct errinfo *info,
+			struct signing_row **ret_rows, struct signing_plan *ret_plan)
 {
 	size_t count;
 	int64_t now_us = step->now_us != 0 ? step->now_us : ms_store_now_us(tx);

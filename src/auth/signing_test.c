@@ -11,8 +11,11 @@
 
 static struct signing_policy policy(int rotate)
 {
-	return (struct signing_policy){
-		.alg = "EdDSA", .rotation_us = 90 * DAY, .lead_us = DAY, .keep_us = DAY + HOUR, .rotate = (unsigned)rotate};
+	return (struct signing_policy){.alg = "EdDSA",
+				       .rotation_us = 90 * DAY,
+				       .lead_us = DAY,
+				       .keep_us = DAY + HOUR,
+				       .rotate = (unsigned)rotate};
 }
 
 static struct signing_row row(const char *kid, const char *state, int64_t created, int64_t active, int64_t retired)
@@ -60,7 +63,8 @@ TEST(the_plan_for_each_state)
 TEST(rotation_when_asked_and_another_algorithm)
 {
 	struct signing_plan p;
-	struct signing_policy soon = policy(ROTATE_SOON), now = policy(ROTATE_NOW), by_age = policy(ROTATE_BY_AGE), never = by_age;
+	struct signing_policy soon = policy(ROTATE_SOON), now = policy(ROTATE_NOW), by_age = policy(ROTATE_BY_AGE),
+			      never = by_age;
 	struct signing_row rows[2] = {row("a", "active", START, START, 0)};
 	ms_signing_plan(rows, 1, &soon, START + HOUR, &p);
 	CHECK(p.create && !p.promote && p.create_active_us == START + HOUR + DAY);

@@ -10,8 +10,8 @@
 #define ROLES_MAX 2000
 #define MINE_MAX 3
 
-enum ms_err ms_grants_add_own(const struct grants *grants, struct slice user_id, struct arena *arena, struct errinfo *info,
-			      const struct grants **ret_grants)
+enum ms_err ms_grants_add_own(const struct grants *grants, struct slice user_id, struct arena *arena,
+			      struct errinfo *info, const struct grants **ret_grants)
 {
 	const char *read = ms_arena_printf(arena, "keys.read:%.*s", MS_SLICE_ARG(user_id));
 	const char *write = ms_arena_printf(arena, "keys.write:%.*s", MS_SLICE_ARG(user_id));
@@ -60,7 +60,8 @@ static enum ms_err load_roles(struct store_tx *tx, struct auth_snapshot *s, stru
 {
 	struct store_rows rows;
 	size_t built_in = ms_role_built_in_count();
-	MS_TRY(ms_store_query(tx, "SELECT name, grants, updated_us FROM roles ORDER BY name", MS_STORE_NO_PARAMS, ROLES_MAX, info, &rows));
+	MS_TRY(ms_store_query(tx, "SELECT name, grants, updated_us FROM roles ORDER BY name", MS_STORE_NO_PARAMS,
+			      ROLES_MAX, info, &rows));
 	s->roles = MS_ARENA_ARRAY(&s->arena, struct live_role, built_in + rows.count);
 	if (s->roles == NULL)
 		return no_memory(info);
@@ -131,7 +132,8 @@ static enum ms_err index_keys(struct auth_snapshot *s, struct errinfo *info)
 	s->slot_count = slots;
 	for (size_t k = 0; k < s->key_count; k++) {
 		size_t i = slot_of(s, s->keys[k].digest);
-		while (s->slots[i] != 0 && memcmp(s->keys[s->slots[i] - 1].digest, s->keys[k].digest, MS_SHA256_SIZE) != 0)
+		while (s->slots[i] != 0 &&
+		       memcmp(s->keys[s->slots[i] - 1].digest, s->keys[k].digest, MS_SHA256_SIZE) != 0)
 			i = (i + 1) & (slots - 1);
 		if (s->slots[i] == 0) // a key of the environment comes first and stays
 			s->slots[i] = (uint32_t)(k + 1);
@@ -154,13 +156,15 @@ static bool make_room(struct auth_snapshot *s, size_t more, size_t *capacity)
 }
 
 // id, name, owner_id, hash, scopes, expires_us, used_us, revoked_us, and of the owner: id, role, grants, state
-#define KEY_PAGE                                                                                                               \
-	"SELECT k.id, k.name, k.owner_id, k.hash, k.scopes, k.expires_us, k.used_us, k.revoked_us, u.id, u.role, u.grants, "   \
-	"u.state FROM api_keys k LEFT JOIN users u ON u.id = k.owner_id WHERE k.id > $1 AND (k.revoked_us = 0 OR k.revoked_us " \
+#define KEY_PAGE                                                                                                   \
+	"SELECT k.id, k.name, k.owner_id, k.hash, k.scopes, k.expires_us, k.used_us, k.revoked_us, u.id, u.role, " \
+	"u.grants, "                                                                                               \
+	"u.state FROM api_keys k LEFT JOIN users u ON u.id = k.owner_id WHERE k.id > $1 AND (k.revoked_us = 0 OR " \
+	"k.revoked_us "                                                                                            \
 	"> $2) AND (k.expires_us = 0 OR k.expires_us > $2) ORDER BY k.id LIMIT $3"
 
-static enum ms_err new_use(const struct auth_snapshot *last, const struct store_rows *rows, size_t row, const uint8_t *digest,
-			   struct errinfo *info, struct key_use **ret_use)
+static enum ms_err new_use(const struct auth_snapshot *last, const struct store_rows *rows, size_t row,
+			   const uint8_t *digest, struct errinfo *info, struct key_use **ret_use)
 {
 	const struct live_key *before = last != NULL ? ms_auth_snapshot_key(last, digest) : NULL;
 	if (before != NULL && before->use != NULL) {
@@ -183,8 +187,9 @@ static enum ms_err new_use(const struct auth_snapshot *last, const struct store_
 }
 
 // What its scopes allow and, of an owned key, its owner may too.
-static enum ms_err key_grants(const struct auth_snapshot *s, const struct store_rows *rows, size_t row, struct arena *arena,
-			      struct arena *scratch, struct errinfo *info, const struct grants **ret_grants)
+static enum ms_err key_grants(const struct auth_snapshot *s, const struct store_rows *rows, size_t row,
+			      struct arena *arena, struct arena *scratch, struct errinfo *info,
+			      const struct grants **ret_grants)
 {
 	const struct grants *scopes, *own, *all;
 	MS_TRY(ms_grants_read_stored(ms_store_get_text(rows, row, 4), scratch, info, &scopes));
@@ -203,8 +208,8 @@ static bool owner_is_gone(const struct store_rows *rows, size_t row)
 	       (ms_store_is_null(rows, row, 8) || !ms_slice_eq_cstr(ms_store_get_text(rows, row, 11), "active"));
 }
 
-static enum ms_err add_key(struct auth_snapshot *s, const struct auth_snapshot *last, const struct store_rows *rows, size_t row,
-			   struct arena *scratch, struct errinfo *info)
+static enum ms_err add_key(struct auth_snapshot *s, const struct auth_snapshot *last, const struct store_rows *rows,
+			   size_t row, struct arena *scratch, struct errinfo *info)
 {
 	struct slice hash = ms_store_get_blob(rows, row, 3);
 	int64_t expires = ms_store_get_int(rows, row, 5), revoked = ms_store_get_int(rows, row, 7);
@@ -228,8 +233,8 @@ static enum ms_err add_key(struct auth_snapshot *s, const struct auth_snapshot *
 	return MS_OK;
 }
 
-static enum ms_err load_page(struct store_tx *tx, struct auth_snapshot *s, const struct auth_snapshot *last, size_t *capacity,
-			     char cursor[MS_AUTH_ID_SIZE], struct errinfo *info, size_t *ret_rows)
+static enum ms_err load_page(struct store_tx *tx, struct auth_snapshot *s, const struct auth_snapshot *last,
+			     size_t *capacity, char cursor[MS_AUTH_ID_SIZE], struct errinfo *info, size_t *ret_rows)
 {
 	struct store_rows rows;
 	struct arena *arena = ms_store_arena(tx);
@@ -246,7 +251,8 @@ static enum ms_err load_page(struct store_tx *tx, struct auth_snapshot *s, const
 		ms_arena_rewind(arena, mark);
 	}
 	if (s->key_count > KEYS_MAX)
-		return ms_fail(info, MS_ERR_LIMIT, "there are more than %d API keys in force; revoke those that nobody uses", KEYS_MAX);
+		return ms_fail(info, MS_ERR_LIMIT,
+			       "there are more than %d API keys in force; revoke those that nobody uses", KEYS_MAX);
 	if (rows.count > 0 && !ms_slice_to_cstr(ms_store_get_text(&rows, rows.count - 1, 0), cursor, MS_AUTH_ID_SIZE))
 		return ms_fail(info, MS_ERR_STORE, "an API key in the store has an id that is none");
 	*ret_rows = rows.count;
@@ -270,8 +276,9 @@ static enum ms_err load_keys(struct store_tx *tx, struct auth_snapshot *s, const
 	return index_keys(s, info);
 }
 
-enum ms_err ms_auth_snapshot_load(struct store_tx *tx, const struct environment_keys *environment, const struct auth_snapshot *last,
-				  struct errinfo *info, struct auth_snapshot **ret_snapshot)
+enum ms_err ms_auth_snapshot_load(struct store_tx *tx, const struct environment_keys *environment,
+				  const struct auth_snapshot *last, struct errinfo *info,
+				  struct auth_snapshot **ret_snapshot)
 {
 	struct auth_snapshot *s = calloc(1, sizeof(*s));
 	if (s == NULL)

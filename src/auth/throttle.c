@@ -211,7 +211,8 @@ static struct judges judges_of(struct throttle *t, const struct throttle_keys *k
 	struct entry *pair = find(t, keys->pair, now_ns);
 	if (pair != NULL && pair->passed_ns != 0 && now_ns - pair->passed_ns < REMEMBER_NS)
 		return (struct judges){.keys = {keys->pair}, .free_ones = {FREE_ACCOUNT}, .count = 1};
-	return (struct judges){.keys = {keys->account, keys->address}, .free_ones = {FREE_ACCOUNT, FREE_ADDRESS}, .count = 2};
+	return (struct judges){
+		.keys = {keys->account, keys->address}, .free_ones = {FREE_ACCOUNT, FREE_ADDRESS}, .count = 2};
 }
 
 static int64_t wait_of(struct throttle *t, const struct judges *judges, int64_t now_ns)
@@ -248,7 +249,8 @@ int64_t ms_throttle_enter(struct throttle *t, const struct throttle_keys *keys, 
 	return wait;
 }
 
-int64_t ms_throttle_leave(struct throttle *t, const struct throttle_keys *keys, enum throttle_outcome outcome, int64_t now_ns)
+int64_t ms_throttle_leave(struct throttle *t, const struct throttle_keys *keys, enum throttle_outcome outcome,
+			  int64_t now_ns)
 {
 	int64_t delay = 0;
 	pthread_mutex_lock(&t->lock);

@@ -40,7 +40,8 @@ TEST(throttle_delays_grow_and_end)
 		CHECK_INT(attempt(t, "ada", "192.0.2.1", false, now), 0);
 	for (int i = 0; i < 14; i++) {
 		CHECK_INT(attempt(t, "ada", "192.0.2.1", false, now), wanted);
-		CHECK_INT(attempt(t, "ada", "192.0.2.1", true, now + wanted - 1), 1); // not a moment before, even with the right password
+		CHECK_INT(attempt(t, "ada", "192.0.2.1", true, now + wanted - 1),
+			  1); // not a moment before, even with the right password
 		now += wanted;
 		CHECK_INT(attempt(t, "ada", "192.0.2.1", false, now), 0);
 		wanted = MS_MIN(wanted * 2, 900 * S);

@@ -48,13 +48,14 @@ static void write_claims(const struct auth *auth, const struct auth_claims *clai
 	ms_json_end_object(&w);
 }
 
-enum ms_err ms_auth_token_sign(struct auth *auth, const struct auth_claims *claims, struct errinfo *info, struct buf *out)
+enum ms_err ms_auth_token_sign(struct auth *auth, const struct auth_claims *claims, struct errinfo *info,
+			       struct buf *out)
 {
 	char id[MS_AUTH_ID_SIZE];
 	struct buf payload;
 	int64_t issued_s = claims->issued_s != 0 ? claims->issued_s : ms_clock_wall_ns() / 1000000000;
-	int64_t expires_s = claims->expires_s != 0 ? claims->expires_s
-						   : issued_s + (int64_t)(auth->options.token_life_ms / 1000);
+	int64_t expires_s =
+		claims->expires_s != 0 ? claims->expires_s : issued_s + (int64_t)(auth->options.token_life_ms / 1000);
 	if (claims->id.n == 0 || !ms_slice_to_cstr(claims->id, id, sizeof(id)))
 		ms_auth_id(id);
 	struct jose_key *key = ms_auth_signing_key(auth);
@@ -63,7 +64,8 @@ enum ms_err ms_auth_token_sign(struct auth *auth, const struct auth_claims *clai
 	ms_buf_init(&payload, MS_JWS_MAX);
 	write_claims(auth, claims, id, issued_s, expires_s, &payload);
 	enum ms_err err = ms_buf_ok(&payload) ? ms_jws_sign(key, MS_SLICE_LIT(TYPE), ms_buf_slice(&payload), info, out)
-					      : ms_fail(info, MS_ERR_LIMIT, "the token would be too large: this user has too many grants");
+					      : ms_fail(info, MS_ERR_LIMIT,
+							"the token would be too large: this user has too many grants");
 	ms_buf_fini(&payload);
 	ms_jose_key_unref(key);
 	return err;
@@ -75,7 +77,8 @@ static struct slice text_of(const struct json_value *claims, const char *name)
 	return ms_json_as_str(ms_json_get(claims, name), &text) ? text : MS_SLICE_EMPTY;
 }
 
-static enum ms_err raw_permissions(const struct json_value *claims, struct arena *arena, struct errinfo *info, struct slice *ret_raw)
+static enum ms_err raw_permissions(const struct json_value *claims, struct arena *arena, struct errinfo *info,
+				   struct slice *ret_raw)
 {
 	const struct json_value *list = ms_json_get(claims, "permissions");
 	struct json_writer w;
@@ -90,8 +93,8 @@ static enum ms_err raw_permissions(const struct json_value *claims, struct arena
 	return ret_raw->p != NULL ? MS_OK : ms_fail(info, MS_ERR_NO_MEMORY, "out of memory");
 }
 
-enum ms_err ms_auth_token_read(const struct auth *auth, const struct loop *loop, struct slice token, struct arena *arena,
-			       struct errinfo *info, struct auth_claims *ret_claims)
+enum ms_err ms_auth_token_read(const struct auth *auth, const struct loop *loop, struct slice token,
+			       struct arena *arena, struct errinfo *info, struct auth_claims *ret_claims)
 {
 	struct jwt_claims jwt;
 	const struct jwt_policy policy = {
@@ -116,7 +119,8 @@ enum ms_err ms_auth_token_read(const struct auth *auth, const struct loop *loop,
 		.expires_s = jwt.expires_s,
 	};
 	bool own = jwt.id.n == MS_AUTH_ID_SIZE - 1 && jwt.issued_s != INT64_MIN &&
-		   (ms_slice_eq(ret_claims->user_id, jwt.subject) || (ret_claims->user_id.n == 0 && ms_slice_eq(ret_claims->client_id, jwt.subject)));
+		   (ms_slice_eq(ret_claims->user_id, jwt.subject) ||
+		    (ret_claims->user_id.n == 0 && ms_slice_eq(ret_claims->client_id, jwt.subject)));
 	if (!own)
 		return ms_fail(info, MS_ERR_TOKEN_INVALID, "the token is none of this service's access tokens");
 	return raw_permissions(jwt.all, arena, info, &ret_claims->permissions);

@@ -69,8 +69,8 @@ struct slice ms_auth_target(const char *kind, struct slice id, struct arena *are
 
 // --- Rows --------------------------------------------------------------------------------------------
 
-#define COLUMNS                                                                                                    \
-	"id, username, email, display_name, role, state, grants, created_us, updated_us, password_changed_us, "    \
+#define COLUMNS                                                                                                 \
+	"id, username, email, display_name, role, state, grants, created_us, updated_us, password_changed_us, " \
 	"valid_after_us, password"
 
 static enum ms_err read_grants(struct slice text, struct arena *arena, struct errinfo *info, struct auth_user *user)
@@ -169,7 +169,8 @@ enum ms_err ms_auth_user_list(struct store_tx *tx, struct slice after, size_t li
 	return MS_OK;
 }
 
-enum ms_err ms_auth_user_copy(const struct auth_user *user, struct arena *arena, struct errinfo *info, struct auth_user *ret_user)
+enum ms_err ms_auth_user_copy(const struct auth_user *user, struct arena *arena, struct errinfo *info,
+			      struct auth_user *ret_user)
 {
 	struct auth_user copy = *user;
 	struct slice *texts[] = {&copy.id, &copy.username, &copy.email, &copy.display_name, &copy.role, &copy.state};
@@ -254,7 +255,8 @@ enum ms_err ms_auth_check_authority(struct store_tx *tx, const struct auth_autho
 	MS_TRY(ms_auth_user_grants(tx, user, info, &grants));
 	if (ms_grants_within(grants, authority->limit))
 		return MS_OK;
-	return ms_fail(info, MS_ERR_FORBIDDEN, "user '%.*s' has or would have permissions that this caller does not have",
+	return ms_fail(info, MS_ERR_FORBIDDEN,
+		       "user '%.*s' has or would have permissions that this caller does not have",
 		       MS_SLICE_ARG(user->username));
 }
 
@@ -281,7 +283,8 @@ static enum ms_err check_last_admin(struct store_tx *tx, const struct auth_user 
 
 // --- Changes -----------------------------------------------------------------------------------------
 
-static enum ms_err grants_text(struct store_tx *tx, const struct auth_user *user, struct errinfo *info, struct slice *ret_text)
+static enum ms_err grants_text(struct store_tx *tx, const struct auth_user *user, struct errinfo *info,
+			       struct slice *ret_text)
 {
 	struct buf out;
 	struct json_writer w;
@@ -301,7 +304,8 @@ struct keys {
 };
 
 // The keys, and that no other user has them.
-static enum ms_err take_keys(struct store_tx *tx, const struct auth_user *user, struct errinfo *info, struct keys *ret_keys)
+static enum ms_err take_keys(struct store_tx *tx, const struct auth_user *user, struct errinfo *info,
+			     struct keys *ret_keys)
 {
 	struct store_rows rows;
 	struct arena *arena = ms_store_arena(tx);
@@ -310,19 +314,23 @@ static enum ms_err take_keys(struct store_tx *tx, const struct auth_user *user, 
 	    (user->email.n > 0 && !lower(user->email, arena, &ret_keys->email)))
 		return ms_fail(info, MS_ERR_NO_MEMORY, "out of memory");
 	MS_TRY(ms_store_query(tx, "SELECT id FROM users WHERE username_key = $1 AND id <> $2",
-			      MS_STORE_PARAMS(ms_store_text(ret_keys->username), ms_store_text(user->id)), 1, info, &rows));
+			      MS_STORE_PARAMS(ms_store_text(ret_keys->username), ms_store_text(user->id)), 1, info,
+			      &rows));
 	if (rows.count > 0) {
 		ms_errinfo_set_field(info, MS_SLICE_LIT("username"));
-		return ms_fail(info, MS_ERR_AUTH_USER_EXISTS, "there is a user '%.*s' already", MS_SLICE_ARG(user->username));
+		return ms_fail(info, MS_ERR_AUTH_USER_EXISTS, "there is a user '%.*s' already",
+			       MS_SLICE_ARG(user->username));
 	}
 	if (user->email.n == 0)
 		return MS_OK;
 	MS_TRY(ms_store_query(tx, "SELECT id FROM users WHERE email_key = $1 AND id <> $2",
-			      MS_STORE_PARAMS(ms_store_text(ret_keys->email), ms_store_text(user->id)), 1, info, &rows));
+			      MS_STORE_PARAMS(ms_store_text(ret_keys->email), ms_store_text(user->id)), 1, info,
+			      &rows));
 	if (rows.count == 0)
 		return MS_OK;
 	ms_errinfo_set_field(info, MS_SLICE_LIT("email"));
-	return ms_fail(info, MS_ERR_AUTH_USER_EXISTS, "another user has the e-mail address '%.*s'", MS_SLICE_ARG(user->email));
+	return ms_fail(info, MS_ERR_AUTH_USER_EXISTS, "another user has the e-mail address '%.*s'",
+		       MS_SLICE_ARG(user->email));
 }
 
 static struct store_value text_or_null(struct slice s)
@@ -365,7 +373,8 @@ static enum ms_err record(struct store_tx *tx, struct auth *auth, const struct a
 					  .actor = *by,
 					  .target = ms_auth_target("user", user->id, ms_store_arena(tx)),
 					  .details = ms_buf_slice(&out)};
-	enum ms_err err = ms_buf_ok(&out) ? ms_audit_append(tx, auth, &entry, info) : ms_fail(info, MS_ERR_NO_MEMORY, "out of memory");
+	enum ms_err err = ms_buf_ok(&out) ? ms_audit_append(tx, auth, &entry, info)
+					  : ms_fail(info, MS_ERR_NO_MEMORY, "out of memory");
 	ms_buf_fini(&out);
 	return err;
 }
@@ -415,16 +424,18 @@ enum ms_err ms_auth_user_add(struct store_tx *tx, struct auth *auth, const struc
 			    "INSERT INTO users (id, username, username_key, email, email_key, display_name, password, "
 			    "password_changed_us, state, role, grants, created_us, updated_us, valid_after_us) "
 			    "VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $8, $8, 0)",
-			    MS_STORE_PARAMS(ms_store_text(user.id), ms_store_text(user.username), ms_store_text(keys.username),
-					    text_or_null(user.email), text_or_null(keys.email),
-					    ms_store_text(user.display_name), text_or_null(fields->password), ms_store_int(now),
+			    MS_STORE_PARAMS(ms_store_text(user.id), ms_store_text(user.username),
+					    ms_store_text(keys.username), text_or_null(user.email),
+					    text_or_null(keys.email), ms_store_text(user.display_name),
+					    text_or_null(fields->password), ms_store_int(now),
 					    ms_store_text(user.state), ms_store_text(user.role), ms_store_text(grants)),
 			    info, NULL));
 	*ret_user = user;
 	return record(tx, auth, authority->by, AUTH_USER_CREATED, &user, fields, info);
 }
 
-static enum ms_err write_change(struct store_tx *tx, const struct auth_user *user, struct slice password, struct errinfo *info)
+static enum ms_err write_change(struct store_tx *tx, const struct auth_user *user, struct slice password,
+				struct errinfo *info)
 {
 	struct slice grants;
 	struct keys keys;
@@ -434,9 +445,10 @@ static enum ms_err write_change(struct store_tx *tx, const struct auth_user *use
 			    "UPDATE users SET username = $2, username_key = $3, email = $4, email_key = $5, "
 			    "display_name = $6, state = $7, role = $8, grants = $9, updated_us = $10 WHERE id = $1",
 			    MS_STORE_PARAMS(ms_store_text(user->id), ms_store_text(user->username),
-					    ms_store_text(keys.username), text_or_null(user->email), text_or_null(keys.email),
-					    ms_store_text(user->display_name), ms_store_text(user->state),
-					    ms_store_text(user->role), ms_store_text(grants), ms_store_int(user->updated_us)),
+					    ms_store_text(keys.username), text_or_null(user->email),
+					    text_or_null(keys.email), ms_store_text(user->display_name),
+					    ms_store_text(user->state), ms_store_text(user->role),
+					    ms_store_text(grants), ms_store_int(user->updated_us)),
 			    info, NULL));
 	if (password.n == 0)
 		return MS_OK;
@@ -467,7 +479,8 @@ enum ms_err ms_auth_user_change(struct store_tx *tx, struct auth *auth, const st
 	if (disabled)
 		keep_session = MS_SLICE_EMPTY;
 	if (disabled || fields->password.n > 0)
-		MS_TRY(ms_auth_session_end_all(tx, auth, authority->by, id, keep_session, AUTH_EVENT_COUNT, info, &ended));
+		MS_TRY(ms_auth_session_end_all(tx, auth, authority->by, id, keep_session, AUTH_EVENT_COUNT, info,
+					       &ended));
 	if (disabled)
 		MS_TRY(ms_auth_void_user(tx, id, info));
 	MS_TRY(ms_auth_touch_user(tx, id, info));

@@ -10,7 +10,8 @@ enum ms_err ms_auth_validate(struct auth *auth, struct loop *loop, struct slice 
 	if (answer.refusal == REFUSAL_EXPIRED)
 		return ms_fail(info, MS_ERR_TOKEN_EXPIRED, "the token is expired");
 	if (answer.refusal == REFUSAL_REVOKED)
-		return ms_fail(info, MS_ERR_TOKEN_REVOKED, "the token was revoked: its session ended, or its user may no longer sign in");
+		return ms_fail(info, MS_ERR_TOKEN_REVOKED,
+			       "the token was revoked: its session ended, or its user may no longer sign in");
 	if (answer.refusal != REFUSAL_NONE)
 		return ms_fail(info, MS_ERR_TOKEN_INVALID, "this is no valid token of this service");
 	const struct admitted *who = answer.who;

@@ -78,7 +78,8 @@ static enum ms_err parse_keys(struct slice text, const char *place, struct errin
 		ms_arena_fini(&arena);
 		if (!ok)
 			return ms_fail(info, MS_ERR_CONFIG,
-				       "%s: key %zu is not base64 of 32 bytes; make one with: head -c 32 /dev/urandom | base64",
+				       "%s: key %zu is not base64 of 32 bytes; make one with: head -c 32 /dev/urandom "
+				       "| base64",
 				       place, count + 1);
 		derive(&ret_keys[count++]);
 	}
@@ -118,7 +119,8 @@ static enum ms_err write_keys(const char *path, const struct vault_key *keys, si
 	struct buf text;
 	ms_buf_init(&text, VAULT_FILE_MAX);
 	// Once: a buffer that grows would leave copies behind.
-	enum ms_err err = ms_buf_reserve(&text, VAULT_FILE_MAX) ? MS_OK : ms_fail(info, MS_ERR_NO_MEMORY, "out of memory");
+	enum ms_err err =
+		ms_buf_reserve(&text, VAULT_FILE_MAX) ? MS_OK : ms_fail(info, MS_ERR_NO_MEMORY, "out of memory");
 	for (size_t i = 0; i < count && err == MS_OK; i++)
 		append_key(&text, &keys[i]);
 	if (err == MS_OK)
@@ -147,8 +149,8 @@ static enum ms_err read_own_file(struct vault *v, bool create, struct errinfo *i
 		return err;
 	if (!create)
 		return ms_fail(info, MS_ERR_FILE_MISSING,
-			       "the master key is missing: what is stored was sealed with it. Bring back the file " MS_VAULT_FILE
-			       " of the data folder, or give identity.master_key");
+			       "the master key is missing: what is stored was sealed with it. Bring back the "
+			       "file " MS_VAULT_FILE " of the data folder, or give identity.master_key");
 	MS_TRY(create_file(v, info));
 	return read_file(v->path, info, v->keys, &v->count);
 }
@@ -283,10 +285,11 @@ enum ms_err ms_vault_open_sealed(const struct vault *vault, struct slice context
 	if (!find_key(vault, id, &key)) {
 		id_hex(id, sealed_by);
 		ms_vault_key_id(vault, own);
-		return ms_fail(info, MS_ERR_INVALID,
-			       "%.*s: was sealed with the master key %s; the present one is %s. Bring back the other key (%s)",
-			       MS_SLICE_ARG(context), sealed_by, own,
-			       vault->path != NULL ? "a line of " MS_VAULT_FILE : "identity.master_key");
+		return ms_fail(
+			info, MS_ERR_INVALID,
+			"%.*s: was sealed with the master key %s; the present one is %s. Bring back the other key (%s)",
+			MS_SLICE_ARG(context), sealed_by, own,
+			vault->path != NULL ? "a line of " MS_VAULT_FILE : "identity.master_key");
 	}
 	enum ms_err err = ms_box_open(key.seal, context, ms_slice_sub(sealed, SEALED_HEAD, sealed.n), arena, ret_plain);
 	ms_wipe(&key, sizeof(key));
@@ -318,9 +321,11 @@ enum ms_err ms_vault_add_key(struct vault *vault, struct errinfo *info)
 {
 	if (vault->path == NULL)
 		return ms_fail(info, MS_ERR_CONFIG,
-			       "the master key is given by identity.master_key: put the new key in front of it there, a comma between");
+			       "the master key is given by identity.master_key: put the new key in front of it there, "
+			       "a comma between");
 	if (vault->count == VAULT_KEYS_MAX)
-		return ms_fail(info, MS_ERR_LIMIT, MS_VAULT_FILE " holds %d keys: drop the old ones first", VAULT_KEYS_MAX);
+		return ms_fail(info, MS_ERR_LIMIT, MS_VAULT_FILE " holds %d keys: drop the old ones first",
+			       VAULT_KEYS_MAX);
 	pthread_mutex_lock(&vault->lock);
 	memmove(&vault->keys[1], &vault->keys[0], vault->count * sizeof(vault->keys[0]));
 	new_key(&vault->keys[0]);
@@ -333,7 +338,8 @@ enum ms_err ms_vault_add_key(struct vault *vault, struct errinfo *info)
 enum ms_err ms_vault_drop_old(struct vault *vault, struct errinfo *info)
 {
 	if (vault->path == NULL)
-		return ms_fail(info, MS_ERR_CONFIG, "the master key is given by identity.master_key: take the old keys out of it there");
+		return ms_fail(info, MS_ERR_CONFIG,
+			       "the master key is given by identity.master_key: take the old keys out of it there");
 	pthread_mutex_lock(&vault->lock);
 	enum ms_err err = write_keys(vault->path, vault->keys, 1, true, info);
 	if (err == MS_OK) {

@@ -72,10 +72,12 @@ struct audit_head {
 MS_MUST_USE enum ms_err ms_audit_key(struct store *store, const struct vault *vault, struct errinfo *info,
 				     struct jose_key **ret_key);
 // Signs the chain as it stands unless its newest head is signed already (*ret_seq is 0 then), and writes the head to the file and the log. Blocks.
-MS_MUST_USE enum ms_err ms_audit_sign_head(struct auth *auth, const struct jose_key *key, struct errinfo *info, int64_t *ret_seq);
+MS_MUST_USE enum ms_err ms_audit_sign_head(struct auth *auth, const struct jose_key *key, struct errinfo *info,
+					   int64_t *ret_seq);
 void ms_audit_head_write(const struct audit_head *head, struct buf *out);
 // One line of a file of heads. In the arena.
-MS_MUST_USE enum ms_err ms_audit_head_parse(struct slice line, struct arena *arena, struct errinfo *info, struct audit_head *ret_head);
+MS_MUST_USE enum ms_err ms_audit_head_parse(struct slice line, struct arena *arena, struct errinfo *info,
+					    struct audit_head *ret_head);
 // Whether the signature is one of `keys` over just this.
 MS_MUST_USE bool ms_audit_head_verify(const struct audit_head *head, struct jose_keys keys, struct arena *arena);
 
@@ -108,12 +110,12 @@ struct signing_policy {
 struct signing_plan {
 	size_t expired[SIGNING_KEYS_MAX];
 	size_t expired_count;
-	bool create;        // a key, first as next
+	bool create; // a key, first as next
 	int64_t create_active_us;
-	bool promote;       // the next key (or the created one) becomes active
-	size_t promoted;    // its row, or SIZE_MAX: the created one
-	size_t retired;     // the row that was active, or SIZE_MAX
-	size_t reschedule;  // the next key's row that is to sign from create_active_us on; or SIZE_MAX
+	bool promote;      // the next key (or the created one) becomes active
+	size_t promoted;   // its row, or SIZE_MAX: the created one
+	size_t retired;    // the row that was active, or SIZE_MAX
+	size_t reschedule; // the next key's row that is to sign from create_active_us on; or SIZE_MAX
 };
 void ms_signing_plan(const struct signing_row *rows, size_t count, const struct signing_policy *policy, int64_t now_us,
 		     struct signing_plan *ret_plan);

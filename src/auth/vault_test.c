@@ -9,10 +9,12 @@
 #define KEY_A "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="
 #define KEY_B "AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE="
 
-static enum ms_err open_vault(const char *dir, const char *key, bool create, struct errinfo *info, struct vault **ret_vault)
+static enum ms_err open_vault(const char *dir, const char *key, bool create, struct errinfo *info,
+			      struct vault **ret_vault)
 {
 	ms_errinfo_init(info);
-	return ms_vault_open(&(struct vault_options){.data_dir = dir, .master_key = key, .create = create}, info, ret_vault);
+	return ms_vault_open(&(struct vault_options){.data_dir = dir, .master_key = key, .create = create}, info,
+			     ret_vault);
 }
 
 static struct vault *must_open(const char *dir, const char *key)
@@ -54,11 +56,8 @@ TEST(the_master_key_file_is_made_once_for_its_owner_alone)
 
 TEST(malformed_master_keys_are_refused_without_showing_them)
 {
-	static const char *const bad[] = {"short",
-					  "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA==",
-					  "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA",
-					  KEY_A ",not!base64",
-					  " , "};
+	static const char *const bad[] = {"short", "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA==",
+					  "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA", KEY_A ",not!base64", " , "};
 	struct errinfo info;
 	struct vault *v;
 	for (size_t i = 0; i < MS_ARRAY_LEN(bad); i++) {
@@ -73,7 +72,8 @@ TEST(what_is_sealed_opens_with_its_key_and_context_alone)
 	struct arena arena;
 	struct errinfo info;
 	struct slice sealed, again, plain, text = MS_SLICE_LIT("the secret");
-	struct vault *a = must_open("/nowhere", KEY_A), *b = must_open("/nowhere", KEY_B), *both = must_open("/nowhere", KEY_B "," KEY_A);
+	struct vault *a = must_open("/nowhere", KEY_A), *b = must_open("/nowhere", KEY_B),
+		     *both = must_open("/nowhere", KEY_B "," KEY_A);
 	ms_arena_init(&arena, 4096, 1 << 20);
 	ms_errinfo_init(&info);
 	CHECK_OK(ms_vault_seal(a, MS_SLICE_LIT("totp:u1"), text, &arena, &info, &sealed));
@@ -92,9 +92,12 @@ TEST(what_is_sealed_opens_with_its_key_and_context_alone)
 	char *bytes = (char *)(uintptr_t)sealed.p;
 	for (size_t i = 0; i < sealed.n; i++) {
 		bytes[i] ^= 4;
-		CHECK_INT(ms_vault_open_sealed(a, MS_SLICE_LIT("totp:u1"), sealed, &arena, NULL, &plain), MS_ERR_INVALID);
+		CHECK_INT(ms_vault_open_sealed(a, MS_SLICE_LIT("totp:u1"), sealed, &arena, NULL, &plain),
+			  MS_ERR_INVALID);
 		bytes[i] ^= 4;
-		CHECK_INT(ms_vault_open_sealed(a, MS_SLICE_LIT("totp:u1"), ms_slice_sub(sealed, 0, i), &arena, NULL, &plain), MS_ERR_INVALID);
+		CHECK_INT(ms_vault_open_sealed(a, MS_SLICE_LIT("totp:u1"), ms_slice_sub(sealed, 0, i), &arena, NULL,
+					       &plain),
+			  MS_ERR_INVALID);
 	}
 	ms_vault_free(a);
 	ms_vault_free(b);
@@ -126,7 +129,8 @@ TEST(secrets_are_kept_and_removed)
 	struct stat st;
 	ms_errinfo_init(&info);
 	snprintf(path, sizeof(path), "%s/" MS_SECRETS_FILE, ms_test_temp_dir());
-	struct vault *v = must_open("/nowhere", KEY_A), *both = must_open("/nowhere", KEY_B "\n" KEY_A), *b = must_open("/nowhere", KEY_B);
+	struct vault *v = must_open("/nowhere", KEY_A), *both = must_open("/nowhere", KEY_B "\n" KEY_A),
+		     *b = must_open("/nowhere", KEY_B);
 	CHECK_INT(ms_secrets_set(path, v, MS_SLICE_LIT("x"), MS_SLICE_EMPTY, &info), MS_ERR_NOT_FOUND);
 	CHECK_OK(ms_secrets_set(path, v, MS_SLICE_LIT("b.key"), MS_SLICE_LIT("planted-\"value\"\n"), &info));
 	CHECK_OK(ms_secrets_set(path, v, MS_SLICE_LIT("a.key"), MS_SLICE_LIT(""), &info));

@@ -159,8 +159,9 @@ bool ms_text_parse_time(struct slice text, int64_t *ret_unix_ns)
 {
 	unsigned year, month, day, hour = 0, minute = 0, second = 0;
 	int64_t zone = 0, ns = 0;
-	if (!take_number(&text, 4, 2261, &year) || year < 1970 || !take_char(&text, "-") || !take_number(&text, 2, 12, &month) ||
-	    month < 1 || !take_char(&text, "-") || !take_number(&text, 2, days_of_month(year, month), &day) || day < 1)
+	if (!take_number(&text, 4, 2261, &year) || year < 1970 || !take_char(&text, "-") ||
+	    !take_number(&text, 2, 12, &month) || month < 1 || !take_char(&text, "-") ||
+	    !take_number(&text, 2, days_of_month(year, month), &day) || day < 1)
 		return false;
 	if (text.n > 0) {
 		if (!take_char(&text, "Tt ") || !take_number(&text, 2, 23, &hour) || !take_char(&text, ":") ||

@@ -61,8 +61,7 @@ static enum ms_err make_metrics(struct bus *bus, struct metrics *metrics, struct
 		metrics, &(struct metric_options){.name = "bus_connected",
 						  .help = "1 while the broker is connected, or none is configured.",
 						  .type = METRIC_GAUGE});
-	if (bus->events == NULL || bus->outbox_depth == NULL || bus->outbox_age == NULL || bus->connected == NULL ||
-	    !ms_metrics_on_collect(metrics, collect, bus))
+	if (bus->events == NULL || bus->outbox_depth == NULL || bus->outbox_age == NULL || bus->connected == NULL)
 		return ms_fail(info, MS_ERR_NO_MEMORY, "out of memory for metrics");
 	return MS_OK;
 }
@@ -108,7 +107,11 @@ static enum ms_err make_parts(struct bus *bus, const struct bus_options *options
 	MS_TRY(ms_timer_new(ms_rt_loop(bus->rt, 0), on_sweep, bus, &bus->sweep_timer));
 	if (options->url != NULL && options->url[0] != '\0')
 		MS_TRY(ms_rabbitmq_new(bus, options, info, &bus->rabbitmq));
-	return ms_bus_relay_new(bus, info, &bus->relay);
+	MS_TRY(ms_bus_relay_new(bus, info, &bus->relay));
+	// Last: nothing takes a collector back.
+	if (options->metrics != NULL && !ms_metrics_on_collect(options->metrics, collect, bus))
+		return ms_fail(info, MS_ERR_NO_MEMORY, "out of memory for metrics");
+	return MS_OK;
 }
 
 enum ms_err ms_bus_new(const struct bus_options *options, struct errinfo *info, struct bus **ret_bus)

@@ -416,6 +416,49 @@ BUS_TEST(old_things_are_removed)
 	CHECK_INT(bus->sweep.forgotten, 1);
 }
 
+// The first acknowledges two, the second rejects one.
+static void end_and_stop_at_3(struct consumer *c, struct bus_delivery *delivery)
+{
+	if (c == &first)
+		ack(c, delivery);
+	else
+		reject(c, delivery);
+	if (first.count + second.count == 3)
+		ms_rt_stop(c->w->rt);
+}
+
+BUS_TEST(metrics_count_by_stage_and_topic)
+{
+	struct metrics *metrics;
+	struct buf text;
+	ms_buf_init(&text, 1 << 16);
+	REQUIRE(ms_metrics_new(1, &metrics) == MS_OK);
+	open_one(w, &first, end_and_stop_at_3, 0, &(struct bus_options){.metrics = metrics}, 10);
+	second = (struct consumer){.w = w, .fn = end_and_stop_at_3};
+	ms_bus_test_subscribe(
+		w->buses[0], &second,
+		&(struct bus_subscription){.name = "auth", .topics = auth_topics, .topic_count = 1, .attempts = 1});
+	CHECK_OK(ms_bus_test_publish(w, "auth.login", "", "1"));
+	CHECK_OK(ms_bus_test_publish(w, "model", "", "1"));
+	ms_bus_test_run(w);
+	ms_metrics_write(metrics, METRICS_PROMETHEUS_TEXT, &text);
+	ms_buf_append_char(&text, '\0');
+	static const char *const lines[] = {
+		"bus_events_total{stage=\"published\",topic=\"auth\"} 1\n",
+		"bus_events_total{stage=\"published\",topic=\"model\"} 1\n",
+		"bus_events_total{stage=\"acknowledged\",topic=\"auth\"} 1\n",
+		"bus_events_total{stage=\"acknowledged\",topic=\"model\"} 1\n",
+		"bus_connected 1\n",
+	};
+	for (size_t i = 0; i < MS_ARRAY_LEN(lines); i++)
+		CHECK_HAS(text.p, lines[i]);
+	CHECK_INT(second.count, 1);
+	CHECK_HAS(text.p, "bus_events_total{stage=\"dead\",topic=\"auth\"} 1\n");
+	ms_bus_test_down(w);
+	ms_metrics_free(metrics);
+	ms_buf_fini(&text);
+}
+
 static enum ms_err look_at_status(struct store_tx *tx, void *arg, struct errinfo *info)
 {
 	struct bus_status status;

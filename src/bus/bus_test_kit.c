@@ -2,54 +2,8 @@
 #include "bus/bus_test_kit.h"
 
 #include <stdio.h>
-#include <stdlib.h>
-#include <unistd.h>
 
-// --- PostgreSQL --------------------------------------------------------------------------------------
-
-// tests/lib/postgres ends, and takes the server with it, when its standard input does.
-static struct {
-	FILE *to, *from;
-} server;
-
-static void start_server(void)
-{
-	int down[2], up[2];
-	REQUIRE(pipe(down) == 0 && pipe(up) == 0);
-	pid_t pid = fork();
-	REQUIRE(pid >= 0);
-	if (pid == 0) {
-		dup2(down[0], 0);
-		dup2(up[1], 1);
-		close(down[1]);
-		close(up[0]);
-		execl("/usr/bin/python3", "python3", TEST_POSTGRES, (char *)NULL);
-		_exit(127);
-	}
-	close(down[0]);
-	close(up[1]);
-	server.to = fdopen(down[1], "w");
-	server.from = fdopen(up[0], "r");
-	REQUIRE(server.to != NULL && server.from != NULL);
-	setvbuf(server.from, NULL, _IONBF, 0);
-	setvbuf(server.to, NULL, _IONBF, 0);
-}
-
-static void ask_server(const char *command, char *answer, int size)
-{
-	if (server.to == NULL)
-		start_server();
-	fprintf(server.to, "%s\n", command);
-	REQUIRE(fgets(answer, size, server.from) != NULL);
-	answer[strcspn(answer, "\n")] = '\0';
-}
-
-void ms_bus_test_server(const char *command)
-{
-	char answer[64];
-	ask_server(command, answer, sizeof(answer));
-	REQUIRE(strcmp(answer, "ok") == 0);
-}
+#include "tests/lib/database.h"
 
 // --- The world ---------------------------------------------------------------------------------------
 
@@ -57,7 +11,7 @@ static void on_watchdog(struct timer *timer, void *arg)
 {
 	struct world *w = arg;
 	(void)timer;
-	CHECK(!"the loops stopped in time");
+	CHECK_STR("the loops go on", "the loops have stopped");
 	ms_rt_stop(w->rt);
 }
 
@@ -70,12 +24,7 @@ static void on_time(struct timer *timer, void *arg)
 
 void ms_bus_test_begin(struct world *w, bool postgres)
 {
-	static char url[600];
-	*w = (struct world){.postgres = postgres, .url = url};
-	if (postgres)
-		ask_server("database", url, sizeof(url));
-	else
-		snprintf(url, sizeof(url), "sqlite:%s/test.db", ms_test_temp_dir());
+	*w = (struct world){.postgres = postgres, .url = ms_test_database(postgres)};
 	ms_bus_test_up(w);
 }
 

@@ -40,8 +40,6 @@ void ms_bus_test_begin(struct world *w, bool postgres); // a fresh database, and
 void ms_bus_test_up(struct world *w);                   // loops and store
 void ms_bus_test_down(struct world *w);                 // ends all well
 void ms_bus_test_crash(struct world *w);                // what the buses hold stays held
-// Tells the PostgreSQL of the tests: "stop", "start", "kill".
-void ms_bus_test_server(const char *command);
 struct bus *ms_bus_test_open(struct world *w, const struct bus_options *options);
 void ms_bus_test_subscribe(struct bus *bus, struct consumer *c, const struct bus_subscription *options);
 // Starts the buses and runs the loops until ms_rt_stop(), at most 30 s; once for each `up`.

@@ -71,7 +71,7 @@ struct config_input {
 	const char *const *environment; // as environ(7), or NULL
 	const struct config_secret *secrets;
 	size_t secret_count;
-	int argc;                       // flags only, after the verb: --port 8080, --port=8080
+	int argc; // flags only, after the verb: --port 8080, --port=8080
 	const char *const *argv;
 	// Reads a mounted secret for NAME_FILE; the caller implements it through rt. May be NULL.
 	enum ms_err (*read_file)(const char *path, struct arena *arena, struct errinfo *info, struct slice *ret_text);

@@ -95,11 +95,14 @@ void ms_config_read_secrets(struct loader *l)
 		char place[CONFIG_KEY_MAX + 32], hint[CONFIG_HINT_MAX];
 		if (row == SIZE_MAX) {
 			ms_setting_hint_key(table, secret->key, hint);
-			ms_loader_problem(l, MS_SLICE_EMPTY, 0, "secrets file: unknown setting %.*s%s", MS_SLICE_ARG(secret->key), hint);
+			ms_loader_problem(l, MS_SLICE_EMPTY, 0, "secrets file: unknown setting %.*s%s",
+					  MS_SLICE_ARG(secret->key), hint);
 			continue;
 		}
 		if (table->rows[row].kind != SETTING_SECRET) {
-			ms_loader_problem(l, secret->key, 0, "secrets file: %s is no secret; set it in the settings file", table->rows[row].key);
+			ms_loader_problem(l, secret->key, 0,
+					  "secrets file: %s is no secret; set it in the settings file",
+					  table->rows[row].key);
 			continue;
 		}
 		snprintf(place, sizeof(place), "secrets file: %s", table->rows[row].key);
@@ -146,10 +149,8 @@ enum ms_err ms_config_load_table(const struct setting_table *table, const struct
 		return ms_fail(info, MS_ERR_NO_MEMORY, "out of memory");
 	struct loader l = {.input = input, .config = config, .info = info, .layer = CONFIG_DEFAULTS};
 	static void (*const readers[])(struct loader *) = {
-		[CONFIG_DEFAULTS] = read_defaults,
-		[CONFIG_SECRETS] = ms_config_read_secrets,
-		[CONFIG_FILE] = ms_config_read_yaml,
-		[CONFIG_ENVIRONMENT] = ms_config_read_environment,
+		[CONFIG_DEFAULTS] = read_defaults,     [CONFIG_SECRETS] = ms_config_read_secrets,
+		[CONFIG_FILE] = ms_config_read_yaml,   [CONFIG_ENVIRONMENT] = ms_config_read_environment,
 		[CONFIG_FLAGS] = ms_config_read_flags,
 	};
 	for (size_t i = 0; i < MS_ARRAY_LEN(readers) && !l.stop; i++) {

@@ -42,6 +42,13 @@ void ms_sha256(struct slice bytes, uint8_t ret_digest[MS_SHA256_SIZE]);
 // Lower-case hex and NUL.
 void ms_sha256_hex(struct slice bytes, char ret_hex[MS_SHA256_HEX_SIZE]);
 
+// SHA-256 again and again by one thread: several times faster than ms_sha256 for short texts, because nothing is looked up or
+// allocated each time.
+struct hasher;
+MS_MUST_USE enum ms_err ms_hasher_new(struct hasher **ret_hasher); // MS_ERR_NO_MEMORY
+void ms_hasher_free(struct hasher *hasher);                        // accepts NULL
+void ms_hasher_sha256(struct hasher *hasher, struct slice bytes, uint8_t ret_digest[MS_SHA256_SIZE]);
+
 // The CRC of Ethernet, gzip and PNG. Finds slips, stops nobody.
 uint32_t ms_crc32(struct slice bytes);
 

@@ -2,6 +2,7 @@
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
+#include <stdlib.h>
 
 #include "crypto/crypto.h"
 #include "crypto/internal.h"
@@ -123,4 +124,44 @@ void ms_wipe(void *bytes, size_t n)
 {
 	if (n > 0)
 		OPENSSL_cleanse(bytes, n);
+}
+
+// --- One thread's own ----------------------------------------------------------------------------------
+
+struct hasher {
+	EVP_MD *md;
+	EVP_MD_CTX *ctx;
+};
+
+enum ms_err ms_hasher_new(struct hasher **ret_hasher)
+{
+	struct hasher *hasher = calloc(1, sizeof(*hasher));
+	if (hasher == NULL)
+		return MS_ERR_NO_MEMORY;
+	hasher->md = EVP_MD_fetch(NULL, "SHA256", NULL);
+	hasher->ctx = EVP_MD_CTX_new();
+	if (hasher->md != NULL && hasher->ctx != NULL) {
+		*ret_hasher = hasher;
+		return MS_OK;
+	}
+	ms_hasher_free(hasher);
+	return MS_ERR_NO_MEMORY;
+}
+
+void ms_hasher_free(struct hasher *hasher)
+{
+	if (hasher == NULL)
+		return;
+	EVP_MD_CTX_free(hasher->ctx);
+	EVP_MD_free(hasher->md);
+	free(hasher);
+}
+
+void ms_hasher_sha256(struct hasher *hasher, struct slice bytes, uint8_t ret_digest[MS_SHA256_SIZE])
+{
+	unsigned n = 0;
+	int ok = EVP_DigestInit_ex2(hasher->ctx, hasher->md, NULL) == 1 &&
+		 EVP_DigestUpdate(hasher->ctx, ms_bytes(bytes), bytes.n) == 1 &&
+		 EVP_DigestFinal_ex(hasher->ctx, ret_digest, &n) == 1;
+	MS_ASSERT(ok && n == MS_SHA256_SIZE);
 }

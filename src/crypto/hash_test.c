@@ -120,3 +120,19 @@ TEST(crc32_of_the_check_string)
 	CHECK_INT(ms_crc32(MS_SLICE_LIT("123456789")), 0xcbf43926);
 	CHECK_INT(ms_crc32(MS_SLICE_EMPTY), 0);
 }
+
+TEST(hasher_says_what_sha256_says)
+{
+	uint8_t want[MS_SHA256_SIZE], got[MS_SHA256_SIZE];
+	char text[300];
+	struct hasher *hasher;
+	REQUIRE(ms_hasher_new(&hasher) == MS_OK);
+	for (size_t n = 0; n < sizeof(text); n++) {
+		text[n] = (char)(n * 7);
+		ms_sha256(ms_slice(text, n), want);
+		ms_hasher_sha256(hasher, ms_slice(text, n), got);
+		REQUIRE(memcmp(want, got, sizeof(want)) == 0);
+	}
+	ms_hasher_free(hasher);
+	ms_hasher_free(NULL);
+}

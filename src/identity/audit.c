@@ -66,7 +66,10 @@ static bool read_filter(struct exchange *x, struct audit_list *l)
 	const struct {
 		const char *name;
 		struct slice *to;
-	} texts[] = {{"actor", &l->filter.actor}, {"event", &l->filter.event}, {"target", &l->filter.target}, {"outcome", &l->filter.outcome}};
+	} texts[] = {{"actor", &l->filter.actor},
+		     {"event", &l->filter.event},
+		     {"target", &l->filter.target},
+		     {"outcome", &l->filter.outcome}};
 	if (!ms_identity_page(x, &l->limit, &cursor) || !read_time(x, "from", &l->filter.from_us) ||
 	    !read_time(x, "until", &l->filter.until_us))
 		return false;
@@ -100,7 +103,8 @@ static enum ms_err head_tx(struct store_tx *tx, void *arg, struct errinfo *info)
 	struct slice head;
 	MS_TRY(ms_audit_head(tx, info, &head));
 	if (head.n == 0)
-		return ms_fail(info, MS_ERR_NOT_FOUND, "no head was signed yet; the first is, within a minute of the first entry");
+		return ms_fail(info, MS_ERR_NOT_FOUND,
+			       "no head was signed yet; the first is, within a minute of the first entry");
 	ms_buf_clear(w->x->body);
 	ms_buf_append_slice(w->x->body, head);
 	return ms_buf_ok(w->x->body) ? MS_OK : ms_fail(info, MS_ERR_NO_MEMORY, "out of memory");
@@ -136,7 +140,8 @@ static const struct route routes[] = {
 	 .operation_id = "listAudit",
 	 .tag = "identity",
 	 .summary = "The audit log, newest first",
-	 .description = "Each entry holds the hash of the one before it and its own, over all its fields: `mainstay audit verify` checks them.",
+	 .description = "Each entry holds the hash of the one before it and its own, over all its fields: `mainstay "
+			"audit verify` checks them.",
 	 .query = list_params,
 	 .response_schema = IDENTITY_OBJECT},
 	{.method = HTTP_GET,
@@ -146,7 +151,8 @@ static const struct route routes[] = {
 	 .operation_id = "getAuditHead",
 	 .tag = "identity",
 	 .summary = "The newest signed head of the audit log",
-	 .description = "Kept elsewhere, it shows later that the log was cut off or written anew: `mainstay audit verify --head FILE`.",
+	 .description = "Kept elsewhere, it shows later that the log was cut off or written anew: `mainstay audit "
+			"verify --head FILE`.",
 	 .response_schema = IDENTITY_OBJECT},
 };
 

@@ -6,20 +6,10 @@
 #include "identity/private.h"
 
 static struct identity_table (*const tables[])(void) = {
-	ms_identity_login_table,
-	ms_identity_users_table,
-	ms_identity_mfa_table,
-	ms_identity_webauthn_table,
-	ms_identity_keys_table,
-	ms_identity_roles_table,
-	ms_identity_audit_table,
-	ms_identity_wellknown_table,
-	ms_identity_authorize_table,
-	ms_identity_signin_table,
-	ms_identity_device_table,
-	ms_identity_token_table,
-	ms_identity_oidc_table,
-	ms_identity_clients_table,
+	ms_identity_login_table,     ms_identity_users_table,   ms_identity_mfa_table,    ms_identity_webauthn_table,
+	ms_identity_keys_table,      ms_identity_roles_table,   ms_identity_audit_table,  ms_identity_wellknown_table,
+	ms_identity_authorize_table, ms_identity_signin_table,  ms_identity_device_table, ms_identity_token_table,
+	ms_identity_oidc_table,      ms_identity_clients_table,
 };
 
 struct route_set ms_identity_routes(struct identity *identity, size_t index)
@@ -30,7 +20,8 @@ struct route_set ms_identity_routes(struct identity *identity, size_t index)
 	return (struct route_set){.routes = table.routes, .count = table.count, .role = identity};
 }
 
-enum ms_err ms_identity_new(const struct identity_options *options, struct errinfo *info, struct identity **ret_identity)
+enum ms_err ms_identity_new(const struct identity_options *options, struct errinfo *info,
+			    struct identity **ret_identity)
 {
 	struct identity *identity = calloc(1, sizeof(*identity));
 	if (identity == NULL)
@@ -142,7 +133,8 @@ void ms_identity_read(struct identity_work *w, store_fn *tx, identity_fn *finish
 
 void ms_identity_away(struct identity_work *w, struct pool *pool, job_fn *work, job_fn *done)
 {
-	enum ms_err err = pool != NULL ? ms_pool_submit(pool, &w->job, w->x->loop, work, done) : MS_ERR_DRAINING; // NULL: the server is ending
+	enum ms_err err = pool != NULL ? ms_pool_submit(pool, &w->job, w->x->loop, work, done)
+				       : MS_ERR_DRAINING; // NULL: the server is ending
 	if (err == MS_OK)
 		return;
 	w->err = ms_fail(&w->info, err, "too many requests wait for a thread: try again later");
@@ -186,7 +178,8 @@ static enum ms_err take(const struct identity_field *field, const struct json_va
 	}
 }
 
-static enum ms_err take_all(const struct json_value *body, const struct identity_field *fields, size_t count, struct errinfo *info)
+static enum ms_err take_all(const struct json_value *body, const struct identity_field *fields, size_t count,
+			    struct errinfo *info)
 {
 	uint32_t seen = 0;
 	for (size_t m = 0; m < body->object.count; m++) {
@@ -221,7 +214,8 @@ bool ms_identity_body(struct exchange *x, const struct identity_field *fields, s
 	struct slice text = x->req.body.n > 0 ? x->req.body : MS_SLICE_LIT("{}");
 	enum ms_err err = ms_json_parse(text, &limits, x->arena, &info, &body);
 	if (err == MS_OK && body->type != JSON_OBJECT)
-		err = ms_fail(&info, MS_ERR_JSON_TYPE, "the body must be a JSON object, not %s", ms_json_type_name(body->type));
+		err = ms_fail(&info, MS_ERR_JSON_TYPE, "the body must be a JSON object, not %s",
+			      ms_json_type_name(body->type));
 	if (err == MS_OK)
 		err = take_all(body, fields, count, &info);
 	if (err == MS_OK)

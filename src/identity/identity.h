@@ -19,7 +19,8 @@ struct identity_options {
 };
 
 struct identity;
-MS_MUST_USE enum ms_err ms_identity_new(const struct identity_options *options, struct errinfo *info, struct identity **ret_identity);
+MS_MUST_USE enum ms_err ms_identity_new(const struct identity_options *options, struct errinfo *info,
+					struct identity **ret_identity);
 void ms_identity_free(struct identity *identity); // accepts NULL
 
 // The tables, one a file; NULL-routes past the end.

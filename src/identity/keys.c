@@ -65,12 +65,14 @@ static void send_created(struct identity_work *w)
 }
 
 // The key of the path, for who may see or change it.
-static enum ms_err find_key(struct store_tx *tx, struct keys_work *s, const char *permission, struct errinfo *info, struct auth_key *ret_key)
+static enum ms_err find_key(struct store_tx *tx, struct keys_work *s, const char *permission, struct errinfo *info,
+			    struct auth_key *ret_key)
 {
 	MS_TRY(ms_auth_key_get(tx, s->id, info, ret_key));
 	if (ms_grants_allow(s->w.authority.limit, permission, ret_key->owner_id))
 		return MS_OK;
-	return ms_fail(info, MS_ERR_NOT_FOUND, "there is no API key with the id '%.*s'", (int)MS_MIN(s->id.n, (size_t)64), s->id.p);
+	return ms_fail(info, MS_ERR_NOT_FOUND, "there is no API key with the id '%.*s'",
+		       (int)MS_MIN(s->id.n, (size_t)64), s->id.p);
 }
 
 // --- List, show --------------------------------------------------------------------------------------
@@ -157,13 +159,15 @@ static enum ms_err create_key(struct store_tx *tx, void *arg, struct errinfo *in
 	return MS_OK;
 }
 
-static enum ms_err read_seconds(const struct json_value *value, const char *name, int64_t least, int64_t most, struct errinfo *info,
-				int64_t *seconds)
+static enum ms_err read_seconds(const struct json_value *value, const char *name, int64_t least, int64_t most,
+				struct errinfo *info, int64_t *seconds)
 {
-	if (value == NULL || value->type == JSON_NULL || (ms_json_as_i64(value, seconds) && *seconds >= least && *seconds <= most))
+	if (value == NULL || value->type == JSON_NULL ||
+	    (ms_json_as_i64(value, seconds) && *seconds >= least && *seconds <= most))
 		return MS_OK;
 	ms_errinfo_set_field(info, ms_slice_cstr(name));
-	return ms_fail(info, MS_ERR_INVALID, "'%s' must be a number of seconds from %lld to %lld", name, (long long)least, (long long)most);
+	return ms_fail(info, MS_ERR_INVALID, "'%s' must be a number of seconds from %lld to %lld", name,
+		       (long long)least, (long long)most);
 }
 
 static void create(struct exchange *x, void *role)
@@ -198,7 +202,8 @@ static enum ms_err rotate_key(struct store_tx *tx, void *arg, struct errinfo *in
 	struct auth_key old, made;
 	char secret[MS_API_KEY_SIZE];
 	MS_TRY(find_key(tx, s, "keys.write", info, &old));
-	MS_TRY(ms_auth_key_rotate(tx, s->w.identity->auth, &s->w.authority, s->id, s->seconds * 1000000, info, &made, secret));
+	MS_TRY(ms_auth_key_rotate(tx, s->w.identity->auth, &s->w.authority, s->id, s->seconds * 1000000, info, &made,
+				  secret));
 	write_made(s, &made, secret);
 	ms_wipe(secret, sizeof(secret));
 	return MS_OK;
@@ -245,32 +250,41 @@ static void revoke(struct exchange *x, void *role)
 static const struct route_param list_params[] = {
 	{"limit", "integer", "Most items in the answer, 1 to 1000 (default 100)", false},
 	{"cursor", "string", "next_cursor of the answer before", false},
-	{"owner", "string", "Id of the user whose keys are shown; default all that the caller may see, or his own", false},
+	{"owner", "string", "Id of the user whose keys are shown; default all that the caller may see, or his own",
+	 false},
 	{0},
 };
 
 #define TEXT(name) "\"" name "\":{\"type\":\"string\"}"
 #define TEXT_OR_NULL(name) "\"" name "\":{\"type\":[\"string\",\"null\"]}"
 #define TIME(name) "\"" name "\":{\"type\":[\"string\",\"null\"],\"format\":\"date-time\"}"
-#define SCOPES                                                                                                                  \
-	"\"scopes\":{\"type\":\"array\",\"minItems\":1,\"maxItems\":100,\"items\":{\"type\":\"string\"},\"description\":"       \
+#define SCOPES                                                                                            \
+	"\"scopes\":{\"type\":\"array\",\"minItems\":1,\"maxItems\":100,\"items\":{\"type\":\"string\"}," \
+	"\"description\":"                                                                                \
 	"\"Grants: permission, permission:object, group.* or *\"}"
-#define KEY_MEMBERS                                                                                                             \
-	TEXT("id") "," TEXT("name") "," TEXT("hint") "," TEXT_OR_NULL("owner_id") "," TEXT_OR_NULL("owner") "," SCOPES "," TIME(  \
+#define KEY_MEMBERS                                                                                                   \
+	TEXT("id")                                                                                                    \
+	"," TEXT("name") "," TEXT("hint") "," TEXT_OR_NULL("owner_id") "," TEXT_OR_NULL("owner") "," SCOPES "," TIME( \
 		"created_at") "," TIME("expires_at") "," TIME("last_used_at") "," TIME("revoked_at")
 #define KEY "{\"type\":\"object\",\"properties\":{" KEY_MEMBERS "}}"
-#define MADE_KEY                                                                                                                \
-	"{\"type\":\"object\",\"required\":[\"id\",\"key\"],\"properties\":{\"key\":{\"type\":\"string\",\"description\":\"Shown " \
+#define MADE_KEY                                                                                           \
+	"{\"type\":\"object\",\"required\":[\"id\",\"key\"],\"properties\":{\"key\":{\"type\":\"string\"," \
+	"\"description\":\"Shown "                                                                         \
 	"this once\"}," KEY_MEMBERS "}}"
-#define KEY_LIST                                                                                                                \
-	"{\"type\":\"object\",\"properties\":{\"items\":{\"type\":\"array\",\"items\":" KEY "}," TEXT_OR_NULL("next_cursor") "}}"
-#define CREATE_REQUEST                                                                                                          \
-	"{\"type\":\"object\",\"required\":[\"name\",\"scopes\"],\"additionalProperties\":false,\"properties\":{\"name\":{"     \
-	"\"type\":\"string\",\"minLength\":1,\"maxLength\":128}," SCOPES ",\"expires_in\":{\"type\":[\"integer\",\"null\"],"    \
-	"\"minimum\":1,\"description\":\"Seconds; default never\"},\"owner\":{\"type\":\"string\",\"description\":\"Id of a "   \
+#define KEY_LIST                                                                            \
+	"{\"type\":\"object\",\"properties\":{\"items\":{\"type\":\"array\",\"items\":" KEY \
+	"}," TEXT_OR_NULL("next_cursor") "}}"
+#define CREATE_REQUEST                                                                                            \
+	"{\"type\":\"object\",\"required\":[\"name\",\"scopes\"],\"additionalProperties\":false,\"properties\":{" \
+	"\"name\":{"                                                                                              \
+	"\"type\":\"string\",\"minLength\":1,\"maxLength\":128}," SCOPES                                          \
+	",\"expires_in\":{\"type\":[\"integer\",\"null\"],"                                                       \
+	"\"minimum\":1,\"description\":\"Seconds; default "                                                       \
+	"never\"},\"owner\":{\"type\":\"string\",\"description\":\"Id of a "                                      \
 	"user; default the caller's\"}}}"
-#define ROTATE_REQUEST                                                                                                          \
-	"{\"type\":\"object\",\"additionalProperties\":false,\"properties\":{\"overlap\":{\"type\":\"integer\",\"minimum\":0,"  \
+#define ROTATE_REQUEST                                                                                           \
+	"{\"type\":\"object\",\"additionalProperties\":false,\"properties\":{\"overlap\":{\"type\":\"integer\"," \
+	"\"minimum\":0,"                                                                                         \
 	"\"maximum\":2592000,\"default\":86400,\"description\":\"Seconds for which the old key works on\"}}}"
 
 #define PATH "/api/v1/auth/api-keys"
@@ -278,17 +292,19 @@ static const struct route_param list_params[] = {
 	.method = verb, .pattern = PATH path, .handle = fn, .operation_id = id, .tag = "API keys", .summary = text
 
 static const struct route routes[] = {
-	{ROW(HTTP_GET, "", list, "list_api_keys", "API keys, the newest first"), .permission = "keys.read", .query = list_params,
-	 .response_schema = KEY_LIST},
-	{ROW(HTTP_POST, "", create, "create_api_key", "Make an API key; it is shown in this answer only"), .permission = "keys.write",
-	 .request_type = IDENTITY_JSON, .request_schema = CREATE_REQUEST,
+	{ROW(HTTP_GET, "", list, "list_api_keys", "API keys, the newest first"), .permission = "keys.read",
+	 .query = list_params, .response_schema = KEY_LIST},
+	{ROW(HTTP_POST, "", create, "create_api_key", "Make an API key; it is shown in this answer only"),
+	 .permission = "keys.write", .request_type = IDENTITY_JSON, .request_schema = CREATE_REQUEST,
 	 .request_example = "{\"name\":\"batch scoring\",\"scopes\":[\"predict:churn\"],\"expires_in\":7776000}",
 	 .response_schema = MADE_KEY},
-	{ROW(HTTP_GET, "/{key}", show, "show_api_key", "One API key"), .permission = "keys.read", .response_schema = KEY},
+	{ROW(HTTP_GET, "/{key}", show, "show_api_key", "One API key"), .permission = "keys.read",
+	 .response_schema = KEY},
 	{ROW(HTTP_DELETE, "/{key}", revoke, "revoke_api_key", "Revoke an API key at once"), .permission = "keys.write"},
-	{ROW(HTTP_POST, "/{key}/rotate", rotate, "rotate_api_key", "Make a new key in place of this one, which works on for a while"),
-	 .permission = "keys.write", .request_type = IDENTITY_JSON, .request_schema = ROTATE_REQUEST, .request_example = "{\"overlap\":3600}",
-	 .response_schema = MADE_KEY},
+	{ROW(HTTP_POST, "/{key}/rotate", rotate, "rotate_api_key",
+	     "Make a new key in place of this one, which works on for a while"),
+	 .permission = "keys.write", .request_type = IDENTITY_JSON, .request_schema = ROTATE_REQUEST,
+	 .request_example = "{\"overlap\":3600}", .response_schema = MADE_KEY},
 };
 
 struct identity_table ms_identity_keys_table(void)

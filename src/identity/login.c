@@ -115,16 +115,17 @@ static enum ms_err rotate(struct store_tx *tx, void *arg, struct errinfo *info)
 {
 	struct identity_tokens *s = arg;
 	s->now_us = ms_store_now_us(tx);
-	MS_TRY(ms_auth_session_refresh(tx, s->w.identity->auth, &s->w.actor, s->refresh, MS_SLICE_LIT(""), info, &s->reused, &s->tokens,
-				       &s->permissions));
+	MS_TRY(ms_auth_session_refresh(tx, s->w.identity->auth, &s->w.actor, s->refresh, MS_SLICE_LIT(""), info,
+				       &s->reused, &s->tokens, &s->permissions));
 	return s->reused ? MS_OK : ms_identity_keep_tokens(s, info);
 }
 
 static void refuse_reused(void *arg)
 {
 	struct identity_tokens *s = arg;
-	s->w.err = ms_fail(&s->w.info, MS_ERR_TOKEN_REVOKED,
-			   "this refresh token was used before, so somebody copied it: its session was ended, sign in again");
+	s->w.err = ms_fail(
+		&s->w.info, MS_ERR_TOKEN_REVOKED,
+		"this refresh token was used before, so somebody copied it: its session was ended, sign in again");
 	ms_identity_fail(&s->w);
 }
 
@@ -142,7 +143,8 @@ static void refresh(struct exchange *x, void *role)
 	struct identity_tokens *s = MS_IDENTITY_BEGIN(x, role, struct identity_tokens);
 	if (s == NULL)
 		return;
-	const struct identity_field fields[] = {{.name = "refresh_token", .kind = FIELD_TEXT, .required = true, .to = &s->refresh}};
+	const struct identity_field fields[] = {
+		{.name = "refresh_token", .kind = FIELD_TEXT, .required = true, .to = &s->refresh}};
 	if (ms_identity_body(x, fields, MS_ARRAY_LEN(fields)))
 		ms_identity_write(&s->w, rotate, rotated, false);
 }
@@ -151,7 +153,9 @@ static void refresh(struct exchange *x, void *role)
 
 static void send_invalid(struct exchange *x, const struct errinfo *info)
 {
-	const char *reason = info->code == MS_ERR_TOKEN_EXPIRED ? "expired" : info->code == MS_ERR_TOKEN_REVOKED ? "revoked" : "invalid";
+	const char *reason = info->code == MS_ERR_TOKEN_EXPIRED   ? "expired"
+			     : info->code == MS_ERR_TOKEN_REVOKED ? "revoked"
+								  : "invalid";
 	struct json_writer w;
 	ms_http_set_header(x, "WWW-Authenticate", MS_SLICE_LIT("Bearer realm=\"mainstay\", error=\"invalid_token\""));
 	ms_json_writer_init(&w, x->body);
@@ -245,9 +249,11 @@ static enum ms_err end_session(struct store_tx *tx, void *arg, struct errinfo *i
 	struct auth *auth = s->w.identity->auth;
 	size_t ended;
 	if (s->all)
-		return ms_auth_session_end_all(tx, auth, &s->w.actor, s->user_id, MS_SLICE_EMPTY, AUTH_LOGOUT, info, &ended);
+		return ms_auth_session_end_all(tx, auth, &s->w.actor, s->user_id, MS_SLICE_EMPTY, AUTH_LOGOUT, info,
+					       &ended);
 	bool own = ms_slice_eq(s->session, s->w.actor.session);
-	return ms_auth_session_end(tx, auth, &s->w.actor, s->user_id, s->session, own ? AUTH_LOGOUT : AUTH_SESSION_ENDED, info);
+	return ms_auth_session_end(tx, auth, &s->w.actor, s->user_id, s->session,
+				   own ? AUTH_LOGOUT : AUTH_SESSION_ENDED, info);
 }
 
 static void logout(struct exchange *x, void *role)
@@ -260,7 +266,9 @@ static void logout(struct exchange *x, void *role)
 		return;
 	s->session = s->w.actor.session;
 	if (!s->all && s->session.n == 0)
-		ms_http_fail_code(x, MS_ERR_INVALID, "the caller has no session: an API key is revoked instead; {\"all\":true} ends all sessions of its user");
+		ms_http_fail_code(x, MS_ERR_INVALID,
+				  "the caller has no session: an API key is revoked instead; {\"all\":true} ends all "
+				  "sessions of its user");
 	else
 		ms_identity_write(&s->w, end_session, ms_identity_send_nothing, true);
 }
@@ -285,7 +293,8 @@ static enum ms_err read_sessions(struct store_tx *tx, void *arg, struct errinfo 
 		s->sessions[i] = found[i];
 		struct auth_session *one = &s->sessions[i];
 		ok = ms_identity_keep(&s->w, &one->id) && ms_identity_keep(&s->w, &one->client_id) &&
-		     ms_identity_keep(&s->w, &one->address) && ms_identity_keep(&s->w, &one->agent) && ms_identity_keep(&s->w, &one->methods);
+		     ms_identity_keep(&s->w, &one->address) && ms_identity_keep(&s->w, &one->agent) &&
+		     ms_identity_keep(&s->w, &one->methods);
 	}
 	return ok ? MS_OK : ms_fail(info, MS_ERR_NO_MEMORY, "out of memory for this request");
 }
@@ -423,7 +432,8 @@ static void current_checked(struct auth_attempt *attempt, void *arg)
 		ms_errinfo_set_field(&w->info, MS_SLICE_LIT("current_password"));
 	}
 	if (w->err == MS_OK)
-		w->err = ms_auth_password_check(w->identity->auth, s->password, attempt->user.username, attempt->user.email, &w->info);
+		w->err = ms_auth_password_check(w->identity->auth, s->password, attempt->user.username,
+						attempt->user.email, &w->info);
 	if (w->err == MS_OK && ms_slice_eq(s->password, attempt->password)) {
 		w->err = ms_fail(&w->info, MS_ERR_AUTH_PASSWORD, "the new password is the current one");
 		ms_errinfo_set_field(&w->info, MS_SLICE_LIT("password"));
@@ -496,7 +506,9 @@ static void register_handler(struct exchange *x, void *role)
 		{.name = "display_name", .kind = FIELD_TEXT, .nullable = true, .to = &s->display_name},
 	};
 	if (!w->identity->options.registration) {
-		ms_http_fail_code(x, MS_ERR_FORBIDDEN, "registration is closed (setting identity.registration): ask an administrator for an account");
+		ms_http_fail_code(
+			x, MS_ERR_FORBIDDEN,
+			"registration is closed (setting identity.registration): ask an administrator for an account");
 		return;
 	}
 	if (!ms_identity_body(x, fields, MS_ARRAY_LEN(fields)))
@@ -518,33 +530,38 @@ static void register_handler(struct exchange *x, void *role)
 #define TIME(name) "\"" name "\":{\"type\":[\"string\",\"null\"],\"format\":\"date-time\"}"
 #define CLOSED "{\"type\":\"object\",\"additionalProperties\":false,"
 #define LIST_OF_TEXT(name) "\"" name "\":{\"type\":\"array\",\"items\":{\"type\":\"string\"}}"
-#define USER_BRIEF "{\"type\":\"object\",\"required\":[\"id\",\"username\",\"role\"],\"properties\":{" TEXT("id") "," TEXT("username") "," TEXT("role") "}}"
+#define USER_BRIEF                                                                                               \
+	"{\"type\":\"object\",\"required\":[\"id\",\"username\",\"role\"],\"properties\":{" TEXT("id") "," TEXT( \
+		"username") "," TEXT("role") "}}"
 
-#define LOGIN_REQUEST                                                                                         \
-	CLOSED "\"required\":[\"username\",\"password\"],\"properties\":{\"username\":{\"type\":\"string\","  \
+#define LOGIN_REQUEST                                                                                        \
+	CLOSED "\"required\":[\"username\",\"password\"],\"properties\":{\"username\":{\"type\":\"string\"," \
 	       "\"description\":\"Username or e-mail address\"},\"password\":{\"type\":\"string\"}}}"
-#define TOKENS                                                                                                       \
-	"{\"type\":\"object\",\"required\":[\"token\",\"refresh_token\",\"token_type\",\"expires_in\",\"user\"],"   \
-	"\"properties\":{\"token\":{\"type\":\"string\",\"description\":\"Access token (JWT): Authorization: Bearer …\"}," \
-	"\"refresh_token\":{\"type\":\"string\",\"description\":\"Used once, for the next pair\"}," TEXT("token_type")      \
-	"," TEXT("scope") ",\"expires_in\":{\"type\":\"integer\",\"description\":\"Seconds\"},\"user\":" USER_BRIEF "}}"
-#define SECOND_REQUEST                                                                                               \
-	CLOSED "\"required\":[\"mfa_token\",\"method\"],\"properties\":{" TEXT("mfa_token") ",\"method\":{\"type\":"  \
-	       "\"string\",\"enum\":[\"totp\",\"recovery\",\"webauthn\"]}," TEXT("code") ",\"assertion\":{\"type\":"   \
-	       "\"object\",\"description\":\"AuthenticationResponseJSON\"}}}"
-#define VALIDATE_ANSWER                                                                                              \
-	"{\"type\":\"object\",\"required\":[\"valid\"],\"properties\":{" FLAG("valid") "," TEXT("kind") ","         \
-	TEXT_OR_NULL("user_id") "," TEXT_OR_NULL("username") "," TEXT_OR_NULL("name") "," TEXT_OR_NULL("role") ","  \
-	LIST_OF_TEXT("permissions") "," TEXT_OR_NULL("session_id") "," TIME("issued_at") "," TIME("expires_at") "}}"
-#define SESSIONS_ANSWER                                                                                              \
-	"{\"type\":\"object\",\"required\":[\"sessions\",\"next_cursor\"],\"properties\":{\"sessions\":{\"type\":\"array\",\"items\":"                    \
-	"{\"type\":\"object\",\"properties\":{" TEXT("id") "," FLAG("current") "," TEXT_OR_NULL("client_id") ","    \
-	TEXT_OR_NULL("address") "," TEXT_OR_NULL("agent") "," TEXT_OR_NULL("methods") "," TIME("created_at") ","    \
-	TIME("used_at") "," TIME("expires_at") "}}}," TEXT_OR_NULL("next_cursor") "}}"
-#define ME_ANSWER                                                                                                    \
-	"{\"type\":\"object\",\"required\":[\"id\",\"username\",\"role\",\"permissions\"],\"properties\":{" TEXT("id") ","           \
-	TEXT("username") "," TEXT_OR_NULL("email") "," TEXT_OR_NULL("display_name") "," TEXT("role") ","            \
-	FLAG("has_password") "," TEXT("kind") "," TEXT_OR_NULL("session_id") "," LIST_OF_TEXT("permissions") "}}"
+#define TOKENS                                                                                                        \
+	"{\"type\":\"object\",\"required\":[\"token\",\"refresh_token\",\"token_type\",\"expires_in\",\"user\"],"     \
+	"\"properties\":{\"token\":{\"type\":\"string\",\"description\":\"Access token (JWT): Authorization: Bearer " \
+	"…\"},"                                                                                                     \
+	"\"refresh_token\":{\"type\":\"string\",\"description\":\"Used once, for the next pair\"}," TEXT(             \
+		"token_type") "," TEXT("scope") ",\"expires_in\":{\"type\":\"integer\",\"description\":\"Seconds\"}," \
+						"\"user\":" USER_BRIEF "}}"
+#define SECOND_REQUEST                                                                          \
+	CLOSED "\"required\":[\"mfa_token\",\"method\"],\"properties\":{" TEXT(                 \
+		"mfa_token") ",\"method\":{\"type\":"                                           \
+			     "\"string\",\"enum\":[\"totp\",\"recovery\",\"webauthn\"]}," TEXT( \
+				     "code") ",\"assertion\":{\"type\":"                        \
+					     "\"object\",\"description\":\"AuthenticationResponseJSON\"}}}"
+#define VALIDATE_ANSWER                                                                                                                                                            \
+	"{\"type\":\"object\",\"required\":[\"valid\"],\"properties\":{" FLAG("valid") "," TEXT("kind") "," TEXT_OR_NULL("user_id") "," TEXT_OR_NULL("username") "," TEXT_OR_NULL( \
+		"name") "," TEXT_OR_NULL("role") "," LIST_OF_TEXT("permissions") "," TEXT_OR_NULL("session_id") "," TIME("issued_at") "," TIME("expires_at") "}}"
+#define SESSIONS_ANSWER                                                                                                                                    \
+	"{\"type\":\"object\",\"required\":[\"sessions\",\"next_cursor\"],\"properties\":{\"sessions\":{\"type\":"                                         \
+	"\"array\",\"items\":"                                                                                                                             \
+	"{\"type\":\"object\",\"properties\":{" TEXT("id") "," FLAG("current") "," TEXT_OR_NULL("client_id") "," TEXT_OR_NULL("address") "," TEXT_OR_NULL( \
+		"agent") "," TEXT_OR_NULL("methods") "," TIME("created_at") "," TIME("used_at") "," TIME("expires_at") "}}}," TEXT_OR_NULL("next_cursor") "}}"
+#define ME_ANSWER                                                                                                                                                                       \
+	"{\"type\":\"object\",\"required\":[\"id\",\"username\",\"role\",\"permissions\"],\"properties\":{" TEXT("id") "," TEXT("username") "," TEXT_OR_NULL("email") "," TEXT_OR_NULL( \
+		"display_name") "," TEXT("role") "," FLAG("has_password") "," TEXT("kind") "," TEXT_OR_NULL("session_"                                                                  \
+													    "id") "," LIST_OF_TEXT("permissions") "}}"
 
 #define PATH "/api/v1/auth/"
 #define ROW(verb, path, fn, id, text) \
@@ -552,49 +569,68 @@ static void register_handler(struct exchange *x, void *role)
 
 static const struct route routes[] = {
 	{ROW(HTTP_POST, "login", login, "login", "Sign in with a password"), .flags = ROUTE_PUBLIC,
-	 .description = "Answers 401 `auth.credentials` alike for unknown users, disabled users and wrong passwords; 429 with "
-			"`Retry-After` after failures, growing with each. Of a user with a second factor: 401 `auth.mfa_required` with "
-			"`mfa_token` and `methods` (`totp`, `webauthn`, `recovery`), for `login/mfa`.",
+	 .description =
+		 "Answers 401 `auth.credentials` alike for unknown users, disabled users and wrong passwords; 429 with "
+		 "`Retry-After` after failures, growing with each. Of a user with a second factor: 401 "
+		 "`auth.mfa_required` with "
+		 "`mfa_token` and `methods` (`totp`, `webauthn`, `recovery`), for `login/mfa`.",
 	 .request_type = IDENTITY_JSON, .request_schema = LOGIN_REQUEST,
-	 .request_example = "{\"username\":\"ada\",\"password\":\"correct horse battery staple\"}", .response_schema = TOKENS},
+	 .request_example = "{\"username\":\"ada\",\"password\":\"correct horse battery staple\"}",
+	 .response_schema = TOKENS},
 	{ROW(HTTP_POST, "login/mfa", login_second, "login_mfa", "The second step of a sign-in"), .flags = ROUTE_PUBLIC,
-	 .description = "`mfa_token` and `methods` come with the 401 `auth.mfa_required` of the first step; the token works for five minutes and for "
+	 .description = "`mfa_token` and `methods` come with the 401 `auth.mfa_required` of the first step; the token "
+			"works for five minutes and for "
 			"one success. Wrong codes are counted apart from wrong passwords: 429 with `Retry-After`.",
 	 .request_type = IDENTITY_JSON, .request_schema = SECOND_REQUEST,
-	 .request_example = "{\"mfa_token\":\"AT2v…\",\"method\":\"totp\",\"code\":\"492039\"}", .response_schema = TOKENS},
-	{ROW(HTTP_POST, "webauthn/login/finish", login_passkey, "webauthn_login_finish", "Sign in with a passkey alone"), .flags = ROUTE_PUBLIC,
-	 .description = "`credential` is AuthenticationResponseJSON for the options of `webauthn/login/begin`. The passkey must have verified its "
+	 .request_example = "{\"mfa_token\":\"AT2v…\",\"method\":\"totp\",\"code\":\"492039\"}",
+	 .response_schema = TOKENS},
+	{ROW(HTTP_POST, "webauthn/login/finish", login_passkey, "webauthn_login_finish",
+	     "Sign in with a passkey alone"),
+	 .flags = ROUTE_PUBLIC,
+	 .description = "`credential` is AuthenticationResponseJSON for the options of `webauthn/login/begin`. The "
+			"passkey must have verified its "
 			"user: it counts as two factors.",
 	 .request_type = IDENTITY_JSON,
-	 .request_schema = CLOSED "\"required\":[\"credential\"],\"properties\":{\"credential\":{\"type\":\"object\"}}}",
+	 .request_schema =
+		 CLOSED "\"required\":[\"credential\"],\"properties\":{\"credential\":{\"type\":\"object\"}}}",
 	 .response_schema = TOKENS},
-	{ROW(HTTP_POST, "refresh", refresh, "refresh", "Exchange a refresh token for the next pair of tokens"), .flags = ROUTE_PUBLIC,
-	 .description = "Each refresh token works once; the same one again within the grace (`identity.refresh_grace`) gets the same successor "
+	{ROW(HTTP_POST, "refresh", refresh, "refresh", "Exchange a refresh token for the next pair of tokens"),
+	 .flags = ROUTE_PUBLIC,
+	 .description = "Each refresh token works once; the same one again within the grace (`identity.refresh_grace`) "
+			"gets the same successor "
 			"while that was not used. Any other second use ends the session.",
 	 .request_type = IDENTITY_JSON,
 	 .request_schema = CLOSED "\"required\":[\"refresh_token\"],\"properties\":{" TEXT("refresh_token") "}}",
 	 .request_example = "{\"refresh_token\":\"msr_…\"}", .response_schema = TOKENS},
-	{ROW(HTTP_POST, "validate", validate, "validate", "What a token or API key is worth now"), .flags = ROUTE_PUBLIC,
-	 .description = "401 with `valid: false` and `reason` (`expired`, `invalid` or `revoked`) for one that is worth nothing.",
-	 .request_type = IDENTITY_JSON, .request_schema = CLOSED "\"required\":[\"token\"],\"properties\":{" TEXT("token") "}}",
+	{ROW(HTTP_POST, "validate", validate, "validate", "What a token or API key is worth now"),
+	 .flags = ROUTE_PUBLIC,
+	 .description = "401 with `valid: false` and `reason` (`expired`, `invalid` or `revoked`) for one that is "
+			"worth nothing.",
+	 .request_type = IDENTITY_JSON,
+	 .request_schema = CLOSED "\"required\":[\"token\"],\"properties\":{" TEXT("token") "}}",
 	 .request_example = "{\"token\":\"eyJ…\"}", .response_schema = VALIDATE_ANSWER},
 	{ROW(HTTP_POST, "logout", logout, "logout", "End this session, or all of one's own"), .permission = "self",
-	 .request_type = IDENTITY_JSON, .request_schema = CLOSED "\"properties\":{" FLAG("all") "}}", .request_example = "{\"all\":true}"},
-	{ROW(HTTP_POST, "register", register_handler, "register", "Make oneself an account, where that is open"), .flags = ROUTE_PUBLIC,
-	 .request_type = IDENTITY_JSON,
-	 .request_schema = CLOSED "\"required\":[\"username\",\"password\"],\"properties\":{" TEXT("username") "," TEXT("password") ","
-			   TEXT_OR_NULL("email") "," TEXT_OR_NULL("display_name") "}}",
-	 .request_example = "{\"username\":\"ada\",\"password\":\"correct horse battery staple\",\"email\":\"ada@example.org\"}",
+	 .request_type = IDENTITY_JSON, .request_schema = CLOSED "\"properties\":{" FLAG("all") "}}",
+	 .request_example = "{\"all\":true}"},
+	{ROW(HTTP_POST, "register", register_handler, "register", "Make oneself an account, where that is open"),
+	 .flags = ROUTE_PUBLIC, .request_type = IDENTITY_JSON,
+	 .request_schema = CLOSED "\"required\":[\"username\",\"password\"],\"properties\":{" TEXT("username") "," TEXT(
+		 "password") "," TEXT_OR_NULL("email") "," TEXT_OR_NULL("display_name") "}}",
+	 .request_example =
+		 "{\"username\":\"ada\",\"password\":\"correct horse battery staple\",\"email\":\"ada@example.org\"}",
 	 .response_schema = "{\"type\":\"object\",\"required\":[\"user\"],\"properties\":{\"user\":" USER_BRIEF "}}"},
-	{ROW(HTTP_POST, "password", password, "change_password", "Change one's own password; ends the other sessions"), .permission = "self",
-	 .request_type = IDENTITY_JSON,
-	 .request_schema = CLOSED "\"required\":[\"current_password\",\"password\"],\"properties\":{" TEXT("current_password") ","
-			   TEXT("password") "}}",
-	 .request_example = "{\"current_password\":\"correct horse battery staple\",\"password\":\"seven quiet rivers bend\"}"},
-	{ROW(HTTP_GET, "sessions", sessions, "list_sessions", "One's own open sessions, newest first"), .permission = "self",
-	 .query = ms_identity_page_params, .response_schema = SESSIONS_ANSWER},
-	{ROW(HTTP_DELETE, "sessions/{session}", session_end, "end_session", "End one of one's own sessions"), .permission = "self"},
-	{ROW(HTTP_GET, "me", me, "me", "Who the caller is, and what he may do"), .permission = "self", .response_schema = ME_ANSWER},
+	{ROW(HTTP_POST, "password", password, "change_password", "Change one's own password; ends the other sessions"),
+	 .permission = "self", .request_type = IDENTITY_JSON,
+	 .request_schema = CLOSED "\"required\":[\"current_password\",\"password\"],\"properties\":{" TEXT(
+		 "current_password") "," TEXT("password") "}}",
+	 .request_example =
+		 "{\"current_password\":\"correct horse battery staple\",\"password\":\"seven quiet rivers bend\"}"},
+	{ROW(HTTP_GET, "sessions", sessions, "list_sessions", "One's own open sessions, newest first"),
+	 .permission = "self", .query = ms_identity_page_params, .response_schema = SESSIONS_ANSWER},
+	{ROW(HTTP_DELETE, "sessions/{session}", session_end, "end_session", "End one of one's own sessions"),
+	 .permission = "self"},
+	{ROW(HTTP_GET, "me", me, "me", "Who the caller is, and what he may do"), .permission = "self",
+	 .response_schema = ME_ANSWER},
 };
 
 struct identity_table ms_identity_login_table(void)

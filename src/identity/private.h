@@ -18,14 +18,14 @@ struct identity_table {
 	const struct route *routes;
 	size_t count;
 };
-struct identity_table ms_identity_login_table(void); // login.c
-struct identity_table ms_identity_users_table(void); // users.c
-struct identity_table ms_identity_mfa_table(void);      // mfa.c
-struct identity_table ms_identity_webauthn_table(void); // webauthn.c
-struct identity_table ms_identity_audit_table(void); // audit.c
+struct identity_table ms_identity_login_table(void);     // login.c
+struct identity_table ms_identity_users_table(void);     // users.c
+struct identity_table ms_identity_mfa_table(void);       // mfa.c
+struct identity_table ms_identity_webauthn_table(void);  // webauthn.c
+struct identity_table ms_identity_audit_table(void);     // audit.c
 struct identity_table ms_identity_wellknown_table(void); // wellknown.c
-struct identity_table ms_identity_keys_table(void);  // keys.c
-struct identity_table ms_identity_roles_table(void); // roles.c
+struct identity_table ms_identity_keys_table(void);      // keys.c
+struct identity_table ms_identity_roles_table(void);     // roles.c
 struct identity_table ms_identity_authorize_table(void); // authorize.c
 struct identity_table ms_identity_signin_table(void);    // signin.c
 struct identity_table ms_identity_device_table(void);    // device.c
@@ -45,9 +45,9 @@ typedef void identity_fn(struct identity_work *w);
 struct identity_work {
 	struct exchange *x;
 	struct identity *identity;
-	struct auth_actor actor;       // who asks
+	struct auth_actor actor;         // who asks
 	struct auth_authority authority; // what he may give away
-	store_fn *tx;                  // its argument is the state
+	store_fn *tx;                    // its argument is the state
 	identity_fn *finish;
 	bool settles; // answered only once every loop works with the change
 	enum ms_err err;
@@ -106,17 +106,19 @@ struct identity_tokens {
 };
 // Begins the session and answers with its tokens, or with 401 auth.mfa_required.
 void ms_identity_sign_in(struct identity_tokens *s);
-MS_MUST_USE enum ms_err ms_identity_keep_tokens(struct identity_tokens *s, struct errinfo *info); // in memory that lives until the answer
-void ms_identity_send_tokens(struct identity_work *w);                                            // a finish
-void ms_identity_try_password(struct identity_work *w, struct auth_attempt *attempt, void (*done)(struct auth_attempt *, void *));
+MS_MUST_USE enum ms_err ms_identity_keep_tokens(struct identity_tokens *s,
+						struct errinfo *info); // in memory that lives until the answer
+void ms_identity_send_tokens(struct identity_work *w);                 // a finish
+void ms_identity_try_password(struct identity_work *w, struct auth_attempt *attempt,
+			      void (*done)(struct auth_attempt *, void *));
 // The User-Agent as it can be stored; in the request.
 struct slice ms_identity_agent(struct exchange *x);
 void ms_identity_brief(struct json_writer *w, const struct auth_user *user);
 
 // --- Answers -------------------------------------------------------------------------------------------------
 
-void ms_identity_time(struct json_writer *w, const char *key, int64_t unix_us); // RFC 3339; 0 is null
-void ms_identity_text(struct json_writer *w, const char *key, struct slice text);  // empty is null
+void ms_identity_time(struct json_writer *w, const char *key, int64_t unix_us);   // RFC 3339; 0 is null
+void ms_identity_text(struct json_writer *w, const char *key, struct slice text); // empty is null
 void ms_identity_grants(struct json_writer *w, const char *key, const struct grants *grants);
 // Grants of a body: an array of texts. In the arena.
 MS_MUST_USE enum ms_err ms_identity_read_grants(const struct json_value *value, const char *field, struct arena *arena,

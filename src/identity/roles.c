@@ -24,19 +24,21 @@ void ms_identity_grants(struct json_writer *w, const char *key, const struct gra
 	ms_buf_fini(&text);
 }
 
-enum ms_err ms_identity_read_grants(const struct json_value *value, const char *field, struct arena *arena, struct errinfo *info,
-				    const struct grants **ret_grants)
+enum ms_err ms_identity_read_grants(const struct json_value *value, const char *field, struct arena *arena,
+				    struct errinfo *info, const struct grants **ret_grants)
 {
 	struct slice texts[MS_GRANTS_MAX];
 	ms_errinfo_set_field(info, ms_slice_cstr(field));
 	if (value->type != JSON_ARRAY)
-		return ms_fail(info, MS_ERR_JSON_TYPE, "'%s' must be an array of grants, not %s", field, ms_json_type_name(value->type));
+		return ms_fail(info, MS_ERR_JSON_TYPE, "'%s' must be an array of grants, not %s", field,
+			       ms_json_type_name(value->type));
 	if (value->array.count > MS_GRANTS_MAX)
-		return ms_fail(info, MS_ERR_INVALID, "'%s' has %zu grants; at most %d are allowed", field, value->array.count, MS_GRANTS_MAX);
+		return ms_fail(info, MS_ERR_INVALID, "'%s' has %zu grants; at most %d are allowed", field,
+			       value->array.count, MS_GRANTS_MAX);
 	for (size_t i = 0; i < value->array.count; i++) {
 		if (!ms_json_as_str(&value->array.items[i], &texts[i]))
-			return ms_fail(info, MS_ERR_JSON_TYPE, "'%s' must hold texts such as \"predict:churn\", not %s", field,
-				       ms_json_type_name(value->array.items[i].type));
+			return ms_fail(info, MS_ERR_JSON_TYPE, "'%s' must hold texts such as \"predict:churn\", not %s",
+				       field, ms_json_type_name(value->array.items[i].type));
 	}
 	MS_TRY(ms_grants_parse(texts, value->array.count, arena, info, ret_grants));
 	ms_errinfo_set_field(info, MS_SLICE_EMPTY);
@@ -157,7 +159,8 @@ static enum ms_err set_role(struct store_tx *tx, void *arg, struct errinfo *info
 	if (s->only_new) {
 		enum ms_err err = ms_auth_role_get(tx, s->name, &ignored, &role);
 		if (err == MS_OK)
-			return ms_fail(info, MS_ERR_CONFLICT, "there is a role '%.*s' already; PUT changes it", MS_SLICE_ARG(s->name));
+			return ms_fail(info, MS_ERR_CONFLICT, "there is a role '%.*s' already; PUT changes it",
+				       MS_SLICE_ARG(s->name));
 		if (err != MS_ERR_NOT_FOUND)
 			return err;
 	}
@@ -219,21 +222,26 @@ static void remove_handler(struct exchange *x, void *role)
 
 #define TEXT(name) "\"" name "\":{\"type\":\"string\"}"
 #define TIME(name) "\"" name "\":{\"type\":[\"string\",\"null\"],\"format\":\"date-time\"}"
-#define GRANTS                                                                                                                  \
-	"\"grants\":{\"type\":\"array\",\"maxItems\":100,\"items\":{\"type\":\"string\"},\"description\":\"permission, "         \
+#define GRANTS                                                                                             \
+	"\"grants\":{\"type\":\"array\",\"maxItems\":100,\"items\":{\"type\":\"string\"},\"description\":" \
+	"\"permission, "                                                                                   \
 	"permission:object, group.* or *\"}"
-#define ROLE                                                                                                                    \
-	"{\"type\":\"object\",\"properties\":{" TEXT("name") "," TEXT("description") "," GRANTS ",\"built_in\":{\"type\":"       \
-	"\"boolean\"}," TIME("created_at") "," TIME("updated_at") "}}"
-#define LIST(of) "{\"type\":\"object\",\"properties\":{\"items\":{\"type\":\"array\",\"items\":" of "},\"next_cursor\":{\"type\":\"null\"}}}"
-#define PERMISSION                                                                                                              \
-	"{\"type\":\"object\",\"properties\":{" TEXT("name") ",\"object\":{\"type\":[\"string\",\"null\"]}," TEXT("description") "}}"
-#define CREATE_REQUEST                                                                                                          \
-	"{\"type\":\"object\",\"required\":[\"name\",\"grants\"],\"additionalProperties\":false,\"properties\":{" TEXT("name") "," \
-	TEXT("description") "," GRANTS "}}"
-#define PUT_REQUEST                                                                                                             \
-	"{\"type\":\"object\",\"required\":[\"grants\"],\"additionalProperties\":false,\"properties\":{" TEXT("description") "," \
-	GRANTS "}}"
+#define ROLE                                                           \
+	"{\"type\":\"object\",\"properties\":{" TEXT("name") "," TEXT( \
+		"description") "," GRANTS ",\"built_in\":{\"type\":"   \
+			       "\"boolean\"}," TIME("created_at") "," TIME("updated_at") "}}"
+#define LIST(of)                                                                           \
+	"{\"type\":\"object\",\"properties\":{\"items\":{\"type\":\"array\",\"items\":" of \
+	"},\"next_cursor\":{\"type\":\"null\"}}}"
+#define PERMISSION                                                                                                 \
+	"{\"type\":\"object\",\"properties\":{" TEXT("name") ",\"object\":{\"type\":[\"string\",\"null\"]}," TEXT( \
+		"description") "}}"
+#define CREATE_REQUEST                                                                                           \
+	"{\"type\":\"object\",\"required\":[\"name\",\"grants\"],\"additionalProperties\":false,\"properties\":" \
+	"{" TEXT("name") "," TEXT("description") "," GRANTS "}}"
+#define PUT_REQUEST                                                                                            \
+	"{\"type\":\"object\",\"required\":[\"grants\"],\"additionalProperties\":false,\"properties\":{" TEXT( \
+		"description") "," GRANTS "}}"
 #define EXAMPLE "\"description\":\"Scores churn\",\"grants\":[\"predict:churn-*\",\"models.read:churn-*\"]}"
 
 #define PATH "/api/v1/auth/"
@@ -243,13 +251,18 @@ static void remove_handler(struct exchange *x, void *role)
 static const struct route routes[] = {
 	{ROW(HTTP_GET, "permissions", permissions, "list_permissions", "What may be granted"), .permission = "self",
 	 .response_schema = LIST(PERMISSION)},
-	{ROW(HTTP_GET, "roles", list, "list_roles", "Roles and what they allow"), .permission = "roles.read", .response_schema = LIST(ROLE)},
-	{ROW(HTTP_POST, "roles", create, "create_role", "Add a role"), .permission = "roles.write", .request_type = IDENTITY_JSON,
-	 .request_schema = CREATE_REQUEST, .request_example = "{\"name\":\"churn-scorer\"," EXAMPLE, .response_schema = ROLE},
-	{ROW(HTTP_GET, "roles/{role}", show, "show_role", "One role"), .permission = "roles.read", .response_schema = ROLE},
-	{ROW(HTTP_PUT, "roles/{role}", put, "set_role", "Add or change a role; in force before the answer"), .permission = "roles.write",
-	 .request_type = IDENTITY_JSON, .request_schema = PUT_REQUEST, .request_example = "{" EXAMPLE, .response_schema = ROLE},
-	{ROW(HTTP_DELETE, "roles/{role}", remove_handler, "remove_role", "Remove a role that no user has"), .permission = "roles.write"},
+	{ROW(HTTP_GET, "roles", list, "list_roles", "Roles and what they allow"), .permission = "roles.read",
+	 .response_schema = LIST(ROLE)},
+	{ROW(HTTP_POST, "roles", create, "create_role", "Add a role"), .permission = "roles.write",
+	 .request_type = IDENTITY_JSON, .request_schema = CREATE_REQUEST,
+	 .request_example = "{\"name\":\"churn-scorer\"," EXAMPLE, .response_schema = ROLE},
+	{ROW(HTTP_GET, "roles/{role}", show, "show_role", "One role"), .permission = "roles.read",
+	 .response_schema = ROLE},
+	{ROW(HTTP_PUT, "roles/{role}", put, "set_role", "Add or change a role; in force before the answer"),
+	 .permission = "roles.write", .request_type = IDENTITY_JSON, .request_schema = PUT_REQUEST,
+	 .request_example = "{" EXAMPLE, .response_schema = ROLE},
+	{ROW(HTTP_DELETE, "roles/{role}", remove_handler, "remove_role", "Remove a role that no user has"),
+	 .permission = "roles.write"},
 };
 
 struct identity_table ms_identity_roles_table(void)

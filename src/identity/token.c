@@ -593,16 +593,25 @@ static void revoke(struct exchange *x, void *role)
 
 static const struct route routes[] = {
 	{ROW("/oauth/token", token, "oauth_token",
-	     "Token endpoint: authorization_code, refresh_token, client_credentials, device_code"),
-	 .description = "Clients prove who they are by HTTP Basic, by `client_id` and `client_secret` in the form, or "
+	     "Token endpoint: authorization_code, refresh_token, client_credentials, "
+	     "device_code"),
+	 .description = "Clients prove who they are by HTTP Basic, by `client_id` and "
+			"`client_secret` in the form, or "
 			"by a signed assertion (`private_key_jwt`).",
 	 .request_schema =
-		 "{\"type\":\"object\",\"required\":[\"grant_type\"],\"properties\":{" STRING("grant_type") "," STRING("client_id") "," STRING("client_secret") "," STRING(
-			 "code") "," STRING("redirect_uri") "," STRING("code_verifier") "," STRING("refresh_token") "," STRING("device_code") "," STRING("scope") "}}",
-	 .response_schema =
-		 "{\"type\":\"object\",\"required\":[\"access_token\",\"token_type\",\"expires_in\"],\"properties\":"
-		 "{" STRING("access_token") "," STRING("token_type") ",\"expires_in\":{\"type\":\"integer\"}," STRING(
-			 "scope") "," STRING("refresh_token") "," STRING("id_token") "}}"},
+		 "{\"type\":\"object\",\"required\":[\"grant_type\"],\"properties\":"
+		 "{" STRING("grant_type") "," STRING("client_id") "," STRING(
+			 "client_"
+			 "secret") "," STRING("code") "," STRING("redirect_uri") "," STRING("code_verifier") "," STRING("refr"
+															"esh_"
+															"toke"
+															"n") "," STRING("device_code") "," STRING("scope") "}}",
+	 .response_schema = "{\"type\":\"object\",\"required\":[\"access_token\",\"token_"
+			    "type\",\"expires_in\"],\"properties\":"
+			    "{" STRING("access_token") "," STRING(
+				    "token_type") ",\"expires_in\":{\"type\":\"integer\"}"
+						  "," STRING("scope") "," STRING("refresh_"
+										 "token") "," STRING("id_token") "}}"},
 	{ROW("/oauth/device_authorization", device_authorization, "oauth_device_authorization",
 	     "Codes for a device without a browser (RFC 8628)"),
 	 .request_schema = "{\"type\":\"object\",\"properties\":{" STRING("client_id") "," STRING("scope") "}}",

@@ -45,7 +45,8 @@ static void write_user(struct json_writer *w, const struct auth_user *user)
 	ms_json_end_object(w);
 }
 
-static enum ms_err keep_user(struct users_work *s, const struct auth_user *user, struct errinfo *info, struct auth_user *ret_user)
+static enum ms_err keep_user(struct users_work *s, const struct auth_user *user, struct errinfo *info,
+			     struct auth_user *ret_user)
 {
 	return ms_auth_user_copy(user, s->w.x->arena, info, ret_user);
 }
@@ -55,7 +56,8 @@ static void send_user(struct identity_work *work)
 	struct users_work *s = MS_CONTAINER_OF(work, struct users_work, w);
 	struct json_writer w;
 	if (s->created) {
-		const char *place = ms_arena_printf(work->x->arena, "/api/v1/auth/users/%.*s", MS_SLICE_ARG(s->user.id));
+		const char *place =
+			ms_arena_printf(work->x->arena, "/api/v1/auth/users/%.*s", MS_SLICE_ARG(s->user.id));
 		if (place != NULL)
 			ms_http_set_header(work->x, "Location", ms_slice_cstr(place));
 	}
@@ -128,7 +130,8 @@ static enum ms_err take_grants(struct users_work *s)
 		return MS_OK;
 	ms_errinfo_set_field(info, MS_SLICE_LIT("grants"));
 	if (s->grants->type != JSON_ARRAY || s->grants->array.count > MS_AUTH_USER_GRANTS)
-		return ms_fail(info, MS_ERR_INVALID, "'grants' must be a list of at most %d texts", MS_AUTH_USER_GRANTS);
+		return ms_fail(info, MS_ERR_INVALID, "'grants' must be a list of at most %d texts",
+			       MS_AUTH_USER_GRANTS);
 	size_t count = s->grants->array.count;
 	struct slice *texts = MS_ARENA_ARRAY(s->w.x->arena, struct slice, count);
 	if (texts == NULL)
@@ -195,7 +198,8 @@ static enum ms_err change_user(struct store_tx *tx, void *arg, struct errinfo *i
 {
 	struct users_work *s = arg;
 	struct auth_user user;
-	MS_TRY(ms_auth_user_change(tx, s->w.identity->auth, &s->w.authority, s->id, &s->fields, s->w.actor.session, info, &user));
+	MS_TRY(ms_auth_user_change(tx, s->w.identity->auth, &s->w.authority, s->id, &s->fields, s->w.actor.session,
+				   info, &user));
 	return keep_user(s, &user, info, &s->user);
 }
 
@@ -208,7 +212,8 @@ static void store_user(struct users_work *s)
 static void hash_password(struct job *job)
 {
 	struct users_work *s = MS_CONTAINER_OF(job, struct users_work, w.job);
-	s->w.err = ms_auth_password_hash(s->w.identity->auth, s->password, s->w.x->arena, &s->w.info, &s->fields.password);
+	s->w.err =
+		ms_auth_password_hash(s->w.identity->auth, s->password, s->w.x->arena, &s->w.info, &s->fields.password);
 }
 
 static void hashed(struct job *job)
@@ -245,6 +250,14 @@ static void add(struct exchange *x, void *role)
 static void found_for_change(struct identity_work *work)
 {
 	struct users_work *s = MS_CONTAINER_OF(work, struct users_work, w);
+	// Who holds a token of somebody should not be able to keep the account by it.
+	if (s->user.has_password && ms_slice_eq(s->user.id, ms_auth_user_of(work->x))) {
+		work->err =
+			ms_fail(&work->info, MS_ERR_FORBIDDEN,
+				"one's own password is changed by POST /api/v1/auth/password, with the current one");
+		ms_identity_fail(work);
+		return;
+	}
 	check_and_store(s, s->fields.username.p != NULL ? s->fields.username : s->user.username,
 			s->fields.email.p != NULL ? s->fields.email : s->user.email);
 }
@@ -287,8 +300,10 @@ static enum ms_err end_sessions(struct store_tx *tx, void *arg, struct errinfo *
 	MS_TRY(ms_auth_user_get(tx, s->id, info, &user));
 	MS_TRY(ms_auth_user_grants(tx, &user, info, &grants));
 	if (!ms_grants_within(grants, s->w.authority.limit))
-		return ms_fail(info, MS_ERR_FORBIDDEN, "user '%.*s' has permissions that this caller does not have", MS_SLICE_ARG(user.username));
-	return ms_auth_session_end_all(tx, s->w.identity->auth, &s->w.actor, s->id, MS_SLICE_EMPTY, AUTH_SESSION_ENDED, info, &ended);
+		return ms_fail(info, MS_ERR_FORBIDDEN, "user '%.*s' has permissions that this caller does not have",
+			       MS_SLICE_ARG(user.username));
+	return ms_auth_session_end_all(tx, s->w.identity->auth, &s->w.actor, s->id, MS_SLICE_EMPTY, AUTH_SESSION_ENDED,
+				       info, &ended);
 }
 
 static void sessions_end(struct exchange *x, void *role)
@@ -305,20 +320,29 @@ static void sessions_end(struct exchange *x, void *role)
 #define TEXT(name) "\"" name "\":{\"type\":\"string\"}"
 #define TEXT_OR_NULL(name) "\"" name "\":{\"type\":[\"string\",\"null\"]}"
 #define TIME(name) "\"" name "\":{\"type\":[\"string\",\"null\"],\"format\":\"date-time\"}"
-#define GRANTS "\"grants\":{\"type\":\"array\",\"maxItems\":64,\"items\":{\"type\":\"string\"},\"description\":\"permission, permission:object, group.* or *\"}"
+#define GRANTS                                                                                                         \
+	"\"grants\":{\"type\":\"array\",\"maxItems\":64,\"items\":{\"type\":\"string\"},\"description\":\"permission," \
+	" permission:object, group.* or *\"}"
 #define STATE "\"state\":{\"type\":\"string\",\"enum\":[\"active\",\"disabled\"]}"
-#define USER                                                                                                             \
-	"{\"type\":\"object\",\"required\":[\"id\",\"username\",\"role\",\"state\"],\"properties\":{" TEXT("id") ","     \
-	TEXT("username") "," TEXT_OR_NULL("email") "," TEXT_OR_NULL("display_name") "," TEXT("role") "," GRANTS "," STATE    \
-	",\"has_password\":{\"type\":\"boolean\"}," TIME("created_at") "," TIME("updated_at") "," TIME("password_changed_at") "}}"
-#define FIELDS                                                                                                           \
-	TEXT("username") "," TEXT_OR_NULL("email") "," TEXT_OR_NULL("display_name") "," TEXT("role") "," GRANTS "," STATE "," \
-	TEXT("password") ",\"password_hash\":{\"type\":\"string\",\"description\":\"Of another system: argon2, bcrypt or PBKDF2, replaced at the next sign-in\"}"
-#define NEW_USER "{\"type\":\"object\",\"additionalProperties\":false,\"required\":[\"username\"],\"properties\":{" FIELDS "}}"
+#define USER                                                                                                                                            \
+	"{\"type\":\"object\",\"required\":[\"id\",\"username\",\"role\",\"state\"],\"properties\":{" TEXT("id") "," TEXT("username") "," TEXT_OR_NULL( \
+		"email") "," TEXT_OR_NULL("display_name") "," TEXT("role") "," GRANTS "," STATE                                                         \
+									   ",\"has_password\":{\"type\":\"boolean\"}"                                   \
+									   "," TIME("created_at") "," TIME(                                             \
+										   "updated_at") "," TIME("password_"                                   \
+													  "changed_"                                    \
+													  "at") "}}"
+#define FIELDS                                                                                                      \
+	TEXT("username")                                                                                            \
+	"," TEXT_OR_NULL("email") "," TEXT_OR_NULL("display_name") "," TEXT("role") "," GRANTS "," STATE "," TEXT(  \
+		"password") ",\"password_hash\":{\"type\":\"string\",\"description\":\"Of another system: argon2, " \
+			    "bcrypt or PBKDF2, replaced at the next sign-in\"}"
+#define NEW_USER \
+	"{\"type\":\"object\",\"additionalProperties\":false,\"required\":[\"username\"],\"properties\":{" FIELDS "}}"
 #define CHANGED_USER "{\"type\":\"object\",\"additionalProperties\":false,\"properties\":{" FIELDS "}}"
-#define USERS                                                                                                            \
-	"{\"type\":\"object\",\"required\":[\"users\",\"next_cursor\"],\"properties\":{\"users\":{\"type\":\"array\",\"items\":" USER \
-	"}," TEXT_OR_NULL("next_cursor") "}}"
+#define USERS                                                                                                          \
+	"{\"type\":\"object\",\"required\":[\"users\",\"next_cursor\"],\"properties\":{\"users\":{\"type\":\"array\"," \
+	"\"items\":" USER "}," TEXT_OR_NULL("next_cursor") "}}"
 
 #define PATH "/api/v1/auth/users"
 #define ROW(verb, path, fn, id, text) \
@@ -329,13 +353,20 @@ static const struct route routes[] = {
 	 .query = ms_identity_page_params, .response_schema = USERS},
 	{ROW(HTTP_POST, "", add, "add_user", "Add a user"), .permission = "users.write", .request_type = IDENTITY_JSON,
 	 .request_schema = NEW_USER, .response_schema = USER,
-	 .request_example = "{\"username\":\"ada\",\"password\":\"correct horse battery staple\",\"role\":\"data-scientist\",\"grants\":[\"predict:churn-*\"]}"},
+	 .request_example = "{\"username\":\"ada\",\"password\":\"correct horse battery "
+			    "staple\",\"role\":\"data-scientist\",\"grants\":[\"predict:churn-*\"]}"},
 	{ROW(HTTP_GET, "/{user}", show, "show_user", "One user"), .permission = "users.read", .response_schema = USER},
-	{ROW(HTTP_PATCH, "/{user}", change, "change_user", "Change a user; what is left out stays"), .permission = "users.write",
-	 .description = "A new password or `disabled` ends the user's sessions; role and grants take effect at once. The last active administrator stays one.",
-	 .request_type = IDENTITY_JSON, .request_schema = CHANGED_USER, .request_example = "{\"state\":\"disabled\"}", .response_schema = USER},
-	{ROW(HTTP_DELETE, "/{user}", remove_handler, "remove_user", "Remove a user, his sessions and what his keys may"), .permission = "users.write"},
-	{ROW(HTTP_DELETE, "/{user}/sessions", sessions_end, "end_user_sessions", "End all sessions of a user"), .permission = "users.write"},
+	{ROW(HTTP_PATCH, "/{user}", change, "change_user", "Change a user; what is left out stays"),
+	 .permission = "users.write",
+	 .description = "A new password or `disabled` ends the user's sessions; role and grants take effect at once. "
+			"The last active administrator stays one.",
+	 .request_type = IDENTITY_JSON, .request_schema = CHANGED_USER, .request_example = "{\"state\":\"disabled\"}",
+	 .response_schema = USER},
+	{ROW(HTTP_DELETE, "/{user}", remove_handler, "remove_user",
+	     "Remove a user, his sessions and what his keys may"),
+	 .permission = "users.write"},
+	{ROW(HTTP_DELETE, "/{user}/sessions", sessions_end, "end_user_sessions", "End all sessions of a user"),
+	 .permission = "users.write"},
 };
 
 struct identity_table ms_identity_users_table(void)

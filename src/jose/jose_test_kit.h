@@ -21,7 +21,8 @@
 	"oknjhMstn64tZ_2W-5JsGY4Hc5n9yBXArwl93lqt7_RN5w6Cf0h4QyQ5v-65YGjQR0_FDW2QvzqY368QQMicAtaSqzs8KJZgnYb9c7d0zgdA" \
 	"ZHzu6qMQvRL5hajrn1n91CbOpbISD08qNLyrdkt-bFTWhAI4vMQFh6WeZu0fM4lFd2NcRwr3XPksINHaQ-G_xBniIqbw0Ls1jF44-csFCur-" \
 	"kEgU8awapJzKnqDKgw"
-#define KEY_RSA "{\"kty\":\"RSA\",\"n\":\"" RSA_N "\",\"e\":\"AQAB\",\"alg\":\"RS256\"}"
+#define KEY_RSA_FOR(alg) "{\"kty\":\"RSA\",\"n\":\"" RSA_N "\",\"e\":\"AQAB\",\"alg\":\"" alg "\"}"
+#define KEY_RSA KEY_RSA_FOR("RS256")
 
 struct jose_key *test_key(const char *jwk, enum jose_alg fallback); // ends the program when it is none
 // header.payload.signature of texts as they are, signed by the key as if the header named its algorithm. In the arena, with NUL.

@@ -66,7 +66,13 @@ TEST(every_algorithm_signs_what_it_verifies)
 				MS_OK);
 		} else {
 			REQUIRE(ms_jose_key_generate(alg, NULL, &key) == MS_OK);
-			REQUIRE(ms_jose_key_generate(alg, NULL, &other) == MS_OK);
+			if (alg >= JOSE_RS256 && alg <= JOSE_PS512) { // making one takes long
+				char jwk[1024];
+				snprintf(jwk, sizeof(jwk), KEY_RSA_FOR("%s"), ms_jose_alg_name(alg));
+				other = test_key(jwk, JOSE_ALG_COUNT);
+			} else {
+				REQUIRE(ms_jose_key_generate(alg, NULL, &other) == MS_OK);
+			}
 		}
 		CHECK(ms_jose_key_is_private(key) && ms_jose_key_alg(key) == (enum jose_alg)alg);
 		CHECK_OK(ms_jws_sign(key, MS_SLICE_LIT("at+jwt"), MS_SLICE_LIT("{\"a\":1}"), NULL, &token));

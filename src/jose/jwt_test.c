@@ -179,3 +179,28 @@ TEST(errors_have_their_names)
 	CHECK_STR(ms_err_name(MS_ERR_TOKEN_EARLY), "auth.token_not_yet_valid");
 	CHECK_INT(ms_err_http_status(MS_ERR_TOKEN_EARLY), 401);
 }
+
+static void verify_a_token(void)
+{
+	struct arena a;
+	struct buf token;
+	struct jose_key *key = NULL;
+	struct jwt_claims claims;
+	static const char secret[32] = "0123456789abcdef0123456789abcde";
+	ms_arena_init(&a, 64, MEMORY);
+	ms_buf_init(&token, MS_JWS_MAX);
+	enum ms_err err = ms_jose_key_hmac(JOSE_HS256, ms_slice(secret, 32), MS_SLICE_EMPTY, NULL, &key);
+	if (err == MS_OK)
+		err = ms_jws_sign(key, MS_SLICE_EMPTY, MS_SLICE_LIT("{" VALID "}"), NULL, &token);
+	if (err == MS_OK)
+		err = ms_jwt_verify(ms_buf_slice(&token), (struct jose_keys){&key, 1}, &policy, &a, NULL, &claims);
+	CHECK(err == MS_OK || ((err == MS_ERR_NO_MEMORY || err == MS_ERR_LIMIT) && ms_test_allocation_failed()));
+	ms_jose_key_unref(key);
+	ms_buf_fini(&token);
+	ms_arena_fini(&a);
+}
+
+TEST(tokens_survive_failing_allocations)
+{
+	ms_test_torture(verify_a_token);
+}

@@ -291,7 +291,7 @@ static enum ms_err read_set(const struct json_value *list, struct arena *scratch
 		struct arena_mark mark = ms_arena_mark(scratch);
 		enum ms_err err = from_value(value, set_fallback(value), scratch, NULL, &keys[*count]);
 		ms_arena_rewind(scratch, mark);
-		if (err == MS_ERR_NO_MEMORY)
+		if (err == MS_ERR_NO_MEMORY || err == MS_ERR_LIMIT)
 			return err;
 		if (err != MS_OK)
 			continue; // of another kind, for another use, or one that cannot be trusted

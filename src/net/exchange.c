@@ -142,7 +142,8 @@ enum ms_err ms_http_allow(const struct exchange *x, struct slice object, struct 
 		return MS_OK;
 	if (guard->refused != NULL)
 		guard->refused(x, permission, object, guard->arg);
-	return ms_fail(info, MS_ERR_FORBIDDEN, "this caller has no permission '%s' for '%.*s'", permission, MS_SLICE_ARG(object));
+	return ms_fail(info, MS_ERR_FORBIDDEN, "this caller has no permission '%s' for '%.*s'", permission,
+		       MS_SLICE_ARG(object));
 }
 
 bool ms_http_require(struct exchange *x, struct slice object)

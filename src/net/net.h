@@ -54,7 +54,7 @@ enum caller_kind {
 struct caller {
 	enum caller_kind kind;
 	struct slice id;
-	struct slice name; // for people: the user's, the key's or the client's
+	struct slice name;      // for people: the user's, the key's or the client's
 	const void *guard_data; // the guard's own
 };
 

@@ -117,7 +117,11 @@ TEST(guard_refuses_before_the_body_comes)
 	open_door(&kit, &door);
 	client_connect(&c, kit.port);
 	// The body is announced, and not one byte of it sent: the answer is there all the same, and no 100 before it.
-	CHECK_INT(client_ask(&c, "POST /upload HTTP/1.1\r\nHost: t\r\nContent-Length: 1000000\r\nExpect: 100-continue\r\n\r\n", &a), 401);
+	CHECK_INT(client_ask(
+			  &c,
+			  "POST /upload HTTP/1.1\r\nHost: t\r\nContent-Length: 1000000\r\nExpect: 100-continue\r\n\r\n",
+			  &a),
+		  401);
 	client_consume(&c, a.bytes);
 	client_close(&c);
 	client_connect(&c, kit.port);
@@ -125,7 +129,8 @@ TEST(guard_refuses_before_the_body_comes)
 	client_close(&c);
 	CHECK_INT(kit.handled, 0);
 	client_connect(&c, kit.port);
-	CHECK_INT(client_ask(&c, "POST /length HTTP/1.1\r\nHost: t\r\nX-Who: anna\r\nContent-Length: 3\r\n\r\nabc", &a), 200);
+	CHECK_INT(client_ask(&c, "POST /length HTTP/1.1\r\nHost: t\r\nX-Who: anna\r\nContent-Length: 3\r\n\r\nabc", &a),
+		  200);
 	CHECK_SLICE(a.body, "3");
 	client_close(&c);
 	kit_stop(&kit);

@@ -154,7 +154,10 @@ static void get_object(struct exchange *x, void *role)
 #define MAY .permission = "use"
 static const struct route routes[] = {
 	{.method = HTTP_GET, .pattern = "/", .handle = get_hello, .operation_id = "hello", MAY},
-	{.method = HTTP_GET, .pattern = "/health", .handle = get_hello, .flags = ROUTE_WHILE_DRAINING | ROUTE_QUIET | ROUTE_PUBLIC},
+	{.method = HTTP_GET,
+	 .pattern = "/health",
+	 .handle = get_hello,
+	 .flags = ROUTE_WHILE_DRAINING | ROUTE_QUIET | ROUTE_PUBLIC},
 	{.method = HTTP_POST, .pattern = "/echo", .handle = post_echo, MAY},
 	{.method = HTTP_POST, .pattern = "/length", .handle = post_length, MAY},
 	{.method = HTTP_POST, .pattern = "/upload", .handle = post_length, .flags = ROUTE_UPLOAD, MAY},

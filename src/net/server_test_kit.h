@@ -20,7 +20,8 @@ struct kit_options {
 	int access_log; // of http_server_options
 	bool quiet;     // no log
 	const char *server_header;
-	const struct http_guard *guard; // of the permission "use", whose object is /items/{id} or what /object?name= says
+	const struct http_guard
+		*guard; // of the permission "use", whose object is /items/{id} or what /object?name= says
 };
 
 struct kit {

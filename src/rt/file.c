@@ -156,7 +156,8 @@ static enum ms_err check_private(int fd, const char *path, struct errinfo *info)
 			       "'%.*s' may be used by others than its owner (mode %04o): chmod 600 it",
 			       MS_SLICE_ARG(base_name(path)), (unsigned)(st.st_mode & 07777));
 	if (st.st_uid != geteuid() && st.st_uid != 0)
-		return ms_fail(info, MS_ERR_PERMISSION, "'%.*s' belongs to another user", MS_SLICE_ARG(base_name(path)));
+		return ms_fail(info, MS_ERR_PERMISSION, "'%.*s' belongs to another user",
+			       MS_SLICE_ARG(base_name(path)));
 	return MS_OK;
 }
 

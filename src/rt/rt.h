@@ -167,7 +167,8 @@ void ms_thread_join(struct thread *thread);
 MS_MUST_USE enum ms_err ms_file_read(const char *path, size_t max, struct errinfo *info, struct slice *ret_bytes);
 // The same for a secret: MS_ERR_PERMISSION unless the file belongs to this user or to root and nobody else may read or write it. A
 // link is not followed.
-MS_MUST_USE enum ms_err ms_file_read_private(const char *path, size_t max, struct errinfo *info, struct slice *ret_bytes);
+MS_MUST_USE enum ms_err ms_file_read_private(const char *path, size_t max, struct errinfo *info,
+					     struct slice *ret_bytes);
 // All of a descriptor such as standard input, likewise.
 MS_MUST_USE enum ms_err ms_fd_read_all(int fd, size_t max, struct errinfo *info, struct slice *ret_bytes);
 // A file of any size, or standard input, piece by piece. One owner.

@@ -95,8 +95,8 @@ const struct json_value *ms_serve_json_body(struct exchange *x, struct errinfo *
 	return NULL;
 }
 
-enum ms_err ms_serve_find(const struct exchange *x, const struct snapshot *snapshot, struct slice name, struct slice version_or_alias,
-			  struct errinfo *info, struct served_model **ret_served)
+enum ms_err ms_serve_find(const struct exchange *x, const struct snapshot *snapshot, struct slice name,
+			  struct slice version_or_alias, struct errinfo *info, struct served_model **ret_served)
 {
 	struct errinfo why;
 	ms_errinfo_init(&why);

@@ -372,7 +372,7 @@ static void decode(struct infer_state *s)
 	struct offload *o = &s->offload;
 	int64_t start = ms_clock_mono_ns();
 	o->err = ms_serve_find(o->x, ms_offload_snapshot(o), o->x->req.params[0], o->x->req.params[1], &o->info,
-				  &s->served);
+			       &s->served);
 	if (o->err == MS_OK)
 		o->err = split_body(s, &o->info);
 	if (o->err == MS_OK)

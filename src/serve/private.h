@@ -52,7 +52,8 @@ const struct json_value *ms_serve_json_body(struct exchange *x, struct errinfo *
 
 // As ms_snapshot_find; whoever may not see all models is not told by an error which others there are.
 MS_MUST_USE enum ms_err ms_serve_find(const struct exchange *x, const struct snapshot *snapshot, struct slice name,
-				      struct slice version_or_alias, struct errinfo *info, struct served_model **ret_served);
+				      struct slice version_or_alias, struct errinfo *info,
+				      struct served_model **ret_served);
 // A change to the model store is done, or has failed: whoever wants to know is told.
 void ms_serve_tell(const struct serve *serve, const struct serve_change *change);
 

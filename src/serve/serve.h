@@ -20,7 +20,8 @@
 // A change to the model store that a request asked for, when it is done or has failed; borrowed.
 struct serve_change {
 	const struct exchange *x; // who asked
-	const char *what;         // "version.pushed", "version.removed", "model.removed", "alias.set", "alias.removed", "model.loaded", "model.unloaded"
+	const char *
+		what; // "version.pushed", "version.removed", "model.removed", "alias.set", "alias.removed", "model.loaded", "model.unloaded"
 	struct slice model, version, alias; // empty where there is none
 	enum ms_err err;
 };

@@ -462,6 +462,68 @@ STORE_TEST(notices_reach_other_processes)
 	ms_store_free(other);
 }
 
+// More channels than one commit takes: those who share it are told apart.
+#define MANY_CHANNELS 40
+static char channel_names[MANY_CHANNELS][16];
+
+static enum ms_err add_and_tell(struct store_tx *tx, void *arg, struct errinfo *info)
+{
+	struct caller *c = arg;
+	MS_TRY(ms_store_run(tx, "INSERT INTO item (id) VALUES ($1)",
+			    MS_STORE_PARAMS(ms_store_text(ms_slice_cstr(c->id))), info, NULL));
+	return ms_store_notify(tx, channel_names[c->index], info);
+}
+
+STORE_TEST(many_channels_at_once_reach_their_watches)
+{
+	static struct caller callers[MANY_CHANNELS];
+	unsigned left = MANY_CHANNELS;
+	struct listener listeners[MANY_CHANNELS];
+	ms_store_test_open(f);
+	for (unsigned i = 0; i < MANY_CHANNELS; i++) {
+		snprintf(channel_names[i], sizeof(channel_names[i]), "channel.%u", i);
+		listeners[i] = (struct listener){.f = f};
+		CHECK_OK(ms_store_watch(f->store, channel_names[i], ms_rt_loop(f->rt, 0), on_notice, &listeners[i]));
+	}
+	for (unsigned i = 0; i < MANY_CHANNELS; i++) {
+		callers[i] = (struct caller){.f = f, .index = i, .left = &left};
+		snprintf(callers[i].id, sizeof(callers[i].id), "item-%u", i);
+		CHECK_OK(ms_store_write(f->store, &callers[i].work, ms_rt_loop(f->rt, 0), add_and_tell, &callers[i],
+					one_ended));
+	}
+	ms_store_test_run(f);
+	ms_store_stop(f->store);
+	ms_rt_deliver(f->rt);
+	for (unsigned i = 0; i < MANY_CHANNELS; i++) {
+		CHECK_OK(callers[i].work.err);
+		CHECK_INT(listeners[i].calls, 1);
+	}
+}
+
+// More statements than a connection keeps prepared.
+#define MANY_STATEMENTS 700
+
+static enum ms_err ask_them_all(struct store_tx *tx, void *arg, struct errinfo *info)
+{
+	char(*statements)[48] = arg;
+	for (int64_t i = 0; i < MANY_STATEMENTS; i++) {
+		struct store_rows rows;
+		MS_TRY(ms_store_query(tx, statements[i], MS_STORE_PARAMS(ms_store_int(i)), 1, info, &rows));
+		CHECK_INT(ms_store_get_int(&rows, 0, 0), 2 * i);
+	}
+	return MS_OK;
+}
+
+STORE_TEST(more_statements_than_are_kept_prepared_work)
+{
+	static char statements[MANY_STATEMENTS][48];
+	ms_store_test_open_as(f, &(struct store_options){.connections_max = 1}, &f->store);
+	for (unsigned i = 0; i < MANY_STATEMENTS; i++)
+		snprintf(statements[i], sizeof(statements[i]), "SELECT $1 + %u", i);
+	CHECK_OK(ms_store_read_wait(f->store, ask_them_all, statements, NULL));
+	CHECK_OK(ms_store_read_wait(f->store, ask_them_all, statements, NULL));
+}
+
 // --- Opening -----------------------------------------------------------------------------------------
 
 TEST(addresses_of_unknown_kinds_are_refused_without_showing_them)

@@ -209,11 +209,11 @@ def run_on_terminal(binary, args, columns, cwd):
 
 def test_tables_fit_a_wide_terminal_and_are_whole_in_a_pipe(binary, run, tmp_path):
     piped = run("config", "reference").stdout
-    on_terminal = run_on_terminal(binary, ["config", "reference"], 200, tmp_path)
+    on_terminal = run_on_terminal(binary, ["config", "reference"], 240, tmp_path)
     assert "\u2026" not in piped
     assert "\u2026" in on_terminal
     assert len(piped.splitlines()) == len(on_terminal.splitlines())
-    assert max(map(len, on_terminal.splitlines())) <= 200
+    assert max(map(len, on_terminal.splitlines())) <= 240
     rows = json.loads(run("config", "reference", "--json").stdout)
     assert len(rows) == len(piped.splitlines()) - 1
     assert [r["key"] for r in rows] == [line.split()[0] for line in piped.splitlines()[1:]]

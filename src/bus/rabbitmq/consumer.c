@@ -60,6 +60,13 @@ static bool send_answers(struct rabbitmq *r)
 	return status == AMQP_STATUS_OK || ms_link_fail(&r->consumer, "acknowledging", status);
 }
 
+// While there is no connection.
+static void drop_answers(struct rabbitmq *r)
+{
+	MS_ASSERT(r->consumer.state == NULL);
+	MS_IGNORE(!send_answers(r)); // nothing is sent
+}
+
 // --- Deliveries --------------------------------------------------------------------------------------
 
 static void on_delivery(struct mail *mail)
@@ -223,9 +230,9 @@ void ms_rabbit_consumer(void *arg)
 			atomic_fetch_add(&r->generation, 1);
 			ms_link_close(link);
 		}
-		send_answers(r);
+		drop_answers(r);
 		ms_link_log(link, false);
-		ms_link_back_off(link);
+		ms_link_back_off(link, drop_answers);
 	}
-	send_answers(r);
+	drop_answers(r);
 }

@@ -56,8 +56,10 @@ bool ms_link_open(struct link *link);
 void ms_link_close(struct link *link);
 // One frame, or LINK_QUIET after `timeout_ms`, a wake-up or a heartbeat.
 enum link_event ms_link_wait(struct link *link, int timeout_ms, amqp_frame_t *ret_frame);
-void ms_link_wake(struct link *link);                               // any thread
-void ms_link_back_off(struct link *link);                           // sleeps until it is time to try again, or woken
+void ms_link_wake(struct link *link); // any thread
+// Sleeps until it is time to try again; what others bring meanwhile, `woken` takes.
+typedef void link_woken_fn(struct rabbitmq *r);
+void ms_link_back_off(struct link *link, link_woken_fn *woken);
 bool ms_link_ok(struct link *link, const char *what);               // of the last call to the server
 bool ms_link_fail(struct link *link, const char *what, int status); // false; notes why
 // A method that ends the connection or channel: notes the server's words.

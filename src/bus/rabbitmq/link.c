@@ -194,7 +194,7 @@ enum link_event ms_link_wait(struct link *link, int timeout_ms, amqp_frame_t *re
 	return LINK_BROKEN;
 }
 
-void ms_link_back_off(struct link *link)
+void ms_link_back_off(struct link *link, link_woken_fn *woken)
 {
 	uint64_t ms = MS_MIN((uint64_t)BACK_OFF_FIRST_MS << MS_MIN(link->failures, 10U), (uint64_t)BACK_OFF_LAST_MS);
 	int64_t end_ns = ms_clock_mono_ns() + (int64_t)(ms / 2 + ms_rand_below(&link->jitter, ms)) * 1000000;
@@ -202,7 +202,7 @@ void ms_link_back_off(struct link *link)
 	int64_t left_ns = end_ns - ms_clock_mono_ns();
 	while (left_ns > 0 && !atomic_load(&link->rabbit->stopping)) {
 		if (poll_both(link, -1, (int)(left_ns / 1000000) + 1))
-			return; // somebody wants something: a batch has to be given back
+			woken(link->rabbit);
 		left_ns = end_ns - ms_clock_mono_ns();
 	}
 }

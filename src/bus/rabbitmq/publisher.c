@@ -234,7 +234,7 @@ void ms_rabbit_publisher(void *arg)
 		}
 		refuse_batch(r);
 		ms_link_log(link, false);
-		ms_link_back_off(link);
+		ms_link_back_off(link, refuse_batch);
 	}
 	refuse_batch(r);
 }

@@ -13,9 +13,10 @@ static enum ms_err parse_url(struct rabbitmq *r, const struct bus_options *optio
 		return ms_fail(info, MS_ERR_NO_MEMORY, "out of memory for the bus");
 	// The message has nothing of the address: it may hold a password.
 	if (amqp_parse_url(r->url, &r->server) != AMQP_STATUS_OK)
-		return ms_fail(info, MS_ERR_CONFIG,
-			       "bus.url: the address of RabbitMQ is not of the form amqp://user:password@host:port/vhost (or "
-			       "amqps://)");
+		return ms_fail(
+			info, MS_ERR_CONFIG,
+			"bus.url: the address of RabbitMQ is not of the form amqp://user:password@host:port/vhost (or "
+			"amqps://)");
 	if (r->server.vhost[0] == '\0')
 		r->server.vhost = (char *)(uintptr_t) "/"; // "amqp://host/" means the default one to most clients
 	if (options->tls_ca != NULL && options->tls_ca[0] != '\0') {
