@@ -135,12 +135,18 @@ static enum ms_err check_factor(struct store_tx *tx, struct auth_proof *p, struc
 	return MS_OK;
 }
 
+static enum ms_err completed(struct errinfo *info)
+{
+	return ms_fail(info, MS_ERR_TOKEN_INVALID, "this sign-in was completed already: begin again with the password");
+}
+
 static enum ms_err use_up(struct store_tx *tx, struct auth_proof *p, struct errinfo *info)
 {
 	bool fresh = true;
 	if (p->token.n > 0)
 		MS_TRY(ms_ticket_spend(tx, p->token_hash, info, &fresh));
-	MS_ASSERT(fresh); // it was looked for in this transaction
+	if (!fresh)
+		return completed(info);
 	if (p->method != AUTH_FACTOR_RECOVERY)
 		return MS_OK;
 	const struct auth_actor actor = {.kind = CALLER_USER,
@@ -162,8 +168,7 @@ static enum ms_err prove(struct store_tx *tx, void *arg, struct errinfo *info)
 	if (p->token.n > 0)
 		MS_TRY(is_spent(tx, p, info, &spent));
 	if (spent)
-		return ms_fail(info, MS_ERR_TOKEN_INVALID,
-			       "this sign-in was completed already: begin again with the password");
+		return completed(info);
 	if (user_id.n > 0)
 		MS_TRY(find_user(tx, p, user_id, info));
 	if (p->refusal == NULL)

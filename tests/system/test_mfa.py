@@ -3,6 +3,7 @@
 try to get around them."""
 
 import base64
+import concurrent.futures
 import http.client
 import json
 import re
@@ -11,7 +12,7 @@ import subprocess
 import time
 
 import pytest
-from harness import clean_environment, wait_until
+from harness import ROOT, Server, clean_environment, wait_until
 
 PASSWORD = "seven quiet rivers bend"
 FAST = ("--identity.password_memory=64KiB", "--identity.password_passes=1")
@@ -115,9 +116,53 @@ def audit(server):
     return next(v for v in answer.json().values() if isinstance(v, list))
 
 
+class Postgres:
+    """A server of this file's own; ends with its standard input."""
+
+    def __init__(self):
+        self.process = subprocess.Popen([str(ROOT / "tests" / "lib" / "postgres")], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+    def database(self):
+        self.process.stdin.write("database\n")
+        self.process.stdin.flush()
+        return self.process.stdout.readline().strip()
+
+    def end(self):
+        self.process.stdin.close()
+        self.process.wait(60)
+
+
+def test_both_steps_on_postgresql(make_server):
+    """Two servers on one database: what is used at one is used at the other."""
+    postgres, servers = Postgres(), []
+    try:
+        key = base64.b64encode(bytes(range(32))).decode()
+        env = {"DATABASE_URL": postgres.database(), "MAINSTAY_IDENTITY_MASTER_KEY": key, "MAINSTAY_STORE_MIGRATE": "always",
+               "JWT_SECRET": "0123456789abcdef0123456789abcdef"}
+        servers += [make_server(*FAST, auth=True, env=env, start=False) for _ in range(2)]
+        one, two = [server.start() for server in servers]
+        token, device = enrol(one, "pam")
+        codes = ask(one, "POST", "/mfa/recovery-codes", {"password": PASSWORD}, token=token).json()["codes"]
+        code = device.code()
+        first = first_step(one, "pam")
+        assert second_step(two, first, code=code).status == 200
+        assert second_step(one, first, code=code).code == "auth.token_invalid"
+        assert second_step(one, first_step(one, "pam"), code=code).status == 401
+        first = first_step(two, "pam")
+        with concurrent.futures.ThreadPoolExecutor(16) as pool:
+            answers = list(pool.map(lambda i: second_step((one, two)[i % 2], first, "recovery", code=codes[0], source=f"127.0.1.{i + 1}").status,
+                                    range(16)))
+        assert answers.count(200) == 1, answers
+        assert ask(one, "GET", "/mfa", token=token).json()["recovery_codes"] == 9
+    finally:
+        for server in servers:
+            if server.process is not None:
+                server.stop()
+        postgres.end()
+
+
 @pytest.fixture(scope="module")
 def server(binary, tmp_path_factory):
-    from harness import Server
     own = Server(binary, tmp_path_factory.mktemp("mfa"), *FAST, auth=True)
     try:
         own.start()
