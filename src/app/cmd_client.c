@@ -296,7 +296,7 @@ static const struct cli_option add_options[] = {
 	 .help = "What it may ask for: \"openid predict:churn\"; default openid profile email offline_access"},
 	{.name = "grants", .value = "LIST", .help = "Of code, refresh, client, device; default code,refresh"},
 	{.name = "public", .help = "A program on people's machines, or a page: it has no secret"},
-	{.name = "trusted", .help = "The operator's own: nobody is asked for consent"},
+	{.name = "trusted", .help = "The operator's own: nobody is asked for consent, if no other program can pose as it"},
 	{.name = "introspects", .help = "A resource server: may ask about every token"},
 	{.name = "after-logout", .value = "LIST", .help = "Addresses to go on to after signing out"},
 	{.name = "jwks", .value = "FILE", .help = "Its public keys, instead of a secret (private_key_jwt)"},

@@ -795,7 +795,7 @@ MS_MUST_USE bool ms_oauth_grant_find(struct slice name, enum oauth_grant_type *r
 struct oauth_client {
 	struct slice id, name;
 	bool confidential; // has a secret or keys; else a public one (a program on people's machines, a page)
-	bool trusted;      // the operator's own: nobody is asked for consent
+	bool trusted;      // the operator's own: nobody is asked for consent, where it is assured
 	bool introspects;  // may ask about tokens that other clients got: a resource server
 	unsigned grant_types;
 	struct slice redirect_uris, logout_uris; // one a line

@@ -325,8 +325,9 @@ static void decide(struct authorize_work *s)
 		return refuse(s, "invalid_scope", "the user may do nothing of what the scope asks for");
 	if (s->decision == DECISION_DENY)
 		return denied(s);
+	// Behind a loopback address or a scheme of its own any program may stand, also in the name of a trusted client.
 	bool asked_before =
-		s->client.trusted || (s->consented && ms_oauth_client_is_assured(&s->client, s->redirect_uri));
+		(s->client.trusted || s->consented) && ms_oauth_client_is_assured(&s->client, s->redirect_uri);
 	if (s->decision == DECISION_NONE && (!asked_before || (s->prompt & PROMPT_CONSENT) != 0))
 		return none ? refuse(s, "consent_required", "the user was not asked yet") : ask_consent(s);
 	ms_identity_write(&s->w, make_code, send_code, false);

@@ -10,11 +10,11 @@ import time
 
 import pytest
 from harness import ROOT
-from oauth_browser import Browser, grant
+from oauth_browser import Browser, answer_of, grant
 from oauth_browser import sign_in as page_sign_in
 from test_auth_login import FAST, OTHER, PASSWORD, add_user, admin, alive, ask, decode, encode, login, refresh, sign_in, validate
 from test_mfa import Device
-from test_oauth import device_client, register
+from test_oauth import DEVICE_CODE, device_client, register
 from test_oauth import start as start_provider
 
 SECRET = "0123456789abcdef0123456789abcdef"
@@ -138,6 +138,15 @@ def test_a_password_of_the_administrator_leaves_the_second_factor(server, name):
     assert (answer.status, answer.code) == (401, "auth.mfa_required") and "token" not in answer.json()
 
 
+def test_where_it_is_required_a_password_alone_makes_no_key(make_server):
+    own = make_server(*FAST, "--identity.mfa=required", auth=True)
+    add_user(own, "ada", role="operator")
+    token = sign_in(own, "ada")["token"]
+    for scopes in (["models.read"], ["predict"], ["*"]):
+        assert ask(own, "POST", "/api/v1/auth/api-keys", {"name": "around", "scopes": scopes}, token=token).code == "auth.forbidden", scopes
+    assert ask(own, "GET", "/api/v1/models", token=token).status == 403
+
+
 # --- Sessions --------------------------------------------------------------------------------------------
 
 
@@ -152,6 +161,32 @@ def test_a_session_that_is_not_used_ends(make_server):
         used = answer.json()
     answer = refresh(own, left["refresh_token"])
     assert (answer.status, answer.code) == (401, "auth.token_expired")
+
+
+def test_a_browser_is_signed_out_after_twelve_hours(server, name):
+    add_user(server, name, role="data-scientist")
+    client, browser = register(server), Browser(server)
+    grant(browser, client, name, PASSWORD)
+    hour = 3600 * 1000000
+    write(server, "UPDATE oauth_logins SET expires_us = expires_us - ? WHERE session_id IN (SELECT s.id FROM sessions s JOIN users u ON u.id = s.user_id WHERE u.username = ?)", 12 * hour - 60000000, name)
+    assert "code" in answer_of(browser.get(client.authorize_path())), "a minute is left, and using it prolongs nothing"
+    write(server, "UPDATE oauth_logins SET expires_us = expires_us - ? WHERE session_id IN (SELECT s.id FROM sessions s JOIN users u ON u.id = s.user_id WHERE u.username = ?)", 60000000, name)
+    assert "password" in browser.get(client.authorize_path()).form["fields"]
+
+
+def test_a_sign_in_of_long_ago_is_not_enough_to_add_a_factor(server, name):
+    add_user(server, name)
+    head, payload, _ = sign_in(server, name)["token"].split(".")
+    header, claims = decode(head), decode(payload)
+
+    def begin(age_s, **body):
+        made = f"{int((time.time() - age_s) * 1000):012x}"
+        token = signed(header, {**claims, "sid": f"{made[:8]}-{made[8:]}{claims['sid'][13:]}"})
+        return ask(server, "POST", "/mfa/totp/begin", body, token=token)
+
+    assert begin(0).status == begin(9 * 60).status == 200
+    assert begin(11 * 60).code == begin(3 * 24 * 3600).code == "auth.proof_required"
+    assert begin(11 * 60, password=PASSWORD).status == 200
 
 
 def test_administrators_end_the_sessions_of_a_user(server, name):
@@ -182,6 +217,19 @@ def test_pages_of_who_is_signed_in_lead_to_signing_out(server, name):
         assert ("a", {"href": "logout"}) in page.tags and name in page.text, page
     browser.submit(browser.get("/oauth/logout"))
     assert "password" in browser.get(client.authorize_path()).form["fields"]
+
+
+def test_a_trusted_program_that_others_could_pose_as_is_asked_about(server, name):
+    add_user(server, name, role="data-scientist")
+    for redirect, asked in (("http://127.0.0.1/cb", True), ("com.example.app:/cb", True), ("https://app.example/cb", False)):
+        client, browser = register(server, confidential=False, trusted=True, redirect_uris=[redirect]), Browser(server)
+        for _ in range(2):
+            page = browser.follow(browser.get(client.authorize_path()))
+            page = browser.follow(browser.submit(page, username=name, password=PASSWORD)) if page.status == 200 and "password" in page.form["fields"] else page
+            assert (page.status == 200 and "decision" in dict(page.form["buttons"])) == asked, (redirect, page)
+            if asked:
+                page = browser.submit(page, decision="allow")
+            assert "code" in answer_of(page)
 
 
 # --- Tokens ----------------------------------------------------------------------------------------------
@@ -219,3 +267,17 @@ def test_a_name_that_is_given_again_is_another_user(server, name):
     assert not alive(server, tokens["token"]) and refresh(server, tokens["refresh_token"]).status == 401
     assert ask(server, "GET", "/me", key=key).status in (401, 403)
     assert decode(sign_in(server, name)["token"].split(".")[1])["sub"] == second["id"]
+
+
+# --- OAuth clients ---------------------------------------------------------------------------------------
+
+
+def test_a_confidential_client_proves_itself_at_every_endpoint(server):
+    client = register(server, grant_types=["authorization_code", "refresh_token", DEVICE_CODE])
+    requests = {"/oauth/token": {"grant_type": "refresh_token", "refresh_token": "msr_x"}, "/oauth/revoke": {"token": "x"}, "/oauth/introspect": {"token": "x"},
+                "/oauth/device_authorization": {"scope": "openid"}}
+    for path, fields in requests.items():
+        assert client.post(path, fields).status in (200, 400), path
+        for wrong in ({}, {"client_secret": ""}, {"client_secret": client.secret[:-1] + "x"}, {"client_secret": client.secret.swapcase()}):
+            answer = client.post(path, {**fields, **wrong}, basic=False)
+            assert answer.status == 401 and answer.json()["error"] == "invalid_client", (path, wrong, answer)
