@@ -955,6 +955,8 @@ struct oauth_asked { // with the parameters of the token endpoint; p NULL: not g
 MS_MUST_USE enum ms_err ms_oauth_grant(struct store_tx *tx, struct auth *auth, const struct auth_actor *by,
 				       const struct oauth_asked *asked, struct arena *arena, struct errinfo *info,
 				       struct oauth_refusal *refusal, bool *ret_settles, struct oauth_issue *ret_issue);
+// How long what a person allows goes on at most, until somebody signs in again.
+int64_t ms_oauth_life_s(const struct auth *auth, const struct oauth_client *client, struct slice scope);
 // Signs. Pool threads. Appends the access token, and to `id_token` one when the scope has openid.
 MS_MUST_USE enum ms_err ms_oauth_sign(struct auth *auth, const struct oauth_issue *issue, struct errinfo *info,
 				      struct buf *access, struct buf *id_token);

@@ -7,6 +7,18 @@ static enum ms_err no_memory(struct errinfo *info)
 	return ms_fail(info, MS_ERR_NO_MEMORY, "out of memory");
 }
 
+static bool refreshes(const struct oauth_client *client, struct slice scope)
+{
+	return (client->grant_types & OAUTH_REFRESH) != 0 && ms_oauth_scope_has(scope, MS_OAUTH_OFFLINE);
+}
+
+int64_t ms_oauth_life_s(const struct auth *auth, const struct oauth_client *client, struct slice scope)
+{
+	uint64_t session_ms = auth->options.refresh_life_ms;
+	return (int64_t)((refreshes(client, scope) ? session_ms : MS_MIN(session_ms, auth->options.token_life_ms)) /
+			 1000);
+}
+
 // --- Begin -------------------------------------------------------------------------------------------
 
 static enum ms_err find_user(struct store_tx *tx, const struct oauth_begin *begin, struct errinfo *info,
@@ -132,7 +144,7 @@ enum ms_err ms_oauth_session_begin(struct store_tx *tx, struct auth *auth, const
 		MS_STORE_PARAMS(ms_store_text(tokens.session), ms_store_text(begin->login_session),
 				ms_store_text(begin->scope), ms_store_int(begin->auth_us)),
 		info, NULL));
-	if ((begin->client->grant_types & OAUTH_REFRESH) == 0 || !ms_oauth_scope_has(begin->scope, MS_OAUTH_OFFLINE)) {
+	if (!refreshes(begin->client, begin->scope)) {
 		MS_TRY(ms_store_run(tx, "DELETE FROM refresh_tokens WHERE session_id = $1",
 				    MS_STORE_PARAMS(ms_store_text(tokens.session)), info, NULL));
 		tokens.refresh = MS_SLICE_EMPTY;

@@ -175,6 +175,7 @@ static void ask_consent(struct authorize_work *s)
 		{"user", s->login.user.display_name.n > 0 ? s->login.user.display_name : s->login.user.username, false},
 		{"username", s->login.user.username, false},
 		{"scopes", ms_buf_slice(&scopes), true},
+		{"life", ms_page_duration(x, ms_oauth_life_s(s->w.identity->auth, &s->client, s->scope)), false},
 		{"request", s->query, false},
 		{"device", MS_SLICE_EMPTY, false},
 		{"user_code", MS_SLICE_EMPTY, false},

@@ -56,6 +56,7 @@ static void ask_consent(struct device_work *s)
 		{"user", s->login.user.display_name.n > 0 ? s->login.user.display_name : s->login.user.username, false},
 		{"username", s->login.user.username, false},
 		{"scopes", ms_buf_slice(&scopes), true},
+		{"life", ms_page_duration(x, ms_oauth_life_s(s->w.identity->auth, &s->device.client, s->scope)), false},
 		{"request", MS_SLICE_EMPTY, false},
 		{"device", MS_SLICE_LIT("1"), false},
 		{"user_code", ms_slice_cstr(s->user_code), false},

@@ -62,6 +62,7 @@ void ms_page_redirect(struct exchange *x, struct slice location);
 void ms_page_repeat(struct exchange *x, const char *path);
 // What the list of a consent shows, as HTML.
 void ms_page_scopes(struct buf *out, struct slice scope);
+struct slice ms_page_duration(struct exchange *x, int64_t seconds); // "30 days"
 
 // --- Cookies, forgery (cookie.c) -------------------------------------------------------------------------
 

@@ -177,6 +177,21 @@ void ms_page_repeat(struct exchange *x, const char *path)
 				     "The application sent you here with a form that is too long or badly encoded.");
 }
 
+// The largest unit that there are two of, or one exactly; rounded up.
+struct slice ms_page_duration(struct exchange *x, int64_t seconds)
+{
+	static const struct {
+		int64_t seconds;
+		const char *name;
+	} units[] = {{86400, "day"}, {3600, "hour"}, {60, "minute"}, {1, "second"}};
+	size_t i = 0;
+	while (i + 1 < MS_ARRAY_LEN(units) && seconds < 2 * units[i].seconds && seconds != units[i].seconds)
+		i++;
+	int64_t count = (seconds + units[i].seconds - 1) / units[i].seconds;
+	return ms_slice_cstr(
+		ms_arena_printf(x->arena, "%lld %s%s", (long long)count, units[i].name, count == 1 ? "" : "s"));
+}
+
 // --- Scopes in words ---------------------------------------------------------------------------------
 
 static const char *own_help(struct slice word)

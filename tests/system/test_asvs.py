@@ -281,3 +281,15 @@ def test_a_confidential_client_proves_itself_at_every_endpoint(server):
         for wrong in ({}, {"client_secret": ""}, {"client_secret": client.secret[:-1] + "x"}, {"client_secret": client.secret.swapcase()}):
             answer = client.post(path, {**fields, **wrong}, basic=False)
             assert answer.status == 401 and answer.json()["error"] == "invalid_client", (path, wrong, answer)
+
+
+def test_the_consent_page_says_what_to_whom_and_for_how_long(server, name):
+    add_user(server, name, role="data-scientist")
+    client, device, browser = register(server), device_client(server), Browser(server)
+    page = page_sign_in(browser, client.authorize_path("openid models.read"), name, PASSWORD)
+    for words in ("Dashboard", name, "See models, their versions", "models.read", "access for 1 day at most", "https://app.example/callback"):
+        assert words in page.text, words
+    assert "access for 30 days at most" in browser.get(client.authorize_path("openid offline_access")).text
+    begun = device.post("/oauth/device_authorization", {"scope": "openid offline_access"}).json()
+    page = browser.submit(browser.get(begun["verification_uri"]), user_code=begun["user_code"])
+    assert "Access lasts 30 days at most." in page.text and "Dashboard" in page.text
