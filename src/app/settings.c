@@ -227,6 +227,14 @@ static enum ms_err check_identity(const struct settings *s, struct errinfo *info
 	ms_errinfo_set_field(info, MS_SLICE_LIT("identity.issuer"));
 	if (s->identity_issuer[0] == '\0' || s->identity_audience[0] == '\0')
 		return ms_fail(info, MS_ERR_CONFIG, "identity.issuer and identity.audience must not be empty");
+	// Clients compare it byte by byte and put paths behind it (OpenID Connect Discovery, section 4).
+	struct slice issuer = ms_slice_cstr(s->identity_issuer);
+	bool web = ms_slice_starts_with(issuer, MS_SLICE_LIT("https://")) ||
+		   ms_slice_starts_with(issuer, MS_SLICE_LIT("http://"));
+	if (!web || issuer.p[issuer.n - 1] == '/' || strpbrk(issuer.p, "?# \"\\<>") != NULL)
+		return ms_fail(info, MS_ERR_CONFIG,
+			       "identity.issuer: must be an address that begins with https:// (or http:// on this "
+			       "machine), without a query and without a slash at the end");
 	ms_errinfo_set_field(info, MS_SLICE_LIT("identity.session_idle"));
 	if (s->identity_session_idle < s->identity_refresh_grace)
 		return ms_fail(info, MS_ERR_CONFIG, "identity.session_idle: is shorter than identity.refresh_grace");
