@@ -30,8 +30,8 @@ struct state_options {
 // Blocks. A failure leaves nothing open.
 MS_MUST_USE enum ms_err ms_state_open(const struct state_options *options, struct errinfo *info,
 				      struct state *ret_state);
-void ms_state_stop(struct state *state);                                           // the loops have ended
-void ms_state_free(struct state *state);                                           // the loops are gone
+void ms_state_stop(struct state *state); // the loops have ended
+void ms_state_free(struct state *state); // the loops are gone
 // Stop and free, for commands.
 void ms_state_close(struct state *state);
 

@@ -8,7 +8,10 @@ static const struct store_migration steps[] = {
 	{.module = "auth", .version = 1, .name = "users, sessions, refresh tokens", .sql = ms_auth_schema_users},
 	{.module = "auth", .version = 2, .name = "roles, API keys", .sql = ms_auth_schema_keys},
 	{.module = "auth", .version = 3, .name = "audit log, signing keys", .sql = ms_auth_schema_audit},
-	{.module = "auth", .version = 4, .name = "OAuth clients, codes, consents, devices", .sql = ms_auth_schema_oauth},
+	{.module = "auth",
+	 .version = 4,
+	 .name = "OAuth clients, codes, consents, devices",
+	 .sql = ms_auth_schema_oauth},
 	{.module = "auth", .version = 5, .name = "second factors", .sql = ms_auth_schema_mfa},
 };
 const struct store_migrations ms_auth_migrations = {.steps = steps, .count = MS_ARRAY_LEN(steps)};
@@ -50,8 +53,9 @@ void ms_auth_id(char ret_id[MS_AUTH_ID_SIZE])
 static enum ms_err copy_options(struct auth *auth, const struct auth_options *options, struct errinfo *info)
 {
 	auth->options = *options;
-	const char **texts[] = {&auth->options.data_dir,   &auth->options.issuer,     &auth->options.audience,
-				&auth->options.jwt_secret, &auth->options.master_key, &auth->options.registration_role,
+	const char **texts[] = {&auth->options.data_dir,      &auth->options.issuer,
+				&auth->options.audience,      &auth->options.jwt_secret,
+				&auth->options.master_key,    &auth->options.registration_role,
 				&auth->options.webauthn_rp_id};
 	for (size_t i = 0; i < MS_ARRAY_LEN(texts); i++) {
 		*texts[i] = ms_arena_cstr(&auth->arena, ms_slice_cstr(*texts[i] != NULL ? *texts[i] : ""));

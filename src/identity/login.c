@@ -558,10 +558,10 @@ static void register_handler(struct exchange *x, void *role)
 	"\"array\",\"items\":"                                                                                                                             \
 	"{\"type\":\"object\",\"properties\":{" TEXT("id") "," FLAG("current") "," TEXT_OR_NULL("client_id") "," TEXT_OR_NULL("address") "," TEXT_OR_NULL( \
 		"agent") "," TEXT_OR_NULL("methods") "," TIME("created_at") "," TIME("used_at") "," TIME("expires_at") "}}}," TEXT_OR_NULL("next_cursor") "}}"
-#define ME_ANSWER                                                                                                                                                                       \
-	"{\"type\":\"object\",\"required\":[\"id\",\"username\",\"role\",\"permissions\"],\"properties\":{" TEXT("id") "," TEXT("username") "," TEXT_OR_NULL("email") "," TEXT_OR_NULL( \
-		"display_name") "," TEXT("role") "," FLAG("has_password") "," TEXT("kind") "," TEXT_OR_NULL("session_"                                                                  \
-													    "id") "," LIST_OF_TEXT("permissions") "}}"
+#define ME_ANSWER                                                                                                                                             \
+	"{\"type\":\"object\",\"required\":[\"id\",\"username\",\"role\",\"permissions\"],\"properties\":{" TEXT("id") "," TEXT("username") "," TEXT_OR_NULL( \
+		"email") "," TEXT_OR_NULL("display_name") "," TEXT("role") "," FLAG("has_password") "," TEXT("kind") "," TEXT_OR_NULL("session_"              \
+																      "id") "," LIST_OF_TEXT("permissions") "}}"
 
 #define PATH "/api/v1/auth/"
 #define ROW(verb, path, fn, id, text) \
