@@ -140,7 +140,7 @@ static void rotated(struct identity_work *w)
 
 static enum ms_err look(struct store_tx *tx, void *arg, struct errinfo *info)
 {
-	const struct tokens_work *s = arg;
+	const struct identity_tokens *s = arg;
 	return ms_auth_session_knows(tx, s->refresh, info);
 }
 
