@@ -3,6 +3,7 @@
 
 Beside it stands what Keycloak publishes for sizing (per core: 15 password logins and 120 client-credential grants a second; 1,250 MB).
 """
+import base64
 import contextlib
 import http.client
 import json
@@ -22,7 +23,7 @@ import common  # noqa: E402
 ROUNDS = int(os.environ.get("ROUNDS", "3"))
 SECONDS = int(os.environ.get("SECONDS_EACH", "3"))
 PASSWORD = "a password of the benchmark"
-VALIDATIONS, LOGINS, MEGABYTES, NANOSECONDS = 20000, 30, 50, 2000
+VALIDATIONS, LOGINS, GRANTS, MEGABYTES, NANOSECONDS = 20000, 30, 1000, 50, 2000
 
 
 def verdict(reached):
@@ -56,9 +57,12 @@ def wait(process, port, seconds=20):
 
 
 def script(folder, name, method="GET", body=None, headers=None):
-    """wrk's script of one request."""
+    """wrk's script of one request; a body of text is a form."""
     lines = [f"wrk.method = '{method}'"]
-    if body is not None:
+    if isinstance(body, str):
+        lines.append(f"wrk.body = [==[{body}]==]")
+        headers = {"Content-Type": "application/x-www-form-urlencoded", **(headers or {})}
+    elif body is not None:
         lines.append(f"wrk.body = [==[{json.dumps(body)}]==]")
         headers = {"Content-Type": "application/json", **(headers or {})}
     lines += [f"wrk.headers['{k}'] = '{v}'" for k, v in (headers or {}).items()]
@@ -129,6 +133,9 @@ def main():
             by_token = rate(process, port, "/v2/models", script(folder, "token", headers={"Authorization": "Bearer " + token}))
             valid = rate(process, port, "/api/v1/auth/validate", script(folder, "validate", "POST", {"token": token}))
             logins = rate(process, port, "/api/v1/auth/login", script(folder, "login", "POST", credentials), connections=4)
+            made = ask(port, "POST", "/api/v1/auth/clients", {"name": "bench", "scope": "predict", "grant_types": ["client_credentials"]}, key)
+            proof = {"Authorization": "Basic " + base64.b64encode(f"{made['id']}:{made['secret']}".encode()).decode()}
+            grants = rate(process, port, "/oauth/token", script(folder, "grant", "POST", "grant_type=client_credentials", proof))
             busy = resident(process)
     finally:
         shutil.rmtree(folder)
@@ -137,6 +144,7 @@ def main():
     report("the same with a token", by_token, None, f"{by_token[0] / plain[0]:.2f} of the rate without")
     report("token validations", valid, VALIDATIONS)
     report("password logins (argon2id, 19 MiB)", logins, LOGINS, "Keycloak's sizing: 15")
+    report("client-credential grants (EdDSA)", grants, GRANTS, "Keycloak's sizing: 120")
     print(f"  resident: idle {idle:.0f} MB, target under {MEGABYTES}: {verdict(idle < MEGABYTES)}; after the load {busy:.0f} MB; Keycloak's sizing: 1,250")
 
 

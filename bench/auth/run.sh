@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# ./dev bench auth: what knowing the caller costs: the check itself, requests with and without it, validations, password logins, memory.
+# ./dev bench auth: what knowing the caller costs: the check itself, requests with and without it, validations, password logins, client-credential grants, memory.
 # Variables: ROUNDS (3), SECONDS_EACH (3).
 set -euo pipefail
 cd "$(dirname "$(readlink -f "$0")")/../.."

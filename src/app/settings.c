@@ -224,13 +224,33 @@ static enum ms_err check_identity(const struct settings *s, struct errinfo *info
 			       "token; make one with "
 			       "`openssl rand -base64 48`, or leave it out: then the service makes keys of its own",
 			       n, JWT_SECRET_MIN);
+	ms_errinfo_set_field(info, MS_SLICE_LIT("identity.audience"));
+	if (s->identity_audience[0] == '\0')
+		return ms_fail(info, MS_ERR_CONFIG, "identity.audience: must not be empty");
 	ms_errinfo_set_field(info, MS_SLICE_LIT("identity.issuer"));
-	if (s->identity_issuer[0] == '\0' || s->identity_audience[0] == '\0')
-		return ms_fail(info, MS_ERR_CONFIG, "identity.issuer and identity.audience must not be empty");
+	// Clients compare it byte by byte and put paths behind it (OpenID Connect Discovery, section 4).
+	struct slice issuer = ms_slice_cstr(s->identity_issuer);
+	bool web = ms_slice_starts_with(issuer, MS_SLICE_LIT("https://")) ||
+		   ms_slice_starts_with(issuer, MS_SLICE_LIT("http://"));
+	if (issuer.n > 0 && (!web || issuer.p[issuer.n - 1] == '/' || strpbrk(issuer.p, "?# \"\\<>") != NULL))
+		return ms_fail(info, MS_ERR_CONFIG,
+			       "identity.issuer: must be an address that begins with https:// (or http:// on this "
+			       "machine), without a query and without a slash at the end");
 	ms_errinfo_set_field(info, MS_SLICE_LIT("identity.session_idle"));
 	if (s->identity_session_idle < s->identity_refresh_grace)
 		return ms_fail(info, MS_ERR_CONFIG, "identity.session_idle: is shorter than identity.refresh_grace");
 	return MS_OK;
+}
+
+void ms_settings_local_issuer(const struct settings *s, char dst[MS_LOCAL_ISSUER_SIZE])
+{
+	struct address a = {0};
+	bool found = false;
+	for (size_t i = 0; i < s->http_listen.count && !found; i++)
+		found = parse_address(s->http_listen.items[i], NULL, &a) == MS_OK && !a.local;
+	uint64_t port = s->http_port > 0 ? (uint64_t)s->http_port : a.port;
+	snprintf(dst, MS_LOCAL_ISSUER_SIZE, "%s://localhost:%u", found && a.tls ? "https" : "http",
+		 port > 0 ? (unsigned)port : 8080U);
 }
 
 static enum ms_err check_listen(const struct settings *s, struct errinfo *info)

@@ -36,6 +36,11 @@ MS_MUST_USE enum ms_err ms_settings_secrets_path(const struct settings *settings
 MS_MUST_USE enum ms_err ms_settings_listen(const struct settings *settings, struct arena *arena, struct errinfo *info,
 					   struct string_list *ret_addresses);
 
+// The issuer when identity.issuer is empty: this machine by the first port of http.listen ("http://localhost:8080", also when the
+// port is not known before the server listens).
+#define MS_LOCAL_ISSUER_SIZE 32
+void ms_settings_local_issuer(const struct settings *settings, char dst[MS_LOCAL_ISSUER_SIZE]);
+
 // Whether an address, as ms_settings_listen() gives it, is reachable from this machine alone.
 bool ms_settings_is_local(const char *address);
 

@@ -23,6 +23,7 @@ static enum ms_err open_auth(const struct state_options *o, struct errinfo *info
 						   JOSE_RS256}; // the order of the setting's range
 	const struct settings *s = o->settings;
 	MS_ASSERT((size_t)s->identity_algorithm < MS_ARRAY_LEN(algorithms));
+	ms_settings_local_issuer(s, state->issuer);
 	const struct auth_options options = {
 		.store = state->store,
 		.bus = state->bus,
@@ -30,7 +31,7 @@ static enum ms_err open_auth(const struct state_options *o, struct errinfo *info
 		.log = o->log,
 		.metrics = o->metrics,
 		.data_dir = s->data_dir,
-		.issuer = s->identity_issuer,
+		.issuer = s->identity_issuer[0] != '\0' ? s->identity_issuer : state->issuer,
 		.audience = s->identity_audience,
 		.jwt_secret = s->identity_jwt_secret,
 		.algorithm = algorithms[s->identity_algorithm],

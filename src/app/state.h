@@ -16,6 +16,7 @@ struct state {
 	// Of the command line.
 	struct store *own_store;
 	struct log *own_log;
+	char issuer[MS_LOCAL_ISSUER_SIZE]; // when the settings name none
 };
 
 struct state_options {

@@ -4,12 +4,12 @@
 
 #include "auth/mfa.h"
 #include "auth/vault.h"
-#include "store/store_test_kit.h"
+#include "tests/lib/database.h"
 
 #define TEST_KEY "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="
 
 struct mfa_fixture {
-	struct fixture *f;
+	struct store *store;
 	struct auth *auth;
 	struct arena arena;
 	struct store_migrations migrations[2];
@@ -37,19 +37,19 @@ static enum ms_err add_user(struct store_tx *tx, void *arg, struct errinfo *info
 	return ms_auth_user_copy(&user, &m->arena, info, &m->user);
 }
 
-static void begin(struct mfa_fixture *m, struct fixture *f, bool required)
+static void begin(struct mfa_fixture *m, const char *url, bool required)
 {
-	*m = (struct mfa_fixture){.f = f};
+	*m = (struct mfa_fixture){0};
 	ms_errinfo_init(&m->info);
 	ms_arena_init(&m->arena, 4096, (size_t)16 << 20);
 	m->migrations[0] = ms_auth_migrations;
 	m->migrations[1] = ms_bus_migrations;
 	const struct store_options store = {
-		.url = f->url, .migrations = m->migrations, .migration_count = 2, .migrate = true};
-	if (ms_store_open(&store, &m->info, &f->store) != MS_OK)
+		.url = url, .migrations = m->migrations, .migration_count = 2, .migrate = true};
+	if (ms_store_open(&store, &m->info, &m->store) != MS_OK)
 		CHECK_STR(m->info.message, "");
-	REQUIRE(f->store != NULL);
-	const struct auth_options options = {.store = f->store,
+	REQUIRE(m->store != NULL);
+	const struct auth_options options = {.store = m->store,
 					     .data_dir = ms_test_temp_dir(),
 					     .issuer = "https://ml.example:8443/base",
 					     .audience = "mainstay",
@@ -71,21 +71,22 @@ static void begin(struct mfa_fixture *m, struct fixture *f, bool required)
 	REQUIRE(m->auth != NULL);
 	m->by = ms_auth_actor_system();
 	m->authority.by = &m->by;
-	REQUIRE(ms_store_write_wait(f->store, add_user, m, &m->info) == MS_OK);
+	REQUIRE(ms_store_write_wait(m->store, add_user, m, &m->info) == MS_OK);
 }
 
 static void end(struct mfa_fixture *m)
 {
 	ms_auth_stop(m->auth);
-	ms_store_stop(m->f->store);
+	ms_store_stop(m->store);
 	ms_auth_free(m->auth);
+	ms_store_free(m->store);
 	ms_arena_fini(&m->arena);
 }
 
 static enum ms_err run(struct mfa_fixture *m, store_fn *fn)
 {
 	ms_errinfo_init(&m->info);
-	return ms_store_write_wait(m->f->store, fn, m, &m->info);
+	return ms_store_write_wait(m->store, fn, m, &m->info);
 }
 
 // --- Transactions --------------------------------------------------------------------------------------
@@ -196,10 +197,11 @@ static void enrol(struct mfa_fixture *m)
 	REQUIRE(run(m, totp_confirm) == MS_OK);
 }
 
-STORE_TEST(a_secret_counts_from_its_confirmation)
+TEST_ON_DATABASES(a_secret_counts_from_its_confirmation)
 {
 	struct mfa_fixture m;
-	begin(&m, f, false);
+	(void)postgres;
+	begin(&m, url, false);
 	m.code = MS_SLICE_LIT("000000");
 	CHECK_INT(run(&m, totp_confirm), MS_ERR_NOT_FOUND);
 	CHECK_OK(run(&m, totp_begin));
@@ -223,10 +225,11 @@ STORE_TEST(a_secret_counts_from_its_confirmation)
 	end(&m);
 }
 
-STORE_TEST(a_code_counts_once)
+TEST_ON_DATABASES(a_code_counts_once)
 {
 	struct mfa_fixture m;
-	begin(&m, f, false);
+	(void)postgres;
+	begin(&m, url, false);
 	enrol(&m);
 	CHECK_OK(run(&m, totp_check)); // the one that confirmed
 	CHECK_STR(m.refusal, "wrong code");
@@ -249,19 +252,20 @@ static enum ms_err read_sealed(struct store_tx *tx, void *arg, struct errinfo *i
 }
 
 // A new master key in front of the old one: the secret is sealed anew with the rest, and the old key is needed no more.
-STORE_TEST(a_secret_is_sealed_anew)
+TEST_ON_DATABASES(a_secret_is_sealed_anew)
 {
 	static const char new_key[] = "ICEiIyQlJicoKSorLC0uLzAxMjM0NTY3ODk6Ozw9Pj8=";
 	struct mfa_fixture m;
 	struct vault *both, *late;
 	struct vault_rekey rekey = {0};
 	struct slice secret, opened, context;
-	begin(&m, f, false);
+	(void)postgres;
+	begin(&m, url, false);
 	enrol(&m);
 	const char *keys = ms_arena_printf(&m.arena, "%s,%s", new_key, TEST_KEY);
 	REQUIRE(ms_vault_open(&(struct vault_options){.data_dir = "", .master_key = keys}, &m.info, &both) == MS_OK);
 	REQUIRE(ms_vault_open(&(struct vault_options){.data_dir = "", .master_key = new_key}, &m.info, &late) == MS_OK);
-	CHECK_OK(ms_vault_rekey(both, f->store, &rekey, &m.info));
+	CHECK_OK(ms_vault_rekey(both, m.store, &rekey, &m.info));
 	CHECK(rekey.resealed > 0);
 	CHECK_OK(run(&m, read_sealed));
 	context = ms_slice_cstr(ms_arena_printf(&m.arena, "totp:%.*s", MS_SLICE_ARG(m.user.id)));
@@ -274,10 +278,11 @@ STORE_TEST(a_secret_is_sealed_anew)
 
 // --- Recovery codes ------------------------------------------------------------------------------------
 
-STORE_TEST(a_recovery_code_counts_once)
+TEST_ON_DATABASES(a_recovery_code_counts_once)
 {
 	struct mfa_fixture m;
-	begin(&m, f, false);
+	(void)postgres;
+	begin(&m, url, false);
 	CHECK_OK(ms_auth_recovery_make(m.auth, &m.arena, &m.info, &m.recovery));
 	CHECK_INT(run(&m, recovery_store), MS_ERR_CONFLICT); // nothing to stand in for
 	enrol(&m);
@@ -305,10 +310,11 @@ STORE_TEST(a_recovery_code_counts_once)
 
 // --- Sessions, tickets ---------------------------------------------------------------------------------
 
-STORE_TEST(a_session_needs_what_its_user_has)
+TEST_ON_DATABASES(a_session_needs_what_its_user_has)
 {
 	struct mfa_fixture m;
-	begin(&m, f, false);
+	(void)postgres;
+	begin(&m, url, false);
 	m.methods = MS_SLICE_LIT("pwd");
 	CHECK_OK(run(&m, session));
 	CHECK_INT(m.scope.n, 0);
@@ -327,10 +333,11 @@ STORE_TEST(a_session_needs_what_its_user_has)
 	end(&m);
 }
 
-STORE_TEST(where_it_is_required_a_session_without_is_small)
+TEST_ON_DATABASES(where_it_is_required_a_session_without_is_small)
 {
 	struct mfa_fixture m;
-	begin(&m, f, true);
+	(void)postgres;
+	begin(&m, url, true);
 	m.methods = MS_SLICE_LIT("pwd");
 	CHECK_OK(run(&m, session));
 	CHECK_SLICE(m.scope, "self");
@@ -344,13 +351,14 @@ STORE_TEST(where_it_is_required_a_session_without_is_small)
 	end(&m);
 }
 
-STORE_TEST(tickets)
+TEST_ON_DATABASES(tickets)
 {
 	struct mfa_fixture m;
 	struct slice text, context = MS_SLICE_LIT("a use");
 	struct ticket ticket;
 	const int64_t now = 1700000000000000, life = MS_AUTH_MFA_TOKEN_LIFE_US;
-	begin(&m, f, false);
+	(void)postgres;
+	begin(&m, url, false);
 	CHECK_OK(ms_ticket_make(m.auth, context, MS_SLICE_LIT("payload"), now, &m.arena, &m.info, &text));
 	CHECK_OK(ms_ticket_open(m.auth, context, text, now + life - 1, &m.arena, &m.info, &ticket));
 	CHECK_SLICE(ticket.payload, "payload");

@@ -130,7 +130,7 @@ TEST(names_of_the_table_do_not_collide)
 
 TEST(sections_of_the_table_are_contiguous)
 {
-	struct slice seen[64], last = MS_SLICE_EMPTY;
+	struct slice seen[256], last = MS_SLICE_EMPTY;
 	size_t count = 0;
 	for (size_t i = 0; i < ms_setting_table.count; i++) {
 		struct slice key = ms_slice_cstr(ms_setting_table.rows[i].key);

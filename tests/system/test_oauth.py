@@ -951,3 +951,9 @@ def test_clients_on_the_command_line(binary, server):
     assert "there is no OAuth client" in mainstay("client", "show", made["id"], status=1)
     for bad, word in ((("--redirect=http://evil.example/",), "no address a client"), (("--grants=password",), "--grants"), ((f"--redirect={CALLBACK}", "--scope=nonsense"), "nonsense"), ((), "address")):
         assert word in mainstay("client", "add", "x", *bad, status=1)
+
+
+@pytest.mark.parametrize("issuer", ["id.example", "https://id.example/", "ftp://id.example", "https://id.example?x", "https://id.example#x"])
+def test_the_issuer_is_an_address(binary, tmp_path, issuer):
+    done = subprocess.run([binary, "run", "--data-dir", tmp_path, f"--identity.issuer={issuer}"], capture_output=True, text=True, timeout=60, cwd=tmp_path)
+    assert done.returncode != 0 and "identity.issuer" in done.stdout + done.stderr
