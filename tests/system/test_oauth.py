@@ -14,7 +14,7 @@ import urllib.parse
 
 import pytest
 import requests
-from harness import Server
+from harness import Server, clean_environment
 from oauth_browser import Browser, Client, Forms, Page, answer_of, grant, sign_in
 
 PASSWORD = "seven quiet rivers bend"
@@ -955,5 +955,5 @@ def test_clients_on_the_command_line(binary, server):
 
 @pytest.mark.parametrize("issuer", ["id.example", "https://id.example/", "ftp://id.example", "https://id.example?x", "https://id.example#x"])
 def test_the_issuer_is_an_address(binary, tmp_path, issuer):
-    done = subprocess.run([binary, "run", "--data-dir", tmp_path, f"--identity.issuer={issuer}"], capture_output=True, text=True, timeout=60, cwd=tmp_path)
+    done = subprocess.run([binary, "run", "--data-dir", tmp_path, f"--identity.issuer={issuer}"], capture_output=True, text=True, timeout=60, cwd=tmp_path, env=clean_environment())
     assert done.returncode != 0 and "identity.issuer" in done.stdout + done.stderr
