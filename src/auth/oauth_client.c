@@ -113,6 +113,18 @@ static bool is_private_scheme(struct slice scheme)
 	return dot && scheme.p[0] >= 'a' && scheme.p[0] <= 'z';
 }
 
+// A host name or address with its port: nothing that means more in a URI (user@host) or in a header (a semicolon).
+static bool is_authority(struct slice authority)
+{
+	for (size_t i = 0; i < authority.n; i++) {
+		char c = authority.p[i];
+		bool letter = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
+		if (!letter && (c == '\0' || strchr(".-_:[]", c) == NULL))
+			return false;
+	}
+	return authority.n > 0;
+}
+
 static bool is_redirect_uri(struct slice uri)
 {
 	struct slice rest, scheme = ms_slice_sub(uri, 0, ms_slice_find(uri, ':'));
@@ -124,9 +136,7 @@ static bool is_redirect_uri(struct slice uri)
 	if (!ms_slice_starts_with(ms_slice_sub(uri, scheme.n, 3), MS_SLICE_LIT("://")))
 		return false;
 	struct slice authority = authority_of(uri, &rest);
-	bool plain = authority.n > 0 && ms_slice_find(authority, '@') == authority.n &&
-		     ms_slice_find(authority, '*') == authority.n;
-	return plain && (https || loopback_host(authority, true).n > 0);
+	return is_authority(authority) && (https || loopback_host(authority, true).n > 0);
 }
 
 // The same but for the port, on a literal address of the loopback.

@@ -535,7 +535,7 @@ def test_the_loopback_exception_is_for_ports_of_literal_addresses_alone(server, 
 
 
 @pytest.mark.parametrize("uri", ["http://app.example/cb", "https://", "https://*.example/cb", "javascript:alert(1)", "data:text/html,x", "https://a.example/#f", "ftp://a.example/",
-                                 "https://user@a.example/cb", "myapp:/cb", "https://a.example/\u00e4", "https://a.example/ cb", "", "/relative"])
+                                 "https://user@a.example/cb", "https://a.example;x/cb", "https://a.example,b/cb", "myapp:/cb", "https://a.example/\u00e4", "https://a.example/ cb", "", "/relative"])
 def test_no_such_address_can_be_registered(server, uri):
     answer = admin(server, "POST", "/clients", {"name": "x", "scope": "openid", "redirect_uris": [uri]})
     assert answer.status_code == 400, answer.text
@@ -757,6 +757,16 @@ def test_signing_out_goes_nowhere_it_should_not(server, client, user):
     assert "Sign out?" in fresh.get(f"/oauth/logout?id_token_hint={hint[:-4]}AAAA").text
     page = fresh.submit(fresh.get("/oauth/logout"))
     assert page.status == 200 and "signed out" in page.text
+
+
+@pytest.mark.parametrize("uri", ["https://a\r\nSet-Cookie: mainstay=x", "https://a; script-src * 'unsafe-inline'", "https://evil.example/bye", "x\x7f:"])
+def test_the_address_after_signing_out_is_no_part_of_a_header(server, client, user, uri):
+    """It comes from whoever made the link: a line break in it ended the server."""
+    browser = Browser(server)
+    sign_in(browser, client.authorize_path(), user.name, PASSWORD)
+    page = browser.get("/oauth/logout?" + urllib.parse.urlencode({"client_id": client.id, "post_logout_redirect_uri": uri}))
+    assert page.status == 200 and "Sign out?" in page.text and server.running()
+    assert page.headers["Content-Security-Policy"] == "default-src 'none'; style-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 
 
 # --- Discovery, keys ---------------------------------------------------------------------------------
