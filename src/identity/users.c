@@ -268,7 +268,7 @@ static void change(struct exchange *x, void *role)
 	if (s == NULL || !read_body(s, false))
 		return;
 	s->id = x->req.params[0];
-	if (s->password.p != NULL)
+	if (s->password.p != NULL || s->fields.password.p != NULL)
 		ms_identity_read(&s->w, read_one, found_for_change);
 	else
 		store_user(s);

@@ -597,6 +597,9 @@ def test_own_password_needs_the_current_one(shared, name):
     token = sign_in(shared, name)["token"]
     answer = ask(shared, "PATCH", f"/users/{user['id']}", {"password": OTHER}, token=token)
     assert answer.status == 403 and "/password" in answer.json()["error"] and login(shared, name).status == 200
+    stored = "$2b$04$" + "." * 22 + "a" * 31  # a hash made elsewhere, of a password that the thief knows
+    answer = ask(shared, "PATCH", f"/users/{user['id']}", {"password_hash": stored}, token=token)
+    assert answer.status == 403 and "/password" in answer.json()["error"] and login(shared, name).status == 200
     other = add_user(shared, name + "x")
     assert ask(shared, "PATCH", f"/users/{other['id']}", {"password": OTHER}, token=token).status == 200  # an administrator's business
     assert login(shared, name + "x", OTHER).status == 200
