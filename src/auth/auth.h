@@ -345,6 +345,7 @@ MS_MUST_USE enum ms_err ms_auth_role_remove(struct store_tx *tx, struct auth *au
 // --- API keys. Inside a transaction.
 
 #define MS_AUTH_KEY_PREFIX "msk"
+#define MS_AUTH_KEYS_OF_USER 200 // in force, of one user
 struct auth_key {
 	struct slice id, name, owner_id;                     // owner empty: of nobody, it may do what its scopes say
 	struct slice owner_name;                             // filled by get and list

@@ -78,6 +78,7 @@ struct auth_snapshot {
 	uint32_t *slots; // 1 + index of a key, by its digest; open addressing
 	size_t slot_count;
 };
+#define GATE_KEYS_MAX 100000 // of the store, in force
 struct environment_keys { // in an arena of the gate
 	struct live_key *keys;
 	size_t count;

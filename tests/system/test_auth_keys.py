@@ -241,6 +241,21 @@ def test_nobody_gives_away_more_than_he_has(server):
     assert server.delete(f"{ROLES}/mine").status_code == 204
 
 
+def test_nobody_makes_keys_without_end(server):
+    """All keys in force are loaded together: too many would keep every other change from the hot path, and the server from starting."""
+    owner = server.post("/api/v1/auth/users", {"username": "collector"}).json()["id"]
+    made = [make_key(server, "models.read", owner=owner) for _ in range(200)]
+    more = lambda: server.post(KEYS, {"name": "one more", "scopes": ["models.read"], "owner": owner})
+    answer = more()
+    assert (answer.status_code, answer.json()["code"]) == (413, "server.limit_exceeded") and "revoke" in answer.json()["error"]
+    answer = server.post(f"{KEYS}/{made[0]['id']}/rotate", {})
+    assert answer.status_code == 413, "the old one goes on for a day"
+    assert make_key(server, "models.read"), "others make theirs"
+    assert server.delete(f"{KEYS}/{made[1]['id']}").status_code == 204
+    assert more().status_code == 201
+    assert server.delete(f"/api/v1/auth/users/{owner}").status_code == 204
+
+
 def test_keys_expire(server):
     made = make_key(server, "predict", expires_in=1)
     assert predict(server, made["key"]).status_code == 200
