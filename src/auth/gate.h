@@ -40,6 +40,7 @@ struct admitted {
 	const struct grants *grants;
 	// Of tokens:
 	struct slice role; // the present one
+	bool for_client;   // a client of OAuth acts for the user
 	int64_t issued_s, expires_s;
 };
 // What every user has for himself, besides his role: "self", and his own keys. Added to `grants`.

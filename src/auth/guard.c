@@ -238,6 +238,12 @@ struct slice ms_auth_user_of(const struct exchange *x)
 	return who != NULL ? who->user : MS_SLICE_LIT("");
 }
 
+bool ms_auth_is_for_client(const struct exchange *x)
+{
+	const struct admitted *who = x->caller.guard_data;
+	return who != NULL && who->for_client;
+}
+
 struct auth_actor ms_auth_actor_of(const struct exchange *x)
 {
 	const struct admitted *who = x->caller.guard_data;

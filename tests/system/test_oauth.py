@@ -140,6 +140,18 @@ def test_a_token_of_a_client_may_not_touch_the_account(server, client, user):
     assert me(server, got["access_token"]) == 403, "self is no part of the scope"
 
 
+def test_a_client_that_may_everything_still_has_to_prove_the_user(server):
+    """Its session began just now, but nobody signed in for that: it may not add a second factor that stays when it is gone."""
+    wild, boss = register(server, scope="openid *"), User(server, role="admin")
+    token = tokens_for(server, wild, boss, "openid *")["access_token"]
+    assert me(server, token) == 200
+    ask = lambda path, body: requests.post(f"{server.url}/api/v1/auth{path}", json=body, headers={"Authorization": f"Bearer {token}"}, timeout=30)
+    for path in ("/mfa/totp/begin", "/mfa/recovery-codes", "/webauthn/register/begin"):
+        answer = ask(path, {})
+        assert (answer.status_code, answer.json()["code"]) == (403, "auth.proof_required"), path
+    assert ask("/mfa/totp/begin", {"password": PASSWORD}).status_code == 200
+
+
 def test_scopes_stay_within_client_and_user(server, client, user):
     browser = Browser(server)
     answer = answer_of(browser.get(client.authorize_path("openid users.write")))
