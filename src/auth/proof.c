@@ -263,7 +263,8 @@ static void salt_read(struct store_work *work)
 		submit(p); // refused there
 		return;
 	}
-	enum ms_err err = ms_pool_submit(p->auth->people->passwords, &p->job, p->loop, hash, hashed);
+	struct pool *pool = p->auth->people->passwords; // NULL: the server is ending
+	enum ms_err err = pool != NULL ? ms_pool_submit(pool, &p->job, p->loop, hash, hashed) : MS_ERR_DRAINING;
 	if (err != MS_OK)
 		busy(p, err);
 }
