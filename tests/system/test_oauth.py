@@ -879,6 +879,23 @@ def test_everything_is_recorded_and_no_secret_is(server, client, user):
         assert secret not in log
 
 
+def test_strangers_do_not_fill_the_audit_log(binary, tmp_path):
+    own = start(binary, tmp_path)
+    try:
+        session = requests.Session()
+        for _ in range(400):
+            answer = session.post(f"{own.url}/oauth/token", data={"grant_type": "client_credentials", "client_id": "x", "client_secret": "y"}, timeout=30)
+            assert answer.status_code == 401
+        time.sleep(0.5)
+        assert session.post(f"{own.url}/oauth/revoke", data={"token": "x", "client_id": "x"}, timeout=30).status_code == 401
+        time.sleep(0.5)
+        details = [json.loads(d) for (d,) in rows(own, "SELECT details FROM audit WHERE action = 'client.refused' ORDER BY seq")]
+        assert 50 <= len(details) <= 200 and details[0]["error"] == "invalid_client"
+        assert len(details) + sum(d["unrecorded"] for d in details) == 401, "the others are counted"
+    finally:
+        own.kill()
+
+
 # --- Second factors on the pages ---------------------------------------------------------------------
 
 
