@@ -151,6 +151,7 @@ struct route_set {
 struct http_guard {
 	// Before the body is read: fills x->caller and checks the route's permission (route->permission; `object` is the path's, or
 	// p == NULL when the path names none). Anything but MS_OK refuses the request with `info`; it may set headers (WWW-Authenticate).
+	// Asked again, and x->caller filled anew, when a body was waited for.
 	enum ms_err (*admit)(struct exchange *x, struct slice object, struct errinfo *info, void *arg);
 	// Whether the caller, who was admitted, holds the permission for the object.
 	bool (*may)(const struct exchange *x, const char *permission, struct slice object, void *arg);
