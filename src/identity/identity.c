@@ -260,7 +260,7 @@ void ms_identity_time(struct json_writer *w, const char *key, int64_t unix_us)
 {
 	char text[MS_RFC3339_SIZE];
 	ms_json_key_lit(w, key);
-	if (unix_us == 0)
+	if (unix_us == 0 || unix_us > INT64_MAX / 1000) // no time, or none that the clock will show (after 2262)
 		ms_json_null(w);
 	else
 		ms_json_str(w, ms_slice(text, ms_text_rfc3339(unix_us * 1000, text)));

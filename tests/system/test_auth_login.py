@@ -195,6 +195,16 @@ def test_secret_from_a_mounted_file(make_server, tmp_path):
     forged = encode(hmac.new(b"0" * 48, f"{head}.{payload}".encode(), hashlib.sha256).digest())
     assert not alive(own, f"{head}.{payload}.{forged}")
 
+    def made(**changes):
+        text = f"{head}.{encode(json.dumps({**decode(payload), **changes}).encode())}"
+        return f"{text}.{encode(hmac.new(secret.encode(), text.encode(), hashlib.sha256).digest())}"
+
+    far = validate(own, made(exp=253402300799)).json()
+    assert far["valid"] and far["expires_at"] is None, "later than the clock can show"
+    for strange in ({"exp": 2**53 - 1}, {"exp": 253402300800}, {"iat": -1}, {"iat": -(2**53 - 1), "nbf": 0}):
+        answer = validate(own, made(**strange))
+        assert answer.status == 401 and answer.json()["reason"] == "invalid", strange
+
 
 # --- Login -----------------------------------------------------------------------------------------------
 
