@@ -29,6 +29,28 @@ PUBLIC = {
     ("POST", "/api/v1/auth/register"),
     ("POST", "/api/v1/auth/validate"),
     ("GET", "/.well-known/jwks.json"),
+    ("POST", "/api/v1/auth/login/mfa"),
+    ("POST", "/api/v1/auth/webauthn/login/begin"),
+    ("POST", "/api/v1/auth/webauthn/login/finish"),
+    # The provider: clients prove themselves in the request, people on the pages.
+    ("GET", "/.well-known/openid-configuration"),
+    ("GET", "/.well-known/oauth-authorization-server"),
+    ("GET", "/oauth/authorize"),
+    ("POST", "/oauth/authorize"),
+    ("POST", "/oauth/consent"),
+    ("POST", "/oauth/login"),
+    ("POST", "/oauth/second"),
+    ("GET", "/oauth/device"),
+    ("POST", "/oauth/device"),
+    ("GET", "/oauth/logout"),
+    ("POST", "/oauth/logout"),
+    ("POST", "/oauth/token"),
+    ("POST", "/oauth/device_authorization"),
+    ("POST", "/oauth/introspect"),
+    ("POST", "/oauth/revoke"),
+    ("GET", "/oauth/jwks"),
+    ("GET", "/oauth/userinfo"),
+    ("POST", "/oauth/userinfo"),
 }
 KEYS = "/api/v1/auth/api-keys"
 ROLES = "/api/v1/auth/roles"
