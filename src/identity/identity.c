@@ -85,6 +85,15 @@ void ms_identity_fail(struct identity_work *w)
 	ms_http_fail(w->x, &w->info);
 }
 
+bool ms_identity_still_may(struct identity_work *w)
+{
+	if (!ms_http_admit_again(w->x))
+		return false;
+	w->actor = ms_auth_actor_of(w->x);
+	w->authority.limit = ms_auth_grants_of(w->x);
+	return true;
+}
+
 void ms_identity_send_nothing(struct identity_work *w)
 {
 	ms_http_send(w->x, 204, NULL);

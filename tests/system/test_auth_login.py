@@ -616,6 +616,22 @@ def test_own_password_needs_the_current_one(shared, name):
     assert admin(shared, "DELETE", f"/users/{user['id']}").status == 204
 
 
+def test_who_is_disabled_while_he_waits_does_nothing_any_more(make_server):
+    """A password has to be hashed first, and strangers can make that queue long."""
+    own = make_server("--identity.password_threads=1", "--identity.password_memory=128MiB", "--identity.password_passes=4", "--identity.password_queue=1000", auth=True)
+    fired = add_user(own, "fired", role="admin")
+    token = sign_in(own, "fired")["token"]
+    with concurrent.futures.ThreadPoolExecutor(10) as pool:
+        for i in range(6):
+            pool.submit(login, own, f"user{i}", OTHER, next(ADDRESS))
+        time.sleep(0.2)
+        late = pool.submit(ask, own, "POST", "/users", {"username": "backdoor", "password": OTHER, "role": "admin"}, token)
+        time.sleep(0.2)
+        assert not late.done() and admin(own, "PATCH", f"/users/{fired['id']}", {"state": "disabled"}).status == 200
+        assert late.result().status == 401
+    assert [u["username"] for u in admin(own, "GET", "/users").json()["users"]] == ["admin", "fired"]
+
+
 def test_last_administrator_stays(make_server):
     own = make_server(*FAST, auth=True)
     root = admin(own, "GET", "/users").json()["users"][0]
