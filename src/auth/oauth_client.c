@@ -353,6 +353,11 @@ static enum ms_err check(struct store_tx *tx, const struct auth_authority *autho
 		return bad(info, "scope", "client_credentials needs a grant in the scope, such as \"predict\"");
 	if (authority->limit != NULL && !ms_grants_within(grants, authority->limit))
 		return ms_fail(info, MS_ERR_FORBIDDEN, "the scope allows more than you may do yourself");
+	// Nobody is asked before it gets tokens of him, whoever he is.
+	if (c->trusted && authority->limit != NULL && !ms_grants_within(MS_GRANTS_ALL, authority->limit)) {
+		ms_errinfo_set_field(info, MS_SLICE_LIT("trusted"));
+		return ms_fail(info, MS_ERR_FORBIDDEN, "only who may do everything makes a client trusted");
+	}
 	ms_errinfo_set_field(info, MS_SLICE_EMPTY);
 	return MS_OK;
 }

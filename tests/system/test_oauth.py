@@ -846,6 +846,8 @@ def test_nobody_gives_a_client_more_than_he_has(server):
     headers = {"Authorization": f"Bearer {token}"}
     ask = lambda scope: requests.post(f"{server.url}/api/v1/auth/clients", json={"name": "x", "scope": scope, "redirect_uris": [CALLBACK]}, headers=headers, timeout=30)
     assert ask("openid predict:a-1").status_code == 201
+    trusted = {"name": "x", "scope": "openid", "redirect_uris": [CALLBACK], "trusted": True}
+    assert requests.post(f"{server.url}/api/v1/auth/clients", json=trusted, headers=headers, timeout=30).status_code == 403, "people are not asked"
     for more in ("predict", "*", "users.write", "predict:b"):
         assert ask(more).status_code == 403, more
     mighty = register(server, scope="users.write")
