@@ -319,6 +319,8 @@ def test_roles_are_kept(server):
         assert server.put(f"{ROLES}/{name}", json.dumps({"grants": []})).status_code == 400
     permissions = server.get("/api/v1/auth/permissions").json()["items"]
     assert {"name": "predict", "object": "model", "description": "predict with a model"} in permissions
+    answer = server.post(ROLES, {"name": "a\u0000b", "grants": ["predict"]})
+    assert answer.status_code == 400 and "U+0000" in answer.json()["error"]
 
 
 def add_user(server, name, role, **fields):
