@@ -263,6 +263,30 @@ def test_nobody_gives_away_more_than_he_has(server):
     assert server.delete(f"{ROLES}/mine").status_code == 204
 
 
+def test_keys_of_others_give_no_hold_on_their_owners(server):
+    """Who may write all keys, and little else, neither acts as an administrator by a key of his nor takes his keys away."""
+    users = "/api/v1/auth/users"
+    boss = server.post(users, {"username": "keyboss", "role": "viewer", "grants": ["keys.write", "keys.read"]}).json()["id"]
+    other = server.post(users, {"username": "keyless", "role": "viewer"}).json()["id"]
+    root = next(u["id"] for u in server.get(users).json()["users"] if u["role"] == "admin")
+    key = make_key(server, "keys.write", "keys.read", "models.read", "metrics.read", "self", owner=boss)["key"]
+    wish = lambda owner, *scopes: ask(server, "POST", KEYS, key, {"name": "x", "scopes": list(scopes), "owner": owner})
+    answer = wish(root, "self")
+    assert answer.status_code == 403 and answer.json()["details"]["field"] == "scopes"
+    assert wish(root, "models.read").status_code == 201, "no more than he may himself"
+    assert wish(boss, "self").status_code == 201 and wish(other, "self").status_code == 201
+    personal, mighty = make_key(server, "self", owner=root), make_key(server, "*", owner=root)
+    assert ask(server, "POST", f"{KEYS}/{personal['id']}/rotate", key, {}).status_code == 403
+    assert ask(server, "DELETE", f"{KEYS}/{mighty['id']}", key).status_code == 403
+    assert ask(server, "GET", KEYS, mighty["key"]).status_code == 200
+    former = make_key(server, "predict", owner=boss)  # of his own, more than he may now
+    assert ask(server, "DELETE", f"{KEYS}/{former['id']}", key).status_code == 204
+    for made in (personal, mighty):
+        assert server.delete(f"{KEYS}/{made['id']}").status_code == 204
+    for user in (boss, other):
+        assert server.delete(f"{users}/{user}").status_code == 204
+
+
 def test_nobody_makes_keys_without_end(server):
     """All keys in force are loaded together: too many would keep every other change from the hot path, and the server from starting."""
     owner = server.post("/api/v1/auth/users", {"username": "collector"}).json()["id"]
