@@ -726,8 +726,9 @@ def test_behind_tls_the_cookie_has_its_prefix(binary, tmp_path):
 def test_wrong_passwords_are_slowed_down_on_the_page_too(server, client, user):
     browser = Browser(server)
     page = browser.get(client.authorize_path())
-    statuses = [browser.submit(page, username=user.name, password="wrong").status for _ in range(9)]
-    assert statuses[0] == 403 and 429 in statuses, statuses
+    answers = [browser.submit(page, username=user.name, password="wrong") for _ in range(9)]
+    assert answers[0].status == 403 and 429 in [a.status for a in answers], answers
+    assert all(a.headers["Retry-After"].isdigit() for a in answers if a.status == 429), "the header stands there once"
     unknown = browser.submit(page, username="nobody-at-all", password="wrong")
     assert unknown.status == 403 and "wrong" in unknown.text
 
