@@ -345,6 +345,7 @@ MS_MUST_USE enum ms_err ms_auth_role_remove(struct store_tx *tx, struct auth *au
 // --- API keys. Inside a transaction.
 
 #define MS_AUTH_KEY_PREFIX "msk"
+#define MS_AUTH_KEYS_OF_USER 200 // in force, of one user
 struct auth_key {
 	struct slice id, name, owner_id;                     // owner empty: of nobody, it may do what its scopes say
 	struct slice owner_name;                             // filled by get and list
@@ -386,6 +387,11 @@ const struct grants *ms_auth_grants_of(const struct exchange *x);
 struct auth_actor ms_auth_actor_of(const struct exchange *x);
 // The user behind a caller: himself, or the owner of the key; empty for a key or client of nobody.
 struct slice ms_auth_user_of(const struct exchange *x);
+// Whether an OAuth client calls for that user, and not he himself.
+bool ms_auth_is_for_client(const struct exchange *x);
+// Whether a refusal that strangers can bring about as often as they like is to be recorded: fifty at once, then ten a second, all such
+// refusals together. The others are counted; *ret_unrecorded: those since the last one that was recorded.
+MS_MUST_USE bool ms_auth_may_record(struct auth *auth, uint64_t *ret_unrecorded);
 
 // Calls done on `loop` once every loop works with what is committed by now: a change is answered after it is in force. The struct
 // lives in the caller's object until then. Loop threads.

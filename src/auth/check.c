@@ -190,6 +190,7 @@ static enum ms_err read_claims(const struct auth_claims *claims, struct arena *a
 			.name = claims->username.n > 0 ? claims->username : id,
 			.user = program ? MS_SLICE_LIT("") : claims->user_id,
 			.session = claims->session.p != NULL ? claims->session : MS_SLICE_LIT(""),
+			.for_client = !program && claims->client_id.n > 0,
 			.issued_s = claims->issued_s,
 			.expires_s = claims->expires_s},
 		.issued_us = issued_us(claims->id, claims->issued_s),

@@ -40,6 +40,7 @@ struct admitted {
 	const struct grants *grants;
 	// Of tokens:
 	struct slice role; // the present one
+	bool for_client;   // a client of OAuth acts for the user
 	int64_t issued_s, expires_s;
 };
 // What every user has for himself, besides his role: "self", and his own keys. Added to `grants`.
@@ -78,6 +79,7 @@ struct auth_snapshot {
 	uint32_t *slots; // 1 + index of a key, by its digest; open addressing
 	size_t slot_count;
 };
+#define GATE_KEYS_MAX 100000 // of the store, in force
 struct environment_keys { // in an arena of the gate
 	struct live_key *keys;
 	size_t count;

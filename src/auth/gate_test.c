@@ -477,6 +477,59 @@ GATE_TEST(gate_writes_when_keys_were_used)
 	CHECK_INT(other.us, 0);
 }
 
+// --- The end
+
+struct late_proof {
+	struct gated *f;
+	struct auth_proof proof;
+	struct arena arena;
+	bool done;
+};
+
+static enum ms_err add_recovery_set(struct store_tx *tx, void *arg, struct errinfo *info)
+{
+	const struct step *s = arg;
+	static const char salt[MS_PASSWORD_SALT_SIZE];
+	return ms_store_run(
+		tx,
+		"INSERT INTO recovery_sets (user_id, salt, memory_kib, passes, created_us) VALUES ($1, $2, 64, 1, 1)",
+		MS_STORE_PARAMS(ms_store_text(ms_slice_cstr(s->made)),
+				ms_store_blob(ms_slice(salt, sizeof(salt)))),
+		info, NULL);
+}
+
+static void late_done(struct auth_proof *proof, void *arg)
+{
+	(void)proof;
+	((struct late_proof *)arg)->done = true;
+}
+
+// What is on its way when the loops end comes home when the pools are gone.
+GATE_TEST(gate_refuses_codes_that_come_home_after_the_end)
+{
+	struct step user = {.f = f, .fields = {.username = MS_SLICE_LIT("late"), .role = MS_SLICE_LIT("viewer")}};
+	struct late_proof late = {.f = f};
+	write_step(f, add_user, &user);
+	CHECK_OK(ms_store_write_wait(f->store, add_recovery_set, &user, NULL));
+	ms_arena_init(&late.arena, 1024, ARENA_MAX);
+	late.proof = (struct auth_proof){.user_id = ms_slice_cstr(user.made),
+					 .method = AUTH_FACTOR_RECOVERY,
+					 .code = MS_SLICE_LIT("01234-56789"),
+					 .address = MS_SLICE_LIT("127.0.0.1"),
+					 .arena = &late.arena,
+					 .done = late_done,
+					 .arg = &late};
+	halt(f);
+	ms_auth_prove(f->auth, ms_rt_loop(f->rt, 1), &late.proof);
+	usleep(200000); // the store has answered, and nobody has heard it yet
+	ms_auth_stop(f->auth);
+	ms_store_stop(f->store);
+	ms_rt_deliver(f->rt);
+	CHECK(late.done);
+	CHECK_INT(late.proof.err, MS_ERR_DRAINING);
+	ms_arena_fini(&late.arena);
+}
+
 GATE_TEST(gate_takes_keys_of_the_environment)
 {
 	CHECK_INT(check(f, "test", "predict", "m"), REFUSAL_NONE);

@@ -68,6 +68,14 @@ static bool may_record(struct auth_gate *gate)
 	return true;
 }
 
+bool ms_auth_may_record(struct auth *auth, uint64_t *ret_unrecorded)
+{
+	if (!may_record(auth->gate))
+		return false;
+	*ret_unrecorded = atomic_exchange_explicit(&auth->gate->unrecorded, 0, memory_order_relaxed);
+	return true;
+}
+
 struct text {
 	char p[DETAILS_MAX];
 	size_t n;
@@ -93,7 +101,8 @@ static void record(struct auth_gate *gate, const struct exchange *x, enum auth_r
 		   struct slice object)
 {
 	struct text t = {.p = "{", .n = 1};
-	if (!may_record(gate))
+	uint64_t unrecorded;
+	if (!ms_auth_may_record(gate->auth, &unrecorded))
 		return;
 	put(&t, "reason", ms_slice_cstr(refusal_names[refusal]));
 	put(&t, "method", ms_slice_cstr(ms_http_method_name(x->req.method)));
@@ -101,7 +110,6 @@ static void record(struct auth_gate *gate, const struct exchange *x, enum auth_r
 	put(&t, "permission", ms_slice_cstr(permission));
 	if (object.n > 0)
 		put(&t, "object", object);
-	uint64_t unrecorded = atomic_exchange_explicit(&gate->unrecorded, 0, memory_order_relaxed);
 	int n = snprintf(t.p + t.n, sizeof(t.p) - t.n, ",\"unrecorded\":%llu}", (unsigned long long)unrecorded);
 	if (n <= 0 || (size_t)n >= sizeof(t.p) - t.n)
 		return;
@@ -236,6 +244,12 @@ struct slice ms_auth_user_of(const struct exchange *x)
 {
 	const struct admitted *who = x->caller.guard_data;
 	return who != NULL ? who->user : MS_SLICE_LIT("");
+}
+
+bool ms_auth_is_for_client(const struct exchange *x)
+{
+	const struct admitted *who = x->caller.guard_data;
+	return who != NULL && who->for_client;
 }
 
 struct auth_actor ms_auth_actor_of(const struct exchange *x)

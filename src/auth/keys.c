@@ -6,6 +6,8 @@
 #define KEYS_PAGE_MAX 1000
 #define HINT_CHARACTERS 8 // "msk_" and four of the secret: enough to tell keys apart, of no use to a thief
 
+#define IN_FORCE "(revoked_us = 0 OR revoked_us > $1) AND (expires_us = 0 OR expires_us > $1)"
+
 // --- Reading -----------------------------------------------------------------------------------------
 
 // In the order of read_row.
@@ -119,6 +121,27 @@ static enum ms_err check_name(struct slice name, struct errinfo *info)
 		       KEY_NAME_MAX);
 }
 
+// All keys in force are in the snapshot: without a limit of his own a user could make so many that it could no longer be loaded, and
+// with it no other change either.
+static enum ms_err check_room(struct store_tx *tx, struct slice owner, struct errinfo *info)
+{
+	struct store_rows rows;
+	const struct store_value now = ms_store_int(ms_store_now_us(tx));
+	MS_TRY(ms_store_query(tx, "SELECT count(*) FROM api_keys WHERE " IN_FORCE, MS_STORE_PARAMS(now), 1, info,
+			      &rows));
+	if (ms_store_get_int(&rows, 0, 0) >= GATE_KEYS_MAX)
+		return ms_fail(info, MS_ERR_LIMIT, "there are %d API keys in force; revoke those that nobody uses",
+			       GATE_KEYS_MAX);
+	if (owner.n == 0)
+		return MS_OK;
+	MS_TRY(ms_store_query(tx, "SELECT count(*) FROM api_keys WHERE owner_id = $2 AND " IN_FORCE,
+			      MS_STORE_PARAMS(now, ms_store_text(owner)), 1, info, &rows));
+	if (ms_store_get_int(&rows, 0, 0) < MS_AUTH_KEYS_OF_USER)
+		return MS_OK;
+	return ms_fail(info, MS_ERR_LIMIT, "this user has %d API keys in force; revoke those that nobody uses",
+		       MS_AUTH_KEYS_OF_USER);
+}
+
 static enum ms_err check(struct store_tx *tx, const struct auth_authority *authority, const struct auth_key *key,
 			 struct errinfo *info)
 {
@@ -137,6 +160,7 @@ static enum ms_err check(struct store_tx *tx, const struct auth_authority *autho
 		ms_errinfo_set_field(info, MS_SLICE_LIT("expires_in"));
 		return ms_fail(info, MS_ERR_INVALID, "the key would have expired already");
 	}
+	MS_TRY(check_room(tx, key->owner_id, info));
 	if (key->owner_id.n == 0)
 		return MS_OK;
 	MS_TRY(ms_store_query(tx, "SELECT state FROM users WHERE id = $1",

@@ -113,6 +113,18 @@ static bool is_private_scheme(struct slice scheme)
 	return dot && scheme.p[0] >= 'a' && scheme.p[0] <= 'z';
 }
 
+// A host name or address with its port: nothing that means more in a URI (user@host) or in a header (a semicolon).
+static bool is_authority(struct slice authority)
+{
+	for (size_t i = 0; i < authority.n; i++) {
+		char c = authority.p[i];
+		bool letter = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
+		if (!letter && (c == '\0' || strchr(".-_:[]", c) == NULL))
+			return false;
+	}
+	return authority.n > 0;
+}
+
 static bool is_redirect_uri(struct slice uri)
 {
 	struct slice rest, scheme = ms_slice_sub(uri, 0, ms_slice_find(uri, ':'));
@@ -124,9 +136,7 @@ static bool is_redirect_uri(struct slice uri)
 	if (!ms_slice_starts_with(ms_slice_sub(uri, scheme.n, 3), MS_SLICE_LIT("://")))
 		return false;
 	struct slice authority = authority_of(uri, &rest);
-	bool plain = authority.n > 0 && ms_slice_find(authority, '@') == authority.n &&
-		     ms_slice_find(authority, '*') == authority.n;
-	return plain && (https || loopback_host(authority, true).n > 0);
+	return is_authority(authority) && (https || loopback_host(authority, true).n > 0);
 }
 
 // The same but for the port, on a literal address of the loopback.
@@ -343,6 +353,11 @@ static enum ms_err check(struct store_tx *tx, const struct auth_authority *autho
 		return bad(info, "scope", "client_credentials needs a grant in the scope, such as \"predict\"");
 	if (authority->limit != NULL && !ms_grants_within(grants, authority->limit))
 		return ms_fail(info, MS_ERR_FORBIDDEN, "the scope allows more than you may do yourself");
+	// Nobody is asked before it gets tokens of him, whoever he is.
+	if (c->trusted && authority->limit != NULL && !ms_grants_within(MS_GRANTS_ALL, authority->limit)) {
+		ms_errinfo_set_field(info, MS_SLICE_LIT("trusted"));
+		return ms_fail(info, MS_ERR_FORBIDDEN, "only who may do everything makes a client trusted");
+	}
 	ms_errinfo_set_field(info, MS_SLICE_EMPTY);
 	return MS_OK;
 }

@@ -12,11 +12,16 @@ static struct throttle_keys keys_of(const struct auth_proof *p)
 
 // --- Answers, on the loop ------------------------------------------------------------------------------
 
-// Refusals of a throttle are counted, not recorded, and so are passkeys of nobody: strangers could fill the disk.
+// Refusals of a throttle are counted, not recorded, and so are passkeys of nobody: strangers could fill the disk. A passkey alone is not
+// throttled, so its refusals are recorded at a limited rate.
 static void record_refusal(struct auth_proof *p, bool copied)
 {
-	const char *details = ms_arena_printf(p->arena, "{\"factor\":\"%s\",\"reason\":\"%s\"}",
-					      ms_auth_factor_name(p->method), p->refusal);
+	uint64_t unrecorded = 0;
+	if (p->account_user.n == 0 && !copied && !ms_auth_may_record(p->auth, &unrecorded))
+		return;
+	const char *details =
+		ms_arena_printf(p->arena, "{\"factor\":\"%s\",\"reason\":\"%s\",\"unrecorded\":%llu}",
+				ms_auth_factor_name(p->method), p->refusal, (unsigned long long)unrecorded);
 	const struct audit_entry entry = {
 		.event = copied             ? AUTH_PASSKEY_COPIED
 			 : p->user_id.n > 0 ? AUTH_FACTOR_REFUSED
@@ -263,7 +268,8 @@ static void salt_read(struct store_work *work)
 		submit(p); // refused there
 		return;
 	}
-	enum ms_err err = ms_pool_submit(p->auth->people->passwords, &p->job, p->loop, hash, hashed);
+	struct pool *pool = p->auth->people->passwords; // NULL: the server is ending
+	enum ms_err err = pool != NULL ? ms_pool_submit(pool, &p->job, p->loop, hash, hashed) : MS_ERR_DRAINING;
 	if (err != MS_OK)
 		busy(p, err);
 }

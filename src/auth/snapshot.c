@@ -5,7 +5,6 @@
 #include <stdlib.h>
 
 #define SNAPSHOT_MAX_BYTES ((size_t)256 << 20)
-#define KEYS_MAX 100000
 #define KEYS_PAGE 1000
 #define ROLES_MAX 2000
 #define MINE_MAX 3
@@ -233,8 +232,8 @@ static enum ms_err add_key(struct auth_snapshot *s, const struct auth_snapshot *
 	return MS_OK;
 }
 
-static enum ms_err load_page(struct store_tx *tx, struct auth_snapshot *s, const struct auth_snapshot *last,
-			     size_t *capacity, char cursor[MS_AUTH_ID_SIZE], struct errinfo *info, size_t *ret_rows)
+static enum ms_err load_page(struct store_tx *tx, struct auth_snapshot *s, const struct environment_keys *environment,
+			     const struct auth_snapshot *last, size_t *capacity, char cursor[MS_AUTH_ID_SIZE], struct errinfo *info, size_t *ret_rows)
 {
 	struct store_rows rows;
 	struct arena *arena = ms_store_arena(tx);
@@ -250,9 +249,10 @@ static enum ms_err load_page(struct store_tx *tx, struct auth_snapshot *s, const
 			MS_TRY(add_key(s, last, &rows, row, arena, info));
 		ms_arena_rewind(arena, mark);
 	}
-	if (s->key_count > KEYS_MAX)
+	if (s->key_count > GATE_KEYS_MAX + environment->count)
 		return ms_fail(info, MS_ERR_LIMIT,
-			       "there are more than %d API keys in force; revoke those that nobody uses", KEYS_MAX);
+			       "there are more than %d API keys in force; revoke those that nobody uses",
+			       GATE_KEYS_MAX);
 	if (rows.count > 0 && !ms_slice_to_cstr(ms_store_get_text(&rows, rows.count - 1, 0), cursor, MS_AUTH_ID_SIZE))
 		return ms_fail(info, MS_ERR_STORE, "an API key in the store has an id that is none");
 	*ret_rows = rows.count;
@@ -270,7 +270,7 @@ static enum ms_err load_keys(struct store_tx *tx, struct auth_snapshot *s, const
 		s->keys[s->key_count++] = environment->keys[i];
 	do {
 		struct arena_mark mark = ms_arena_mark(ms_store_arena(tx));
-		MS_TRY(load_page(tx, s, last, &capacity, cursor, info, &rows));
+		MS_TRY(load_page(tx, s, environment, last, &capacity, cursor, info, &rows));
 		ms_arena_rewind(ms_store_arena(tx), mark);
 	} while (rows == KEYS_PAGE);
 	return index_keys(s, info);

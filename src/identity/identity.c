@@ -85,6 +85,15 @@ void ms_identity_fail(struct identity_work *w)
 	ms_http_fail(w->x, &w->info);
 }
 
+bool ms_identity_still_may(struct identity_work *w)
+{
+	if (!ms_http_admit_again(w->x))
+		return false;
+	w->actor = ms_auth_actor_of(w->x);
+	w->authority.limit = ms_auth_grants_of(w->x);
+	return true;
+}
+
 void ms_identity_send_nothing(struct identity_work *w)
 {
 	ms_http_send(w->x, 204, NULL);
@@ -260,7 +269,7 @@ void ms_identity_time(struct json_writer *w, const char *key, int64_t unix_us)
 {
 	char text[MS_RFC3339_SIZE];
 	ms_json_key_lit(w, key);
-	if (unix_us == 0)
+	if (unix_us == 0 || unix_us > INT64_MAX / 1000) // no time, or none that the clock will show (after 2262)
 		ms_json_null(w);
 	else
 		ms_json_str(w, ms_slice(text, ms_text_rfc3339(unix_us * 1000, text)));

@@ -12,6 +12,7 @@
 struct keys_work {
 	struct identity_work w;
 	struct slice id, owner, cursor;
+	struct slice own; // the caller's own user id
 	size_t limit;
 	struct slice name;
 	const struct json_value *scopes, *expires_in, *overlap;
@@ -73,6 +74,31 @@ static enum ms_err find_key(struct store_tx *tx, struct keys_work *s, const char
 		return MS_OK;
 	return ms_fail(info, MS_ERR_NOT_FOUND, "there is no API key with the id '%.*s'",
 		       (int)MS_MIN(s->id.n, (size_t)64), s->id.p);
+}
+
+static bool is_own(const struct keys_work *s, struct slice owner)
+{
+	return owner.n > 0 && ms_slice_eq(owner, s->own);
+}
+
+// A key with the scope "self" acts as its owner in his own account: only who may do all that he may gets one that is not his own.
+static enum ms_err check_owner(struct store_tx *tx, const struct keys_work *s, struct slice owner,
+			       const struct grants *scopes, struct errinfo *info)
+{
+	const struct grants *grants;
+	struct auth_user user;
+	if (owner.n == 0 || is_own(s, owner) || !ms_grants_allow(scopes, "self", MS_SLICE_EMPTY))
+		return MS_OK;
+	enum ms_err err = ms_auth_user_get(tx, owner, info, &user);
+	if (err == MS_ERR_AUTH_USER_UNKNOWN)
+		return MS_OK; // said where the key is made
+	MS_TRY(err);
+	MS_TRY(ms_auth_user_grants(tx, &user, info, &grants));
+	if (ms_grants_within(grants, s->w.authority.limit))
+		return MS_OK;
+	ms_errinfo_set_field(info, MS_SLICE_LIT("scopes"));
+	return ms_fail(info, MS_ERR_FORBIDDEN, "user '%.*s' has permissions that this caller does not have",
+		       MS_SLICE_ARG(user.username));
 }
 
 // --- List, show --------------------------------------------------------------------------------------
@@ -147,6 +173,7 @@ static enum ms_err create_key(struct store_tx *tx, void *arg, struct errinfo *in
 	struct keys_work *s = arg;
 	struct auth_key made;
 	char secret[MS_API_KEY_SIZE];
+	MS_TRY(check_owner(tx, s, s->owner, s->grants, info));
 	const struct auth_key wanted = {
 		.name = s->name,
 		.owner_id = s->owner,
@@ -190,8 +217,9 @@ static void create(struct exchange *x, void *role)
 		ms_identity_fail(&s->w);
 		return;
 	}
+	s->own = ms_auth_user_of(x);
 	if (s->owner.n == 0)
-		s->owner = ms_auth_user_of(x);
+		s->owner = s->own;
 	if (ms_http_require(x, s->owner))
 		ms_identity_write(&s->w, create_key, send_created, true);
 }
@@ -202,6 +230,7 @@ static enum ms_err rotate_key(struct store_tx *tx, void *arg, struct errinfo *in
 	struct auth_key old, made;
 	char secret[MS_API_KEY_SIZE];
 	MS_TRY(find_key(tx, s, "keys.write", info, &old));
+	MS_TRY(check_owner(tx, s, old.owner_id, old.scopes, info));
 	MS_TRY(ms_auth_key_rotate(tx, s->w.identity->auth, &s->w.authority, s->id, s->seconds * 1000000, info, &made,
 				  secret));
 	write_made(s, &made, secret);
@@ -218,6 +247,7 @@ static void rotate(struct exchange *x, void *role)
 	if (!ms_identity_body(x, fields, MS_ARRAY_LEN(fields)))
 		return;
 	s->id = x->req.params[0];
+	s->own = ms_auth_user_of(x);
 	s->seconds = OVERLAP_DEFAULT_S;
 	s->w.err = read_seconds(s->overlap, "overlap", 0, OVERLAP_MAX_S, &s->w.info, &s->seconds);
 	if (s->w.err != MS_OK)
@@ -233,6 +263,8 @@ static enum ms_err revoke_key(struct store_tx *tx, void *arg, struct errinfo *in
 	struct keys_work *s = arg;
 	struct auth_key key;
 	MS_TRY(find_key(tx, s, "keys.write", info, &key));
+	if (!is_own(s, key.owner_id) && !ms_grants_within(key.scopes, s->w.authority.limit))
+		return ms_fail(info, MS_ERR_FORBIDDEN, "the key may do more than you may do yourself");
 	return ms_auth_key_revoke(tx, s->w.identity->auth, &s->w.authority, s->id, info);
 }
 
@@ -242,6 +274,7 @@ static void revoke(struct exchange *x, void *role)
 	if (s == NULL)
 		return;
 	s->id = x->req.params[0];
+	s->own = ms_auth_user_of(x);
 	ms_identity_write(&s->w, revoke_key, ms_identity_send_nothing, true);
 }
 

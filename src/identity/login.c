@@ -426,7 +426,7 @@ static void hashed_change(struct job *job)
 	struct password_work *s = MS_CONTAINER_OF(job, struct password_work, w.job);
 	if (s->w.err != MS_OK)
 		ms_identity_fail(&s->w);
-	else
+	else if (ms_identity_still_may(&s->w))
 		ms_identity_write(&s->w, change_password, ms_identity_send_nothing, true);
 }
 

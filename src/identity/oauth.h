@@ -87,7 +87,6 @@ struct signin {                 // what the login page is for
 	struct slice client_name;
 	struct slice form_target;
 	int status;
-	int64_t retry_after_s;
 };
 void ms_signin_page(struct exchange *x, struct identity *identity, const struct signin *signin);
 // Where to go on: "/oauth/authorize?…" or "/oauth/device?…", in the arena.

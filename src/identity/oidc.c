@@ -258,6 +258,9 @@ static enum ms_err end_login(struct store_tx *tx, void *arg, struct errinfo *inf
 static void ask(struct logout_work *s)
 {
 	struct exchange *x = s->w.x;
+	struct slice target = ms_form_get(&s->form, "post_logout_redirect_uri");
+	// It stands in a header: only an address that is registered, never what somebody wrote into the request.
+	bool known = target.p != NULL && s->client_known && ms_oauth_logout_uri_ok(&s->client, target);
 	const struct page_var vars[] = {
 		{"username", s->login.user.username, false},
 		{"client", s->client_known ? s->client.name : MS_SLICE_EMPTY, false},
@@ -268,8 +271,7 @@ static void ask(struct logout_work *s)
 		     &(struct page){.status = 200,
 				    MS_PAGE(logout),
 				    .title = "Sign out",
-				    .form_target = s->client_known ? ms_form_get(&s->form, "post_logout_redirect_uri")
-								   : MS_SLICE_EMPTY,
+				    .form_target = known ? target : MS_SLICE_EMPTY,
 				    .vars = vars,
 				    .count = MS_ARRAY_LEN(vars)});
 }

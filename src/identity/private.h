@@ -65,6 +65,8 @@ void ms_identity_write(struct identity_work *w, store_fn *tx, identity_fn *finis
 void ms_identity_read(struct identity_work *w, store_fn *tx, identity_fn *finish);
 // On a pool of auth; a full one answers 503. `done` must look at w->err.
 void ms_identity_away(struct identity_work *w, struct pool *pool, job_fn *work, job_fn *done);
+// After a wait that others can prolong: whether the caller may still do this; what he may give away is read anew. False: answered.
+MS_MUST_USE bool ms_identity_still_may(struct identity_work *w);
 // Answers with w->err and w->info.
 void ms_identity_fail(struct identity_work *w);
 void ms_identity_send_nothing(struct identity_work *w); // 204; a finish

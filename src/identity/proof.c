@@ -96,7 +96,8 @@ void ms_identity_prove(struct identity_proof *s, identity_fn *go_on)
 		ms_identity_try_password(&s->w, &s->attempt, password_checked);
 	} else if (s->code.n > 0 || s->assertion != NULL)
 		prove_factor(s);
-	else if (s->recent_is_enough && is_recent(s))
+	// The session of a client begins whenever it asks for one: that is no sign-in.
+	else if (s->recent_is_enough && !ms_auth_is_for_client(s->w.x) && is_recent(s))
 		go_on(&s->w);
 	else
 		ms_http_fail_code(s->w.x, MS_ERR_AUTH_PROOF, "show that it is you: send password, code or assertion");

@@ -161,8 +161,10 @@ static enum ms_err set_role(struct store_tx *tx, void *arg, struct errinfo *info
 		if (err == MS_OK)
 			return ms_fail(info, MS_ERR_CONFLICT, "there is a role '%.*s' already; PUT changes it",
 				       MS_SLICE_ARG(s->name));
-		if (err != MS_ERR_NOT_FOUND)
+		if (err != MS_ERR_NOT_FOUND) {
+			*info = ignored;
 			return err;
+		}
 	}
 	MS_TRY(ms_auth_role_set(tx, s->w.identity->auth, &s->w.authority, &role, info, &s->created));
 	MS_TRY(ms_auth_role_get(tx, s->name, info, &role));

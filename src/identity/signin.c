@@ -8,7 +8,6 @@
 
 void ms_signin_page(struct exchange *x, struct identity *identity, const struct signin *signin)
 {
-	char seconds[24];
 	struct slice cookie = ms_cookie_need(x, identity), csrf = ms_csrf_make(x, cookie);
 	const struct page_var vars[] = {
 		{"client", signin->client_name, false},
@@ -19,10 +18,6 @@ void ms_signin_page(struct exchange *x, struct identity *identity, const struct 
 		{"csrf", csrf, false},
 		{"first", signin->username.n == 0 ? MS_SLICE_LIT("1") : MS_SLICE_EMPTY, false},
 	};
-	if (signin->retry_after_s > 0) {
-		int n = snprintf(seconds, sizeof(seconds), "%lld", (long long)signin->retry_after_s);
-		ms_http_set_header(x, "Retry-After", ms_slice(seconds, (size_t)n));
-	}
 	ms_page_send(x, &(struct page){.status = signin->status,
 				       MS_PAGE(login),
 				       .title = "Sign in",
@@ -97,17 +92,12 @@ static struct signin_work *work_of(struct identity_work *w)
 
 static void ask_second(struct signin_work *s, int status, const char *error)
 {
-	char seconds[24];
 	struct exchange *x = s->w.x;
 	const struct page_var vars[] = {
 		{"client", MS_SLICE_EMPTY, false},     {"error", ms_slice_cstr(error), false},
 		{"request", s->signin.request, false}, {"user_code", s->signin.user_code, false},
 		{"mfa_token", s->mfa_token, false},    {"csrf", ms_csrf_make(x, s->cookie), false},
 	};
-	if (s->w.retry_after_s > 0) {
-		int n = snprintf(seconds, sizeof(seconds), "%lld", (long long)s->w.retry_after_s);
-		ms_http_set_header(x, "Retry-After", ms_slice(seconds, (size_t)n));
-	}
 	ms_page_send(x, &(struct page){.status = status,
 				       MS_PAGE(second),
 				       .title = "One more step",
@@ -120,7 +110,6 @@ static void ask_again(struct signin_work *s, int status, const char *error)
 {
 	s->signin.status = status;
 	s->signin.error = ms_slice_cstr(error);
-	s->signin.retry_after_s = s->w.retry_after_s;
 	if (s->signin.request.n > 0)
 		ms_authorize(s->w.x, s->w.identity, s->signin.request, DECISION_NONE, &s->signin);
 	else

@@ -17,17 +17,22 @@ void ms_oauth_send_error(struct exchange *x, int status, const char *error, cons
 	ms_http_send_json(x, status);
 }
 
+// Strangers can have themselves refused: not each of them is recorded.
 static void record_client_refusal(struct exchange *x, const struct identity *identity,
 				  const struct oauth_refusal *refusal, struct slice client_id)
 {
 	char target[80], details[100];
+	uint64_t unrecorded;
+	if (!ms_auth_may_record(identity->auth, &unrecorded))
+		return;
 	struct slice shown = ms_slice_sub(client_id, 0, MS_AUTH_ID_SIZE - 1);
 	for (size_t i = 0; i < shown.n; i++) {
 		if (shown.p[i] <= 0x20 || shown.p[i] > 0x7e)
 			shown = MS_SLICE_LIT("?");
 	}
 	int n = snprintf(target, sizeof(target), "client:%.*s", MS_SLICE_ARG(shown));
-	int m = snprintf(details, sizeof(details), "{\"error\":\"%s\"}", refusal->error);
+	int m = snprintf(details, sizeof(details), "{\"error\":\"%s\",\"unrecorded\":%llu}", refusal->error,
+			 (unsigned long long)unrecorded);
 	bool unproven = strcmp(refusal->error, "invalid_client") == 0;
 	ms_audit_later(identity->auth,
 		       &(struct audit_entry){.event = unproven ? AUTH_CLIENT_REFUSED : AUTH_GRANT_REFUSED,

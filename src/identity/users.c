@@ -221,7 +221,7 @@ static void hashed(struct job *job)
 	struct users_work *s = MS_CONTAINER_OF(job, struct users_work, w.job);
 	if (s->w.err != MS_OK)
 		ms_identity_fail(&s->w);
-	else
+	else if (ms_identity_still_may(&s->w))
 		store_user(s);
 }
 

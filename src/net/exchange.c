@@ -164,6 +164,16 @@ bool ms_http_gone(const struct exchange *x)
 	return w->conn->phase == CONN_CLOSED;
 }
 
+bool ms_http_admit_again(struct exchange *x)
+{
+	struct errinfo info;
+	ms_errinfo_init(&info);
+	if (ms_exchange_admit(ms_work_of(x), &info) == MS_OK)
+		return true;
+	ms_http_fail(x, &info);
+	return false;
+}
+
 void ms_http_set_header(struct exchange *x, const char *name, struct slice value)
 {
 	struct work *w = ms_work_of(x);

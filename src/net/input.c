@@ -357,8 +357,15 @@ enum progress ms_input_body(struct conn *c)
 	enum ms_err err = take(w, &info, &done);
 	if (err != MS_OK)
 		return fail(c, &info);
-	if (done)
-		return PROGRESS_DONE;
+	if (done) {
+		// A client may take as long as it likes for a body: who was let in before it may not be any more.
+		err = w->intake.waited ? ms_exchange_admit(w, &info) : MS_OK;
+		if (err == MS_OK)
+			return PROGRESS_DONE;
+		ms_conn_answer_error(c, &info);
+		return PROGRESS_FAILED;
+	}
+	w->intake.waited = true;
 	// Everything unread was taken: read again behind the head.
 	if (!w->intake.direct && w->in_pos == w->in_end)
 		w->in_pos = w->in_end = (size_t)(w->in_request + w->head_bytes);

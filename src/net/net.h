@@ -151,6 +151,7 @@ struct route_set {
 struct http_guard {
 	// Before the body is read: fills x->caller and checks the route's permission (route->permission; `object` is the path's, or
 	// p == NULL when the path names none). Anything but MS_OK refuses the request with `info`; it may set headers (WWW-Authenticate).
+	// Asked again, and x->caller filled anew, when a body was waited for.
 	enum ms_err (*admit)(struct exchange *x, struct slice object, struct errinfo *info, void *arg);
 	// Whether the caller, who was admitted, holds the permission for the object.
 	bool (*may)(const struct exchange *x, const char *permission, struct slice object, void *arg);
@@ -164,6 +165,9 @@ struct http_guard {
 bool ms_http_may(const struct exchange *x, const char *permission, struct slice object);
 // MS_ERR_FORBIDDEN, in words, unless the caller holds the route's permission for this object. Any thread.
 MS_MUST_USE enum ms_err ms_http_allow(const struct exchange *x, struct slice object, struct errinfo *info);
+// Asks the guard again, for handlers that act long after they were called: what let the caller in may be over. Fills x->caller anew;
+// false: answered, return. Loop thread.
+MS_MUST_USE bool ms_http_admit_again(struct exchange *x);
 // Answers the request with 403 unless the caller holds the route's permission for this object; false: answered, return.
 MS_MUST_USE bool ms_http_require(struct exchange *x, struct slice object);
 

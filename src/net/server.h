@@ -223,6 +223,7 @@ struct intake {
 	struct buf bytes; // whole and decoded, unless the body lies in the input buffer
 	uint64_t left;    // of a body with Content-Length: not yet taken from the input
 	bool direct;      // read straight into `bytes`: Content-Length, no coding
+	bool waited;      // it was not here whole with the head
 	struct chunked chunked;
 	struct inflater *inflater;
 };

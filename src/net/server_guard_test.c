@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The guard: asked before the body is read, for every route that is not public, and by handlers about objects that they alone know.
 #include <stdio.h>
+#include <unistd.h>
 
 #include "net/server_test_kit.h"
 
@@ -8,6 +9,7 @@
 struct door {
 	struct http_guard guard;
 	atomic_uint asked, refused;
+	atomic_bool closed; // to everybody
 	char object[64]; // of the last question
 };
 
@@ -25,7 +27,7 @@ static enum ms_err admit(struct exchange *x, struct slice object, struct errinfo
 	snprintf(door->object, sizeof(door->object), "%s", object.p == NULL ? "(any)" : "");
 	if (object.p != NULL)
 		MS_IGNORE(!ms_slice_to_cstr(object, door->object, sizeof(door->object)));
-	if (!ms_slice_eq_cstr(ms_http_header(&x->req, "X-Who"), "anna")) {
+	if (door->closed || !ms_slice_eq_cstr(ms_http_header(&x->req, "X-Who"), "anna")) {
 		ms_http_set_header(x, "WWW-Authenticate", MS_SLICE_LIT("Bearer realm=\"test\""));
 		return ms_fail(info, MS_ERR_UNAUTHENTICATED, "who are you?");
 	}
@@ -131,6 +133,48 @@ TEST(guard_refuses_before_the_body_comes)
 	client_connect(&c, kit.port);
 	CHECK_INT(client_ask(&c, "POST /length HTTP/1.1\r\nHost: t\r\nX-Who: anna\r\nContent-Length: 3\r\n\r\nabc", &a),
 		  200);
+	CHECK_SLICE(a.body, "3");
+	client_close(&c);
+	kit_stop(&kit);
+}
+
+// The door closes while the body is on its way.
+static void send_late_body(struct kit *kit, struct door *door, const char *head, const char *first, const char *rest)
+{
+	struct client c;
+	struct answer a;
+	unsigned asked = door->asked;
+	client_connect(&c, kit->port);
+	REQUIRE(client_send_text(&c, head) && client_send_text(&c, first));
+	for (int i = 0; i < 1000 && door->asked == asked; i++)
+		usleep(10000);
+	CHECK_INT(door->asked, asked + 1);
+	usleep(20000); // the body's beginning has arrived
+	door->closed = true;
+	CHECK_INT(client_ask(&c, rest, &a), 401);
+	client_consume(&c, a.bytes);
+	CHECK_INT(door->asked, asked + 2);
+	CHECK_INT(kit->handled, 0);
+	door->closed = false;
+	CHECK_INT(client_ask(&c, AS_ANNA("GET", "/"), &a), 200); // the connection is in order
+	client_close(&c);
+	kit->handled = 0;
+}
+
+TEST(guard_is_asked_again_after_a_body_that_was_waited_for)
+{
+	struct kit kit;
+	struct door door;
+	struct client c;
+	struct answer a;
+	open_door(&kit, &door);
+	send_late_body(&kit, &door, "POST /length HTTP/1.1\r\nHost: t\r\nX-Who: anna\r\nContent-Length: 3\r\n\r\n", "a", "bc");
+	send_late_body(&kit, &door, "POST /length HTTP/1.1\r\nHost: t\r\nX-Who: anna\r\nTransfer-Encoding: chunked\r\n\r\n",
+		       "3\r\nab", "c\r\n0\r\n\r\n");
+	client_connect(&c, kit.port);
+	REQUIRE(client_send_text(&c, "POST /length HTTP/1.1\r\nHost: t\r\nX-Who: anna\r\nContent-Length: 3\r\n\r\n"));
+	usleep(50000);
+	CHECK_INT(client_ask(&c, "abc", &a), 200); // who may still come is let through
 	CHECK_SLICE(a.body, "3");
 	client_close(&c);
 	kit_stop(&kit);

@@ -88,7 +88,7 @@ static void end_request(struct work *w)
 	ms_buf_clear(&w->headers);
 	w->intake.inflater = NULL;
 	w->intake.left = 0;
-	w->intake.direct = false;
+	w->intake.direct = w->intake.waited = false;
 	w->tail = NULL;
 	w->tail_sent = 0;
 	w->on_drain = NULL;

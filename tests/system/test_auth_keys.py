@@ -221,6 +221,45 @@ def test_nobody_gives_away_more_than_he_has(server):
     assert server.delete(f"{ROLES}/mine").status_code == 204
 
 
+def test_keys_of_others_give_no_hold_on_their_owners(server):
+    """Who may write all keys, and little else, neither acts as an administrator by a key of his nor takes his keys away."""
+    users = "/api/v1/auth/users"
+    boss = server.post(users, {"username": "keyboss", "role": "viewer", "grants": ["keys.write", "keys.read"]}).json()["id"]
+    other = server.post(users, {"username": "keyless", "role": "viewer"}).json()["id"]
+    root = next(u["id"] for u in server.get(users).json()["users"] if u["role"] == "admin")
+    key = make_key(server, "keys.write", "keys.read", "models.read", "metrics.read", "self", owner=boss)["key"]
+    wish = lambda owner, *scopes: ask(server, "POST", KEYS, key, {"name": "x", "scopes": list(scopes), "owner": owner})
+    answer = wish(root, "self")
+    assert answer.status_code == 403 and answer.json()["details"]["field"] == "scopes"
+    assert wish(root, "models.read").status_code == 201, "no more than he may himself"
+    assert wish(boss, "self").status_code == 201 and wish(other, "self").status_code == 201
+    personal, mighty = make_key(server, "self", owner=root), make_key(server, "*", owner=root)
+    assert ask(server, "POST", f"{KEYS}/{personal['id']}/rotate", key, {}).status_code == 403
+    assert ask(server, "DELETE", f"{KEYS}/{mighty['id']}", key).status_code == 403
+    assert ask(server, "GET", KEYS, mighty["key"]).status_code == 200
+    former = make_key(server, "predict", owner=boss)  # of his own, more than he may now
+    assert ask(server, "DELETE", f"{KEYS}/{former['id']}", key).status_code == 204
+    for made in (personal, mighty):
+        assert server.delete(f"{KEYS}/{made['id']}").status_code == 204
+    for user in (boss, other):
+        assert server.delete(f"{users}/{user}").status_code == 204
+
+
+def test_nobody_makes_keys_without_end(server):
+    """All keys in force are loaded together: too many would keep every other change from the hot path, and the server from starting."""
+    owner = server.post("/api/v1/auth/users", {"username": "collector"}).json()["id"]
+    made = [make_key(server, "models.read", owner=owner) for _ in range(200)]
+    more = lambda: server.post(KEYS, {"name": "one more", "scopes": ["models.read"], "owner": owner})
+    answer = more()
+    assert (answer.status_code, answer.json()["code"]) == (413, "server.limit_exceeded") and "revoke" in answer.json()["error"]
+    answer = server.post(f"{KEYS}/{made[0]['id']}/rotate", {})
+    assert answer.status_code == 413, "the old one goes on for a day"
+    assert make_key(server, "models.read"), "others make theirs"
+    assert server.delete(f"{KEYS}/{made[1]['id']}").status_code == 204
+    assert more().status_code == 201
+    assert server.delete(f"/api/v1/auth/users/{owner}").status_code == 204
+
+
 def test_keys_expire(server):
     made = make_key(server, "predict", expires_in=1)
     assert predict(server, made["key"]).status_code == 200
@@ -262,6 +301,8 @@ def test_roles_are_kept(server):
         assert server.put(f"{ROLES}/{name}", json.dumps({"grants": []})).status_code == 400
     permissions = server.get("/api/v1/auth/permissions").json()["items"]
     assert {"name": "predict", "object": "model", "description": "predict with a model"} in permissions
+    answer = server.post(ROLES, {"name": "a\u0000b", "grants": ["predict"]})
+    assert answer.status_code == 400 and "U+0000" in answer.json()["error"]
 
 
 def add_user(server, name, role, **fields):

@@ -195,6 +195,16 @@ def test_secret_from_a_mounted_file(make_server, tmp_path):
     forged = encode(hmac.new(b"0" * 48, f"{head}.{payload}".encode(), hashlib.sha256).digest())
     assert not alive(own, f"{head}.{payload}.{forged}")
 
+    def made(**changes):
+        text = f"{head}.{encode(json.dumps({**decode(payload), **changes}).encode())}"
+        return f"{text}.{encode(hmac.new(secret.encode(), text.encode(), hashlib.sha256).digest())}"
+
+    far = validate(own, made(exp=253402300799)).json()
+    assert far["valid"] and far["expires_at"] is None, "later than the clock can show"
+    for strange in ({"exp": 2**53 - 1}, {"exp": 253402300800}, {"iat": -1}, {"iat": -(2**53 - 1), "nbf": 0}):
+        answer = validate(own, made(**strange))
+        assert answer.status == 401 and answer.json()["reason"] == "invalid", strange
+
 
 # --- Login -----------------------------------------------------------------------------------------------
 
@@ -597,10 +607,29 @@ def test_own_password_needs_the_current_one(shared, name):
     token = sign_in(shared, name)["token"]
     answer = ask(shared, "PATCH", f"/users/{user['id']}", {"password": OTHER}, token=token)
     assert answer.status == 403 and "/password" in answer.json()["error"] and login(shared, name).status == 200
+    stored = "$2b$04$" + "." * 22 + "a" * 31  # a hash made elsewhere, of a password that the thief knows
+    answer = ask(shared, "PATCH", f"/users/{user['id']}", {"password_hash": stored}, token=token)
+    assert answer.status == 403 and "/password" in answer.json()["error"] and login(shared, name).status == 200
     other = add_user(shared, name + "x")
     assert ask(shared, "PATCH", f"/users/{other['id']}", {"password": OTHER}, token=token).status == 200  # an administrator's business
     assert login(shared, name + "x", OTHER).status == 200
     assert admin(shared, "DELETE", f"/users/{user['id']}").status == 204
+
+
+def test_who_is_disabled_while_he_waits_does_nothing_any_more(make_server):
+    """A password has to be hashed first, and strangers can make that queue long."""
+    own = make_server("--identity.password_threads=1", "--identity.password_memory=128MiB", "--identity.password_passes=4", "--identity.password_queue=1000", auth=True)
+    fired = add_user(own, "fired", role="admin")
+    token = sign_in(own, "fired")["token"]
+    with concurrent.futures.ThreadPoolExecutor(10) as pool:
+        for i in range(6):
+            pool.submit(login, own, f"user{i}", OTHER, next(ADDRESS))
+        time.sleep(0.2)
+        late = pool.submit(ask, own, "POST", "/users", {"username": "backdoor", "password": OTHER, "role": "admin"}, token)
+        time.sleep(0.2)
+        assert not late.done() and admin(own, "PATCH", f"/users/{fired['id']}", {"state": "disabled"}).status == 200
+        assert late.result().status == 401
+    assert [u["username"] for u in admin(own, "GET", "/users").json()["users"]] == ["admin", "fired"]
 
 
 def test_last_administrator_stays(make_server):

@@ -140,6 +140,18 @@ def test_a_token_of_a_client_may_not_touch_the_account(server, client, user):
     assert me(server, got["access_token"]) == 403, "self is no part of the scope"
 
 
+def test_a_client_that_may_everything_still_has_to_prove_the_user(server):
+    """Its session began just now, but nobody signed in for that: it may not add a second factor that stays when it is gone."""
+    wild, boss = register(server, scope="openid *"), User(server, role="admin")
+    token = tokens_for(server, wild, boss, "openid *")["access_token"]
+    assert me(server, token) == 200
+    ask = lambda path, body: requests.post(f"{server.url}/api/v1/auth{path}", json=body, headers={"Authorization": f"Bearer {token}"}, timeout=30)
+    for path in ("/mfa/totp/begin", "/mfa/recovery-codes", "/webauthn/register/begin"):
+        answer = ask(path, {})
+        assert (answer.status_code, answer.json()["code"]) == (403, "auth.proof_required"), path
+    assert ask("/mfa/totp/begin", {"password": PASSWORD}).status_code == 200
+
+
 def test_scopes_stay_within_client_and_user(server, client, user):
     browser = Browser(server)
     answer = answer_of(browser.get(client.authorize_path("openid users.write")))
@@ -535,7 +547,7 @@ def test_the_loopback_exception_is_for_ports_of_literal_addresses_alone(server, 
 
 
 @pytest.mark.parametrize("uri", ["http://app.example/cb", "https://", "https://*.example/cb", "javascript:alert(1)", "data:text/html,x", "https://a.example/#f", "ftp://a.example/",
-                                 "https://user@a.example/cb", "myapp:/cb", "https://a.example/\u00e4", "https://a.example/ cb", "", "/relative"])
+                                 "https://user@a.example/cb", "https://a.example;x/cb", "https://a.example,b/cb", "myapp:/cb", "https://a.example/\u00e4", "https://a.example/ cb", "", "/relative"])
 def test_no_such_address_can_be_registered(server, uri):
     answer = admin(server, "POST", "/clients", {"name": "x", "scope": "openid", "redirect_uris": [uri]})
     assert answer.status_code == 400, answer.text
@@ -714,8 +726,9 @@ def test_behind_tls_the_cookie_has_its_prefix(binary, tmp_path):
 def test_wrong_passwords_are_slowed_down_on_the_page_too(server, client, user):
     browser = Browser(server)
     page = browser.get(client.authorize_path())
-    statuses = [browser.submit(page, username=user.name, password="wrong").status for _ in range(9)]
-    assert statuses[0] == 403 and 429 in statuses, statuses
+    answers = [browser.submit(page, username=user.name, password="wrong") for _ in range(9)]
+    assert answers[0].status == 403 and 429 in [a.status for a in answers], answers
+    assert all(a.headers["Retry-After"].isdigit() for a in answers if a.status == 429), "the header stands there once"
     unknown = browser.submit(page, username="nobody-at-all", password="wrong")
     assert unknown.status == 403 and "wrong" in unknown.text
 
@@ -757,6 +770,16 @@ def test_signing_out_goes_nowhere_it_should_not(server, client, user):
     assert "Sign out?" in fresh.get(f"/oauth/logout?id_token_hint={hint[:-4]}AAAA").text
     page = fresh.submit(fresh.get("/oauth/logout"))
     assert page.status == 200 and "signed out" in page.text
+
+
+@pytest.mark.parametrize("uri", ["https://a\r\nSet-Cookie: mainstay=x", "https://a; script-src * 'unsafe-inline'", "https://evil.example/bye", "x\x7f:"])
+def test_the_address_after_signing_out_is_no_part_of_a_header(server, client, user, uri):
+    """It comes from whoever made the link: a line break in it ended the server."""
+    browser = Browser(server)
+    sign_in(browser, client.authorize_path(), user.name, PASSWORD)
+    page = browser.get("/oauth/logout?" + urllib.parse.urlencode({"client_id": client.id, "post_logout_redirect_uri": uri}))
+    assert page.status == 200 and "Sign out?" in page.text and server.running()
+    assert page.headers["Content-Security-Policy"] == "default-src 'none'; style-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 
 
 # --- Discovery, keys ---------------------------------------------------------------------------------
@@ -824,6 +847,8 @@ def test_nobody_gives_a_client_more_than_he_has(server):
     headers = {"Authorization": f"Bearer {token}"}
     ask = lambda scope: requests.post(f"{server.url}/api/v1/auth/clients", json={"name": "x", "scope": scope, "redirect_uris": [CALLBACK]}, headers=headers, timeout=30)
     assert ask("openid predict:a-1").status_code == 201
+    trusted = {"name": "x", "scope": "openid", "redirect_uris": [CALLBACK], "trusted": True}
+    assert requests.post(f"{server.url}/api/v1/auth/clients", json=trusted, headers=headers, timeout=30).status_code == 403, "people are not asked"
     for more in ("predict", "*", "users.write", "predict:b"):
         assert ask(more).status_code == 403, more
     mighty = register(server, scope="users.write")
@@ -855,6 +880,23 @@ def test_everything_is_recorded_and_no_secret_is(server, client, user):
     log = server.log_text(100000)
     for secret in (client.secret, code, got["access_token"], got["refresh_token"], browser.cookie):
         assert secret not in log
+
+
+def test_strangers_do_not_fill_the_audit_log(binary, tmp_path):
+    own = start(binary, tmp_path)
+    try:
+        session = requests.Session()
+        for _ in range(400):
+            answer = session.post(f"{own.url}/oauth/token", data={"grant_type": "client_credentials", "client_id": "x", "client_secret": "y"}, timeout=30)
+            assert answer.status_code == 401
+        time.sleep(0.5)
+        assert session.post(f"{own.url}/oauth/revoke", data={"token": "x", "client_id": "x"}, timeout=30).status_code == 401
+        time.sleep(0.5)
+        details = [json.loads(d) for (d,) in rows(own, "SELECT details FROM audit WHERE action = 'client.refused' ORDER BY seq")]
+        assert 50 <= len(details) <= 200 and details[0]["error"] == "invalid_client"
+        assert len(details) + sum(d["unrecorded"] for d in details) == 401, "the others are counted"
+    finally:
+        own.kill()
 
 
 # --- Second factors on the pages ---------------------------------------------------------------------
