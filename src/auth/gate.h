@@ -80,7 +80,7 @@ struct auth_snapshot {
 	size_t slot_count;
 };
 #define GATE_KEYS_MAX 100000 // of the store, in force
-struct environment_keys { // in an arena of the gate
+struct environment_keys {    // in an arena of the gate
 	struct live_key *keys;
 	size_t count;
 };

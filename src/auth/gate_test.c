@@ -493,8 +493,7 @@ static enum ms_err add_recovery_set(struct store_tx *tx, void *arg, struct errin
 	return ms_store_run(
 		tx,
 		"INSERT INTO recovery_sets (user_id, salt, memory_kib, passes, created_us) VALUES ($1, $2, 64, 1, 1)",
-		MS_STORE_PARAMS(ms_store_text(ms_slice_cstr(s->made)),
-				ms_store_blob(ms_slice(salt, sizeof(salt)))),
+		MS_STORE_PARAMS(ms_store_text(ms_slice_cstr(s->made)), ms_store_blob(ms_slice(salt, sizeof(salt)))),
 		info, NULL);
 }
 

@@ -204,7 +204,7 @@ enum ms_err ms_oauth_grant_code(struct store_tx *tx, struct auth *auth, const st
 				struct oauth_issue *ret_issue)
 {
 	uint8_t digest[MS_SHA256_SIZE];
-	struct code_row row;
+	struct code_row row = {0};
 	bool found = false;
 	int64_t now = ms_store_now_us(tx);
 	if (asked->verifier.p == NULL) {

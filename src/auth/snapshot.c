@@ -233,7 +233,8 @@ static enum ms_err add_key(struct auth_snapshot *s, const struct auth_snapshot *
 }
 
 static enum ms_err load_page(struct store_tx *tx, struct auth_snapshot *s, const struct environment_keys *environment,
-			     const struct auth_snapshot *last, size_t *capacity, char cursor[MS_AUTH_ID_SIZE], struct errinfo *info, size_t *ret_rows)
+			     const struct auth_snapshot *last, size_t *capacity, char cursor[MS_AUTH_ID_SIZE],
+			     struct errinfo *info, size_t *ret_rows)
 {
 	struct store_rows rows;
 	struct arena *arena = ms_store_arena(tx);

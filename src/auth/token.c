@@ -4,7 +4,7 @@
 
 #define TYPE "at+jwt"
 #define TIME_MAX_S 253402300799 // the last second of the year 9999
-#define SKEW_S 5 // between the machines that issue; none of ours sets iat or nbf ahead
+#define SKEW_S 5                // between the machines that issue; none of ours sets iat or nbf ahead
 
 static void member(struct json_writer *w, const char *name, struct slice value)
 {

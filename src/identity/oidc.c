@@ -267,13 +267,12 @@ static void ask(struct logout_work *s)
 		{"request", s->query, false},
 		{"csrf", ms_csrf_make(x, s->cookie), false},
 	};
-	ms_page_send(x,
-		     &(struct page){.status = 200,
-				    MS_PAGE(logout),
-				    .title = "Sign out",
-				    .form_target = known ? target : MS_SLICE_EMPTY,
-				    .vars = vars,
-				    .count = MS_ARRAY_LEN(vars)});
+	ms_page_send(x, &(struct page){.status = 200,
+				       MS_PAGE(logout),
+				       .title = "Sign out",
+				       .form_target = known ? target : MS_SLICE_EMPTY,
+				       .vars = vars,
+				       .count = MS_ARRAY_LEN(vars)});
 }
 
 static void found(struct identity_work *w)

@@ -10,7 +10,7 @@ struct door {
 	struct http_guard guard;
 	atomic_uint asked, refused;
 	atomic_bool closed; // to everybody
-	char object[64]; // of the last question
+	char object[64];    // of the last question
 };
 
 static bool may(const struct exchange *x, const char *permission, struct slice object, void *arg)
@@ -168,8 +168,10 @@ TEST(guard_is_asked_again_after_a_body_that_was_waited_for)
 	struct client c;
 	struct answer a;
 	open_door(&kit, &door);
-	send_late_body(&kit, &door, "POST /length HTTP/1.1\r\nHost: t\r\nX-Who: anna\r\nContent-Length: 3\r\n\r\n", "a", "bc");
-	send_late_body(&kit, &door, "POST /length HTTP/1.1\r\nHost: t\r\nX-Who: anna\r\nTransfer-Encoding: chunked\r\n\r\n",
+	send_late_body(&kit, &door, "POST /length HTTP/1.1\r\nHost: t\r\nX-Who: anna\r\nContent-Length: 3\r\n\r\n", "a",
+		       "bc");
+	send_late_body(&kit, &door,
+		       "POST /length HTTP/1.1\r\nHost: t\r\nX-Who: anna\r\nTransfer-Encoding: chunked\r\n\r\n",
 		       "3\r\nab", "c\r\n0\r\n\r\n");
 	client_connect(&c, kit.port);
 	REQUIRE(client_send_text(&c, "POST /length HTTP/1.1\r\nHost: t\r\nX-Who: anna\r\nContent-Length: 3\r\n\r\n"));
