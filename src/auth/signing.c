@@ -34,6 +34,7 @@ struct signing {
 	struct key_set **slots; // by loop; each the loop's own
 	unsigned slot_count;
 	struct job step, reload;
+	atomic_bool stale; // keys changed that could not be read, or not be told to every loop
 	// Loop 0's.
 	bool stepping, reloading, reload_again;
 	bool own_keys; // not those of JWT_SECRET
@@ -197,8 +198,9 @@ static void install(struct signing *s, struct key_set *set)
 	for (unsigned i = 0; i < s->slot_count; i++) {
 		struct swap *swap = malloc(sizeof(*swap));
 		if (swap == NULL) {
+			atomic_store(&s->stale, true);
 			ms_log(s->auth->options.log, LOG_ERROR,
-			       "out of memory: a loop keeps its old signing keys until they change again");
+			       "out of memory: a loop keeps its old signing keys for now; it is tried again");
 			continue;
 		}
 		*swap = (struct swap){.slot = &s->slots[i], .set = set_ref(set)};
@@ -213,11 +215,13 @@ static void reload_work(struct job *job)
 	struct errinfo info;
 	struct key_set *set;
 	ms_errinfo_init(&info);
-	if (load_own(s->auth, &info, &set) == MS_OK)
+	if (load_own(s->auth, &info, &set) == MS_OK) {
 		install(s, set);
-	else
-		ms_log(s->auth->options.log, LOG_ERROR, "signing keys cannot be read; the present ones stay",
-		       MS_LOG_CSTR("error.message", info.message));
+		return;
+	}
+	atomic_store(&s->stale, true);
+	ms_log(s->auth->options.log, LOG_ERROR, "signing keys cannot be read; the present ones stay until they can",
+	       MS_LOG_CSTR("error.message", info.message));
 }
 
 static void reload(struct signing *s);
@@ -281,6 +285,9 @@ static void step_done(struct job *job)
 void ms_signing_tick(struct auth *auth)
 {
 	struct signing *s = auth->vault->signing;
+	// A key that was taken away must not go on only because the notice came while the store was away.
+	if (s->own_keys && atomic_exchange(&s->stale, false))
+		reload(s);
 	if (!s->own_keys || s->stepping)
 		return;
 	s->stepping = ms_pool_submit(auth->vault->keeper, &s->step, ms_rt_loop(auth->options.rt, 0), step_work,

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // The life of signing keys, with a clock of the test's own.
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "auth/audit_test_kit.h"
 
@@ -218,6 +220,87 @@ TEST(two_processes_on_one_store_agree)
 	auth_end(a);
 	auth_end(b);
 	auth_end(c);
+	ms_audit_test_end(&f);
+}
+
+// --- Keys that cannot be read when they change ---------------------------------------------------------
+
+static void *run_loops(void *arg)
+{
+	CHECK_OK(ms_rt_run(arg, NULL));
+	return NULL;
+}
+
+struct tick {
+	struct mail mail;
+	struct auth *auth;
+};
+
+static void tick(struct mail *mail)
+{
+	ms_signing_tick(MS_CONTAINER_OF(mail, struct tick, mail)->auth);
+}
+
+static enum ms_err run_sql(struct store_tx *tx, void *arg, struct errinfo *info)
+{
+	return ms_store_run(tx, arg, MS_STORE_NO_PARAMS, info, NULL);
+}
+
+static bool signs_with(struct auth *auth, const char *kid)
+{
+	struct jose_key *key = ms_auth_signing_key(auth);
+	bool same = ms_slice_eq_cstr(ms_jose_key_id(key), kid);
+	ms_jose_key_unref(key);
+	return same;
+}
+
+TEST(keys_that_could_not_be_read_are_read_later)
+{
+	struct audit_fixture f;
+	struct errinfo info;
+	struct rt *rt;
+	pthread_t thread;
+	char damage[] = "UPDATE signing_keys SET alg = 'x' WHERE purpose = 'token'";
+	char mend[] = "UPDATE signing_keys SET alg = 'EdDSA' WHERE alg = 'x'";
+	ms_errinfo_init(&info);
+	ms_audit_test_begin(&f);
+	REQUIRE(ms_rt_new(&(struct rt_options){.loops = 1}, &info, &rt) == MS_OK);
+	struct auth *auth = calloc(1, sizeof(*auth));
+	REQUIRE(auth != NULL);
+	auth->options = (struct auth_options){.store = f.store,
+					      .rt = rt,
+					      .data_dir = f.dir,
+					      .master_key = "",
+					      .jwt_secret = "",
+					      .algorithm = JOSE_ED25519,
+					      .token_life_ms = 3600000,
+					      .key_rotation_ms = 90ULL * 24 * 3600000};
+	CHECK_OK(ms_auth_vault_new(auth, &info));
+	REQUIRE(pthread_create(&thread, NULL, run_loops, rt) == 0);
+	CHECK_OK(ms_store_write_wait(f.store, run_sql, damage, NULL));
+	struct signing_rotate rotate = {.store = f.store,
+					.vault = f.vault,
+					.algorithm = JOSE_ED25519,
+					.token_life_ms = 3600000,
+					.now = true,
+					.actor = ms_auth_actor_console(MS_SLICE_LIT("root"))};
+	CHECK_OK(ms_signing_rotate(&rotate, &info));
+	usleep(300000); // the notice came, and the keys could not be read
+	CHECK(!signs_with(auth, rotate.kid));
+	CHECK_OK(ms_store_write_wait(f.store, run_sql, mend, NULL));
+	struct tick now = {.auth = auth};
+	ms_loop_post(ms_rt_loop(rt, 0), &now.mail, tick);
+	for (int i = 0; i < 500 && !signs_with(auth, rotate.kid); i++)
+		usleep(10000);
+	CHECK(signs_with(auth, rotate.kid));
+	ms_rt_stop(rt);
+	pthread_join(thread, NULL);
+	ms_auth_vault_stop(auth);
+	ms_store_stop(f.store);
+	ms_rt_deliver(rt);
+	ms_auth_vault_free(auth);
+	free(auth);
+	ms_rt_free(rt);
 	ms_audit_test_end(&f);
 }
 
