@@ -109,7 +109,7 @@ static enum ms_err drop(struct store_tx *tx, void *arg, struct errinfo *info)
 
 static enum ms_err work(struct task *task, store_fn *fn, struct errinfo *info)
 {
-	const char *issuer = ms_cli_option(task->cli, "issuer");
+	const char *issuer = fn == add ? ms_cli_option(task->cli, "issuer") : NULL;
 	if (issuer == NULL)
 		issuer = ms_config_settings(task->config)->provider_issuer;
 	if (fn == add && issuer[0] == '\0')
@@ -130,7 +130,7 @@ static enum cli_exit run(struct cli *cli, store_fn *fn)
 	ms_operator_init(&task.op);
 	task.authority = (struct auth_authority){.by = &task.op.actor};
 	task.subject = cli->argument_count > 1 ? ms_slice_cstr(cli->arguments[1]) : MS_SLICE_EMPTY;
-	task.json = ms_cli_option(cli, "json") != NULL;
+	task.json = fn == list && ms_cli_option(cli, "json") != NULL;
 	ms_buf_init(&task.out, OUTPUT_MAX);
 	enum ms_err err = work(&task, fn, &info);
 	status = err == MS_OK ? ms_cli_print(cli, &task.out) : ms_cli_fail(cli, &info);
