@@ -1035,7 +1035,7 @@ MS_MUST_USE enum ms_err ms_federation_begin(struct auth *auth, const struct fede
 					    struct slice *ret_location);
 // MS_ERR_TOKEN_INVALID (not this browser's, or none of ours), MS_ERR_TOKEN_EXPIRED. Any thread.
 MS_MUST_USE enum ms_err ms_federation_open(const struct auth *auth, struct slice cookie, struct slice state,
-					   struct arena *arena, struct errinfo *info,
+					   int64_t now_us, struct arena *arena, struct errinfo *info,
 					   struct federation_attempt *ret_attempt);
 // Once; MS_ERR_TOKEN_INVALID the second time.
 MS_MUST_USE enum ms_err ms_federation_spend(struct store_tx *tx, const struct federation_attempt *attempt,

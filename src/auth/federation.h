@@ -57,4 +57,9 @@ MS_MUST_USE enum ms_err ms_provider_fetch(struct federation *f, const struct wir
 // (federation_state.c) As in forms and queries (RFC 6749, appendix B).
 void ms_federation_encode(struct buf *out, struct slice text);
 
+// The cookie for an attempt that began now.
+MS_MUST_USE enum ms_err ms_federation_seal(const struct auth *auth, const struct federation_attempt *attempt,
+					   struct slice state, int64_t now_us, struct arena *arena,
+					   struct errinfo *info, struct slice *ret_cookie);
+
 #endif

@@ -33,8 +33,8 @@ static void write_text(struct json_writer *w, const char *key, struct slice text
 	ms_json_str(w, text);
 }
 
-static enum ms_err seal(struct auth *auth, const struct federation_attempt *attempt, struct slice state,
-			struct arena *arena, struct errinfo *info, struct slice *ret_cookie)
+enum ms_err ms_federation_seal(const struct auth *auth, const struct federation_attempt *attempt, struct slice state,
+			int64_t now_us, struct arena *arena, struct errinfo *info, struct slice *ret_cookie)
 {
 	struct buf plain, text;
 	struct json_writer w;
@@ -49,7 +49,7 @@ static enum ms_err seal(struct auth *auth, const struct federation_attempt *atte
 	write_text(&w, "d", attempt->user_code);
 	write_text(&w, "l", attempt->link_user);
 	ms_json_key_lit(&w, "t");
-	ms_json_i64(&w, ms_clock_wall_ns() / 1000);
+	ms_json_i64(&w, now_us);
 	ms_json_end_object(&w);
 	enum ms_err err = ms_buf_ok(&plain)
 				  ? ms_auth_seal(auth, CONTEXT, ms_buf_slice(&plain), arena, info, &sealed)
@@ -88,11 +88,11 @@ static bool unseal(const struct auth *auth, struct slice cookie, struct arena *a
 	       ms_json_as_i64(ms_json_get(all, "t"), begun_us);
 }
 
-enum ms_err ms_federation_open(const struct auth *auth, struct slice cookie, struct slice state, struct arena *arena,
-			       struct errinfo *info, struct federation_attempt *ret_attempt)
+enum ms_err ms_federation_open(const struct auth *auth, struct slice cookie, struct slice state, int64_t now_us,
+			       struct arena *arena, struct errinfo *info, struct federation_attempt *ret_attempt)
 {
 	struct slice wanted;
-	int64_t begun_us, now_us = ms_clock_wall_ns() / 1000;
+	int64_t begun_us;
 	if (cookie.n == 0 || !unseal(auth, cookie, arena, ret_attempt, &wanted, &begun_us))
 		return ms_fail(info, MS_ERR_TOKEN_INVALID, "this browser began no sign-in");
 	if (state.n == 0 || !ms_equal_constant_time(state, wanted))
@@ -174,6 +174,6 @@ enum ms_err ms_federation_begin(struct auth *auth, const struct federation_attem
 	MS_TRY(random_text(arena, info, &state));
 	MS_TRY(random_text(arena, info, &attempt.nonce));
 	MS_TRY(random_text(arena, info, &attempt.verifier));
-	MS_TRY(seal(auth, &attempt, state, arena, info, ret_cookie));
+	MS_TRY(ms_federation_seal(auth, &attempt, state, ms_clock_wall_ns() / 1000, arena, info, ret_cookie));
 	return locate(auth->federation, &metadata, &attempt, state, arena, info, ret_location);
 }

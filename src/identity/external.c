@@ -212,8 +212,8 @@ static void callback_get(struct exchange *x, void *role)
 		return;
 	struct auth *auth = s->w.identity->auth;
 	bool good = ms_form_read(x->arena, x->req.query, &form) && ms_form_repeated(&form, x->arena) == NULL;
-	s->w.err = good ? ms_federation_open(auth, ms_cookie_external(x, role), ms_form_get(&form, "state"), x->arena,
-					     &s->w.info, &s->attempt)
+	s->w.err = good ? ms_federation_open(auth, ms_cookie_external(x, role), ms_form_get(&form, "state"),
+					     ms_loop_wall_ns(x->loop) / 1000, x->arena, &s->w.info, &s->attempt)
 			: ms_fail(&s->w.info, MS_ERR_TOKEN_INVALID, "the answer's parameters cannot be read");
 	if (s->w.err != MS_OK) {
 		ms_federation_refused(auth, &s->w.actor, s->w.info.message);
