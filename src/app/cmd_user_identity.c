@@ -179,7 +179,8 @@ const struct cli_command ms_cmd_user_link = {
 	.min_arguments = 2,
 	.max_arguments = 2,
 	.summary = "Let somebody at an outside provider sign in as a user",
-	.details = "SUBJECT is the claim `sub` of the provider, never an e-mail address: whoever has it there is this user "
+	.details = "SUBJECT is the claim `sub` of the provider, never an e-mail address: whoever has it there is this "
+		   "user "
 		   "here from now on.\n",
 	.options = link_options,
 	.option_count = MS_ARRAY_LEN(link_options),
@@ -194,7 +195,8 @@ const struct cli_command ms_cmd_user_unlink = {
 	.min_arguments = 2,
 	.max_arguments = 2,
 	.summary = "Remove such a link",
-	.details = "ID is that of `mainstay user identities`. Open sessions go on; `mainstay user disable` ends them.\n",
+	.details =
+		"ID is that of `mainstay user identities`. Open sessions go on; `mainstay user disable` ends them.\n",
 	.settings = true,
 	.run = run_unlink,
 };

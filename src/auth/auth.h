@@ -1007,8 +1007,8 @@ MS_MUST_USE enum ms_err ms_oauth_revoke(struct store_tx *tx, struct auth *auth, 
 // is the pair of issuer and subject, never an e-mail address. One provider for now, of the settings; its id is MS_FEDERATION_ID.
 //
 //	begin: ms_federation_begin() on the pool; its cookie to the browser, its location as the redirect
-//	callback: ms_federation_open() with cookie and state, ms_federation_spend() in a transaction, ms_federation_exchange() on the pool, then
-//	ms_federation_sign_in() or ms_federation_link() in a transaction
+//	callback: ms_federation_open() with cookie and state, ms_federation_exchange() on the pool, then in one transaction ms_federation_spend()
+//	and ms_federation_sign_in() or ms_auth_identity_link()
 
 #define MS_FEDERATION_ID "default"
 #define MS_FEDERATION_METHOD "fed:" MS_FEDERATION_ID // among a session's methods
@@ -1057,7 +1057,7 @@ MS_MUST_USE enum ms_err ms_federation_exchange(struct auth *auth, const struct f
 MS_MUST_USE enum ms_err ms_federation_sign_in(struct store_tx *tx, struct auth *auth, const struct auth_actor *by,
 					      const struct federation_person *person, struct errinfo *info,
 					      struct auth_user *ret_user);
-// Records and counts a sign-in that did not work; any thread.
+// Counts a sign-in that did not work, and records it unless there were too many from its address; any thread.
 void ms_federation_refused(struct auth *auth, const struct auth_actor *by, const char *reason);
 
 struct auth_identity {

@@ -49,15 +49,16 @@ static enum ms_err record(struct store_tx *tx, struct auth *auth, const struct a
 	ms_buf_fini(&details);
 	if (text.p == NULL)
 		return ms_fail(info, MS_ERR_NO_MEMORY, "out of memory");
-	const struct audit_entry entry = {
-		.event = event, .actor = *by, .target = ms_auth_target("user", identity->user_id, arena), .details = text};
+	const struct audit_entry entry = {.event = event,
+					  .actor = *by,
+					  .target = ms_auth_target("user", identity->user_id, arena),
+					  .details = text};
 	return ms_audit_append(tx, auth, &entry, info);
 }
 
 static enum ms_err insert(struct store_tx *tx, const struct auth_identity *identity, struct errinfo *info)
 {
-	return ms_store_run(tx,
-			    "INSERT INTO identities (" COLUMNS ") VALUES ($1, $2, $3, $4, $5, $6, $7)",
+	return ms_store_run(tx, "INSERT INTO identities (" COLUMNS ") VALUES ($1, $2, $3, $4, $5, $6, $7)",
 			    MS_STORE_PARAMS(ms_store_text(identity->id), ms_store_text(identity->issuer),
 					    ms_store_text(identity->subject), ms_store_text(identity->user_id),
 					    ms_store_int(identity->made), ms_store_int(identity->created_us),
@@ -115,8 +116,8 @@ static enum ms_err free_name(struct store_tx *tx, struct slice wanted, struct er
 	if (plain_name(wanted, base) == 0)
 		memcpy(base, "user", 5);
 	for (unsigned i = 1; i <= NAME_TRIES; i++) {
-		const char *name = i == 1 ? ms_arena_printf(arena, "%s", base)
-					  : ms_arena_printf(arena, "%s-%u", base, i);
+		const char *name =
+			i == 1 ? ms_arena_printf(arena, "%s", base) : ms_arena_printf(arena, "%s-%u", base, i);
 		if (name == NULL)
 			return ms_fail(info, MS_ERR_NO_MEMORY, "out of memory");
 		*ret_name = ms_slice_cstr(name);
@@ -204,6 +205,13 @@ void ms_federation_refused(struct auth *auth, const struct auth_actor *by, const
 {
 	struct buf details;
 	struct json_writer w;
+	struct errinfo ignored;
+	int64_t wait_s;
+	ms_errinfo_init(&ignored);
+	ms_auth_count_login(auth, "refused");
+	// Strangers can make as many as they like: of one address they are recorded ever more seldom.
+	if (ms_auth_slow_down(auth, "outside", by->address, &ignored, &wait_s) != MS_OK)
+		return;
 	ms_buf_init(&details, 4096);
 	ms_json_writer_init(&w, &details);
 	ms_json_begin_object(&w);
@@ -218,7 +226,6 @@ void ms_federation_refused(struct auth *auth, const struct auth_actor *by, const
 					  .details = ms_buf_ok(&details) ? ms_buf_slice(&details) : MS_SLICE_EMPTY};
 	ms_audit_later(auth, &entry);
 	ms_buf_fini(&details);
-	ms_auth_count_login(auth, "refused");
 	ms_log(auth->options.log, LOG_WARN, "a sign-in through the outside provider did not work",
 	       MS_LOG_CSTR("error.message", reason));
 }

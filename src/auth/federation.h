@@ -13,8 +13,8 @@
 // What the discovery document says; slices of whoever asked.
 struct provider_metadata {
 	struct slice authorization, token, jwks, userinfo; // addresses; userinfo may be empty
-	bool names_itself; // its answers carry iss (RFC 9207)
-	bool secret_in_form; // client_secret_post is all it takes
+	bool names_itself;                                 // its answers carry iss (RFC 9207)
+	bool secret_in_form;                               // client_secret_post is all it takes
 };
 
 // How a thing that is fetched from the provider stands.

@@ -135,8 +135,7 @@ static enum ms_err read_metadata(struct federation *f, const struct json_value *
 	struct provider_metadata m = {0};
 	struct slice issuer;
 	// Exactly (OpenID Connect Discovery 1.0, 4.3): else the document of one provider could speak for another.
-	if (!ms_json_as_str(ms_json_get(document, "issuer"), &issuer) ||
-	    !ms_slice_eq_cstr(issuer, f->options.issuer))
+	if (!ms_json_as_str(ms_json_get(document, "issuer"), &issuer) || !ms_slice_eq_cstr(issuer, f->options.issuer))
 		return ms_fail(info, MS_ERR_WIRE,
 			       "the provider's discovery document is of another issuer than identity.provider.issuer");
 	MS_TRY(take_address(f, document, "authorization_endpoint", true, info, &m.authorization));
@@ -162,9 +161,8 @@ static enum ms_err fetch_metadata(struct federation *f, struct errinfo *info)
 	const char *url = ms_arena_printf(&scratch, "%.*s/.well-known/openid-configuration", MS_SLICE_ARG(issuer));
 	const struct wire_request request = {
 		.url = ms_slice_cstr(url), .accept = MS_SLICE_LIT("application/json"), .max_bytes = DOCUMENT_MAX};
-	enum ms_err err = url != NULL
-				  ? ms_provider_fetch(f, &request, "discovery document", &scratch, info, &document)
-				  : ms_fail(info, MS_ERR_NO_MEMORY, "out of memory");
+	enum ms_err err = url != NULL ? ms_provider_fetch(f, &request, "discovery document", &scratch, info, &document)
+				      : ms_fail(info, MS_ERR_NO_MEMORY, "out of memory");
 	if (err == MS_OK)
 		err = read_metadata(f, document, info, &f->metadata);
 	ms_arena_fini(&scratch);
@@ -290,7 +288,8 @@ static enum ms_err take_key(struct federation *f, struct errinfo *info)
 	if (f->options.decryption_key[0] == '\0')
 		return MS_OK;
 	ms_errinfo_init(&why);
-	if (ms_jwe_key_parse(ms_slice_cstr(f->options.decryption_key), JWE_ALG_COUNT, &why, &f->decryption_key) == MS_OK)
+	if (ms_jwe_key_parse(ms_slice_cstr(f->options.decryption_key), JWE_ALG_COUNT, &why, &f->decryption_key) ==
+	    MS_OK)
 		return MS_OK;
 	return ms_fail(info, MS_ERR_CONFIG, "identity.provider.decryption_key: %.300s", why.message);
 }
@@ -316,7 +315,8 @@ enum ms_err ms_auth_federation_new(struct auth *auth, struct errinfo *info)
 					  .allow_loopback = o->loopback};
 	MS_TRY(ms_wire_new(&wire, info, &f->wire));
 	if (ms_wire_check_url(f->wire, ms_slice_cstr(o->issuer), info) != MS_OK)
-		return ms_fail(info, MS_ERR_CONFIG, "identity.provider.issuer: is no https:// address without user and fragment");
+		return ms_fail(info, MS_ERR_CONFIG,
+			       "identity.provider.issuer: is no https:// address without user and fragment");
 	MS_TRY(take_texts(f, auth, info));
 	MS_TRY(take_key(f, info));
 	return ms_pool_new(&(struct pool_options){.name = "outside", .threads = THREADS, .depth = DEPTH}, info,

@@ -34,7 +34,7 @@ static void write_text(struct json_writer *w, const char *key, struct slice text
 }
 
 enum ms_err ms_federation_seal(const struct auth *auth, const struct federation_attempt *attempt, struct slice state,
-			int64_t now_us, struct arena *arena, struct errinfo *info, struct slice *ret_cookie)
+			       int64_t now_us, struct arena *arena, struct errinfo *info, struct slice *ret_cookie)
 {
 	struct buf plain, text;
 	struct json_writer w;
@@ -51,17 +51,15 @@ enum ms_err ms_federation_seal(const struct auth *auth, const struct federation_
 	ms_json_key_lit(&w, "t");
 	ms_json_i64(&w, now_us);
 	ms_json_end_object(&w);
-	enum ms_err err = ms_buf_ok(&plain)
-				  ? ms_auth_seal(auth, CONTEXT, ms_buf_slice(&plain), arena, info, &sealed)
-				  : ms_fail(info, MS_ERR_LIMIT, "the request is too long to come back to");
+	enum ms_err err = ms_buf_ok(&plain) ? ms_auth_seal(auth, CONTEXT, ms_buf_slice(&plain), arena, info, &sealed)
+					    : ms_fail(info, MS_ERR_LIMIT, "the request is too long to come back to");
 	ms_buf_fini(&plain);
 	MS_TRY(err);
 	ms_buf_init(&text, MS_FEDERATION_COOKIE_MAX);
 	ms_base64url_append(&text, sealed);
 	*ret_cookie = ms_buf_ok(&text) ? ms_arena_copy(arena, ms_buf_slice(&text)) : MS_SLICE_EMPTY;
 	ms_buf_fini(&text);
-	return ret_cookie->p != NULL ? MS_OK
-				     : ms_fail(info, MS_ERR_LIMIT, "the request is too long to come back to");
+	return ret_cookie->p != NULL ? MS_OK : ms_fail(info, MS_ERR_LIMIT, "the request is too long to come back to");
 }
 
 // False: none of ours.
@@ -96,7 +94,8 @@ enum ms_err ms_federation_open(const struct auth *auth, struct slice cookie, str
 	if (cookie.n == 0 || !unseal(auth, cookie, arena, ret_attempt, &wanted, &begun_us))
 		return ms_fail(info, MS_ERR_TOKEN_INVALID, "this browser began no sign-in");
 	if (state.n == 0 || !ms_equal_constant_time(state, wanted))
-		return ms_fail(info, MS_ERR_TOKEN_INVALID, "the state is not that of the sign-in that this browser began");
+		return ms_fail(info, MS_ERR_TOKEN_INVALID,
+			       "the state is not that of the sign-in that this browser began");
 	if (now_us - begun_us >= LIFE_US || begun_us - now_us >= LIFE_US)
 		return ms_fail(info, MS_ERR_TOKEN_EXPIRED, "the sign-in was begun too long ago");
 	return MS_OK;

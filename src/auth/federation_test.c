@@ -151,8 +151,8 @@ TEST_ON_DATABASES(names_of_new_users_are_plain_and_their_own)
 	static const struct {
 		const char *theirs, *ours;
 	} cases[] = {
-		{"grace", "grace"},   {"grace", "grace-2"},       {"GRACE", "GRACE-3"}, {"ada@corp.example", "ada"},
-		{"", "user"},         {"@corp", "user-2"},        {"._-x", "x"},        {"J\xc3\xbcrgen M", "J-rgen-M"},
+		{"grace", "grace"},  {"grace", "grace-2"}, {"GRACE", "GRACE-3"}, {"ada@corp.example", "ada"},
+		{"", "user"},        {"@corp", "user-2"},  {"._-x", "x"},        {"J\xc3\xbcrgen M", "J-rgen-M"},
 		{"a\"b;c", "a-b-c"},
 	};
 	struct world w;

@@ -35,7 +35,8 @@ static enum ms_err keep(struct buf *text, struct arena *arena, struct errinfo *i
 	return ret_text->p != NULL ? MS_OK : no_memory(info);
 }
 
-static enum ms_err basic(const struct federation *f, struct arena *arena, struct errinfo *info, struct slice *ret_header)
+static enum ms_err basic(const struct federation *f, struct arena *arena, struct errinfo *info,
+			 struct slice *ret_header)
 {
 	struct buf pair, header;
 	ms_buf_init(&pair, 8192);
@@ -119,7 +120,8 @@ static bool knows(struct jose_keys keys, struct slice kid)
 }
 
 static enum ms_err verify_with(struct federation *f, struct slice compact, const struct header *header, bool anew,
-			       struct arena *arena, struct errinfo *info, bool *ret_known, struct jwt_claims *ret_claims)
+			       struct arena *arena, struct errinfo *info, bool *ret_known,
+			       struct jwt_claims *ret_claims)
 {
 	struct jose_keys keys;
 	const struct jwt_policy policy = {.issuer = ms_slice_cstr(f->options.issuer),
@@ -167,10 +169,10 @@ static enum ms_err check_at_hash(const struct json_value *claims, const struct h
 				 struct arena *arena, struct errinfo *info)
 {
 	static const enum crypto_hash hashes[JOSE_ALG_COUNT] = {
-		[JOSE_HS256] = CRYPTO_SHA256, [JOSE_HS384] = CRYPTO_SHA384, [JOSE_HS512] = CRYPTO_SHA512,
-		[JOSE_RS256] = CRYPTO_SHA256, [JOSE_RS384] = CRYPTO_SHA384, [JOSE_RS512] = CRYPTO_SHA512,
-		[JOSE_PS256] = CRYPTO_SHA256, [JOSE_PS384] = CRYPTO_SHA384, [JOSE_PS512] = CRYPTO_SHA512,
-		[JOSE_ES256] = CRYPTO_SHA256, [JOSE_ES384] = CRYPTO_SHA384, [JOSE_ES512] = CRYPTO_SHA512,
+		[JOSE_HS256] = CRYPTO_SHA256,  [JOSE_HS384] = CRYPTO_SHA384, [JOSE_HS512] = CRYPTO_SHA512,
+		[JOSE_RS256] = CRYPTO_SHA256,  [JOSE_RS384] = CRYPTO_SHA384, [JOSE_RS512] = CRYPTO_SHA512,
+		[JOSE_PS256] = CRYPTO_SHA256,  [JOSE_PS384] = CRYPTO_SHA384, [JOSE_PS512] = CRYPTO_SHA512,
+		[JOSE_ES256] = CRYPTO_SHA256,  [JOSE_ES384] = CRYPTO_SHA384, [JOSE_ES512] = CRYPTO_SHA512,
 		[JOSE_ED25519] = CRYPTO_SHA512};
 	uint8_t digest[MS_DIGEST_MAX];
 	enum jose_alg alg;
@@ -331,8 +333,7 @@ enum ms_err ms_federation_exchange(struct auth *auth, const struct federation_at
 	MS_TRY(check_claims(f, &claims, attempt, info));
 	MS_TRY(check_at_hash(claims.all, &header, access, arena, info));
 	MS_TRY(ask_userinfo(f, &metadata, &claims, access, arena, info, &userinfo));
-	*ret_person =
-		(struct federation_person){.issuer = ms_slice_cstr(f->options.issuer), .subject = claims.subject};
+	*ret_person = (struct federation_person){.issuer = ms_slice_cstr(f->options.issuer), .subject = claims.subject};
 	describe(f, claims.all, userinfo, ret_person);
 	return MS_OK;
 }

@@ -48,11 +48,11 @@ void ms_auth_federation_stop(struct auth *auth);
 void ms_auth_federation_free(struct auth *auth);
 
 // Steps of the schema, one file a step: text of SQL (schema.c gathers them).
-extern const char ms_auth_schema_users[]; // 1 (schema_users.c): users, sessions, refresh_tokens
-extern const char ms_auth_schema_keys[];  // 2 (schema_keys.c): roles, api_keys
-extern const char ms_auth_schema_audit[]; // 3 (schema_audit.c): audit, audit_heads, signing_keys
-extern const char ms_auth_schema_oauth[]; // 4 (schema_oauth.c): oauth_*
-extern const char ms_auth_schema_mfa[];   // 5 (schema_mfa.c): totp, recovery_*, passkeys, spent
+extern const char ms_auth_schema_users[];      // 1 (schema_users.c): users, sessions, refresh_tokens
+extern const char ms_auth_schema_keys[];       // 2 (schema_keys.c): roles, api_keys
+extern const char ms_auth_schema_audit[];      // 3 (schema_audit.c): audit, audit_heads, signing_keys
+extern const char ms_auth_schema_oauth[];      // 4 (schema_oauth.c): oauth_*
+extern const char ms_auth_schema_mfa[];        // 5 (schema_mfa.c): totp, recovery_*, passkeys, spent
 extern const char ms_auth_schema_federation[]; // 6 (schema_federation.c): identities
 
 // Publishes the entry as "auth.<event>" with event, time, outcome, actor, target and details; ms_audit_append() calls it for every entry, so

@@ -47,7 +47,8 @@ static void failed(struct identity_work *w)
 	if (refused)
 		again(s, 403, "What came back from there could not be trusted. Try again.");
 	else if (w->err == MS_ERR_WIRE)
-		again(s, 502, "The other service does not answer as it should. Try again in a moment, or sign in another way.");
+		again(s, 502,
+		      "The other service does not answer as it should. Try again in a moment, or sign in another way.");
 	else if (w->err == MS_ERR_CONFLICT)
 		again(s, 409, "That account is linked already, with a user here.");
 	else if (w->err == MS_ERR_LIMIT)
@@ -149,6 +150,7 @@ static enum ms_err link_tx(struct store_tx *tx, void *arg, struct errinfo *info)
 	struct auth_actor actor = s->w.actor;
 	const struct auth_authority authority = {.by = &actor};
 	s->login.found = false;
+	MS_TRY(ms_federation_spend(tx, &s->attempt, info));
 	MS_TRY(ms_oauth_login_find(tx, s->cookie, info, &login));
 	// Still the same user in the same browser.
 	if (!login.found || !ms_slice_eq(login.user.id, s->attempt.link_user))
@@ -183,7 +185,7 @@ static void exchanged(struct job *job)
 	else if (s->signin.link)
 		ms_identity_write(&s->w, link_tx, link_done, false);
 	else
-		ms_signin_external(s->w.x, s->w.identity, &s->signin, &s->person);
+		ms_signin_external(s->w.x, s->w.identity, &s->signin, &s->attempt, &s->person);
 }
 
 static void exchange_code(struct job *job)
@@ -191,17 +193,6 @@ static void exchange_code(struct job *job)
 	struct external_work *s = of_job(job);
 	s->w.err = ms_federation_exchange(s->w.identity->auth, &s->attempt, s->code, s->iss, s->w.x->arena, &s->w.info,
 					  &s->person);
-}
-
-static enum ms_err spend(struct store_tx *tx, void *arg, struct errinfo *info)
-{
-	struct external_work *s = arg;
-	return ms_federation_spend(tx, &s->attempt, info);
-}
-
-static void spent(struct identity_work *w)
-{
-	ms_identity_away(w, ms_federation_pool(w->identity->auth), exchange_code, exchanged);
 }
 
 static void callback_get(struct exchange *x, void *role)
@@ -216,7 +207,7 @@ static void callback_get(struct exchange *x, void *role)
 					     ms_loop_wall_ns(x->loop) / 1000, x->arena, &s->w.info, &s->attempt)
 			: ms_fail(&s->w.info, MS_ERR_TOKEN_INVALID, "the answer's parameters cannot be read");
 	if (s->w.err != MS_OK) {
-		ms_federation_refused(auth, &s->w.actor, s->w.info.message);
+		// Anybody can send this: it is not recorded.
 		ms_page_message_send(x, 403, "This sign-in was not begun here",
 				     "It took too long, was finished before, or was begun in another browser or tab. "
 				     "Go back to where you wanted to sign in and begin again.");
@@ -233,7 +224,7 @@ static void callback_get(struct exchange *x, void *role)
 		again(s, 403, "You were not signed in there.");
 		return;
 	}
-	ms_identity_write(&s->w, spend, spent, false);
+	ms_identity_away(&s->w, ms_federation_pool(auth), exchange_code, exchanged);
 }
 
 // --- The page for linking ----------------------------------------------------------------------------
@@ -389,17 +380,19 @@ static const struct route_param begin_params[] = {
 	{0},
 };
 
-#define PAGE(path, fn, id, text)                                                                         \
-	.method = HTTP_GET, .pattern = path, .handle = fn, .flags = ROUTE_PUBLIC, .operation_id = id, \
-	.tag = "oauth", .summary = text, .response_type = "text/html"
+#define PAGE(path, fn, id, text)                                                                                      \
+	.method = HTTP_GET, .pattern = path, .handle = fn, .flags = ROUTE_PUBLIC, .operation_id = id, .tag = "oauth", \
+	.summary = text, .response_type = "text/html"
 
 static const struct route routes[] = {
-	{PAGE("/oauth/external/{provider}/begin", begin_get, "external_begin", "Sends a browser to an outside provider"),
+	{PAGE("/oauth/external/{provider}/begin", begin_get, "external_begin",
+	      "Sends a browser to an outside provider"),
 	 .query = begin_params},
 	// What else a provider adds to its answer is not ours to refuse.
 	{PAGE("/oauth/external/{provider}/callback", callback_get, "external_callback",
 	      "Where an outside provider sends it back to (its redirect URI)")},
-	{PAGE("/oauth/link", link_get, "external_link", "The page that links an account here with one at an outside provider")},
+	{PAGE("/oauth/link", link_get, "external_link",
+	      "The page that links an account here with one at an outside provider")},
 	{.method = HTTP_GET,
 	 .pattern = "/api/v1/auth/providers",
 	 .handle = providers_get,

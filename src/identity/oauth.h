@@ -53,8 +53,7 @@ const char *ms_page_base(const struct exchange *x);
 extern const char ms_page_frame[], ms_page_login[], ms_page_second[], ms_page_consent[], ms_page_device[],
 	ms_page_message[], ms_page_logout[], ms_page_link[], ms_page_style[];
 extern const size_t ms_page_frame_size, ms_page_login_size, ms_page_second_size, ms_page_consent_size,
-	ms_page_device_size, ms_page_message_size, ms_page_logout_size, ms_page_link_size,
-	ms_page_style_size;
+	ms_page_device_size, ms_page_message_size, ms_page_logout_size, ms_page_link_size, ms_page_style_size;
 void ms_html_escape(struct buf *out, struct slice text);
 // A page that says something and ends there.
 void ms_page_message_send(struct exchange *x, int status, const char *title, const char *text);
@@ -104,7 +103,7 @@ void ms_signin_again(struct exchange *x, struct identity *identity, struct signi
 		     const char *error);
 // Signs in who an outside provider says it is.
 void ms_signin_external(struct exchange *x, struct identity *identity, const struct signin *signin,
-			const struct federation_person *person);
+			const struct federation_attempt *attempt, const struct federation_person *person);
 // The page that links accounts (external.c); `failed` as below.
 void ms_link_page(struct exchange *x, struct identity *identity, const struct signin *failed);
 enum decision { DECISION_NONE, DECISION_ALLOW, DECISION_DENY };

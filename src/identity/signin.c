@@ -103,10 +103,11 @@ struct signin_work {
 	struct signin signin;
 	struct auth_attempt attempt;
 	struct auth_proof proof;
-	const struct auth_user *user; // of either, or in the transaction of `person`
+	const struct auth_user *user;           // of either, or in the transaction of `person`
 	const struct federation_person *person; // whom an outside provider named, or NULL
-	bool proved;                            // the second step is done
-	struct slice methods;   // that he showed
+	const struct federation_attempt *attempt_outside;
+	bool proved;          // the second step is done
+	struct slice methods; // that he showed
 	struct slice rehashed;
 	struct slice cookie;    // of before
 	struct slice mfa_token; // the second step is to come; else empty
@@ -124,10 +125,13 @@ static void ask_second(struct signin_work *s, int status, const char *error)
 	char seconds[24];
 	struct exchange *x = s->w.x;
 	const struct page_var vars[] = {
-		{"client", MS_SLICE_EMPTY, false},     {"error", ms_slice_cstr(error), false},
-		{"request", s->signin.request, false}, {"user_code", s->signin.user_code, false},
+		{"client", MS_SLICE_EMPTY, false},
+		{"error", ms_slice_cstr(error), false},
+		{"request", s->signin.request, false},
+		{"user_code", s->signin.user_code, false},
 		{"link", s->signin.link ? MS_SLICE_LIT("1") : MS_SLICE_EMPTY, false},
-		{"mfa_token", s->mfa_token, false},    {"csrf", ms_csrf_make(x, s->cookie), false},
+		{"mfa_token", s->mfa_token, false},
+		{"csrf", ms_csrf_make(x, s->cookie), false},
 	};
 	if (s->w.retry_after_s > 0) {
 		int n = snprintf(seconds, sizeof(seconds), "%lld", (long long)s->w.retry_after_s);
@@ -163,12 +167,13 @@ static void ask_again(struct signin_work *s, int status, const char *error)
 // Who came from an outside provider and may not in. True: answered.
 static bool failed_external(struct signin_work *s)
 {
-	const char *why = s->w.err == MS_ERR_AUTH_USER_UNKNOWN
-				  ? "No account here is linked with yours there. Sign in with your password and link it, or "
-				    "ask an administrator."
-			  : s->w.err == MS_ERR_FORBIDDEN ? "None of your groups there gives access here."
-			  : s->w.err == MS_ERR_AUTH_CREDENTIALS ? "Your account here is disabled."
-								: NULL;
+	const char *why =
+		s->w.err == MS_ERR_AUTH_USER_UNKNOWN
+			? "No account here is linked with yours there. Sign in with your password and link it, or "
+			  "ask an administrator."
+		: s->w.err == MS_ERR_FORBIDDEN        ? "None of your groups there gives access here."
+		: s->w.err == MS_ERR_AUTH_CREDENTIALS ? "Your account here is disabled."
+						      : NULL;
 	if (s->person == NULL || why == NULL)
 		return false;
 	ms_federation_refused(s->w.identity->auth, &s->w.actor, s->w.info.message);
@@ -238,6 +243,7 @@ static enum ms_err begin(struct store_tx *tx, void *arg, struct errinfo *info)
 	struct auth_user user;
 	s->mfa_token = MS_SLICE_EMPTY;
 	if (s->person != NULL) {
+		MS_TRY(ms_federation_spend(tx, s->attempt_outside, info));
 		MS_TRY(ms_federation_sign_in(tx, auth, &s->w.actor, s->person, info, &user));
 		s->user = &user;
 	}
@@ -304,13 +310,14 @@ static void login(struct exchange *x, void *role)
 }
 
 void ms_signin_external(struct exchange *x, struct identity *identity, const struct signin *signin,
-			const struct federation_person *person)
+			const struct federation_attempt *attempt, const struct federation_person *person)
 {
 	struct signin_work *s = MS_IDENTITY_BEGIN(x, identity, struct signin_work);
 	if (s == NULL)
 		return;
 	s->w.failed = failed;
 	s->signin = *signin;
+	s->attempt_outside = attempt;
 	s->person = person;
 	s->methods = MS_SLICE_LIT(MS_FEDERATION_METHOD);
 	s->cookie = ms_cookie_need(x, identity); // a second step's form is bound to it

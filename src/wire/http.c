@@ -120,7 +120,8 @@ static bool may_connect_v4(const struct wire_client *client, uint32_t address)
 {
 	if (address >> 24 == 127)
 		return client->options.allow_loopback;
-	return address >> 24 != 0 && address >> 16 != 0xa9fe /* 169.254 */ && address >> 28 < 0xe /* multicast, reserved */;
+	return address >> 24 != 0 && address >> 16 != 0xa9fe /* 169.254 */ &&
+	       address >> 28 < 0xe /* multicast, reserved */;
 }
 
 static bool may_connect(const struct wire_client *client, const struct sockaddr *address)
@@ -140,7 +141,8 @@ static bool may_connect(const struct wire_client *client, const struct sockaddr 
 		return client->options.allow_loopback;
 	if (IN6_IS_ADDR_V4MAPPED(&v6.sin6_addr) || IN6_IS_ADDR_V4COMPAT(&v6.sin6_addr))
 		return may_connect_v4(client, last);
-	if (b[0] == 0 && b[1] == 0x64 && b[2] == 0xff && b[3] == 0x9b) // 64:ff9b::/96, an IPv4 address behind a translator
+	if (b[0] == 0 && b[1] == 0x64 && b[2] == 0xff &&
+	    b[3] == 0x9b) // 64:ff9b::/96, an IPv4 address behind a translator
 		return may_connect_v4(client, last);
 	return !IN6_IS_ADDR_LINKLOCAL(&v6.sin6_addr) && !IN6_IS_ADDR_MULTICAST(&v6.sin6_addr);
 }
@@ -233,8 +235,8 @@ static enum ms_err explain(const struct transfer *t, CURLcode code, struct errin
 		return ms_fail(info, MS_ERR_LIMIT, "the answer of %s is larger than %zu bytes", host,
 			       t->request->max_bytes);
 	if (t->refused)
-		return ms_fail(info, MS_ERR_WIRE, "%s has an address that is not connected to (of this machine, or link-local)",
-			       host);
+		return ms_fail(info, MS_ERR_WIRE,
+			       "%s has an address that is not connected to (of this machine, or link-local)", host);
 	if (code == CURLE_OPERATION_TIMEDOUT)
 		return ms_fail(info, MS_ERR_WIRE, "%s did not answer within %llu ms", host,
 			       (unsigned long long)t->client->options.timeout_ms);

@@ -27,14 +27,26 @@ static bool may(const struct wire_client *client, const char *url)
 
 TEST(addresses_are_https_of_a_plain_host)
 {
-	static const char *const good[] = {"https://id.example", "https://id.example:8443/a?b=c", "https://[2001:db8::1]/x",
-					   "https://192.0.2.1/"};
-	static const char *const bad[] = {"http://id.example/",        "ftp://id.example/",       "https://",
-					  "https:///path",             "https://u@id.example/",   "https://u:p@id.example/",
-					  "https://id.example:0/",     "https://id.example:x/",   "https://id.example:65536/",
-					  "https://id.example/#f",     "https://id.example/a b",  "https://id.example/\r\nX: y",
-					  "https://id.example\\@evil", "https://id.example/\xc3", "file:///etc/passwd",
-					  "//id.example/",             "",                        "HTTPS//x"};
+	static const char *const good[] = {"https://id.example", "https://id.example:8443/a?b=c",
+					   "https://[2001:db8::1]/x", "https://192.0.2.1/"};
+	static const char *const bad[] = {"http://id.example/",
+					  "ftp://id.example/",
+					  "https://",
+					  "https:///path",
+					  "https://u@id.example/",
+					  "https://u:p@id.example/",
+					  "https://id.example:0/",
+					  "https://id.example:x/",
+					  "https://id.example:65536/",
+					  "https://id.example/#f",
+					  "https://id.example/a b",
+					  "https://id.example/\r\nX: y",
+					  "https://id.example\\@evil",
+					  "https://id.example/\xc3",
+					  "file:///etc/passwd",
+					  "//id.example/",
+					  "",
+					  "HTTPS//x"};
 	struct wire_client *client = client_of(false);
 	for (size_t i = 0; i < MS_ARRAY_LEN(good); i++)
 		CHECK(may(client, good[i]));
@@ -121,8 +133,10 @@ TEST(an_answer_is_whole)
 				       .authorization = MS_SLICE_LIT("Basic secret"),
 				       .max_bytes = 100};
 	ms_arena_init(&arena, 4096, 1 << 20);
-	peer_begin(&peer, "HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1:1/\r\nContent-Type: text/x\r\nContent-Length: 2\r\n"
-			  "Set-Cookie: a=b\r\n\r\nhi");
+	peer_begin(
+		&peer,
+		"HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1:1/\r\nContent-Type: text/x\r\nContent-Length: 2\r\n"
+		"Set-Cookie: a=b\r\n\r\nhi");
 	CHECK_OK(fetch(true, "http://127.0.0.1", &peer, &request, &arena, &info, &answer));
 	CHECK_INT(answer.status, 302); // not followed
 	CHECK_SLICE(answer.body, "hi");
@@ -162,9 +176,10 @@ TEST(bodies_have_a_limit_and_answers_a_time)
 
 TEST(this_machine_is_not_connected_to_unasked)
 {
-	static const char *const hosts[] = {"https://127.0.0.1", "https://localhost", "https://[::1]", "https://[::ffff:127.0.0.1]",
-					    "https://127.1", "https://2130706433", "https://0.0.0.0", "https://169.254.169.254",
-					    "https://[fe80::1]"};
+	static const char *const hosts[] = {
+		"https://127.0.0.1", "https://localhost",  "https://[::1]",   "https://[::ffff:127.0.0.1]",
+		"https://127.1",     "https://2130706433", "https://0.0.0.0", "https://169.254.169.254",
+		"https://[fe80::1]"};
 	struct arena arena;
 	struct errinfo info;
 	struct peer peer;

@@ -19,10 +19,10 @@
 // The strings outlive the client.
 struct wire_options {
 	const char *user_agent;
-	const char *ca_file;  // PEM; "": the system's authorities
-	const char *proxy;    // "http://proxy.example:3128"; "": none. Then it is the proxy that resolves and connects.
-	uint64_t timeout_ms;  // of a whole request; a third of it to connect
-	bool allow_loopback;  // http and https to this machine
+	const char *ca_file; // PEM; "": the system's authorities
+	const char *proxy;   // "http://proxy.example:3128"; "": none. Then it is the proxy that resolves and connects.
+	uint64_t timeout_ms; // of a whole request; a third of it to connect
+	bool allow_loopback; // http and https to this machine
 };
 
 struct wire_client; // immutable, any thread
