@@ -34,6 +34,7 @@ struct federation {
 	struct slice scope;
 	struct wire_client *wire;
 	struct pool *pool;
+	atomic_bool stopping;           // answers are not worth waiting for
 	struct jwe_key *decryption_key; // NULL: none
 	struct provider_cache metadata_state, keys_state;
 	struct arena metadata_arena; // of `metadata`

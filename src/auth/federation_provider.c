@@ -31,6 +31,14 @@ static struct slice error_word(const struct json_value *object)
 	return word;
 }
 
+static enum ms_err ask(struct federation *f, const struct wire_request *request, struct arena *arena,
+		       struct errinfo *info, struct wire_answer *ret_answer)
+{
+	if (atomic_load(&f->stopping))
+		return ms_fail(info, MS_ERR_DRAINING, "the server is ending");
+	return ms_wire_fetch(f->wire, request, arena, info, ret_answer);
+}
+
 enum ms_err ms_provider_fetch(struct federation *f, const struct wire_request *request, const char *what,
 			      struct arena *arena, struct errinfo *info, const struct json_value **ret_object)
 {
@@ -39,9 +47,9 @@ enum ms_err ms_provider_fetch(struct federation *f, const struct wire_request *r
 	struct errinfo why;
 	const struct json_value *object = NULL;
 	ms_errinfo_init(&why);
-	enum ms_err err = ms_wire_fetch(f->wire, request, arena, &why, &answer);
-	if (err == MS_ERR_NO_MEMORY)
-		return ms_fail(info, err, "out of memory for the provider's %s", what);
+	enum ms_err err = ask(f, request, arena, &why, &answer);
+	if (err == MS_ERR_NO_MEMORY || err == MS_ERR_DRAINING)
+		return ms_fail(info, err, "%s", why.message);
 	if (err != MS_OK)
 		return ms_fail(info, MS_ERR_WIRE, "the provider's %s: %.400s", what, why.message);
 	err = ms_json_parse(answer.body, &limits, arena, &why, &object);
@@ -209,7 +217,7 @@ static enum ms_err fetch_keys(struct federation *f, struct errinfo *info)
 	if (err == MS_OK) {
 		const struct wire_request request = {
 			.url = metadata.jwks, .accept = MS_SLICE_LIT("application/json"), .max_bytes = MS_JWKS_MAX};
-		err = ms_wire_fetch(f->wire, &request, &scratch, &why, &answer);
+		err = ask(f, &request, &scratch, &why, &answer);
 	}
 	if (err == MS_OK && answer.status != 200)
 		err = ms_fail(&why, MS_ERR_WIRE, "status %d", answer.status);
@@ -328,6 +336,7 @@ void ms_auth_federation_stop(struct auth *auth)
 	struct federation *f = auth->federation;
 	if (f == NULL)
 		return;
+	atomic_store(&f->stopping, true);
 	ms_pool_free(f->pool);
 	f->pool = NULL;
 }

@@ -2,7 +2,7 @@
 // The code for an id token, and what the id token must be (OpenID Connect Core 1.0, 3.1.3.7; RFC 9207; RFC 9700).
 #include "auth/federation.h"
 
-#define ANSWER_MAX ((size_t)1 << 20)
+#define ANSWER_MAX ((size_t)512 << 10)
 #define USERINFO_MAX ((size_t)256 << 10)
 #define SUBJECT_MAX 255
 #define SKEW_S 60
