@@ -6,6 +6,7 @@ import hashlib
 import http.server
 import json
 import secrets
+import ssl
 import threading
 import time
 import urllib.parse
@@ -34,7 +35,7 @@ class Provider:
 
     client_id, client_secret = "mainstay test", "s:e c/ret+%"
 
-    def __init__(self):
+    def __init__(self, certificate=None):
         provider = self
 
         class Handler(http.server.BaseHTTPRequestHandler):
@@ -51,7 +52,11 @@ class Provider:
 
         self.http = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.http.daemon_threads = True
-        self.issuer = f"http://127.0.0.1:{self.http.server_address[1]}"
+        if certificate:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(certificate)
+            self.http.socket = context.wrap_socket(self.http.socket, server_side=True)
+        self.issuer = f"http{'s' if certificate else ''}://127.0.0.1:{self.http.server_address[1]}"
         self.keys = [Key("one")]
         self.requests = []
         self.codes, self.subject = {}, None

@@ -370,6 +370,30 @@ def test_gone_from_the_start_and_back(make, provider):
     assert leave(Browser(own)).status == 303
 
 
+def certificate(folder, name):
+    path = folder / f"{name.replace(':', '-')}.pem"
+    made = subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2", "-subj", "/CN=test", "-addext", f"subjectAltName={name}",
+                           "-keyout", "-", "-out", "-"], capture_output=True, text=True, check=True)
+    path.write_text(made.stdout)
+    return path
+
+
+def test_certificates_are_checked(make, tmp_path):
+    own, right, wrong = None, certificate(tmp_path, "IP:127.0.0.1"), certificate(tmp_path, "DNS:id.example")
+    secure, misnamed = Provider(right), Provider(wrong)
+    try:
+        more = {"issuer": secure.issuer, "loopback": "true"}
+        own = make("unknown", **more)
+        assert leave(Browser(own)).status == 502 and secure.requests == [], "an authority that nobody knows"
+        own = make("misnamed", issuer=misnamed.issuer, ca_file=str(wrong))
+        assert leave(Browser(own)).status == 502 and misnamed.requests == [], "the name of another host"
+        own = make("right", **more, ca_file=str(right))
+        assert signed_in_as(own, secure, "tls-1")
+    finally:
+        secure.stop()
+        misnamed.stop()
+
+
 def test_a_slow_provider_keeps_nobody_else_waiting(make, provider):
     own = make()
     provider.delay_s = {"/.well-known/openid-configuration": 0.9}
