@@ -468,10 +468,16 @@ def test_linking_is_asked_for_by_the_user_himself(make, provider):
     # Signed out, or somebody else, by the time of the answer.
     other, query, _ = link(own, provider, User(own), "himself-1")
     query = query_of(browser.get(target))
-    browser.session.cookies.set("mainstay", other.cookie)
+    browser.session.cookies.set("mainstay", other.cookie, domain="127.0.0.1", path="/")
+    assert browser.cookie == other.cookie and is_in(other)
     page = come_back(browser, own, provider, query, provider.grant(query, "himself-2"))
     assert page.status == 403 and rows(own, "SELECT * FROM identities WHERE subject = 'himself-2'") == []
-    # Not somebody who was not signed in at all.
+    # Not in a browser that was signed in long ago, and not somebody who was not signed in at all.
+    page = other.get(f"{own.url}/oauth/link")
+    target = f"{own.url}/oauth/" + [attrs["href"] for tag, attrs in page.tags if tag == "a"][0]
+    with sqlite3.connect(own.folder / "data" / "mainstay.db", timeout=10) as db:
+        db.execute("UPDATE oauth_logins SET auth_us = auth_us - 601000000")
+    assert "password" in other.get("/oauth/link").form["fields"] and "password" in other.get(target).form["fields"] and is_in(other)
     assert "password" in Browser(own).get("/oauth/link").form["fields"]
 
 
