@@ -311,12 +311,38 @@ static enum config_layer add_source(const struct config *config, struct errinfo 
 	return CONFIG_DEFAULTS;
 }
 
+static enum ms_err check_provider(const struct settings *s, struct errinfo *info)
+{
+	struct slice issuer = ms_slice_cstr(s->provider_issuer);
+	bool http = s->provider_loopback && ms_slice_starts_with(issuer, MS_SLICE_LIT("http://"));
+	if (issuer.n == 0)
+		return MS_OK;
+	ms_errinfo_set_field(info, MS_SLICE_LIT("identity.provider.issuer"));
+	if (!http && !ms_slice_starts_with(issuer, MS_SLICE_LIT("https://")))
+		return ms_fail(info, MS_ERR_CONFIG, "identity.provider.issuer: must begin with https://");
+	ms_errinfo_set_field(info, MS_SLICE_LIT("identity.provider.client_id"));
+	if (s->provider_client_id[0] == '\0')
+		return ms_fail(info, MS_ERR_CONFIG,
+			       "identity.provider.client_id: must be set with identity.provider.issuer");
+	ms_errinfo_set_field(info, MS_SLICE_LIT("identity.provider.group_roles"));
+	for (size_t i = 0; i < s->provider_group_roles.count; i++) {
+		const char *equals = strrchr(s->provider_group_roles.items[i], '=');
+		if (equals == NULL || equals == s->provider_group_roles.items[i] || equals[1] == '\0')
+			return ms_fail(info, MS_ERR_CONFIG, "identity.provider.group_roles: '%.100s' is not group=role",
+				       s->provider_group_roles.items[i]);
+	}
+	if (s->provider_group_roles.count > 0 && s->provider_groups_claim[0] == '\0')
+		return ms_fail(info, MS_ERR_CONFIG,
+			       "identity.provider.group_roles: needs identity.provider.groups_claim");
+	return MS_OK;
+}
+
 static enum ms_err check_all(const struct config *config, config_problem_fn *on_problem, void *arg,
 			     struct errinfo *info)
 {
 	static enum ms_err (*const checks[])(const struct settings *, struct errinfo *) = {
-		check_roles, check_data_dir, ms_app_check_store, ms_app_check_bus,
-		check_tls,   check_listen,   check_auth,         check_identity};
+		check_roles,  check_data_dir, ms_app_check_store, ms_app_check_bus, check_tls,
+		check_listen, check_auth,     check_identity,     check_provider};
 	enum ms_err first = MS_OK;
 	for (size_t i = 0; i < MS_ARRAY_LEN(checks) && (first == MS_OK || on_problem != NULL); i++) {
 		struct errinfo own;

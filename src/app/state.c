@@ -54,6 +54,21 @@ static enum ms_err open_auth(const struct state_options *o, struct errinfo *info
 		.webauthn_rp_id = s->identity_webauthn_rp_id,
 		.webauthn_origins = s->identity_webauthn_origins.items,
 		.webauthn_origin_count = s->identity_webauthn_origins.count,
+		.provider = {.issuer = s->provider_issuer,
+			     .name = s->provider_name,
+			     .client_id = s->provider_client_id,
+			     .client_secret = s->provider_client_secret,
+			     .scopes = s->provider_scopes.items,
+			     .scope_count = s->provider_scopes.count,
+			     .role = s->provider_role,
+			     .groups_claim = s->provider_groups_claim,
+			     .group_roles = s->provider_group_roles.items,
+			     .group_role_count = s->provider_group_roles.count,
+			     .decryption_key = s->provider_decryption_key,
+			     .ca_file = s->provider_ca_file,
+			     .proxy = s->provider_proxy,
+			     .timeout_ms = s->provider_timeout,
+			     .loopback = s->provider_loopback},
 	};
 	MS_TRY(ms_auth_new(&options, info, &state->auth));
 	return o->environment != NULL && o->rt != NULL ? ms_auth_take_environment(state->auth, o->environment, info)

@@ -13,6 +13,7 @@ static const struct store_migration steps[] = {
 	 .name = "OAuth clients, codes, consents, devices",
 	 .sql = ms_auth_schema_oauth},
 	{.module = "auth", .version = 5, .name = "second factors", .sql = ms_auth_schema_mfa},
+	{.module = "auth", .version = 6, .name = "identities at outside providers", .sql = ms_auth_schema_federation},
 };
 const struct store_migrations ms_auth_migrations = {.steps = steps, .count = MS_ARRAY_LEN(steps)};
 
@@ -82,6 +83,8 @@ enum ms_err ms_auth_new(const struct auth_options *options, struct errinfo *info
 		err = ms_auth_mfa_new(auth, info);
 	if (err == MS_OK)
 		err = ms_auth_oauth_new(auth, info);
+	if (err == MS_OK)
+		err = ms_auth_federation_new(auth, info);
 	if (err != MS_OK) {
 		ms_auth_stop(auth);
 		if (auth->options.rt != NULL)
@@ -97,6 +100,7 @@ void ms_auth_stop(struct auth *auth)
 {
 	if (auth == NULL)
 		return;
+	ms_auth_federation_stop(auth);
 	ms_auth_people_stop(auth);
 	ms_auth_gate_stop(auth);
 	ms_auth_vault_stop(auth);
@@ -106,6 +110,7 @@ void ms_auth_free(struct auth *auth)
 {
 	if (auth == NULL)
 		return;
+	ms_auth_federation_free(auth);
 	ms_auth_oauth_free(auth);
 	ms_auth_people_free(auth);
 	ms_auth_gate_free(auth);

@@ -11,6 +11,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "auth/outside.h"
 #include "base/base.h"
 #include "bus/bus.h"
 #include "crypto/crypto.h"
@@ -52,6 +53,7 @@ struct auth_options {
 	const char *webauthn_rp_id;          // the domain that passkeys belong to; "": the issuer's host
 	const char *const *webauthn_origins; // of pages that may use them: "https://ml.example"
 	size_t webauthn_origin_count;        // 0: the issuer's
+	struct auth_provider_options provider;
 };
 
 extern const struct store_migrations ms_auth_migrations;

@@ -14,6 +14,7 @@ struct auth_gate;   // snapshot of roles and keys, revocations, cache, guard: sn
 struct auth_people; // pools, throttle, housekeeping: people.c, throttle.c
 struct auth_mfa;    // whose passkeys are ours: second.c
 struct auth_oauth;  // the key of id tokens: oauth.c
+struct federation;  // the outside provider: federation_provider.c
 
 struct auth {
 	struct auth_options options; // the strings are copies, in `arena`
@@ -23,6 +24,7 @@ struct auth {
 	struct auth_people *people;
 	const struct auth_mfa *mfa; // in `arena`
 	struct auth_oauth *oauth;
+	struct federation *federation; // NULL: no outside provider, or the command line
 };
 
 // `new` sets auth's member. stop and free accept a part that was not made (NULL); free is called after stop, once.
@@ -41,13 +43,17 @@ MS_MUST_USE enum ms_err ms_auth_oauth_new(struct auth *auth, struct errinfo *inf
 void ms_auth_oauth_free(struct auth *auth);
 
 MS_MUST_USE enum ms_err ms_auth_mfa_new(struct auth *auth, struct errinfo *info);
+MS_MUST_USE enum ms_err ms_auth_federation_new(struct auth *auth, struct errinfo *info);
+void ms_auth_federation_stop(struct auth *auth);
+void ms_auth_federation_free(struct auth *auth);
 
 // Steps of the schema, one file a step: text of SQL (schema.c gathers them).
-extern const char ms_auth_schema_users[]; // 1 (schema_users.c): users, sessions, refresh_tokens
-extern const char ms_auth_schema_keys[];  // 2 (schema_keys.c): roles, api_keys
-extern const char ms_auth_schema_audit[]; // 3 (schema_audit.c): audit, audit_heads, signing_keys
-extern const char ms_auth_schema_oauth[]; // 4 (schema_oauth.c): oauth_*
-extern const char ms_auth_schema_mfa[];   // 5 (schema_mfa.c): totp, recovery_*, passkeys, spent
+extern const char ms_auth_schema_users[];      // 1 (schema_users.c): users, sessions, refresh_tokens
+extern const char ms_auth_schema_keys[];       // 2 (schema_keys.c): roles, api_keys
+extern const char ms_auth_schema_audit[];      // 3 (schema_audit.c): audit, audit_heads, signing_keys
+extern const char ms_auth_schema_oauth[];      // 4 (schema_oauth.c): oauth_*
+extern const char ms_auth_schema_mfa[];        // 5 (schema_mfa.c): totp, recovery_*, passkeys, spent
+extern const char ms_auth_schema_federation[]; // 6 (schema_federation.c): identities
 
 // Publishes the entry as "auth.<event>" with event, time, outcome, actor, target and details; ms_audit_append() calls it for every entry, so
 // that nothing is recorded and not told. (publish.c)

@@ -7,6 +7,7 @@
 
 #define NONCE_SIZE 12
 #define COOKIE_LINE 256
+#define EXTERNAL_LINE (MS_FEDERATION_COOKIE_MAX + COOKIE_LINE)
 
 static bool is_secure(const struct exchange *x, const struct identity *identity)
 {
@@ -19,10 +20,10 @@ static const char *name_of(const struct exchange *x, const struct identity *iden
 	return is_secure(x, identity) ? "__Host-mainstay" : "mainstay";
 }
 
-struct slice ms_cookie_get(struct exchange *x, const struct identity *identity)
+// The one cookie of that name; two of them are none: which one is ours is not ours to guess.
+static struct slice find(const struct exchange *x, const char *name)
 {
-	struct slice found = MS_SLICE_EMPTY, prefix;
-	const char *name = name_of(x, identity);
+	struct slice found = MS_SLICE_EMPTY;
 	for (size_t h = 0; h < x->req.header_count; h++) {
 		struct slice rest = x->req.headers[h].value, one;
 		if (!ms_slice_eq_nocase(x->req.headers[h].name, MS_SLICE_LIT("Cookie")))
@@ -33,10 +34,16 @@ struct slice ms_cookie_get(struct exchange *x, const struct identity *identity)
 			if (!ms_slice_eq_cstr(ms_slice_sub(one, 0, equals), name))
 				continue;
 			if (found.p != NULL)
-				return MS_SLICE_EMPTY; // which one is ours is not ours to guess
+				return MS_SLICE_EMPTY;
 			found = ms_slice_sub(one, equals + 1, SIZE_MAX);
 		}
 	}
+	return found;
+}
+
+struct slice ms_cookie_get(struct exchange *x, const struct identity *identity)
+{
+	struct slice found = find(x, name_of(x, identity)), prefix;
 	bool good =
 		found.p != NULL && ms_api_key_parse(found, &prefix) && ms_slice_eq_cstr(prefix, MS_OAUTH_COOKIE_PREFIX);
 	return good ? found : MS_SLICE_EMPTY;
@@ -74,6 +81,28 @@ struct slice ms_cookie_need(struct exchange *x, const struct identity *identity)
 	cookie = ms_slice(text, ms_api_key_make(MS_SLICE_LIT(MS_OAUTH_COOKIE_PREFIX), random, text));
 	ms_cookie_set(x, identity, cookie);
 	return cookie;
+}
+
+// --- Sign-ins that go by an outside provider ---------------------------------------------------------
+
+static const char *external_name(const struct exchange *x, const struct identity *identity)
+{
+	return is_secure(x, identity) ? "__Host-mainstay-external" : "mainstay-external";
+}
+
+struct slice ms_cookie_external(struct exchange *x, const struct identity *identity)
+{
+	return find(x, external_name(x, identity));
+}
+
+void ms_cookie_external_set(struct exchange *x, const struct identity *identity, struct slice value)
+{
+	char line[EXTERNAL_LINE];
+	int n = snprintf(line, sizeof(line), "%s=%.*s; Path=/; HttpOnly; SameSite=Lax%s; Max-Age=%d",
+			 external_name(x, identity), MS_SLICE_ARG(value), is_secure(x, identity) ? "; Secure" : "",
+			 value.n > 0 ? MS_FEDERATION_LIFE_S : 0);
+	MS_ASSERT(n > 0 && (size_t)n < sizeof(line));
+	ms_http_set_header(x, "Set-Cookie", ms_slice(line, (size_t)n));
 }
 
 // --- Forgery -----------------------------------------------------------------------------------------

@@ -6,10 +6,10 @@
 #include "identity/private.h"
 
 static struct identity_table (*const tables[])(void) = {
-	ms_identity_login_table,     ms_identity_users_table,   ms_identity_mfa_table,    ms_identity_webauthn_table,
-	ms_identity_keys_table,      ms_identity_roles_table,   ms_identity_audit_table,  ms_identity_wellknown_table,
-	ms_identity_authorize_table, ms_identity_signin_table,  ms_identity_device_table, ms_identity_token_table,
-	ms_identity_oidc_table,      ms_identity_clients_table,
+	ms_identity_login_table,     ms_identity_users_table,   ms_identity_mfa_table,      ms_identity_webauthn_table,
+	ms_identity_keys_table,      ms_identity_roles_table,   ms_identity_audit_table,    ms_identity_wellknown_table,
+	ms_identity_authorize_table, ms_identity_signin_table,  ms_identity_device_table,   ms_identity_token_table,
+	ms_identity_oidc_table,      ms_identity_clients_table, ms_identity_external_table,
 };
 
 struct route_set ms_identity_routes(struct identity *identity, size_t index)

@@ -44,13 +44,16 @@ struct page {
 	struct slice form_target; // URI whose origin forms may lead to, beside our own; or empty
 	const struct page_var *vars;
 	size_t count;
+	struct page_var base; // set by ms_page_send()
 };
 void ms_page_send(struct exchange *x, const struct page *page);
+// From where the request is to "/oauth/": "", or "../../". Pages have it as {{base}}.
+const char *ms_page_base(const struct exchange *x);
 #define MS_PAGE(page_name) .html = ms_page_##page_name, .html_size = ms_page_##page_name##_size
 extern const char ms_page_frame[], ms_page_login[], ms_page_second[], ms_page_consent[], ms_page_device[],
-	ms_page_message[], ms_page_logout[], ms_page_style[];
+	ms_page_message[], ms_page_logout[], ms_page_link[], ms_page_style[];
 extern const size_t ms_page_frame_size, ms_page_login_size, ms_page_second_size, ms_page_consent_size,
-	ms_page_device_size, ms_page_message_size, ms_page_logout_size, ms_page_style_size;
+	ms_page_device_size, ms_page_message_size, ms_page_logout_size, ms_page_link_size, ms_page_style_size;
 void ms_html_escape(struct buf *out, struct slice text);
 // A page that says something and ends there.
 void ms_page_message_send(struct exchange *x, int status, const char *title, const char *text);
@@ -70,6 +73,9 @@ struct slice ms_page_duration(struct exchange *x, int64_t seconds); // "30 days"
 struct slice ms_cookie_get(struct exchange *x, const struct identity *identity);
 void ms_cookie_set(struct exchange *x, const struct identity *identity, struct slice value);
 void ms_cookie_clear(struct exchange *x, const struct identity *identity);
+// What a sign-in through an outside provider was begun with, sealed; value empty: away with it.
+struct slice ms_cookie_external(struct exchange *x, const struct identity *identity);
+void ms_cookie_external_set(struct exchange *x, const struct identity *identity, struct slice value);
 // The present one, or a new one that is set: what forms are bound to. In the arena; empty when memory is out.
 struct slice ms_cookie_need(struct exchange *x, const struct identity *identity);
 // A new text each time, so that compressing pages tells nothing about it.
@@ -82,6 +88,7 @@ MS_MUST_USE bool ms_csrf_check(struct exchange *x, const struct identity *identi
 struct signin {                 // what the login page is for
 	struct slice request;   // raw query of an authorization request, or empty
 	struct slice user_code; // of a device, or empty
+	bool link;              // to link the account with one at an outside provider
 	struct slice error;     // what to tell
 	struct slice username;  // typed before
 	struct slice client_name;
@@ -91,6 +98,14 @@ struct signin {                 // what the login page is for
 void ms_signin_page(struct exchange *x, struct identity *identity, const struct signin *signin);
 // Where to go on: "/oauth/authorize?…" or "/oauth/device?…", in the arena.
 struct slice ms_signin_next(struct exchange *x, const struct signin *signin);
+// Its page again, with an error of the present sign-in.
+void ms_signin_again(struct exchange *x, struct identity *identity, struct signin *signin, int status,
+		     const char *error);
+// Signs in who an outside provider says it is.
+void ms_signin_external(struct exchange *x, struct identity *identity, const struct signin *signin,
+			const struct federation_attempt *attempt, const struct federation_person *person);
+// The page that links accounts (external.c); `failed` as below.
+void ms_link_page(struct exchange *x, struct identity *identity, const struct signin *failed);
 enum decision { DECISION_NONE, DECISION_ALLOW, DECISION_DENY };
 // Answers the request of `query`. `failed`: a sign-in for it that did not work (then its page comes again), or NULL.
 void ms_authorize(struct exchange *x, struct identity *identity, struct slice query, enum decision decision,

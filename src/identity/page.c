@@ -30,13 +30,18 @@ void ms_html_escape(struct buf *out, struct slice text)
 	}
 }
 
+const char *ms_page_base(const struct exchange *x)
+{
+	return ms_slice_starts_with(x->req.path, MS_SLICE_LIT("/oauth/external/")) ? "../../" : "";
+}
+
 static const struct page_var *find(const struct page *page, struct slice name)
 {
 	for (size_t i = 0; i < page->count; i++) {
 		if (ms_slice_eq_cstr(name, page->vars[i].name))
 			return &page->vars[i];
 	}
-	return NULL;
+	return page->base.value.p != NULL && ms_slice_eq_cstr(name, page->base.name) ? &page->base : NULL;
 }
 
 // Where `mark` begins in `text`, or text.n.
@@ -116,8 +121,10 @@ static void set_headers(struct exchange *x, struct slice form_target)
 void ms_page_send(struct exchange *x, const struct page *page)
 {
 	struct buf content;
+	struct page inner = *page;
+	inner.base = (struct page_var){"base", ms_slice_cstr(ms_page_base(x)), false};
 	ms_buf_init(&content, PAGE_MAX);
-	render(&content, ms_slice(page->html, page->html_size), page);
+	render(&content, ms_slice(page->html, page->html_size), &inner);
 	if (!ms_buf_ok(&content)) {
 		ms_buf_fini(&content);
 		ms_http_fail_code(x, MS_ERR_NO_MEMORY, "out of memory for this page");
@@ -125,7 +132,7 @@ void ms_page_send(struct exchange *x, const struct page *page)
 	}
 	const struct page_var vars[] = {{"title", ms_slice_cstr(page->title), false},
 					{"content", ms_buf_slice(&content), true}};
-	const struct page frame = {.vars = vars, .count = MS_ARRAY_LEN(vars)};
+	const struct page frame = {.vars = vars, .count = MS_ARRAY_LEN(vars), .base = inner.base};
 	render(x->body, ms_slice(ms_page_frame, ms_page_frame_size), &frame);
 	ms_buf_fini(&content);
 	set_headers(x, page->form_target);

@@ -32,6 +32,7 @@ struct identity_table ms_identity_device_table(void);    // device.c
 struct identity_table ms_identity_token_table(void);     // token.c
 struct identity_table ms_identity_oidc_table(void);      // oidc.c
 struct identity_table ms_identity_clients_table(void);   // clients.c
+struct identity_table ms_identity_external_table(void);  // external.c
 
 #define IDENTITY_JSON "application/json"
 #define IDENTITY_OBJECT "{\"type\":\"object\"}"

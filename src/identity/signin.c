@@ -6,10 +6,29 @@
 
 // --- The page ----------------------------------------------------------------------------------------
 
+// What the sign-in is for, for the way through an outside provider.
+static struct slice external_query(struct exchange *x, const struct signin *signin)
+{
+	struct buf out;
+	ms_buf_init(&out, (size_t)32 << 10);
+	ms_buf_append_char(&out, '?');
+	if (signin->request.n > 0)
+		ms_form_add(&out, "request", signin->request);
+	else
+		ms_form_add(&out, "user_code", signin->user_code);
+	struct slice query = ms_buf_ok(&out) ? ms_arena_copy(x->arena, ms_buf_slice(&out)) : MS_SLICE_EMPTY;
+	ms_buf_fini(&out);
+	return query;
+}
+
 void ms_signin_page(struct exchange *x, struct identity *identity, const struct signin *signin)
 {
 	struct slice cookie = ms_cookie_need(x, identity), csrf = ms_csrf_make(x, cookie);
+	const char *provider = signin->link ? NULL : ms_federation_name(identity->auth);
 	const struct page_var vars[] = {
+		{"provider", ms_slice_cstr(provider), false},
+		{"external", provider != NULL ? external_query(x, signin) : MS_SLICE_EMPTY, false},
+		{"link", signin->link ? MS_SLICE_LIT("1") : MS_SLICE_EMPTY, false},
 		{"client", signin->client_name, false},
 		{"error", signin->error, false},
 		{"username", signin->username, false},
@@ -57,7 +76,10 @@ struct slice ms_signin_next(struct exchange *x, const struct signin *signin)
 	struct buf out;
 	struct form request;
 	ms_buf_init(&out, (size_t)32 << 10);
-	if (signin->request.n > 0 && ms_form_read(x->arena, signin->request, &request)) {
+	ms_buf_append_cstr(&out, ms_page_base(x));
+	if (signin->link) {
+		ms_buf_append_cstr(&out, "link");
+	} else if (signin->request.n > 0 && ms_form_read(x->arena, signin->request, &request)) {
 		ms_buf_append_cstr(&out, "authorize");
 		append_request(&out, &request);
 	} else {
@@ -76,8 +98,11 @@ struct signin_work {
 	struct signin signin;
 	struct auth_attempt attempt;
 	struct auth_proof proof;
-	struct auth_user *user; // of either
-	struct slice methods;   // that he showed
+	const struct auth_user *user;           // of either, or in the transaction of `person`
+	const struct federation_person *person; // whom an outside provider named, or NULL
+	const struct federation_attempt *attempt_outside;
+	bool proved;          // the second step is done
+	struct slice methods; // that he showed
 	struct slice rehashed;
 	struct slice cookie;    // of before
 	struct slice mfa_token; // the second step is to come; else empty
@@ -94,9 +119,13 @@ static void ask_second(struct signin_work *s, int status, const char *error)
 {
 	struct exchange *x = s->w.x;
 	const struct page_var vars[] = {
-		{"client", MS_SLICE_EMPTY, false},     {"error", ms_slice_cstr(error), false},
-		{"request", s->signin.request, false}, {"user_code", s->signin.user_code, false},
-		{"mfa_token", s->mfa_token, false},    {"csrf", ms_csrf_make(x, s->cookie), false},
+		{"client", MS_SLICE_EMPTY, false},
+		{"error", ms_slice_cstr(error), false},
+		{"request", s->signin.request, false},
+		{"user_code", s->signin.user_code, false},
+		{"link", s->signin.link ? MS_SLICE_LIT("1") : MS_SLICE_EMPTY, false},
+		{"mfa_token", s->mfa_token, false},
+		{"csrf", ms_csrf_make(x, s->cookie), false},
 	};
 	ms_page_send(x, &(struct page){.status = status,
 				       MS_PAGE(second),
@@ -106,20 +135,47 @@ static void ask_second(struct signin_work *s, int status, const char *error)
 				       .count = MS_ARRAY_LEN(vars)});
 }
 
+void ms_signin_again(struct exchange *x, struct identity *identity, struct signin *signin, int status,
+		     const char *error)
+{
+	signin->status = status;
+	signin->error = ms_slice_cstr(error);
+	if (signin->link)
+		ms_link_page(x, identity, signin);
+	else if (signin->request.n > 0)
+		ms_authorize(x, identity, signin->request, DECISION_NONE, signin);
+	else
+		ms_device_page(x, identity, signin->user_code, signin);
+}
+
 static void ask_again(struct signin_work *s, int status, const char *error)
 {
-	s->signin.status = status;
-	s->signin.error = ms_slice_cstr(error);
-	if (s->signin.request.n > 0)
-		ms_authorize(s->w.x, s->w.identity, s->signin.request, DECISION_NONE, &s->signin);
-	else
-		ms_device_page(s->w.x, s->w.identity, s->signin.user_code, &s->signin);
+	ms_signin_again(s->w.x, s->w.identity, &s->signin, status, error);
+}
+
+// Who came from an outside provider and may not in. True: answered.
+static bool failed_external(struct signin_work *s)
+{
+	const char *why =
+		s->w.err == MS_ERR_AUTH_USER_UNKNOWN
+			? "No account here is linked with yours there. Sign in with your password and link it, or "
+			  "ask an administrator."
+		: s->w.err == MS_ERR_FORBIDDEN        ? "None of your groups there gives access here."
+		: s->w.err == MS_ERR_AUTH_CREDENTIALS ? "Your account here is disabled."
+						      : NULL;
+	if (s->person == NULL || why == NULL)
+		return false;
+	ms_federation_refused(s->w.identity->auth, &s->w.actor, s->w.info.message);
+	ask_again(s, 403, why);
+	return true;
 }
 
 static void failed(struct identity_work *w)
 {
 	struct signin_work *s = work_of(w);
 	bool second = s->mfa_token.n > 0;
+	if (failed_external(s))
+		return;
 	if (w->err == MS_ERR_AUTH_CREDENTIALS && second)
 		ask_second(s, 403, "This code does not fit, or was used before.");
 	else if (w->err == MS_ERR_AUTH_THROTTLED && second)
@@ -173,8 +229,14 @@ static enum ms_err begin(struct store_tx *tx, void *arg, struct errinfo *info)
 	struct auth *auth = s->w.identity->auth;
 	const struct auth_session session = {
 		.address = s->w.x->req.peer, .agent = ms_identity_agent(s->w.x), .methods = s->methods};
+	struct auth_user user;
 	s->mfa_token = MS_SLICE_EMPTY;
-	if (s->user == &s->attempt.user)
+	if (s->person != NULL) {
+		MS_TRY(ms_federation_spend(tx, s->attempt_outside, info));
+		MS_TRY(ms_federation_sign_in(tx, auth, &s->w.actor, s->person, info, &user));
+		s->user = &user;
+	}
+	if (!s->proved)
 		MS_TRY(ms_auth_second_step(tx, auth, s->user, s->methods, s->rehashed, info, &s->factors,
 					   &s->mfa_token));
 	if (s->mfa_token.n > 0)
@@ -210,6 +272,7 @@ static struct signin_work *work_begin(struct exchange *x, void *role, struct for
 	s->cookie = ms_cookie_get(x, role);
 	s->signin.request = ms_form_get(form, "request");
 	s->signin.user_code = ms_form_get(form, "user_code");
+	s->signin.link = ms_form_get(form, "link").n > 0;
 	s->signin.username = ms_slice_sub(ms_form_get(form, "username"), 0, TYPED_MAX);
 	return s;
 }
@@ -235,6 +298,21 @@ static void login(struct exchange *x, void *role)
 	ms_auth_attempt(s->w.identity->auth, x->loop, &s->attempt);
 }
 
+void ms_signin_external(struct exchange *x, struct identity *identity, const struct signin *signin,
+			const struct federation_attempt *attempt, const struct federation_person *person)
+{
+	struct signin_work *s = MS_IDENTITY_BEGIN(x, identity, struct signin_work);
+	if (s == NULL)
+		return;
+	s->w.failed = failed;
+	s->signin = *signin;
+	s->attempt_outside = attempt;
+	s->person = person;
+	s->methods = MS_SLICE_LIT(MS_FEDERATION_METHOD);
+	s->cookie = ms_cookie_need(x, identity); // a second step's form is bound to it
+	ms_identity_write(&s->w, begin, began, false);
+}
+
 // --- The second step ---------------------------------------------------------------------------------
 
 static void proved(struct auth_proof *proof, void *arg)
@@ -243,6 +321,7 @@ static void proved(struct auth_proof *proof, void *arg)
 	s->w.err = proof->err;
 	if (proof->err == MS_OK) {
 		s->user = &proof->user;
+		s->proved = true;
 		s->methods = proof->methods;
 		s->mfa_token = MS_SLICE_EMPTY;
 		ms_identity_write(&s->w, begin, began, false);
