@@ -156,13 +156,26 @@ static void ask_again(struct signin_work *s, int status, const char *error)
 // Who came from an outside provider and may not in. True: answered.
 static bool failed_external(struct signin_work *s)
 {
-	const char *why =
-		s->w.err == MS_ERR_AUTH_USER_UNKNOWN
-			? "No account here is linked with yours there. Sign in with your password and link it, or "
-			  "ask an administrator."
-		: s->w.err == MS_ERR_FORBIDDEN        ? "None of your groups there gives access here."
-		: s->w.err == MS_ERR_AUTH_CREDENTIALS ? "Your account here is disabled."
-						      : NULL;
+	static const struct {
+		enum ms_err err;
+		const char *why;
+	} reasons[] = {
+		{MS_ERR_AUTH_USER_UNKNOWN,
+		 "No account here is linked with yours there. Sign in with your password and link "
+		 "it, or ask an administrator."},
+		{MS_ERR_FORBIDDEN, "None of your groups there gives access here."},
+		{MS_ERR_AUTH_CREDENTIALS, "Your account here is disabled."},
+		{MS_ERR_TOKEN_INVALID, "This sign-in was finished before. Begin again."},
+		// A role of the settings that is not there; the last administrator, whose groups changed.
+		{MS_ERR_INVALID, "Your account could not be made here. Tell whoever runs this service."},
+		{MS_ERR_NOT_FOUND, "Your account could not be made here. Tell whoever runs this service."},
+		{MS_ERR_AUTH_LAST_ADMIN, "Your role here could not be changed. Tell whoever runs this service."},
+	};
+	const char *why = NULL;
+	for (size_t i = 0; i < MS_ARRAY_LEN(reasons); i++) {
+		if (s->w.err == reasons[i].err)
+			why = reasons[i].why;
+	}
 	if (s->person == NULL || why == NULL)
 		return false;
 	ms_federation_refused(s->w.identity->auth, &s->w.actor, s->w.info.message);

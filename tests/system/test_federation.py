@@ -519,6 +519,14 @@ def test_groups_give_roles(make, provider):
     assert signed_in_as(own, provider, "group-2", groups=["ops"])["sub"] == linked.id and role(linked.id) == "viewer", "who was here before keeps his role"
 
 
+def test_a_role_that_is_not_there(make, provider):
+    own = make(role="nonsense")
+    browser = Browser(own)
+    page = sign_in(own, provider, "role-1", browser)
+    assert page.status == 403 and "could not be made" in page.text and not is_in(browser)
+    assert "nonsense" in own.log_text(2000)
+
+
 def test_second_factors_hold(make, provider):
     own = make(role="none")
     user = User(own)
