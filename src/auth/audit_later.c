@@ -53,10 +53,20 @@ static struct slice put(char **at, struct slice text, size_t max)
 	return copy;
 }
 
+static size_t size_of(const struct audit_entry *e, struct slice details)
+{
+	const struct auth_actor *by = &e->actor;
+	const struct slice texts[] = {by->id, by->name, by->address, by->session, by->request_id, e->target};
+	size_t size = sizeof(struct waiting) + details.n;
+	for (size_t i = 0; i < MS_ARRAY_LEN(texts); i++)
+		size += MS_MIN(texts[i].n, (size_t)TEXT_MAX);
+	return size;
+}
+
 static struct waiting *copy_entry(const struct audit_entry *e)
 {
 	struct slice details = e->details.n > DETAILS_MAX ? MS_SLICE_LIT("{\"cut\":true}") : e->details;
-	struct waiting *w = malloc(sizeof(*w) + 6 * TEXT_MAX + DETAILS_MAX);
+	struct waiting *w = malloc(size_of(e, details)); // many may wait: no more than it takes
 	if (w == NULL)
 		return NULL;
 	char *at = w->text;
@@ -86,13 +96,18 @@ static void wake(struct mail *mail)
 		ms_timer_start(a->gather, GATHER_MS, 0);
 }
 
+bool ms_audit_is_behind(const struct auth *auth)
+{
+	return atomic_load_explicit(&auth->vault->audit->count, memory_order_relaxed) >= AUDIT_QUEUE_MAX;
+}
+
 void ms_audit_later(struct auth *auth, const struct audit_entry *entry)
 {
 	if (auth == NULL)
 		return;
 	struct audit *a = auth->vault->audit;
 	bool may_drop = entry->outcome == AUDIT_REFUSED;
-	if (may_drop && atomic_load_explicit(&a->count, memory_order_relaxed) >= AUDIT_QUEUE_MAX) {
+	if (may_drop && ms_audit_is_behind(auth)) {
 		atomic_fetch_add(&a->dropped, 1);
 		return;
 	}

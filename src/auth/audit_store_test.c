@@ -189,8 +189,10 @@ AUDIT_STORE_TEST(a_flood_is_bounded_and_what_was_dropped_is_counted)
 	make_auth(f, &auth);
 	const struct audit_entry refused = {.event = AUTH_DENIED, .outcome = AUDIT_REFUSED};
 	const struct audit_entry change = {.event = AUTH_MODEL_CHANGED, .target = MS_SLICE_LIT("model:m")};
+	CHECK(!ms_audit_is_behind(&auth));
 	for (size_t i = 0; i < AUDIT_QUEUE_MAX + 500; i++)
 		ms_audit_later(&auth, &refused);
+	CHECK(ms_audit_is_behind(&auth));
 	CHECK_INT(ms_audit_dropped(&auth), 501); // server.started waits too
 	ms_audit_later(&auth, &change);
 	ms_auth_vault_stop(&auth);
@@ -202,6 +204,7 @@ AUDIT_STORE_TEST(a_flood_is_bounded_and_what_was_dropped_is_counted)
 	CHECK_OK(ms_store_read_wait(f->store, count_entries, &count, NULL));
 	CHECK_INT(count, AUDIT_QUEUE_MAX - 1);
 	CHECK_INT(ms_audit_dropped(&auth), 0);
+	CHECK(!ms_audit_is_behind(&auth));
 	ms_rt_deliver(f->rt);
 	ms_auth_vault_free(&auth);
 }

@@ -455,6 +455,8 @@ MS_MUST_USE enum ms_err ms_audit_append(struct store_tx *tx, struct auth *auth, 
 // thread, never blocks. While more than 10,000 wait (the database is away), refusals are dropped and counted, the count is recorded later; changes are
 // never dropped. `auth` may be NULL: nothing happens.
 void ms_audit_later(struct auth *auth, const struct audit_entry *entry);
+// So many wait: who makes entries as fast as he likes is told to come again. Any thread.
+bool ms_audit_is_behind(const struct auth *auth);
 
 #define MS_AUDIT_HASH_SIZE 32
 #define MS_AUDIT_LIST_MAX 1000

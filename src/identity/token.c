@@ -17,6 +17,14 @@ void ms_oauth_send_error(struct exchange *x, int status, const char *error, cons
 	ms_http_send_json(x, status);
 }
 
+// A client's own tokens are recorded behind the answer. None is given out faster than that can be written.
+static void send_behind(struct exchange *x)
+{
+	ms_http_set_header(x, "Retry-After", MS_SLICE_LIT("1"));
+	ms_oauth_send_error(x, 503, "temporarily_unavailable",
+			    "tokens are asked for faster than they can be recorded: try again in a second");
+}
+
 // Strangers can have themselves refused: not each of them is recorded.
 static void record_client_refusal(struct exchange *x, const struct identity *identity,
 				  const struct oauth_refusal *refusal, struct slice client_id)
@@ -304,6 +312,8 @@ static void token(struct exchange *x, void *role)
 		ms_oauth_send_error(x, 400, "invalid_request", missing(asked));
 	else if (!resource_ok(role, &form))
 		ms_oauth_send_error(x, 400, "invalid_target", "tokens are for this service alone: leave resource out");
+	else if (asked->type == OAUTH_CLIENT && ms_audit_is_behind(s->w.identity->auth))
+		send_behind(x);
 	else if (asked->type == OAUTH_CLIENT && asked->client.assertion.p == NULL)
 		ms_identity_read(&s->w, grant, granted);
 	else
