@@ -87,6 +87,11 @@ const char *ms_cli_option(const struct cli *cli, const char *name)
 	MS_UNREACHABLE(); // a command asks for its own options
 }
 
+struct slice ms_cli_option_text(const struct cli *cli, const char *name)
+{
+	return ms_slice_cstr(ms_cli_option(cli, name));
+}
+
 struct parser {
 	struct cli *cli;
 	int argc;

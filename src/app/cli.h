@@ -79,6 +79,7 @@ enum cli_exit ms_cli_main(const struct cli_table *table, int argc, const char *c
 
 // Value of an option of the command ("" for a switch), or NULL when it was not given.
 const char *ms_cli_option(const struct cli *cli, const char *name);
+struct slice ms_cli_option_text(const struct cli *cli, const char *name); // p == NULL when it was not given
 
 // Loads and checks the settings. Each problem is printed; then CLI_FAILED, or CLI_USAGE when a flag was wrong.
 MS_MUST_USE enum cli_exit ms_cli_load_config(struct cli *cli, struct config **ret_config);

@@ -178,18 +178,12 @@ static enum cli_exit read_time(struct cli *cli, const char *name, int64_t *ret_u
 	return CLI_OK;
 }
 
-static struct slice option(const struct cli *cli, const char *name)
-{
-	const char *value = ms_cli_option(cli, name);
-	return value != NULL ? ms_slice_cstr(value) : MS_SLICE_EMPTY;
-}
-
 static enum cli_exit read_filter(struct cli *cli, struct audit_filter *filter)
 {
-	*filter = (struct audit_filter){.actor = option(cli, "actor"),
-					.event = option(cli, "event"),
-					.target = option(cli, "target"),
-					.outcome = option(cli, "outcome")};
+	*filter = (struct audit_filter){.actor = ms_cli_option_text(cli, "actor"),
+					.event = ms_cli_option_text(cli, "event"),
+					.target = ms_cli_option_text(cli, "target"),
+					.outcome = ms_cli_option_text(cli, "outcome")};
 	enum cli_exit status = read_time(cli, "since", &filter->from_us);
 	return status == CLI_OK ? read_time(cli, "until", &filter->until_us) : status;
 }

@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // `mainstay client …`: OAuth clients from the command line, on the store itself. A running server on the same store follows within half a second.
 #include <stdlib.h>
-#include <unistd.h>
 
+#include "app/admin.h"
 #include "app/commands.h"
-#include "app/state.h"
 #include "app/table.h"
 #include "app/width.h"
 #include "rt/rt.h"
@@ -17,11 +16,7 @@
 // One command: what it was asked for, and what came of it.
 struct task {
 	struct cli *cli;
-	struct config *config;
-	struct state state;
-	char who[32];
-	struct auth_actor actor;
-	struct auth_authority authority;
+	struct admin admin;
 	struct slice id;
 	struct oauth_client wanted;
 	struct oauth_client client; // in cli->arena
@@ -31,21 +26,12 @@ struct task {
 	size_t listed;
 };
 
-static struct slice option(const struct cli *cli, const char *name)
-{
-	const char *value = ms_cli_option(cli, name);
-	return value != NULL ? ms_slice_cstr(value) : MS_SLICE_EMPTY;
-}
-
 static enum cli_exit begin(struct cli *cli, struct task *task)
 {
 	*task = (struct task){.cli = cli};
-	enum cli_exit status = ms_state_of_command(cli, &task->config, &task->state);
+	enum cli_exit status = ms_admin_begin(cli, &task->admin);
 	if (status != CLI_OK)
 		return status;
-	snprintf(task->who, sizeof(task->who), "uid %u", (unsigned)getuid());
-	task->actor = ms_auth_actor_console(ms_slice_cstr(task->who));
-	task->authority = (struct auth_authority){.by = &task->actor};
 	task->id = cli->argument_count > 0 ? ms_slice_cstr(cli->arguments[0]) : MS_SLICE_EMPTY;
 	return CLI_OK;
 }
@@ -53,28 +39,11 @@ static enum cli_exit begin(struct cli *cli, struct task *task)
 static enum cli_exit end(struct task *task, enum ms_err err, const struct errinfo *info, enum cli_exit status)
 {
 	ms_wipe(task->secret, sizeof(task->secret));
-	ms_state_close(&task->state);
-	ms_config_free(task->config);
+	ms_admin_end(&task->admin);
 	return err == MS_OK ? status : ms_cli_fail(task->cli, info);
 }
 
 // --- Output ------------------------------------------------------------------------------------------
-
-static void json_text(struct json_writer *w, const char *key, struct slice text)
-{
-	ms_json_key_lit(w, key);
-	if (text.n > 0)
-		ms_json_str(w, text);
-	else
-		ms_json_null(w);
-}
-
-static void json_time(struct json_writer *w, const char *key, int64_t unix_us)
-{
-	char text[MS_RFC3339_SIZE];
-	ms_json_key_lit(w, key);
-	ms_json_str(w, ms_slice(text, ms_text_rfc3339(unix_us * 1000, text)));
-}
 
 static void json_flag(struct json_writer *w, const char *key, bool flag)
 {
@@ -100,11 +69,11 @@ static void write_json(const struct task *task, struct buf *out)
 	const struct oauth_client *c = &task->client;
 	ms_json_writer_init(&w, out);
 	ms_json_begin_object(&w);
-	json_text(&w, "id", c->id);
-	json_text(&w, "name", c->name);
+	ms_json_member_text(&w, "id", c->id);
+	ms_json_member_text(&w, "name", c->name);
 	if (task->secret[0] != '\0')
-		json_text(&w, "secret", ms_slice_cstr(task->secret));
-	json_text(&w, "hint", c->hint);
+		ms_json_member_text(&w, "secret", ms_slice_cstr(task->secret));
+	ms_json_member_text(&w, "hint", c->hint);
 	json_flag(&w, "confidential", c->confidential);
 	json_flag(&w, "trusted", c->trusted);
 	json_flag(&w, "introspects", c->introspects);
@@ -117,9 +86,9 @@ static void write_json(const struct task *task, struct buf *out)
 	ms_json_end_array(&w);
 	json_lines(&w, "redirect_uris", c->redirect_uris);
 	json_lines(&w, "post_logout_redirect_uris", c->logout_uris);
-	json_text(&w, "scope", c->scope);
-	json_time(&w, "created_at", c->created_us);
-	json_time(&w, "secret_changed_at", c->secret_changed_us);
+	ms_json_member_text(&w, "scope", c->scope);
+	ms_json_member_time(&w, "created_at", c->created_us);
+	ms_json_member_time(&w, "secret_changed_at", c->secret_changed_us);
 	ms_json_end_object(&w);
 	ms_buf_append_char(out, '\n');
 }
@@ -214,14 +183,15 @@ static enum ms_err add(struct store_tx *tx, void *arg, struct errinfo *info)
 {
 	struct task *task = arg;
 	struct oauth_client made;
-	MS_TRY(ms_oauth_client_add(tx, task->state.auth, &task->authority, &task->wanted, info, &made, task->secret));
+	MS_TRY(ms_oauth_client_add(tx, task->admin.state.auth, &task->admin.authority, &task->wanted, info, &made,
+				   task->secret));
 	return ms_oauth_client_copy(&made, &task->cli->arena, info, &task->client);
 }
 
 // Commas of the command line become lines.
 static enum ms_err take_list(struct task *task, const char *name, struct errinfo *info, struct slice *ret_lines)
 {
-	struct slice text = option(task->cli, name);
+	struct slice text = ms_cli_option_text(task->cli, name);
 	char *lines = ms_arena_cstr(&task->cli->arena, text);
 	if (lines == NULL)
 		return ms_fail(info, MS_ERR_NO_MEMORY, "out of memory");
@@ -233,7 +203,7 @@ static enum ms_err take_list(struct task *task, const char *name, struct errinfo
 
 static enum ms_err take_grants(struct task *task, struct errinfo *info)
 {
-	struct slice rest = option(task->cli, "grants"), part;
+	struct slice rest = ms_cli_option_text(task->cli, "grants"), part;
 	if (rest.n == 0)
 		rest = MS_SLICE_LIT("code,refresh");
 	while (ms_slice_next(&rest, ',', &part)) {
@@ -273,7 +243,7 @@ static enum cli_exit run_add(struct cli *cli)
 	task.wanted.confidential = ms_cli_option(cli, "public") == NULL;
 	task.wanted.trusted = ms_cli_option(cli, "trusted") != NULL;
 	task.wanted.introspects = ms_cli_option(cli, "introspects") != NULL;
-	task.wanted.scope = ms_cli_option(cli, "scope") != NULL ? option(cli, "scope")
+	task.wanted.scope = ms_cli_option(cli, "scope") != NULL ? ms_cli_option_text(cli, "scope")
 								: MS_SLICE_LIT("openid profile email offline_access");
 	enum ms_err err = take_list(&task, "redirect", &info, &task.wanted.redirect_uris);
 	if (err == MS_OK)
@@ -283,7 +253,7 @@ static enum cli_exit run_add(struct cli *cli)
 	if (err == MS_OK)
 		err = take_jwks(&task, &info);
 	if (err == MS_OK)
-		err = ms_store_write_wait(task.state.store, add, &task, &info);
+		err = ms_store_write_wait(task.admin.state.store, add, &task, &info);
 	if (err == MS_OK)
 		status = print_client(&task);
 	return end(&task, err, &info, status);
@@ -369,7 +339,7 @@ static enum cli_exit run_list(struct cli *cli)
 	ms_table_init(&table, &cli->arena, columns, MS_ARRAY_LEN(columns));
 	task.table = &table;
 	do
-		err = ms_store_read_wait(task.state.store, list_page, &task, &info);
+		err = ms_store_read_wait(task.admin.state.store, list_page, &task, &info);
 	while (err == MS_OK && task.listed == PAGE);
 	ms_buf_init(&out, OUTPUT_MAX);
 	if (err == MS_OK && ms_cli_option(cli, "json") != NULL)
@@ -409,7 +379,7 @@ static enum cli_exit run_show(struct cli *cli)
 	enum cli_exit status = begin(cli, &task);
 	if (status != CLI_OK)
 		return status;
-	enum ms_err err = ms_store_read_wait(task.state.store, show, &task, &info);
+	enum ms_err err = ms_store_read_wait(task.admin.state.store, show, &task, &info);
 	if (err == MS_OK)
 		status = print_client(&task);
 	return end(&task, err, &info, status);
@@ -433,7 +403,8 @@ static enum ms_err rotate(struct store_tx *tx, void *arg, struct errinfo *info)
 {
 	struct task *task = arg;
 	struct oauth_client made;
-	MS_TRY(ms_oauth_client_rotate(tx, task->state.auth, &task->authority, task->id, info, &made, task->secret));
+	MS_TRY(ms_oauth_client_rotate(tx, task->admin.state.auth, &task->admin.authority, task->id, info, &made,
+				      task->secret));
 	return ms_oauth_client_copy(&made, &task->cli->arena, info, &task->client);
 }
 
@@ -445,7 +416,7 @@ static enum cli_exit run_rotate(struct cli *cli)
 	enum cli_exit status = begin(cli, &task);
 	if (status != CLI_OK)
 		return status;
-	enum ms_err err = ms_store_write_wait(task.state.store, rotate, &task, &info);
+	enum ms_err err = ms_store_write_wait(task.admin.state.store, rotate, &task, &info);
 	if (err == MS_OK)
 		status = print_client(&task);
 	return end(&task, err, &info, status);
@@ -463,7 +434,7 @@ static enum ms_err remove_client(struct store_tx *tx, void *arg, struct errinfo 
 {
 	struct task *task = arg;
 	MS_TRY(show(tx, task, info));
-	return ms_oauth_client_remove(tx, task->state.auth, &task->authority, task->id, info);
+	return ms_oauth_client_remove(tx, task->admin.state.auth, &task->admin.authority, task->id, info);
 }
 
 static enum cli_exit run_remove(struct cli *cli)
@@ -474,7 +445,7 @@ static enum cli_exit run_remove(struct cli *cli)
 	enum cli_exit status = begin(cli, &task);
 	if (status != CLI_OK)
 		return status;
-	enum ms_err err = ms_store_write_wait(task.state.store, remove_client, &task, &info);
+	enum ms_err err = ms_store_write_wait(task.admin.state.store, remove_client, &task, &info);
 	if (err == MS_OK && ms_cli_option(cli, "json") != NULL)
 		status = print_client(&task);
 	else if (err == MS_OK)

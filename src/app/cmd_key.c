@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // `mainstay key …`: API keys from the command line, on the store itself. A running server on the same store follows within half a second.
 #include <stdlib.h>
-#include <unistd.h>
 
+#include "app/admin.h"
 #include "app/commands.h"
-#include "app/state.h"
 #include "app/table.h"
 #include "app/width.h"
 #include "rt/rt.h"
@@ -18,11 +17,7 @@
 // One command: what it was asked for, and what came of it.
 struct task {
 	struct cli *cli;
-	struct config *config;
-	struct state state;
-	char who[32];
-	struct auth_actor actor;
-	struct auth_authority authority;
+	struct admin admin;
 	struct slice id, owner;
 	struct auth_key wanted;
 	int64_t us;          // life, or overlap
@@ -33,21 +28,12 @@ struct task {
 	size_t listed;
 };
 
-static struct slice option(const struct cli *cli, const char *name)
-{
-	const char *value = ms_cli_option(cli, name);
-	return value != NULL ? ms_slice_cstr(value) : MS_SLICE_EMPTY;
-}
-
 static enum cli_exit begin(struct cli *cli, struct task *task)
 {
 	*task = (struct task){.cli = cli};
-	enum cli_exit status = ms_state_of_command(cli, &task->config, &task->state);
+	enum cli_exit status = ms_admin_begin(cli, &task->admin);
 	if (status != CLI_OK)
 		return status;
-	snprintf(task->who, sizeof(task->who), "uid %u", (unsigned)getuid());
-	task->actor = ms_auth_actor_console(ms_slice_cstr(task->who));
-	task->authority = (struct auth_authority){.by = &task->actor};
 	task->id = cli->argument_count > 0 ? ms_slice_cstr(cli->arguments[0]) : MS_SLICE_EMPTY;
 	return CLI_OK;
 }
@@ -55,8 +41,7 @@ static enum cli_exit begin(struct cli *cli, struct task *task)
 static enum cli_exit end(struct task *task, enum ms_err err, const struct errinfo *info, enum cli_exit status)
 {
 	ms_wipe(task->secret, sizeof(task->secret));
-	ms_state_close(&task->state);
-	ms_config_free(task->config);
+	ms_admin_end(&task->admin);
 	return err == MS_OK ? status : ms_cli_fail(task->cli, info);
 }
 
@@ -77,21 +62,6 @@ static enum ms_err keep_key(struct task *task, const struct auth_key *key, struc
 	return MS_OK;
 }
 
-static void json_text(struct json_writer *w, const char *key, struct slice text)
-{
-	ms_json_key_lit(w, key);
-	if (text.n > 0)
-		ms_json_str(w, text);
-	else
-		ms_json_null(w);
-}
-
-static void json_time(struct json_writer *w, const char *key, int64_t unix_us)
-{
-	char text[MS_RFC3339_SIZE];
-	json_text(w, key, unix_us != 0 ? ms_slice(text, ms_text_rfc3339(unix_us * 1000, text)) : MS_SLICE_EMPTY);
-}
-
 static void write_json(const struct task *task, struct buf *out)
 {
 	struct json_writer w;
@@ -101,19 +71,19 @@ static void write_json(const struct task *task, struct buf *out)
 	ms_grants_write(k->scopes, &scopes);
 	ms_json_writer_init(&w, out);
 	ms_json_begin_object(&w);
-	json_text(&w, "id", k->id);
-	json_text(&w, "name", k->name);
+	ms_json_member_text(&w, "id", k->id);
+	ms_json_member_text(&w, "name", k->name);
 	if (task->secret[0] != '\0')
-		json_text(&w, "key", ms_slice_cstr(task->secret));
-	json_text(&w, "hint", k->hint);
-	json_text(&w, "owner_id", k->owner_id);
-	json_text(&w, "owner", k->owner_name);
+		ms_json_member_text(&w, "key", ms_slice_cstr(task->secret));
+	ms_json_member_text(&w, "hint", k->hint);
+	ms_json_member_text(&w, "owner_id", k->owner_id);
+	ms_json_member_text(&w, "owner", k->owner_name);
 	ms_json_key_lit(&w, "scopes");
 	ms_json_raw(&w, ms_buf_ok(&scopes) ? ms_buf_slice(&scopes) : MS_SLICE_LIT("null"));
-	json_time(&w, "created_at", k->created_us);
-	json_time(&w, "expires_at", k->expires_us);
-	json_time(&w, "last_used_at", k->used_us);
-	json_time(&w, "revoked_at", k->revoked_us);
+	ms_json_member_time(&w, "created_at", k->created_us);
+	ms_json_member_time(&w, "expires_at", k->expires_us);
+	ms_json_member_time(&w, "last_used_at", k->used_us);
+	ms_json_member_time(&w, "revoked_at", k->revoked_us);
 	ms_json_end_object(&w);
 	ms_buf_append_char(out, '\n');
 	ms_buf_fini(&scopes);
@@ -181,13 +151,14 @@ static enum ms_err create(struct store_tx *tx, void *arg, struct errinfo *info)
 		wanted.owner_id = user.id;
 	}
 	wanted.expires_us = task->us > 0 ? ms_store_now_us(tx) + task->us : 0;
-	MS_TRY(ms_auth_key_create(tx, task->state.auth, &task->authority, &wanted, info, &made, task->secret));
+	MS_TRY(ms_auth_key_create(tx, task->admin.state.auth, &task->admin.authority, &wanted, info, &made,
+				  task->secret));
 	return keep_key(task, &made, info);
 }
 
 static enum ms_err take_scopes(struct task *task, struct errinfo *info)
 {
-	struct slice texts[MS_GRANTS_MAX], rest = option(task->cli, "scopes"), part;
+	struct slice texts[MS_GRANTS_MAX], rest = ms_cli_option_text(task->cli, "scopes"), part;
 	size_t count = 0;
 	if (rest.n == 0)
 		rest = MS_SLICE_LIT("predict");
@@ -224,11 +195,11 @@ static enum cli_exit run_create(struct cli *cli)
 	if (status != CLI_OK)
 		return status;
 	task.us = life_us;
-	task.owner = option(cli, "owner");
+	task.owner = ms_cli_option_text(cli, "owner");
 	task.wanted.name = task.id;
 	enum ms_err err = take_scopes(&task, &info);
 	if (err == MS_OK)
-		err = ms_store_write_wait(task.state.store, create, &task, &info);
+		err = ms_store_write_wait(task.admin.state.store, create, &task, &info);
 	if (err == MS_OK)
 		status = print_key(&task);
 	return end(&task, err, &info, status);
@@ -313,9 +284,9 @@ static enum cli_exit run_list(struct cli *cli)
 		return status;
 	ms_table_init(&table, &cli->arena, columns, MS_ARRAY_LEN(columns));
 	task.table = &table;
-	task.owner = option(cli, "owner");
+	task.owner = ms_cli_option_text(cli, "owner");
 	do
-		err = ms_store_read_wait(task.state.store, list_page, &task, &info);
+		err = ms_store_read_wait(task.admin.state.store, list_page, &task, &info);
 	while (err == MS_OK && task.listed == PAGE);
 	ms_buf_init(&out, OUTPUT_MAX);
 	if (err == MS_OK && ms_cli_option(cli, "json") != NULL)
@@ -360,7 +331,7 @@ static enum cli_exit run_show(struct cli *cli)
 	enum cli_exit status = begin(cli, &task);
 	if (status != CLI_OK)
 		return status;
-	enum ms_err err = ms_store_read_wait(task.state.store, show, &task, &info);
+	enum ms_err err = ms_store_read_wait(task.admin.state.store, show, &task, &info);
 	if (err == MS_OK)
 		status = print_key(&task);
 	return end(&task, err, &info, status);
@@ -385,7 +356,7 @@ static enum ms_err rotate(struct store_tx *tx, void *arg, struct errinfo *info)
 {
 	struct task *task = arg;
 	struct auth_key made;
-	MS_TRY(ms_auth_key_rotate(tx, task->state.auth, &task->authority, task->id, task->us, info, &made,
+	MS_TRY(ms_auth_key_rotate(tx, task->admin.state.auth, &task->admin.authority, task->id, task->us, info, &made,
 				  task->secret));
 	return keep_key(task, &made, info);
 }
@@ -402,7 +373,7 @@ static enum cli_exit run_rotate(struct cli *cli)
 	if (status != CLI_OK)
 		return status;
 	task.us = overlap_us;
-	enum ms_err err = ms_store_write_wait(task.state.store, rotate, &task, &info);
+	enum ms_err err = ms_store_write_wait(task.admin.state.store, rotate, &task, &info);
 	if (err == MS_OK)
 		status = print_key(&task);
 	return end(&task, err, &info, status);
@@ -430,7 +401,7 @@ static enum ms_err revoke_key(struct store_tx *tx, void *arg, struct errinfo *in
 {
 	struct task *task = arg;
 	struct auth_key key;
-	MS_TRY(ms_auth_key_revoke(tx, task->state.auth, &task->authority, task->id, info));
+	MS_TRY(ms_auth_key_revoke(tx, task->admin.state.auth, &task->admin.authority, task->id, info));
 	MS_TRY(ms_auth_key_get(tx, task->id, info, &key));
 	return keep_key(task, &key, info);
 }
@@ -443,7 +414,7 @@ static enum cli_exit run_revoke(struct cli *cli)
 	enum cli_exit status = begin(cli, &task);
 	if (status != CLI_OK)
 		return status;
-	enum ms_err err = ms_store_write_wait(task.state.store, revoke_key, &task, &info);
+	enum ms_err err = ms_store_write_wait(task.admin.state.store, revoke_key, &task, &info);
 	if (err == MS_OK && ms_cli_option(cli, "json") != NULL)
 		status = print_key(&task);
 	else if (err == MS_OK)

@@ -77,15 +77,9 @@ static struct slice argument(const struct cli *cli, size_t index)
 	return index < cli->argument_count ? ms_slice_cstr(cli->arguments[index]) : MS_SLICE_EMPTY;
 }
 
-static struct slice option(const struct cli *cli, const char *name)
-{
-	const char *value = ms_cli_option(cli, name);
-	return value != NULL ? ms_slice_cstr(value) : MS_SLICE_EMPTY;
-}
-
 static enum cli_exit read_format(struct cli *cli, enum model_format *ret_format)
 {
-	struct slice name = option(cli, "format");
+	struct slice name = ms_cli_option_text(cli, "format");
 	*ret_format = MODEL_FORMAT_AUTO;
 	if (name.n == 0 || ms_model_format_parse(name, ret_format))
 		return CLI_OK;
@@ -114,7 +108,7 @@ static enum ms_err push(struct cli *cli, struct model_store *store, enum model_f
 		metadata_path != NULL ? ms_file_read(metadata_path, METADATA_FILE_MAX, info, &metadata) : MS_OK;
 	if (err == MS_OK) {
 		const struct store_push what = {.model = argument(cli, 0),
-						.version = option(cli, "version"),
+						.version = ms_cli_option_text(cli, "version"),
 						.file_name = base_name(cli->arguments[1]),
 						.bytes = bytes,
 						.metadata = metadata,

@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // `mainstay role …`: roles from the command line, on the store itself.
 #include <stdlib.h>
-#include <unistd.h>
 
+#include "app/admin.h"
 #include "app/commands.h"
-#include "app/state.h"
 #include "app/table.h"
 #include "app/width.h"
 #include "rt/rt.h"
@@ -15,11 +14,7 @@
 // One command: what it was asked for, and what came of it.
 struct task {
 	struct cli *cli;
-	struct config *config;
-	struct state state;
-	char who[32];
-	struct auth_actor actor;
-	struct auth_authority authority;
+	struct admin admin;
 	struct auth_role wanted;
 	struct table *table;
 	struct buf out;
@@ -29,12 +24,9 @@ struct task {
 static enum cli_exit begin(struct cli *cli, struct task *task)
 {
 	*task = (struct task){.cli = cli};
-	enum cli_exit status = ms_state_of_command(cli, &task->config, &task->state);
+	enum cli_exit status = ms_admin_begin(cli, &task->admin);
 	if (status != CLI_OK)
 		return status;
-	snprintf(task->who, sizeof(task->who), "uid %u", (unsigned)getuid());
-	task->actor = ms_auth_actor_console(ms_slice_cstr(task->who));
-	task->authority = (struct auth_authority){.by = &task->actor};
 	task->wanted.name = cli->argument_count > 0 ? ms_slice_cstr(cli->arguments[0]) : MS_SLICE_EMPTY;
 	ms_buf_init(&task->out, OUTPUT_MAX);
 	return CLI_OK;
@@ -45,8 +37,7 @@ static enum cli_exit end(struct task *task, enum ms_err err, const struct errinf
 {
 	enum cli_exit status = err == MS_OK ? ms_cli_print(task->cli, &task->out) : ms_cli_fail(task->cli, info);
 	ms_buf_fini(&task->out);
-	ms_state_close(&task->state);
-	ms_config_free(task->config);
+	ms_admin_end(&task->admin);
 	return status;
 }
 
@@ -124,7 +115,7 @@ static enum cli_exit run_list(struct cli *cli)
 		return status;
 	ms_table_init(&table, &cli->arena, columns, MS_ARRAY_LEN(columns));
 	task.table = &table;
-	enum ms_err err = ms_store_read_wait(task.state.store, list, &task, &info);
+	enum ms_err err = ms_store_read_wait(task.admin.state.store, list, &task, &info);
 	if (err == MS_OK && ms_cli_option(cli, "json") != NULL)
 		ms_table_write_json(&table, &task.out);
 	else if (err == MS_OK)
@@ -160,7 +151,7 @@ static enum cli_exit run_show(struct cli *cli)
 	enum cli_exit status = begin(cli, &task);
 	if (status != CLI_OK)
 		return status;
-	return end(&task, ms_store_read_wait(task.state.store, show, &task, &info), &info);
+	return end(&task, ms_store_read_wait(task.admin.state.store, show, &task, &info), &info);
 }
 
 const struct cli_command ms_cmd_role_show = {
@@ -181,7 +172,8 @@ const struct cli_command ms_cmd_role_show = {
 static enum ms_err set(struct store_tx *tx, void *arg, struct errinfo *info)
 {
 	struct task *task = arg;
-	MS_TRY(ms_auth_role_set(tx, task->state.auth, &task->authority, &task->wanted, info, &task->created));
+	MS_TRY(ms_auth_role_set(tx, task->admin.state.auth, &task->admin.authority, &task->wanted, info,
+				&task->created));
 	return show(tx, task, info);
 }
 
@@ -202,7 +194,7 @@ static enum cli_exit run_set(struct cli *cli)
 		task.wanted.description = ms_slice_cstr(ms_cli_option(cli, "description"));
 	enum ms_err err = ms_grants_parse(texts, cli->argument_count - 1, &cli->arena, &info, &task.wanted.grants);
 	if (err == MS_OK)
-		err = ms_store_write_wait(task.state.store, set, &task, &info);
+		err = ms_store_write_wait(task.admin.state.store, set, &task, &info);
 	return end(&task, err, &info);
 }
 
@@ -230,7 +222,7 @@ const struct cli_command ms_cmd_role_set = {
 static enum ms_err remove_role(struct store_tx *tx, void *arg, struct errinfo *info)
 {
 	struct task *task = arg;
-	return ms_auth_role_remove(tx, task->state.auth, &task->authority, task->wanted.name, info);
+	return ms_auth_role_remove(tx, task->admin.state.auth, &task->admin.authority, task->wanted.name, info);
 }
 
 static enum cli_exit run_remove(struct cli *cli)
@@ -241,7 +233,7 @@ static enum cli_exit run_remove(struct cli *cli)
 	enum cli_exit status = begin(cli, &task);
 	if (status != CLI_OK)
 		return status;
-	enum ms_err err = ms_store_write_wait(task.state.store, remove_role, &task, &info);
+	enum ms_err err = ms_store_write_wait(task.admin.state.store, remove_role, &task, &info);
 	if (err == MS_OK && ms_cli_option(cli, "json") != NULL)
 		ms_buf_printf(&task.out, "{\"removed\":\"%.*s\"}\n",
 			      MS_SLICE_ARG(task.wanted.name)); // it keeps to the name rules

@@ -3,11 +3,10 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "app/admin.h"
 #include "app/commands.h"
 #include "app/import.h"
-#include "app/operator.h"
 #include "app/passwords.h"
-#include "app/state.h"
 #include "app/table.h"
 #include "app/width.h"
 #include "rt/rt.h"
@@ -20,10 +19,7 @@
 // One command: what it was asked for, and what came of it.
 struct task {
 	struct cli *cli;
-	struct config *config;
-	struct state state;
-	struct operator op; // who types
-	struct auth_authority authority;
+	struct admin admin;
 	struct slice name;
 	struct auth_user_fields fields;
 	struct auth_user user; // in cli->arena
@@ -39,19 +35,16 @@ struct task {
 static enum cli_exit begin(struct cli *cli, struct task *task)
 {
 	*task = (struct task){.cli = cli};
-	enum cli_exit status = ms_state_of_command(cli, &task->config, &task->state);
+	enum cli_exit status = ms_admin_begin(cli, &task->admin);
 	if (status != CLI_OK)
 		return status;
-	ms_operator_init(&task->op);
-	task->authority = (struct auth_authority){.by = &task->op.actor};
 	task->name = cli->argument_count > 0 ? ms_slice_cstr(cli->arguments[0]) : MS_SLICE_EMPTY;
 	return CLI_OK;
 }
 
 static void end(struct task *task)
 {
-	ms_state_close(&task->state);
-	ms_config_free(task->config);
+	ms_admin_end(&task->admin);
 }
 
 static enum cli_exit fail(struct task *task, const struct errinfo *info)
@@ -67,40 +60,24 @@ static enum ms_err keep_user(struct task *task, const struct auth_user *user, st
 	return ms_auth_user_copy(user, &task->cli->arena, info, &task->user);
 }
 
-static void json_text(struct json_writer *w, const char *key, struct slice text)
-{
-	ms_json_key_lit(w, key);
-	if (text.n > 0)
-		ms_json_str(w, text);
-	else
-		ms_json_null(w);
-}
-
-static void json_time(struct json_writer *w, const char *key, int64_t unix_us)
-{
-	char text[MS_RFC3339_SIZE];
-	ms_json_key_lit(w, key);
-	ms_json_str(w, ms_slice(text, ms_text_rfc3339(unix_us * 1000, text)));
-}
-
 static void write_user(struct json_writer *w, const struct auth_user *user)
 {
 	ms_json_begin_object(w);
-	json_text(w, "id", user->id);
-	json_text(w, "username", user->username);
-	json_text(w, "email", user->email);
-	json_text(w, "display_name", user->display_name);
-	json_text(w, "role", user->role);
+	ms_json_member_text(w, "id", user->id);
+	ms_json_member_text(w, "username", user->username);
+	ms_json_member_text(w, "email", user->email);
+	ms_json_member_text(w, "display_name", user->display_name);
+	ms_json_member_text(w, "role", user->role);
 	ms_json_key_lit(w, "grants");
 	ms_json_begin_array(w);
 	for (size_t i = 0; i < user->grant_count; i++)
 		ms_json_str(w, user->grants[i]);
 	ms_json_end_array(w);
-	json_text(w, "state", user->state);
+	ms_json_member_text(w, "state", user->state);
 	ms_json_key_lit(w, "has_password");
 	ms_json_bool(w, user->has_password);
-	json_time(w, "created_at", user->created_us);
-	json_time(w, "updated_at", user->updated_us);
+	ms_json_member_time(w, "created_at", user->created_us);
+	ms_json_member_time(w, "updated_at", user->updated_us);
 	ms_json_end_object(w);
 }
 
@@ -138,9 +115,10 @@ static enum ms_err take_password(struct task *task, struct slice username, struc
 {
 	char password[MS_APP_PASSWORD_SIZE];
 	MS_TRY(ms_password_ask(task->cli, "New password: ", info, password));
-	enum ms_err err = ms_auth_password_check(task->state.auth, ms_slice_cstr(password), username, email, info);
+	enum ms_err err =
+		ms_auth_password_check(task->admin.state.auth, ms_slice_cstr(password), username, email, info);
 	if (err == MS_OK)
-		err = ms_auth_password_hash(task->state.auth, ms_slice_cstr(password), &task->cli->arena, info,
+		err = ms_auth_password_hash(task->admin.state.auth, ms_slice_cstr(password), &task->cli->arena, info,
 					    &task->fields.password);
 	ms_wipe(password, sizeof(password));
 	return err;
@@ -163,14 +141,8 @@ static enum ms_err add(struct store_tx *tx, void *arg, struct errinfo *info)
 {
 	struct task *task = arg;
 	struct auth_user user;
-	MS_TRY(ms_auth_user_add(tx, task->state.auth, &task->authority, &task->fields, info, &user));
+	MS_TRY(ms_auth_user_add(tx, task->admin.state.auth, &task->admin.authority, &task->fields, info, &user));
 	return keep_user(task, &user, info);
-}
-
-static struct slice option(const struct cli *cli, const char *name)
-{
-	const char *value = ms_cli_option(cli, name);
-	return value != NULL ? ms_slice_cstr(value) : MS_SLICE_EMPTY;
 }
 
 static enum cli_exit run_add(struct cli *cli)
@@ -182,16 +154,17 @@ static enum cli_exit run_add(struct cli *cli)
 	if (status != CLI_OK)
 		return status;
 	task.fields.username = task.name;
-	task.fields.email = option(cli, "email");
-	task.fields.display_name = option(cli, "display-name");
-	task.fields.role = ms_cli_option(cli, "role") != NULL ? option(cli, "role") : MS_SLICE_LIT("viewer");
+	task.fields.email = ms_cli_option_text(cli, "email");
+	task.fields.display_name = ms_cli_option_text(cli, "display-name");
+	task.fields.role =
+		ms_cli_option(cli, "role") != NULL ? ms_cli_option_text(cli, "role") : MS_SLICE_LIT("viewer");
 	enum ms_err err = MS_OK;
 	if (ms_cli_option(cli, "grants") != NULL)
-		err = take_grants(&task, option(cli, "grants"), &info);
+		err = take_grants(&task, ms_cli_option_text(cli, "grants"), &info);
 	if (err == MS_OK && ms_cli_option(cli, "no-password") == NULL)
 		err = take_password(&task, task.name, task.fields.email, &info);
 	if (err == MS_OK)
-		err = ms_store_write_wait(task.state.store, add, &task, &info);
+		err = ms_store_write_wait(task.admin.state.store, add, &task, &info);
 	return err == MS_OK ? say(&task, "added") : fail(&task, &info);
 }
 
@@ -260,7 +233,7 @@ static enum cli_exit run_list(struct cli *cli)
 	task.table = &table;
 	enum ms_err err;
 	do
-		err = ms_store_read_wait(task.state.store, list_page, &task, &info);
+		err = ms_store_read_wait(task.admin.state.store, list_page, &task, &info);
 	while (err == MS_OK && task.listed == PAGE);
 	if (err != MS_OK)
 		return fail(&task, &info);
@@ -320,7 +293,7 @@ static enum cli_exit run_show(struct cli *cli)
 	enum cli_exit status = begin(cli, &task);
 	if (status != CLI_OK)
 		return status;
-	if (ms_store_read_wait(task.state.store, find, &task, &info) != MS_OK)
+	if (ms_store_read_wait(task.admin.state.store, find, &task, &info) != MS_OK)
 		return fail(&task, &info);
 	if (ms_cli_option(cli, "json") != NULL)
 		status = print_json(&task);
@@ -350,8 +323,8 @@ static enum ms_err change(struct store_tx *tx, void *arg, struct errinfo *info)
 	struct task *task = arg;
 	struct auth_user user;
 	MS_TRY(ms_auth_user_find(tx, task->name, info, &user));
-	MS_TRY(ms_auth_user_change(tx, task->state.auth, &task->authority, user.id, &task->fields, MS_SLICE_EMPTY, info,
-				   &user));
+	MS_TRY(ms_auth_user_change(tx, task->admin.state.auth, &task->admin.authority, user.id, &task->fields,
+				   MS_SLICE_EMPTY, info, &user));
 	return keep_user(task, &user, info);
 }
 
@@ -359,7 +332,7 @@ static enum cli_exit apply(struct task *task, const char *done)
 {
 	struct errinfo info;
 	ms_errinfo_init(&info);
-	enum ms_err err = ms_store_write_wait(task->state.store, change, task, &info);
+	enum ms_err err = ms_store_write_wait(task->admin.state.store, change, task, &info);
 	return err == MS_OK ? say(task, done) : fail(task, &info);
 }
 
@@ -371,7 +344,7 @@ static enum cli_exit run_password(struct cli *cli)
 	enum cli_exit status = begin(cli, &task);
 	if (status != CLI_OK)
 		return status;
-	enum ms_err err = ms_store_read_wait(task.state.store, find, &task, &info);
+	enum ms_err err = ms_store_read_wait(task.admin.state.store, find, &task, &info);
 	if (err == MS_OK)
 		err = take_password(&task, task.user.username, task.user.email, &info);
 	return err == MS_OK ? apply(&task, "set the password of") : fail(&task, &info);
@@ -413,7 +386,7 @@ static enum ms_err remove_one(struct store_tx *tx, void *arg, struct errinfo *in
 	struct auth_user user;
 	MS_TRY(ms_auth_user_find(tx, task->name, info, &user));
 	MS_TRY(keep_user(task, &user, info));
-	return ms_auth_user_remove(tx, task->state.auth, &task->authority, user.id, info);
+	return ms_auth_user_remove(tx, task->admin.state.auth, &task->admin.authority, user.id, info);
 }
 
 static enum cli_exit run_remove(struct cli *cli)
@@ -424,7 +397,7 @@ static enum cli_exit run_remove(struct cli *cli)
 	enum cli_exit status = begin(cli, &task);
 	if (status != CLI_OK)
 		return status;
-	enum ms_err err = ms_store_write_wait(task.state.store, remove_one, &task, &info);
+	enum ms_err err = ms_store_write_wait(task.admin.state.store, remove_one, &task, &info);
 	return err == MS_OK ? say(&task, "removed") : fail(&task, &info);
 }
 
@@ -465,7 +438,7 @@ static enum ms_err import_all(struct store_tx *tx, void *arg, struct errinfo *in
 		if (!more)
 			return MS_OK;
 		if (fields.role.p == NULL)
-			fields.role = ms_cli_option(task->cli, "role") != NULL ? option(task->cli, "role")
+			fields.role = ms_cli_option(task->cli, "role") != NULL ? ms_cli_option_text(task->cli, "role")
 									       : MS_SLICE_LIT("viewer");
 		enum ms_err err = MS_OK;
 		if (task->skip_existing) {
@@ -477,7 +450,7 @@ static enum ms_err import_all(struct store_tx *tx, void *arg, struct errinfo *in
 			if (err != MS_ERR_AUTH_USER_UNKNOWN)
 				return err;
 		}
-		err = ms_auth_user_add(tx, task->state.auth, &task->authority, &fields, info, &user);
+		err = ms_auth_user_add(tx, task->admin.state.auth, &task->admin.authority, &fields, info, &user);
 		if (err != MS_OK) {
 			char why[MS_ERRINFO_MESSAGE_SIZE];
 			memcpy(why, info->message, sizeof(why));
@@ -503,7 +476,7 @@ static enum cli_exit run_import(struct cli *cli)
 	if (err == MS_OK)
 		err = ms_import_open(&task.import, bytes, &cli->arena, &info);
 	if (err == MS_OK)
-		err = ms_store_write_wait(task.state.store, import_all, &task, &info);
+		err = ms_store_write_wait(task.admin.state.store, import_all, &task, &info);
 	free((void *)(uintptr_t)bytes.p);
 	if (err != MS_OK)
 		return fail(&task, &info);

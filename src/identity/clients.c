@@ -55,7 +55,7 @@ static void write_client(struct json_writer *w, const struct oauth_client *c, co
 		ms_json_key_lit(w, "secret");
 		ms_json_cstr(w, secret);
 	}
-	ms_identity_text(w, "hint", c->hint);
+	ms_json_member_text(w, "hint", c->hint);
 	write_flag(w, "confidential", c->confidential);
 	write_flag(w, "trusted", c->trusted);
 	write_flag(w, "introspects", c->introspects);
@@ -69,8 +69,8 @@ static void write_client(struct json_writer *w, const struct oauth_client *c, co
 		ms_json_raw(w, c->jwks);
 	else
 		ms_json_null(w);
-	ms_identity_time(w, "created_at", c->created_us);
-	ms_identity_time(w, "secret_changed_at", c->secret_changed_us);
+	ms_json_member_time(w, "created_at", c->created_us);
+	ms_json_member_time(w, "secret_changed_at", c->secret_changed_us);
 	ms_json_end_object(w);
 }
 
@@ -110,7 +110,7 @@ static enum ms_err read_list(struct store_tx *tx, void *arg, struct errinfo *inf
 	for (size_t i = 0; i < count; i++)
 		write_client(&w, &clients[i], NULL);
 	ms_json_end_array(&w);
-	ms_identity_text(&w, "next_cursor", count == s->limit ? clients[count - 1].id : MS_SLICE_EMPTY);
+	ms_json_member_text(&w, "next_cursor", count == s->limit ? clients[count - 1].id : MS_SLICE_EMPTY);
 	ms_json_end_object(&w);
 	return MS_OK;
 }
@@ -314,7 +314,7 @@ static enum ms_err read_consents(struct store_tx *tx, void *arg, struct errinfo 
 		ms_json_str(&w, consents[i].client_name);
 		ms_json_key_lit(&w, "scope");
 		ms_json_str(&w, consents[i].scope);
-		ms_identity_time(&w, "given_at", consents[i].given_us);
+		ms_json_member_time(&w, "given_at", consents[i].given_us);
 		ms_json_end_object(&w);
 	}
 	ms_json_end_array(&w);

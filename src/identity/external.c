@@ -295,8 +295,8 @@ static void providers_get(struct exchange *x, void *role)
 		ms_json_cstr(&w, name);
 		ms_json_key_lit(&w, "issuer");
 		ms_json_cstr(&w, ms_federation_issuer(identity->auth));
-		ms_identity_text(&w, "sign_in_url", begin);
-		ms_identity_text(&w, "link_url", link);
+		ms_json_member_text(&w, "sign_in_url", begin);
+		ms_json_member_text(&w, "link_url", link);
 		ms_json_end_object(&w);
 	}
 	ms_json_end_array(&w);
@@ -325,11 +325,11 @@ static enum ms_err list_tx(struct store_tx *tx, void *arg, struct errinfo *info)
 	ms_json_begin_array(&w);
 	for (size_t i = 0; i < count; i++) {
 		ms_json_begin_object(&w);
-		ms_identity_text(&w, "id", all[i].id);
-		ms_identity_text(&w, "issuer", all[i].issuer);
-		ms_identity_text(&w, "subject", all[i].subject);
-		ms_identity_time(&w, "created_at", all[i].created_us);
-		ms_identity_time(&w, "last_used_at", all[i].used_us);
+		ms_json_member_text(&w, "id", all[i].id);
+		ms_json_member_text(&w, "issuer", all[i].issuer);
+		ms_json_member_text(&w, "subject", all[i].subject);
+		ms_json_member_time(&w, "created_at", all[i].created_us);
+		ms_json_member_time(&w, "last_used_at", all[i].used_us);
 		ms_json_end_object(&w);
 	}
 	ms_json_end_array(&w);

@@ -264,22 +264,3 @@ bool ms_identity_own(struct exchange *x, struct slice *ret_user_id)
 }
 
 // --- Answers -----------------------------------------------------------------------------------------
-
-void ms_identity_time(struct json_writer *w, const char *key, int64_t unix_us)
-{
-	char text[MS_RFC3339_SIZE];
-	ms_json_key_lit(w, key);
-	if (unix_us == 0 || unix_us > INT64_MAX / 1000) // no time, or none that the clock will show (after 2262)
-		ms_json_null(w);
-	else
-		ms_json_str(w, ms_slice(text, ms_text_rfc3339(unix_us * 1000, text)));
-}
-
-void ms_identity_text(struct json_writer *w, const char *key, struct slice text)
-{
-	ms_json_key_lit(w, key);
-	if (text.n == 0)
-		ms_json_null(w);
-	else
-		ms_json_str(w, text);
-}

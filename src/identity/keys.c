@@ -34,13 +34,13 @@ static void write_key(struct json_writer *w, const struct auth_key *key, const c
 	}
 	ms_json_key_lit(w, "hint");
 	ms_json_str(w, key->hint);
-	ms_identity_text(w, "owner_id", key->owner_id);
-	ms_identity_text(w, "owner", key->owner_name);
+	ms_json_member_text(w, "owner_id", key->owner_id);
+	ms_json_member_text(w, "owner", key->owner_name);
 	ms_identity_grants(w, "scopes", key->scopes);
-	ms_identity_time(w, "created_at", key->created_us);
-	ms_identity_time(w, "expires_at", key->expires_us);
-	ms_identity_time(w, "last_used_at", key->used_us);
-	ms_identity_time(w, "revoked_at", key->revoked_us);
+	ms_json_member_time(w, "created_at", key->created_us);
+	ms_json_member_time(w, "expires_at", key->expires_us);
+	ms_json_member_time(w, "last_used_at", key->used_us);
+	ms_json_member_time(w, "revoked_at", key->revoked_us);
 	ms_json_end_object(w);
 }
 
@@ -116,7 +116,7 @@ static enum ms_err read_list(struct store_tx *tx, void *arg, struct errinfo *inf
 	for (size_t i = 0; i < count; i++)
 		write_key(&w, &keys[i], NULL);
 	ms_json_end_array(&w);
-	ms_identity_text(&w, "next_cursor", count == s->limit ? keys[count - 1].id : MS_SLICE_EMPTY);
+	ms_json_member_text(&w, "next_cursor", count == s->limit ? keys[count - 1].id : MS_SLICE_EMPTY);
 	ms_json_end_object(&w);
 	return MS_OK;
 }

@@ -214,13 +214,13 @@ static void send_valid(struct exchange *x, const struct auth_worth *worth)
 	ms_json_key_lit(&w, "valid");
 	ms_json_bool(&w, true);
 	write_kind(&w, worth->kind);
-	ms_identity_text(&w, "user_id", worth->user_id);
-	ms_identity_text(&w, worth->kind == CALLER_USER ? "username" : "name", worth->name);
-	ms_identity_text(&w, "role", worth->role);
+	ms_json_member_text(&w, "user_id", worth->user_id);
+	ms_json_member_text(&w, worth->kind == CALLER_USER ? "username" : "name", worth->name);
+	ms_json_member_text(&w, "role", worth->role);
 	write_permissions(&w, worth->grants);
-	ms_identity_text(&w, "session_id", worth->session);
-	ms_identity_time(&w, "issued_at", worth->issued_s * 1000000);
-	ms_identity_time(&w, "expires_at", worth->expires_s * 1000000);
+	ms_json_member_text(&w, "session_id", worth->session);
+	ms_json_member_time(&w, "issued_at", worth->issued_s * 1000000);
+	ms_json_member_time(&w, "expires_at", worth->expires_s * 1000000);
 	ms_json_end_object(&w);
 	ms_http_send_json(x, 200);
 }
@@ -325,17 +325,17 @@ static void send_sessions(struct identity_work *work)
 		ms_json_str(&w, one->id);
 		ms_json_key_lit(&w, "current");
 		ms_json_bool(&w, ms_slice_eq(one->id, work->actor.session));
-		ms_identity_text(&w, "client_id", one->client_id);
-		ms_identity_text(&w, "address", one->address);
-		ms_identity_text(&w, "agent", one->agent);
-		ms_identity_text(&w, "methods", one->methods);
-		ms_identity_time(&w, "created_at", one->created_us);
-		ms_identity_time(&w, "used_at", one->used_us);
-		ms_identity_time(&w, "expires_at", one->expires_us);
+		ms_json_member_text(&w, "client_id", one->client_id);
+		ms_json_member_text(&w, "address", one->address);
+		ms_json_member_text(&w, "agent", one->agent);
+		ms_json_member_text(&w, "methods", one->methods);
+		ms_json_member_time(&w, "created_at", one->created_us);
+		ms_json_member_time(&w, "used_at", one->used_us);
+		ms_json_member_time(&w, "expires_at", one->expires_us);
 		ms_json_end_object(&w);
 	}
 	ms_json_end_array(&w);
-	ms_identity_text(&w, "next_cursor", s->count == s->limit ? s->sessions[s->count - 1].id : MS_SLICE_EMPTY);
+	ms_json_member_text(&w, "next_cursor", s->count == s->limit ? s->sessions[s->count - 1].id : MS_SLICE_EMPTY);
 	ms_json_end_object(&w);
 	ms_http_send_json(work->x, 200);
 }
@@ -372,14 +372,14 @@ static void send_me(struct identity_work *work)
 	ms_json_str(&w, s->user.id);
 	ms_json_key_lit(&w, "username");
 	ms_json_str(&w, s->user.username);
-	ms_identity_text(&w, "email", s->user.email);
-	ms_identity_text(&w, "display_name", s->user.display_name);
+	ms_json_member_text(&w, "email", s->user.email);
+	ms_json_member_text(&w, "display_name", s->user.display_name);
 	ms_json_key_lit(&w, "role");
 	ms_json_str(&w, s->user.role);
 	ms_json_key_lit(&w, "has_password");
 	ms_json_bool(&w, s->user.has_password);
 	write_kind(&w, work->x->caller.kind);
-	ms_identity_text(&w, "session_id", work->actor.session);
+	ms_json_member_text(&w, "session_id", work->actor.session);
 	write_permissions(&w, work->authority.limit);
 	ms_json_end_object(&w);
 	ms_http_send_json(work->x, 200);

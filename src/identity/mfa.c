@@ -36,12 +36,12 @@ static void send_factors(struct identity_work *work)
 	ms_json_begin_object(&w);
 	ms_json_key_lit(&w, "totp");
 	ms_json_bool(&w, s->factors.totp);
-	ms_identity_time(&w, "totp_since", s->factors.totp_since_us);
+	ms_json_member_time(&w, "totp_since", s->factors.totp_since_us);
 	ms_json_key_lit(&w, "passkeys");
 	ms_json_u64(&w, s->factors.passkeys);
 	ms_json_key_lit(&w, "recovery_codes");
 	ms_json_u64(&w, s->factors.recovery_codes);
-	ms_identity_time(&w, "recovery_codes_since", s->factors.recovery_since_us);
+	ms_json_member_time(&w, "recovery_codes_since", s->factors.recovery_since_us);
 	ms_json_key_lit(&w, "required");
 	ms_json_bool(&w, work->identity->options.mfa_required);
 	ms_json_end_object(&w);
@@ -110,7 +110,8 @@ static void send_totp(struct identity_work *work)
 	ms_json_str(&w, s->totp.secret);
 	ms_json_key_lit(&w, "uri");
 	ms_json_str(&w, s->totp.uri);
-	ms_identity_text(&w, "qr_svg", drawn ? ms_buf_slice(&svg) : MS_SLICE_EMPTY); // a name may be too long for one
+	ms_json_member_text(&w, "qr_svg",
+			    drawn ? ms_buf_slice(&svg) : MS_SLICE_EMPTY); // a name may be too long for one
 	ms_json_end_object(&w);
 	ms_buf_fini(&svg);
 	ms_http_send_json(work->x, 200);

@@ -120,8 +120,6 @@ void ms_identity_brief(struct json_writer *w, const struct auth_user *user);
 
 // --- Answers -------------------------------------------------------------------------------------------------
 
-void ms_identity_time(struct json_writer *w, const char *key, int64_t unix_us);   // RFC 3339; 0 is null
-void ms_identity_text(struct json_writer *w, const char *key, struct slice text); // empty is null
 void ms_identity_grants(struct json_writer *w, const char *key, const struct grants *grants);
 // Grants of a body: an array of texts. In the arena.
 MS_MUST_USE enum ms_err ms_identity_read_grants(const struct json_value *value, const char *field, struct arena *arena,

@@ -55,8 +55,8 @@ static void write_role(struct json_writer *w, const struct auth_role *role)
 	ms_identity_grants(w, "grants", role->grants);
 	ms_json_key_lit(w, "built_in");
 	ms_json_bool(w, role->built_in);
-	ms_identity_time(w, "created_at", role->created_us);
-	ms_identity_time(w, "updated_at", role->updated_us);
+	ms_json_member_time(w, "created_at", role->created_us);
+	ms_json_member_time(w, "updated_at", role->updated_us);
 	ms_json_end_object(w);
 }
 
@@ -136,7 +136,7 @@ static void permissions(struct exchange *x, void *role)
 		ms_json_begin_object(&w);
 		ms_json_key_lit(&w, "name");
 		ms_json_cstr(&w, p[i].name);
-		ms_identity_text(&w, "object", ms_slice_cstr(p[i].object));
+		ms_json_member_text(&w, "object", ms_slice_cstr(p[i].object));
 		ms_json_key_lit(&w, "description");
 		ms_json_cstr(&w, p[i].help);
 		ms_json_end_object(&w);

@@ -26,8 +26,8 @@ static void write_user(struct json_writer *w, const struct auth_user *user)
 	ms_json_str(w, user->id);
 	ms_json_key_lit(w, "username");
 	ms_json_str(w, user->username);
-	ms_identity_text(w, "email", user->email);
-	ms_identity_text(w, "display_name", user->display_name);
+	ms_json_member_text(w, "email", user->email);
+	ms_json_member_text(w, "display_name", user->display_name);
 	ms_json_key_lit(w, "role");
 	ms_json_str(w, user->role);
 	ms_json_key_lit(w, "grants");
@@ -39,9 +39,9 @@ static void write_user(struct json_writer *w, const struct auth_user *user)
 	ms_json_str(w, user->state);
 	ms_json_key_lit(w, "has_password");
 	ms_json_bool(w, user->has_password);
-	ms_identity_time(w, "created_at", user->created_us);
-	ms_identity_time(w, "updated_at", user->updated_us);
-	ms_identity_time(w, "password_changed_at", user->has_password ? user->password_changed_us : 0);
+	ms_json_member_time(w, "created_at", user->created_us);
+	ms_json_member_time(w, "updated_at", user->updated_us);
+	ms_json_member_time(w, "password_changed_at", user->has_password ? user->password_changed_us : 0);
 	ms_json_end_object(w);
 }
 
@@ -92,7 +92,7 @@ static void send_list(struct identity_work *work)
 	for (size_t i = 0; i < s->count; i++)
 		write_user(&w, &s->users[i]);
 	ms_json_end_array(&w);
-	ms_identity_text(&w, "next_cursor", s->count == s->limit ? s->users[s->count - 1].id : MS_SLICE_EMPTY);
+	ms_json_member_text(&w, "next_cursor", s->count == s->limit ? s->users[s->count - 1].id : MS_SLICE_EMPTY);
 	ms_json_end_object(&w);
 	ms_http_send_json(work->x, 200);
 }

@@ -148,8 +148,8 @@ static void write_passkey(struct json_writer *w, const struct auth_passkey *pass
 	ms_json_bool(w, passkey->verified);
 	ms_json_key_lit(w, "backed_up");
 	ms_json_bool(w, passkey->backed_up);
-	ms_identity_time(w, "created_at", passkey->created_us);
-	ms_identity_time(w, "used_at", passkey->used_us);
+	ms_json_member_time(w, "created_at", passkey->created_us);
+	ms_json_member_time(w, "used_at", passkey->used_us);
 	ms_json_end_object(w);
 }
 

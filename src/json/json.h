@@ -171,5 +171,9 @@ void ms_json_bool(struct json_writer *w, bool v);
 void ms_json_null(struct json_writer *w);
 void ms_json_raw(struct json_writer *w, struct slice json);            // already valid JSON, written as it is
 void ms_json_value(struct json_writer *w, const struct json_value *v); // of any depth that the parser allows
+// Whole members of an object.
+void ms_json_member_text(struct json_writer *w, const char *key, struct slice text); // empty is null
+// RFC 3339, of microseconds since the Unix epoch; null for 0, and for a time that nanoseconds cannot hold (after 2262).
+void ms_json_member_time(struct json_writer *w, const char *key, int64_t unix_us);
 
 #endif

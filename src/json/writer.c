@@ -247,3 +247,24 @@ void ms_json_value(struct json_writer *w, const struct json_value *v)
 	begin_value(w);
 	write_tree(w->out, v, 0);
 }
+
+// --- Members -----------------------------------------------------------------------------------------
+
+void ms_json_member_text(struct json_writer *w, const char *key, struct slice text)
+{
+	ms_json_key_lit(w, key);
+	if (text.n == 0)
+		ms_json_null(w);
+	else
+		ms_json_str(w, text);
+}
+
+void ms_json_member_time(struct json_writer *w, const char *key, int64_t unix_us)
+{
+	char text[MS_RFC3339_SIZE];
+	ms_json_key_lit(w, key);
+	if (unix_us == 0 || unix_us > INT64_MAX / 1000 || unix_us < INT64_MIN / 1000)
+		ms_json_null(w);
+	else
+		ms_json_str(w, ms_slice(text, ms_text_rfc3339(unix_us * 1000, text)));
+}

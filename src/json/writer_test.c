@@ -165,3 +165,35 @@ TEST(writer_meets_the_limit_of_its_buffer)
 	CHECK(out.n <= 16);
 	ms_buf_fini(&out);
 }
+
+static void check_time(int64_t unix_us, const char *want)
+{
+	struct buf out;
+	struct json_writer w;
+	ms_buf_init(&out, 1000);
+	ms_json_writer_init(&w, &out);
+	ms_json_begin_object(&w);
+	ms_json_member_time(&w, "at", unix_us);
+	ms_json_end_object(&w);
+	CHECK_SLICE(ms_buf_slice(&out), want);
+	ms_buf_fini(&out);
+}
+
+TEST(writer_members_of_text_and_time)
+{
+	struct buf out;
+	struct json_writer w;
+	ms_buf_init(&out, 1000);
+	ms_json_writer_init(&w, &out);
+	ms_json_begin_object(&w);
+	ms_json_member_text(&w, "a", MS_SLICE_LIT("x\"y"));
+	ms_json_member_text(&w, "b", MS_SLICE_LIT(""));
+	ms_json_member_text(&w, "c", MS_SLICE_EMPTY);
+	ms_json_end_object(&w);
+	CHECK_SLICE(ms_buf_slice(&out), "{\"a\":\"x\\\"y\",\"b\":null,\"c\":null}");
+	ms_buf_fini(&out);
+	check_time(0, "{\"at\":null}");
+	check_time(1795280343000000, "{\"at\":\"2026-11-21T16:59:03.000Z\"}");
+	check_time(INT64_MAX, "{\"at\":null}");
+	check_time(INT64_MIN, "{\"at\":null}");
+}
