@@ -261,10 +261,27 @@ static void head_done(struct job *job)
 	MS_CONTAINER_OF(job, struct audit, head)->signing = false;
 }
 
+// Refusals of the last second that came too fast for entries of their own: their number is in the log, though no later one may come to tell it.
+static void record_unrecorded(struct audit *a)
+{
+	uint64_t unrecorded = ms_auth_take_unrecorded(a->auth);
+	if (unrecorded == 0)
+		return;
+	char details[80];
+	int n = snprintf(details, sizeof(details), "{\"reason\":\"too many at once\",\"unrecorded\":%llu}",
+			 (unsigned long long)unrecorded);
+	const struct audit_entry entry = {.event = AUTH_DENIED,
+					  .outcome = AUDIT_REFUSED,
+					  .actor = ms_auth_actor_system(),
+					  .details = ms_slice(details, (size_t)n)};
+	ms_audit_later(a->auth, &entry);
+}
+
 static void on_tick(struct timer *timer, void *arg)
 {
 	struct audit *a = arg;
 	(void)timer;
+	record_unrecorded(a);
 	struct loop *loop = ms_rt_loop(a->auth->options.rt, 0);
 	int64_t now = ms_loop_now_ns(loop);
 	bool due = now - a->head_ns >= AUDIT_HEAD_SECONDS * 1000000000LL ||
@@ -347,6 +364,7 @@ void ms_audit_stop(struct auth *auth)
 	if (a->tick == NULL)
 		return; // the start failed before there was anything to end
 	a->gather = a->tick = NULL;
+	record_unrecorded(a);
 	record_life(a, AUTH_SERVER_STOPPED);
 	ms_errinfo_init(&info);
 	if (write_waiting(a, &info) != MS_OK)

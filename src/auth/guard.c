@@ -72,8 +72,15 @@ bool ms_auth_may_record(struct auth *auth, uint64_t *ret_unrecorded)
 {
 	if (!may_record(auth->gate))
 		return false;
-	*ret_unrecorded = atomic_exchange_explicit(&auth->gate->unrecorded, 0, memory_order_relaxed);
+	*ret_unrecorded = ms_auth_take_unrecorded(auth);
 	return true;
+}
+
+uint64_t ms_auth_take_unrecorded(struct auth *auth)
+{
+	if (auth->gate == NULL)
+		return 0; // nobody is asked who he is
+	return atomic_exchange_explicit(&auth->gate->unrecorded, 0, memory_order_relaxed);
 }
 
 struct text {

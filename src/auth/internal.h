@@ -36,6 +36,8 @@ void ms_auth_gate_stop(struct auth *auth);
 // Before the loops run: what the store holds by now is in force when they do. Without a gate (the command line) nothing happens.
 MS_MUST_USE enum ms_err ms_auth_gate_look(struct auth *auth, struct errinfo *info);
 void ms_auth_gate_free(struct auth *auth);
+// Refusals since they were last taken that are no entries of the audit log (ms_auth_may_record); each is taken once. Any thread.
+uint64_t ms_auth_take_unrecorded(struct auth *auth);
 MS_MUST_USE enum ms_err ms_auth_people_new(struct auth *auth, struct errinfo *info);
 void ms_auth_people_stop(struct auth *auth);
 void ms_auth_people_free(struct auth *auth);

@@ -23,17 +23,31 @@ static struct auth_actor actor_of(const struct auth_attempt *a)
 				   .request_id = a->request_id};
 }
 
-// Refusals before the hash are counted, not recorded: recording them would let a stranger fill the disk.
+static const char *reason_of(const struct auth_attempt *a)
+{
+	if (a->err == MS_ERR_AUTH_THROTTLED)
+		return "too many failed attempts";
+	if (a->err == MS_ERR_BUSY)
+		return "too many sign-ins at once";
+	if (a->err == MS_ERR_FORBIDDEN)
+		return "disabled";
+	return a->found ? "wrong password" : "unknown user";
+}
+
+// Those before the hash cost a stranger nothing: some of them are entries, the others are counted in an entry, so that they cannot fill the disk.
 static void record_refusal(struct auth_attempt *a)
 {
+	bool hashed = a->err == MS_ERR_AUTH_CREDENTIALS || a->err == MS_ERR_FORBIDDEN;
+	uint64_t unrecorded = 0;
+	if (!hashed && !ms_auth_may_record(a->auth, &unrecorded))
+		return;
 	struct buf details;
 	ms_buf_init(&details, 256);
-	ms_buf_printf(&details, "{\"reason\":\"%s\"",
-		      !a->found                    ? "unknown user"
-		      : a->err == MS_ERR_FORBIDDEN ? "disabled"
-						   : "wrong password");
+	ms_buf_printf(&details, "{\"reason\":\"%s\"", reason_of(a));
 	if (a->delay_ns > 0)
 		ms_buf_printf(&details, ",\"next_after_s\":%lld", (long long)(a->delay_ns / SECOND_NS));
+	if (unrecorded > 0)
+		ms_buf_printf(&details, ",\"unrecorded\":%llu", (unsigned long long)unrecorded);
 	ms_buf_append_char(&details, '}');
 	const struct audit_entry entry = {
 		.event = AUTH_LOGIN,
@@ -122,6 +136,8 @@ static void end(struct auth_attempt *a)
 			result = results[i].result;
 	}
 	ms_auth_count_login(a->auth, result);
+	if (a->err == MS_ERR_AUTH_THROTTLED || a->err == MS_ERR_BUSY)
+		record_refusal(a);
 	a->done(a, a->arg);
 }
 

@@ -18,6 +18,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+import pytest
 import requests
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -409,6 +410,17 @@ class Connection:
         except (TimeoutError, socket.timeout):
             return False
         return self.buffer == b""
+
+
+def descriptors_allowed(count):
+    """Lets this process open that many files, or skips the test; returns the limits as they were."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    want = max(soft, count)
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (want, max(hard, want)))
+    except (ValueError, OSError) as error:
+        pytest.skip(f"cannot open {count} files here: {error}")
+    return soft, hard
 
 
 def raw_request(method, path, body=b"", headers=(), host="localhost", version="HTTP/1.1"):

@@ -13,7 +13,7 @@ import subprocess
 import threading
 
 import pytest
-from harness import (EXAMPLE, EXAMPLE_MODELS, EXAMPLE_NAMES, Closed, Connection, check_error, constant_model, lightgbm_model, put_version, raw_request, sha256, store_listing, wait_until)
+from harness import (EXAMPLE, EXAMPLE_MODELS, EXAMPLE_NAMES, Closed, Connection, check_error, constant_model, descriptors_allowed, lightgbm_model, put_version, raw_request, sha256, store_listing, wait_until)
 
 WINE = EXAMPLE["wine"]
 FILES = {name: (EXAMPLE_MODELS / name / "v1.0.0" / EXAMPLE[name].metadata["file"]).read_bytes() for name in EXAMPLE_NAMES}
@@ -357,16 +357,6 @@ def test_kill_9_during_alias_changes_keeps_the_file_whole(make_server):
 
 
 # --- Crowds -----------------------------------------------------------------------------------------------------------------
-
-
-def descriptors_allowed(count):
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    want = max(soft, count)
-    try:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (want, max(hard, want)))
-    except (ValueError, OSError) as error:
-        pytest.skip(f"cannot open {count} files here: {error}")
-    return soft, hard
 
 
 def test_ten_thousand_idle_connections(make_server):
