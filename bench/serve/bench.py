@@ -4,20 +4,17 @@ import contextlib
 import json
 import os
 import pathlib
-import re
 import statistics
-import subprocess
 import sys
 import tempfile
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
 import common  # noqa: E402
+import load  # noqa: E402
 
 ROUNDS = int(os.environ.get("ROUNDS", "5"))
-SECONDS = int(os.environ.get("SECONDS_EACH", "3"))
 CONNECTIONS = [int(c) for c in os.environ.get("CONNECTIONS", "16 64").split()]
 PINNED = ["taskset", "-c", "0"]
-UNITS = {"us": 1e-3, "ms": 1.0, "s": 1e3}
 
 NGINX = """worker_processes 1; daemon off; pid {folder}/pid; error_log {folder}/error.log;
 events {{ worker_connections 1024; }}
@@ -25,16 +22,6 @@ http {{ access_log off; keepalive_requests 1000000000;
   client_body_temp_path {folder}; proxy_temp_path {folder}; fastcgi_temp_path {folder}; uwsgi_temp_path {folder}; scgi_temp_path {folder};
   server {{ listen 127.0.0.1:{port}; location / {{ default_type application/json; return 200 '{body}'; }} }} }}
 """
-
-
-def wrk(port, connections, script):
-    command = ["taskset", "-c", "1", "wrk", "-t1", f"-c{connections}", f"-d{SECONDS}s", "--latency", "-s", script,
-               f"http://127.0.0.1:{port}/api/v1/predict"]
-    text = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-    if "Non-2xx" in text or "Socket errors" in text:
-        raise RuntimeError(f"errors under load:\n{text}")
-    latency = {p: float(v) * UNITS[u] for p, v, u in re.findall(r"(50|99)%\s+([\d.]+)(us|ms|s)", text)}
-    return {"rate": float(re.search(r"Requests/sec:\s+([\d.]+)", text).group(1)), "p50": latency["50"], "p99": latency["99"]}
 
 
 def median(results, figure):
@@ -61,7 +48,7 @@ def report(connections, results):
 def main():
     common.make_model()
     body = common.BODY.read_bytes()
-    print(f"{common.machine()}\n{ROUNDS} rounds of {SECONDS} s, median; server on core 0, wrk on core 1; 500 trees of depth 6, 30 features")
+    print(f"{common.machine()}\n{ROUNDS} rounds of {load.SECONDS} s, median; server on core 0, wrk on core 1; 500 trees of depth 6, 30 features")
     with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as stack:
         os.chmod(folder, 0o755)
         ports = {name: common.free_port() for name in ("mainstay", "nginx", "fastapi")}
@@ -79,10 +66,10 @@ def main():
         for connections in CONNECTIONS:
             results = {name: [] for name in ports}
             for name, port in ports.items():
-                wrk(port, connections, script)  # warm-up
+                load.wrk(port, connections, "/api/v1/predict", script=script)  # warm-up
             for _ in range(ROUNDS):
                 for name, port in ports.items():
-                    results[name].append(wrk(port, connections, script))
+                    results[name].append(load.wrk(port, connections, "/api/v1/predict", script=script))
             report(connections, results)
 
 
