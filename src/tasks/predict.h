@@ -8,6 +8,7 @@
 #define MS_TASKS_PREDICT_H
 
 #include "base/base.h"
+#include "tasks/policy.h"
 
 // --- Distribution of run times -----------------------------------------------------------------------
 // Four buckets an octave from 100 µs to 20 weeks; the newest few hundred runs count most.
@@ -70,7 +71,6 @@ MS_MUST_USE bool ms_predictor_put(struct predictor *predictor, const struct kind
 //	deadline             deadline - p95 of the run time: the latest safe start, at most 30 days after it became ready; without a deadline:
 //	                     ready time + patience
 
-enum task_policy { POLICY_FIFO, POLICY_PRIORITY, POLICY_SHORTEST_EXPECTED, POLICY_DEADLINE };
 struct order_options {
 	enum task_policy policy;
 	double stretch;      // 0: 30
