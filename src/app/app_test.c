@@ -338,6 +338,39 @@ TEST(settings_are_checked_together)
 	CHECK_STR(info.message, "flag --data-dir: data_dir: is empty; expected a folder");
 }
 
+TEST(addresses_of_the_cache_are_checked)
+{
+	static const struct {
+		const char *environment, *says;
+	} cases[] = {
+		{"REDIS_HOST=cache", NULL},
+		{"REDIS_HOST=cache:7000", NULL},
+		{"REDIS_HOST=::1", NULL},
+		{"REDIS_HOST=[::1]:7000", NULL},
+		{"REDIS_URL=unix:///run/redis.sock", NULL},
+		{"REDIS_HOST=cache:70000",
+		 "REDIS_HOST: cache.host: the address of Redis: the port must be a number from 1 to 65535"},
+		{"REDIS_URL=rediss://:hush@h", "no TLS"},
+		{"REDIS_URL=h", "REDIS_URL: cache.url: the address of Redis: it must begin with redis:// or unix://"},
+	};
+	char yaml[512];
+	snprintf(yaml, sizeof(yaml), "%s/empty.yaml", ms_test_temp_dir());
+	fclose(fopen(yaml, "w"));
+	for (size_t i = 0; i < MS_ARRAY_LEN(cases); i++) {
+		const char *environment[] = {cases[i].environment, NULL};
+		const struct settings_origin origin = {.config_path = yaml, .environment = environment};
+		struct config *config = NULL;
+		struct errinfo info;
+		ms_errinfo_init(&info);
+		enum ms_err err = ms_settings_load(&origin, NULL, NULL, &info, &config);
+		CHECK_INT(err, cases[i].says == NULL ? MS_OK : MS_ERR_CONFIG);
+		CHECK_HAS(info.message, cases[i].says != NULL ? cases[i].says : "");
+		CHECK(strstr(info.message, "hush") == NULL);
+		if (err == MS_OK)
+			ms_config_free(config);
+	}
+}
+
 // Choices are kept as indexes; these become enums of observe.
 TEST(choices_match_the_enums_they_become)
 {

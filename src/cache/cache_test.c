@@ -234,9 +234,9 @@ static void let_crowd_take(bool redis, const struct cache_quota *quotas, size_t 
 	struct fixture f;
 	struct crowd *crowd = calloc(1, sizeof(*crowd));
 	REQUIRE(crowd != NULL);
-	ms_cache_test_begin(&f, redis, LOOPS, NULL);
+	ms_cache_test_begin(&f, redis, LOOPS, &(struct cache_options){.timeout_ms = 60000});
 	*crowd = (struct crowd){.caches = {f.cache, f.cache}, .rt = f.rt, .quotas = quotas, .quota_count = count};
-	const struct cache_options second = {.url = f.url, .rt = f.rt};
+	const struct cache_options second = {.url = f.url, .rt = f.rt, .timeout_ms = 60000};
 	if (redis)
 		CHECK_OK(ms_cache_new(&second, NULL, &crowd->caches[1]));
 	else

@@ -12,7 +12,7 @@
 #define BYTES_PER_BUCKET 256
 #define EVICT_MAX 4096     // for one operation, which is then not kept: some 0.5 ms
 #define SECOND_CHANCES 8   // for one eviction
-#define SWEEP_MS 250       // how often ended things are looked for
+#define SWEEP_MS 100       // how often ended things are looked for
 #define SWEEP_BUCKETS 256  // under one lock
 #define SWEEP_NS 200000    // of a turn
 #define MALLOC_OVERHEAD 16 // of a block, about
@@ -38,7 +38,7 @@ struct item {
 	atomic_uint refs;             // of the table, and of loops whose caller looks at the value
 	uint8_t slot_count, slot_max; // a counter has some, a value none
 	bool touched;
-	char bytes[]; // slots, key, value
+	_Alignas(struct slot) char bytes[]; // slots, key, value
 };
 
 struct shard {

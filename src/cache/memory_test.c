@@ -62,7 +62,7 @@ TEST(memory_of_ended_things_is_given_back)
 		CHECK(ms_cache_test_take(&f, key + 1, &quota, 1, 1).admitted);
 	}
 	CHECK_INT(ms_cache_memory_figures(f.cache->memory).items, 4000);
-	for (unsigned i = 0; i < 60 && ms_cache_memory_figures(f.cache->memory).items > 0; i++)
+	for (unsigned i = 0; i < 600 && ms_cache_memory_figures(f.cache->memory).items > 0; i++)
 		ms_cache_test_turn(&f, 100);
 	CHECK_INT(ms_cache_memory_figures(f.cache->memory).items, 0);
 	CHECK_INT(ms_cache_memory_figures(f.cache->memory).bytes, empty);
