@@ -125,9 +125,10 @@ TEST(redis_answers_that_waited_for_us_count)
 	struct cache_op op = {.verb = CACHE_GET, .key = MS_SLICE_LIT("a")};
 	ms_cache_test_begin(&f, true, 1, &(struct cache_options){.timeout_ms = 100});
 	ms_cache_test_set(&f, "a", "x", 60000);
-	ms_cache_test_turn(&f, 10);
+	ms_redis_test_kill(f.server, SIGSTOP);
 	ms_cache_test_start(&f, &op);
-	ms_cache_test_turn(&f, 0); // sent
+	ms_cache_test_turn(&f, 1); // sent
+	ms_redis_test_kill(f.server, SIGCONT);
 	usleep(250000);
 	ms_cache_test_wait(&f, &op);
 	CHECK_OK(op.err);
@@ -277,6 +278,7 @@ TEST(redis_that_only_reads_is_an_error_told_once)
 	CHECK(recovers(&f, 8000));
 	CHECK_OK(take_one(&f, "b").err);
 	CHECK_INT(lines_with(log, fd, "is a replica"), 1);
+	CHECK_INT(lines_with(log, fd, "it only reads"), 1); // the address may lead to another server now
 	ms_cache_test_end(&f);
 	ms_log_free(log);
 	close(fd);
@@ -534,7 +536,15 @@ TEST(redis_that_answers_without_end_is_left)
 	static char endless[(1 << 20) + 1];
 	memset(endless, 'x', sizeof(endless) - 1);
 	memcpy(endless, "$2000000000\r\n", 13);
-	CHECK_INT(ask_liar(endless, 40, false, CACHE_GET).err, MS_ERR_CACHE);
+	int fd;
+	struct log *log = open_log(&fd);
+	CHECK_INT(ask_as((struct liar){.reply = endless, .repeat = 40}, CACHE_GET, log).err, MS_ERR_CACHE);
+	CHECK_INT(lines_with(log, fd, "too large"), 1);
+	const struct liar many = {.reply = "*1048577\r\n", .repeat = 1};
+	CHECK_INT(ask_as(many, CACHE_GET, log).err, MS_ERR_CACHE);
+	CHECK_INT(lines_with(log, fd, "cannot be used"), 1);
+	ms_log_free(log);
+	close(fd);
 }
 
 // --- Loops -------------------------------------------------------------------------------------------
