@@ -571,3 +571,117 @@ TEST(redis_with_short_memory_is_an_error)
 	(void)ms_cache_test_server();
 	ms_test_torture(in_short_memory);
 }
+
+#define LOOPS 3
+#define OPS 16
+
+struct many;
+struct worker {
+	struct mail start;
+	struct many *many;
+	struct loop *loop;
+	struct timer *tick;
+	struct cache_op ops[OPS];
+	bool busy[OPS], over;
+	unsigned counts[MS_ERR_COUNT];
+};
+struct many {
+	struct fixture f;
+	struct timer *script;
+	unsigned step, waited;
+	bool recovered;
+	atomic_uint left;
+	struct worker workers[LOOPS];
+};
+
+static void worked(struct cache_op *op)
+{
+	struct worker *w = op->arg;
+	w->counts[op->err]++;
+	w->over |= op->err == MS_ERR_CANCELLED;
+	w->busy[op - w->ops] = false;
+}
+
+// Every ten milliseconds all that are idle begin anew, until the cache has stopped.
+static void on_tick(struct timer *timer, void *arg)
+{
+	struct worker *w = arg;
+	unsigned busy = 0;
+	for (size_t i = 0; i < OPS; i++) {
+		if (!w->busy[i] && !w->over) {
+			w->ops[i] = (struct cache_op){.verb = i % 2 == 0 ? CACHE_TAKE : CACHE_CLEAR,
+						      .key = MS_SLICE_LIT("many"),
+						      .quotas = &YEARLY,
+						      .quota_count = 1,
+						      .cost = 1,
+						      .done = worked,
+						      .arg = w};
+			w->busy[i] = true;
+			if (ms_cache_run(w->many->f.cache, w->loop, &w->ops[i]))
+				worked(&w->ops[i]);
+		}
+		busy += w->busy[i];
+	}
+	if (!w->over || busy > 0)
+		return;
+	ms_timer_free(timer);
+	if (atomic_fetch_sub(&w->many->left, 1) == 1)
+		ms_rt_stop(w->many->f.rt);
+}
+
+static void on_worker(struct mail *mail)
+{
+	struct worker *w = MS_CONTAINER_OF(mail, struct worker, start);
+	REQUIRE(ms_timer_new(w->loop, on_tick, w, &w->tick) == MS_OK);
+	ms_timer_start(w->tick, 1, 10);
+}
+
+static void on_script(struct timer *timer, void *arg)
+{
+	struct many *m = arg;
+	switch (m->step++) {
+	case 0:
+		CHECK(ms_cache_healthy(m->f.cache));
+		ms_redis_test_kill(m->f.server, SIGKILL);
+		break;
+	case 1:
+		CHECK(!ms_cache_healthy(m->f.cache));
+		ms_redis_test_start(m->f.server);
+		break;
+	case 2:
+		m->recovered = ms_cache_healthy(m->f.cache);
+		if (!m->recovered && m->waited++ < 30)
+			m->step--;
+		break;
+	case 3:
+		ms_cache_stop(m->f.cache);
+		ms_timer_free(timer);
+		break;
+	default:
+		break;
+	}
+}
+
+TEST(redis_killed_and_stopped_while_many_loops_run)
+{
+	struct many *m = calloc(1, sizeof(*m));
+	REQUIRE(m != NULL);
+	ms_cache_test_begin(&m->f, true, LOOPS, &(struct cache_options){.timeout_ms = 5000});
+	atomic_store(&m->left, LOOPS);
+	for (unsigned i = 0; i < LOOPS; i++) {
+		m->workers[i].many = m;
+		m->workers[i].loop = ms_rt_loop(m->f.rt, i);
+		ms_loop_post(m->workers[i].loop, &m->workers[i].start, on_worker);
+	}
+	REQUIRE(ms_timer_new(m->f.loop, on_script, m, &m->script) == MS_OK);
+	ms_timer_start(m->script, 1500, 300);
+	CHECK_OK(ms_rt_run(m->f.rt, NULL));
+	CHECK(m->recovered);
+	for (unsigned i = 0; i < LOOPS; i++) {
+		const unsigned *counts = m->workers[i].counts;
+		CHECK(counts[MS_OK] > 50 && counts[MS_ERR_CACHE] > 10);
+		CHECK(counts[MS_ERR_CANCELLED] > 0 && counts[MS_ERR_BUSY] == 0);
+	}
+	ms_cache_test_end(&m->f);
+	free(m);
+}
