@@ -393,6 +393,7 @@ struct liar {
 	const char *greeting; // NULL: the usual one
 	const char *reply;
 	size_t repeat;
+	unsigned timeout_ms; // of the cache that asks; 0: 250
 	bool closes;
 	pthread_t thread;
 	char url[300];
@@ -444,8 +445,11 @@ static struct cache_op ask_as(struct liar liar, enum cache_verb verb, struct log
 	REQUIRE(pthread_create(&liar.thread, NULL, lie, &liar) == 0);
 	REQUIRE(ms_rt_new(&(struct rt_options){.loops = 1}, NULL, &f.rt) == MS_OK);
 	f.loop = ms_rt_loop(f.rt, 0);
-	CHECK_OK(ms_cache_new(&(struct cache_options){.url = liar.url, .rt = f.rt, .log = log, .timeout_ms = 250}, NULL,
-			      &f.cache));
+	CHECK_OK(ms_cache_new(&(struct cache_options){.url = liar.url,
+						      .rt = f.rt,
+						      .log = log,
+						      .timeout_ms = liar.timeout_ms > 0 ? liar.timeout_ms : 250},
+			      NULL, &f.cache));
 	struct cache_op op = {.verb = verb,
 			      .key = MS_SLICE_LIT("a"),
 			      .value = MS_SLICE_LIT("v"),
@@ -539,9 +543,10 @@ TEST(redis_that_answers_without_end_is_left)
 	memcpy(endless, "$2000000000\r\n", 13);
 	int fd;
 	struct log *log = open_log(&fd);
-	CHECK_INT(ask_as((struct liar){.reply = endless, .repeat = 40}, CACHE_GET, log).err, MS_ERR_CACHE);
+	CHECK_INT(ask_as((struct liar){.reply = endless, .repeat = 40, .timeout_ms = 8000}, CACHE_GET, log).err,
+		  MS_ERR_CACHE);
 	CHECK_INT(lines_with(log, fd, "too large"), 1);
-	const struct liar many = {.reply = "*1048577\r\n", .repeat = 1};
+	const struct liar many = {.reply = "*1048577\r\n", .repeat = 1, .timeout_ms = 8000};
 	CHECK_INT(ask_as(many, CACHE_GET, log).err, MS_ERR_CACHE);
 	CHECK_INT(lines_with(log, fd, "cannot be used"), 1);
 	ms_log_free(log);
