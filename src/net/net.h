@@ -41,6 +41,12 @@ struct http_request {
 	const struct route *route;
 	struct slice peer; // "127.0.0.1" or "unix"
 	bool tls;
+	unsigned version;        // 10, 11 or 20
+	struct slice authority;  // Host or :authority, with port, as received; empty only for HTTP/1.0 without Host
+	struct slice sni;        // server name of the TLS handshake, or empty
+	struct slice protocol;   // what the client wants to upgrade to ("websocket"): Upgrade, or :protocol of an extended CONNECT; or empty
+	bool has_body;           // a body follows the head (its length may still turn out to be 0)
+	uint64_t content_length; // UINT64_MAX: not told
 	int64_t start_mono_ns; // when the request's first byte was read
 };
 
@@ -61,6 +67,7 @@ struct caller {
 struct exchange {
 	struct http_request req;
 	struct caller caller;
+	void *front_data; // of the server's front (see below); NULL: it does not care about this exchange
 	struct arena *arena; // of this request: reset after the answer was sent
 	struct loop *loop;
 	struct buf *body; // the answer's body is built here; kept by the connection from request to request
@@ -97,6 +104,51 @@ size_t ms_http_stream_write(struct exchange *x, struct slice bytes);
 void ms_http_stream_end(struct exchange *x);
 bool ms_http_gone(const struct exchange *x);
 
+// The same with everything under the handler's control; what proxies need. The server adds Date, X-Request-ID and the framing, and
+// drops hop-by-hop headers; no compression. 1xx: sent at once, another head must follow.
+struct http_answer {
+	int status; // 100 to 599, not 101 (see tunnels)
+	const struct http_header *headers;
+	size_t header_count;
+	uint64_t content_length; // UINT64_MAX: not known. With a known length a body that is longer or shorter cuts the connection
+	bool no_server_headers;  // not our Server, Date, X-Content-Type-Options: the answer has its own
+};
+void ms_http_answer_start(struct exchange *x, const struct http_answer *answer, http_drain_fn *on_drain, void *arg);
+// Then ms_http_stream_write(), and an end: with trailers where the protocol and the client can have them (HTTP/2; HTTP/1.1 with
+// "TE: trailers"), else they are dropped.
+void ms_http_stream_end_with(struct exchange *x, const struct http_header *trailers, size_t count);
+// The answer cannot be finished: the connection (HTTP/1) or stream (HTTP/2) is cut, so that nobody takes it for whole.
+void ms_http_stream_cut(struct exchange *x);
+
+// --- Bodies in pieces --------------------------------------------------------------------------------
+// For routes with ROUTE_STREAM and for fronts: the handler is called when the head is there, x->req.body is empty. It takes the body
+// by a reader, once: the callbacks come on the loop, possibly from within ms_http_body_read. The transport's limits and
+// timeouts hold (a body over `max_bytes`: cut with MS_ERR_HTTP_BODY_TOO_LARGE). An exchange that was answered without
+// reading its body is fine.
+
+struct http_body_reader {
+	void (*data)(struct exchange *x, struct slice bytes, void *arg); // valid during the call; de-chunked, not inflated
+	// The body is complete. Trailers of HTTP/2 and of chunked bodies, or none.
+	void (*end)(struct exchange *x, const struct http_header *trailers, size_t count, void *arg);
+	// Nothing more comes: the client is gone, was too slow, sent bad framing, too much. The exchange must still be answered.
+	void (*cut)(struct exchange *x, const struct errinfo *info, void *arg);
+	uint64_t max_bytes; // UINT64_MAX: no limit but the client's patience
+};
+void ms_http_body_read(struct exchange *x, const struct http_body_reader *reader, void *arg);
+void ms_http_body_pause(struct exchange *x); // back-pressure: after at most what is buffered already, no data until resume
+void ms_http_body_resume(struct exchange *x);
+// The whole body as for ordinary routes (inflated, limits.body_bytes or max_bytes when that is not 0): x->req.body is set when `done`
+// is called, at once or later. On failure the exchange was answered and `done` is not called, `gone` is (may be NULL).
+typedef void http_collected_fn(struct exchange *x, void *arg);
+void ms_http_body_collect(struct exchange *x, size_t max_bytes, http_collected_fn *done, http_collected_fn *gone, void *arg);
+
+// --- Tunnels -----------------------------------------------------------------------------------------
+// After "101 Switching Protocols", or 200 to an extended CONNECT of HTTP/2 (RFC 8441): bytes both ways until both have ended. What
+// comes arrives through the body reader, what goes is written with ms_http_stream_write and ended with ms_http_stream_end (half-close).
+// Legal when req.protocol is not empty. `headers` as in http_answer (Upgrade and Connection are the server's business).
+void ms_http_tunnel_start(struct exchange *x, const struct http_header *headers, size_t count,
+			  const struct http_body_reader *reader, http_drain_fn *on_drain, void *arg);
+
 // --- Routes ------------------------------------------------------------------------------------------
 
 typedef void http_handler_fn(struct exchange *x, void *role);
@@ -115,6 +167,7 @@ enum route_flags {
 	ROUTE_WHILE_DRAINING = 1 << 2, // answered while draining without closing (health)
 	ROUTE_QUIET = 1 << 3,          // never in the access log at info (health, metrics)
 	ROUTE_PUBLIC = 1 << 4,         // the guard is not asked; whoever reaches the server may call it
+	ROUTE_STREAM = 1 << 5,         // the handler is called before the body, and reads it by ms_http_body_read
 };
 
 struct route {
@@ -171,6 +224,32 @@ MS_MUST_USE bool ms_http_admit_again(struct exchange *x);
 // Answers the request with 403 unless the caller holds the route's permission for this object; false: answered, return.
 MS_MUST_USE bool ms_http_require(struct exchange *x, struct slice object);
 
+// --- Front -------------------------------------------------------------------------------------------
+// Stands before the routes: the gateway. Called on the loop thread, must not block.
+
+enum front_verdict {
+	FRONT_PASS, // not its business: the routes go on (the fast path: nothing else is done)
+	FRONT_TAKEN // it has answered, or will, or will hand the exchange to the routes by ms_http_serve_local()
+};
+struct http_outcome {
+	int status;           // as sent; 0: the client went before there was one
+	uint64_t body_bytes;  // of the answer
+	int64_t duration_ns;  // from the request's first byte to the last byte handed to the socket
+};
+struct http_front {
+	// The head is there; neither route nor guard was asked, no body was read. req.path is still percent-encoded here, req.route NULL.
+	enum front_verdict (*take)(struct exchange *x, void *arg);
+	// For exchanges with front_data: before the head of an answer of the server's own routes is written (not for
+	// ms_http_answer_start). May change the status, add headers with ms_http_set_header, and change x->body in place.
+	void (*answer)(struct exchange *x, int *status, void *arg);
+	// For exchanges with front_data: it is over, whoever answered. The last use of front_data.
+	void (*over)(struct exchange *x, const struct http_outcome *outcome, void *arg);
+	void *arg;
+};
+// Hands an exchange that the front has taken to the server's own routes: guard, body, handler, as if no front were there. The front may
+// have changed req.method, path, query, headers before (of the request's arena).
+void ms_http_serve_local(struct exchange *x);
+
 // --- Server ------------------------------------------------------------------------------------------
 
 struct http_limits {
@@ -186,6 +265,10 @@ struct http_limits {
 	unsigned idle_timeout_ms;   // between requests: closed; default 75000
 	unsigned write_timeout_ms;  // without progress of a pending answer: closed; default 30000
 	unsigned drain_timeout_ms;  // SIGTERM: then the rest is cut; default 30000
+	unsigned tunnel_idle_ms;    // a tunnel without a byte either way: closed; default 300000
+	// HTTP/2. Resets, empty frames, SETTINGS and PING of a client are counted against `h2_glitches` a minute; over it: GOAWAY.
+	unsigned h2_streams;  // at once per connection; default 100
+	unsigned h2_glitches; // default 500
 };
 extern const struct http_limits MS_HTTP_DEFAULT_LIMITS;
 
@@ -214,6 +297,8 @@ struct http_server_options {
 	enum { ACCESS_LOG_ERRORS, ACCESS_LOG_ALL, ACCESS_LOG_OFF } access_log; // errors: status 500 and above
 	const char *server_header;                                             // "Server" value, or NULL for none
 	const struct http_guard *guard; // NULL: everyone may do everything. Outlives the server
+	const struct http_front *front; // NULL: none. Outlives the server
+	bool h2;                        // HTTP/2 by ALPN, and as cleartext with prior knowledge; else HTTP/1 alone
 };
 
 // Binds every address on every loop (SO_REUSEPORT), checks the route tables. Two routes that match the
@@ -237,5 +322,8 @@ MS_MUST_USE enum ms_err ms_http_server_reload_tls(struct http_server *server, st
 void ms_http_server_free(struct http_server *server);
 // All routes, for the OpenAPI document; the order of the tables.
 const struct route *ms_http_server_route(const struct http_server *server, size_t index); // NULL past the end
+
+#include "net/client.h"    // requests to other servers
+#include "net/websocket.h" // WebSocket on tunnels
 
 #endif

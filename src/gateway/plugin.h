@@ -1,0 +1,132 @@
+// SPDX-License-Identifier: Apache-2.0
+// Private to gateway. What a plugin is, and the request that it works on. One file per plugin under plugins/, one row each in plugins/table.c.
+//
+// Phases: access (head of the request is there) → body (only if it asks: the whole body is there) → [upstream] → answer (head of the answer) →
+// answer_body (only if it asks: whole body) → over (log). Each runs the chain by priority, high to low.
+#ifndef MS_GATEWAY_PLUGIN_H
+#define MS_GATEWAY_PLUGIN_H
+
+#include "gateway/plan.h"
+
+struct auth;
+struct cache;
+struct gateway;
+struct http_client;
+struct gw_request;
+
+// What plugins may use; of the gateway.
+struct gw_services {
+	struct rt *rt;
+	struct log *log;
+	struct metrics *metrics;
+	struct cache *cache;        // the process's
+	struct http_client *client; // http-log, mirror
+	struct auth *auth;          // NULL: off
+	struct pool *pool;          // for what blocks: argon2 of basic-auth
+};
+
+enum gw_verdict {
+	GW_NEXT,     // go on with the chain
+	GW_ANSWERED, // gw_answer…() was called: the rest of the phase is skipped, answer and over phases follow
+	GW_WAIT,     // ms_gw_resume() will be called later, on the loop
+};
+struct gw_plugin_kind {
+	const char *name; // "rate-limiting"
+	int priority;
+	const struct field *fields; // of its config
+	size_t config_bytes;        // of the struct that `fields` describe
+	bool per_consumer;          // may be scoped to a consumer
+	const char *help;
+	// Beyond the fields: what spans several, what is compiled (expressions, schemas). Memory in plan's arena; anything else is freed by release.
+	bool (*compile)(struct plan *plan, void *config, const char *path, struct problems *problems);
+	void (*release)(void *config);
+	bool (*wants_body)(const void *config);
+	bool (*wants_answer_body)(const void *config);
+	enum gw_verdict (*access)(struct gw_request *r, const void *config, void **state); // state: this plugin's slot for this request, NULL first
+	enum gw_verdict (*body)(struct gw_request *r, const void *config, void **state);
+	void (*answer)(struct gw_request *r, const void *config, void **state);
+	enum gw_verdict (*answer_body)(struct gw_request *r, const void *config, void **state);
+	void (*over)(struct gw_request *r, const void *config, void **state, const struct http_outcome *outcome);
+};
+// A configured plugin.
+struct gw_plugin_use {
+	char id[GW_ID_SIZE];
+	const struct gw_plugin_kind *kind;
+	const struct gw_service *service; // scopes; NULL: every
+	const struct gw_route *route;
+	const struct gw_consumer *consumer;
+	struct slice instance_name;
+	bool enabled;
+	uint64_t protocols;
+	void *config;
+	size_t slot; // of the state in a request, by kind
+	struct text_list tags;
+};
+const struct gw_plugin_kind *ms_plugin_kind(struct slice name); // NULL: unknown
+const struct gw_plugin_kind *ms_plugin_kind_at(size_t index);   // NULL past the end
+
+// Headers that can be changed, in the request's arena. Names keep their case; compared without.
+struct gw_headers {
+	struct arena *arena;
+	struct http_header *items;
+	size_t count, room;
+};
+struct slice ms_gw_header(const struct gw_headers *h, struct slice name); // the first; p NULL: none
+bool ms_gw_header_remove(struct gw_headers *h, struct slice name);         // all of that name; true: there was one
+// Copies nothing: the slices live as long as the request. False: no memory, or more than 200 headers.
+MS_MUST_USE bool ms_gw_header_add(struct gw_headers *h, struct slice name, struct slice value);
+MS_MUST_USE bool ms_gw_header_set(struct gw_headers *h, struct slice name, struct slice value); // in place of all of that name
+
+#define GW_SLOTS_MAX 40 // kinds of plugins
+struct gw_request {
+	struct exchange *x;
+	struct gateway *gateway;
+	const struct gw_services *services;
+	struct arena *arena; // x->arena
+	struct plan *plan;   // held for the whole request
+	struct gw_match match;
+	const struct gw_route *route;     // NULL: none matched (global plugins run all the same, then 404)
+	const struct gw_service *service; // may be NULL
+	const struct gw_chain *chain;
+	struct slice client_ip; // x->req.peer, or what trusted proxies say
+	// Who calls, as authentication plugins found out. Whoever is set here travels in X-Consumer-* and X-Credential-Identifier; the same
+	// headers from outside were stripped before the first plugin ran.
+	const struct gw_consumer *consumer;
+	const struct gw_credential *credential;
+	struct slice credential_id; // text for X-Credential-Identifier, limit_by credential
+	struct text_list groups;    // authenticated groups
+	bool anonymous;
+	// What will be sent on; plugins change it.
+	struct {
+		struct slice method, path, query; // path percent-encoded, strip_path and service.path applied
+		struct slice authority;           // Host: preserve_host, upstream.host_header, or the target's
+		struct gw_headers headers;
+		struct slice body; // with reads_body: the whole body; p NULL: none
+		bool body_changed;
+		struct slice host; // canary: another upstream or host instead of the service's; empty: the service's
+		unsigned port;
+	} out;
+	// The answer, from the answer phase on.
+	struct {
+		int status;
+		struct gw_headers headers;
+		struct slice body; // with rewrites_answer
+		bool body_changed;
+		enum { GW_FROM_NOWHERE, GW_FROM_UPSTREAM, GW_FROM_GATEWAY, GW_FROM_CACHE, GW_FROM_LOCAL } source;
+	} answer;
+	// Headers that earlier phases want in the answer, whoever gives it (cors, rate limits); added before the answer phase.
+	struct gw_headers answer_extra;
+	int64_t start_ns, sent_ns, upstream_ns; // monotonic: taken; sent to the upstream; head of its answer
+	struct slice target;                    // "10.0.0.7:8080" that answered
+	unsigned tries;
+	void *slots[GW_SLOTS_MAX];
+};
+
+// Ends the request in a phase that returns GW_ANSWERED. Headers: those of answer_extra and the ones set with ms_gw_answer_header.
+void ms_gw_answer(struct gw_request *r, int status, struct slice content_type, struct slice body); // copied
+// {"message":…,"error":…,"code":…,"request_id":…}: Kong's field and ours. For gRPC requests: trailers-only with the grpc-status that fits.
+void ms_gw_fail(struct gw_request *r, int status, const char *code, const char *message);
+// After GW_WAIT, with what the phase would have returned (not GW_WAIT).
+void ms_gw_resume(struct gw_request *r, enum gw_verdict verdict);
+
+#endif
