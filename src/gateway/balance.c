@@ -335,8 +335,11 @@ static size_t pick_one(const struct choice *c)
 	switch (c->b->upstream->algorithm) {
 	case GW_CONSISTENT_HASHING:
 		return c->in->has_hash ? pick_by_hash(c) : pick_by_turn(c, false);
-	case GW_LEAST_CONNECTIONS:
-		return pick_by_turn(c, true);
+	case GW_LEAST_CONNECTIONS: {
+		size_t target = pick_by_turn(c, true);
+		// None: those with the fewest have just got more from another loop.
+		return target != SIZE_MAX ? target : pick_by_turn(c, false);
+	}
 	case GW_LATENCY:
 		return pick_by_latency(c);
 	case GW_ROUND_ROBIN:
