@@ -135,6 +135,21 @@ typedef struct gw_kept *gw_kept_fn(struct gw_request *r, const void *config);
 // What is kept under `name` on this request's loop, made by `make` when it is not there. NULL: no memory, too many (GW_KEPT_MAX), stopping.
 #define GW_KEPT_MAX 1024
 struct gw_kept *ms_gw_keep(struct gw_request *r, struct slice name, gw_kept_fn *make, const void *config);
+// Whether something may be logged that could be said of every request: once a second for each `name`.
+bool ms_gw_may_log(struct gw_request *r, struct slice name);
+
+// `redis` of a plugin's configuration, with Kong's names.
+struct gw_redis {
+	struct slice host, username, password, server_name;
+	int64_t port, timeout, database;
+	bool ssl, ssl_verify;
+	struct slice url; // made of them; empty: none is named, the process's cache
+};
+extern const struct field ms_gw_redis_fields[];
+// Fills `url`; false with problems.
+bool ms_gw_redis_compile(struct plan *plan, struct gw_redis *redis, const char *path, struct problems *problems);
+// The cache that `redis` names: its own, or the process's. NULL: not to be had.
+struct cache *ms_gw_redis_cache(struct gw_request *r, const struct gw_redis *redis);
 // An own Redis of a plugin's configuration, shared by all loops; NULL when it cannot be had (told in the log).
 struct cache *ms_gw_own_cache(struct gw_request *r, struct slice url, unsigned timeout_ms);
 
