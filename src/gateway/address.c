@@ -1,124 +1,164 @@
 // SPDX-License-Identifier: Apache-2.0
-// IP addresses from text (RFC 4291 section 2.2). Octets of IPv4 have no leading zeros: some readers take those for octal.
 #include "gateway/address.h"
 
-static bool parse_v4(struct slice text, uint8_t out[4])
+#include <stdlib.h>
+
+#define MAPPED UINT64_C(0xffff00000000)
+
+static bool parse_v4(struct slice text, uint32_t *ret_bits)
 {
 	struct slice rest = text, part;
-	size_t n = 0;
+	uint32_t bits = 0;
+	unsigned parts = 0;
 	while (ms_slice_next(&rest, '.', &part)) {
 		uint64_t value;
-		if (n == 4 || part.n == 0 || part.n > 3 || (part.n > 1 && part.p[0] == '0') || !ms_slice_to_u64(part, &value) ||
-		    value > 255)
+		if (part.n > 3 || (part.n > 1 && part.p[0] == '0') || !ms_slice_to_u64(part, &value) || value > 255)
 			return false;
-		out[n++] = (uint8_t)value;
+		bits = bits << 8 | (uint32_t)value;
+		parts++;
 	}
-	return n == 4;
+	*ret_bits = bits;
+	return parts == 4;
 }
 
-static bool parse_group(struct slice text, uint8_t out[2])
+static bool parse_group(struct slice text, uint16_t *ret_group)
 {
 	unsigned value = 0;
 	if (text.n == 0 || text.n > 4)
 		return false;
 	for (size_t i = 0; i < text.n; i++) {
 		char c = text.p[i];
-		unsigned digit = c >= '0' && c <= '9'	? (unsigned)(c - '0')
-				 : c >= 'a' && c <= 'f' ? (unsigned)(c - 'a' + 10)
-				 : c >= 'A' && c <= 'F' ? (unsigned)(c - 'A' + 10)
-							: 16;
-		if (digit == 16)
+		unsigned digit;
+		if (c >= '0' && c <= '9')
+			digit = (unsigned)(c - '0');
+		else if ((c | 0x20) >= 'a' && (c | 0x20) <= 'f')
+			digit = (unsigned)((c | 0x20) - 'a') + 10;
+		else
 			return false;
-		value = value * 16 + digit;
+		value = value << 4 | digit;
 	}
-	out[0] = (uint8_t)(value >> 8);
-	out[1] = (uint8_t)value;
+	*ret_group = (uint16_t)value;
 	return true;
 }
 
-// Groups of one side of "::", or of the whole; the last may be an IPv4 address. False: bad, or more than fits.
-static bool parse_groups(struct slice text, uint8_t out[16], size_t *ret_bytes)
+// Groups without "::" in them; the last may be an IPv4 address.
+static bool parse_groups(struct slice text, bool last, uint16_t groups[8], size_t *ret_count)
 {
 	struct slice part;
 	size_t n = 0;
-	if (text.n == 0) {
-		*ret_bytes = 0;
+	uint32_t v4;
+	*ret_count = 0;
+	if (text.n == 0)
 		return true;
-	}
 	while (ms_slice_next(&text, ':', &part)) {
-		bool last = text.p == NULL;
-		if (last && ms_slice_find(part, '.') < part.n) {
-			if (n > 12 || !parse_v4(part, out + n))
-				return false;
-			n += 4;
-			continue;
-		}
-		if (n > 14 || !parse_group(part, out + n))
+		if (n >= 8)
 			return false;
-		n += 2;
+		if (last && text.p == NULL && n <= 6 && ms_slice_find(part, '.') < part.n) {
+			if (!parse_v4(part, &v4))
+				return false;
+			groups[n++] = (uint16_t)(v4 >> 16);
+			groups[n++] = (uint16_t)v4;
+		} else if (!parse_group(part, &groups[n++])) {
+			return false;
+		}
 	}
-	*ret_bytes = n;
+	*ret_count = n;
 	return true;
 }
 
-static bool parse_v6(struct slice text, uint8_t out[16])
+static bool parse_v6(struct slice text, struct gw_address *ret_address)
 {
-	uint8_t head[16], tail[16];
-	size_t gap = text.n, before, after = 0;
+	uint16_t front[8] = {0}, back[8] = {0}, all[8] = {0};
+	size_t front_count, back_count = 0, gap = text.n;
 	for (size_t i = 0; i + 1 < text.n && gap == text.n; i++) {
 		if (text.p[i] == ':' && text.p[i + 1] == ':')
 			gap = i;
 	}
-	if (!parse_groups(ms_slice_sub(text, 0, gap), head, &before))
+	bool has_gap = gap < text.n;
+	if (!parse_groups(ms_slice_sub(text, 0, gap), !has_gap, front, &front_count) ||
+	    (has_gap && !parse_groups(ms_slice_sub(text, gap + 2, text.n), true, back, &back_count)))
 		return false;
-	if (gap == text.n) {
-		memcpy(out, head, 16);
-		return before == 16;
+	if (has_gap ? front_count + back_count > 7 : front_count != 8)
+		return false;
+	memcpy(all, front, front_count * sizeof(all[0]));
+	memcpy(all + (8 - back_count), back, back_count * sizeof(all[0]));
+	struct gw_address a = {0};
+	for (size_t i = 0; i < 4; i++) {
+		a.high = a.high << 16 | all[i];
+		a.low = a.low << 16 | all[i + 4];
 	}
-	// "::" stands for at least one group.
-	if (!parse_groups(ms_slice_sub(text, gap + 2, SIZE_MAX), tail, &after) || before + after > 14)
-		return false;
-	memset(out, 0, 16);
-	memcpy(out, head, before);
-	memcpy(out + 16 - after, tail, after);
+	*ret_address = a;
 	return true;
 }
 
-bool ms_address_parse(struct slice text, struct gw_address *ret_address)
+bool ms_gw_address_parse(struct slice text, struct gw_address *ret_address)
 {
-	struct gw_address a = {{[10] = 0xff, [11] = 0xff}};
-	bool ok = ms_slice_find(text, ':') < text.n ? parse_v6(text, a.bytes) : parse_v4(text, a.bytes + 12);
-	if (ok)
-		*ret_address = a;
-	return ok;
+	uint32_t v4;
+	if (ms_slice_find(text, ':') < text.n)
+		return parse_v6(text, ret_address);
+	if (!parse_v4(text, &v4))
+		return false;
+	*ret_address = (struct gw_address){0, MAPPED | v4};
+	return true;
 }
 
-bool ms_network_parse(struct slice text, struct gw_network *ret_network)
+bool ms_gw_network_parse(struct slice text, struct gw_network *ret_network)
 {
 	size_t slash = ms_slice_find(text, '/');
-	struct gw_network n;
-	uint64_t bits;
-	if (!ms_address_parse(ms_slice_sub(text, 0, slash), &n.address))
+	struct slice address = ms_slice_sub(text, 0, slash), prefix = ms_slice_sub(text, slash + 1, text.n);
+	bool v4 = ms_slice_find(address, ':') == address.n;
+	uint64_t bits = v4 ? 32 : 128, high_mask, low_mask;
+	struct gw_address a;
+	if (!ms_gw_address_parse(address, &a))
 		return false;
-	bool v4 = ms_slice_find(ms_slice_sub(text, 0, slash), ':') == slash;
-	n.bits = 128;
-	if (slash < text.n) {
-		if (!ms_slice_to_u64(ms_slice_sub(text, slash + 1, SIZE_MAX), &bits) || bits > (v4 ? 32U : 128U))
-			return false;
-		n.bits = (unsigned)bits + (v4 ? 96U : 0U);
-	}
-	for (unsigned i = 0; i < 16; i++) {
-		unsigned kept = n.bits > i * 8 ? MS_MIN(n.bits - i * 8, 8U) : 0;
-		n.address.bytes[i] &= (uint8_t)(0xff00U >> kept);
-	}
-	*ret_network = n;
+	if (slash < text.n && (prefix.n > 3 || !ms_slice_to_u64(prefix, &bits) || bits > (v4 ? 32 : 128)))
+		return false;
+	bits += v4 ? 96 : 0;
+	high_mask = bits == 0 ? 0 : bits >= 64 ? UINT64_MAX : UINT64_MAX << (64 - bits);
+	low_mask = bits <= 64 ? 0 : UINT64_MAX << (128 - bits);
+	if ((a.high & ~high_mask) != 0 || (a.low & ~low_mask) != 0)
+		return false;
+	*ret_network = (struct gw_network){a, {a.high | ~high_mask, a.low | ~low_mask}};
 	return true;
 }
 
-bool ms_network_has(const struct gw_network *network, const struct gw_address *address)
+static int compare(struct gw_address a, struct gw_address b)
 {
-	unsigned whole = network->bits / 8, rest = network->bits % 8;
-	if (memcmp(network->address.bytes, address->bytes, whole) != 0)
-		return false;
-	return rest == 0 || ((network->address.bytes[whole] ^ address->bytes[whole]) & (uint8_t)(0xff00U >> rest)) == 0;
+	if (a.high != b.high)
+		return a.high < b.high ? -1 : 1;
+	return a.low < b.low ? -1 : a.low > b.low;
+}
+
+static int by_first(const void *a, const void *b)
+{
+	return compare(((const struct gw_network *)a)->first, ((const struct gw_network *)b)->first);
+}
+
+size_t ms_gw_networks_sort(struct gw_network *networks, size_t count)
+{
+	size_t kept = 0;
+	if (count > 0)
+		qsort(networks, count, sizeof(*networks), by_first);
+	for (size_t i = 0; i < count; i++) {
+		if (kept > 0 && compare(networks[i].first, networks[kept - 1].last) <= 0) {
+			if (compare(networks[i].last, networks[kept - 1].last) > 0)
+				networks[kept - 1].last = networks[i].last;
+		} else {
+			networks[kept++] = networks[i];
+		}
+	}
+	return kept;
+}
+
+bool ms_gw_networks_has(const struct gw_network *networks, size_t count, struct gw_address address)
+{
+	size_t low = 0, high = count; // the first network that begins behind the address
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+		if (compare(networks[middle].first, address) <= 0)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low > 0 && compare(address, networks[low - 1].last) <= 0;
 }

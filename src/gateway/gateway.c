@@ -139,12 +139,13 @@ static enum ms_err read_trusted(struct gateway *g, const char *const *texts, str
 	if (g->trusted == NULL)
 		return ms_fail(info, MS_ERR_NO_MEMORY, "out of memory for the gateway");
 	for (; g->trusted_count < count; g->trusted_count++) {
-		if (!ms_network_parse(ms_slice_cstr(texts[g->trusted_count]), &g->trusted[g->trusted_count]))
+		if (!ms_gw_network_parse(ms_slice_cstr(texts[g->trusted_count]), &g->trusted[g->trusted_count]))
 			return ms_fail(info, MS_ERR_CONFIG,
 				       "gateway.trusted_proxies: \"%.100s\" is neither an address nor a network; right would be "
 				       "10.0.0.0/8 or 2001:db8::1",
 				       texts[g->trusted_count]);
 	}
+	g->trusted_count = ms_gw_networks_sort(g->trusted, g->trusted_count);
 	return MS_OK;
 }
 

@@ -103,6 +103,7 @@ struct gw_credential {
 	struct slice secret;   // jwt HS*: the secret; basicauth: a stored password ($argon2id$…, or plain text in the file, hashed on loading)
 	struct slice rsa_public_key;
 	struct slice algorithm; // jwt: "HS256" …
+	const void *compiled;   // what the plugin of this kind made of it: ms_gw_credential_compile (plugin.h); or NULL
 };
 struct gw_route {
 	char id[GW_ID_SIZE];

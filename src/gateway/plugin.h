@@ -65,7 +65,11 @@ struct gw_plugin_use {
 	struct text_list tags;
 };
 const struct gw_plugin_kind *ms_plugin_kind(struct slice name); // NULL: unknown
-const struct gw_plugin_kind *ms_plugin_kind_at(size_t index);   // NULL past the end
+const struct gw_plugin_kind *ms_plugin_kind_at(size_t index);   // NULL past the end; by priority, high to low; no two have the same
+// Checks a credential and makes ready what its plugin needs of it (keys, digests), in credential->compiled; given back with plan's arena. `path`,
+// `where`: of the credential, for problems. Passwords in plain text are digested, and the caller wipes them from the plan. False: problems.
+MS_MUST_USE bool ms_gw_credential_compile(struct plan *plan, struct gw_credential *credential, const char *path,
+					  const struct json_value *where, struct problems *problems);
 
 // Headers that can be changed, in the request's arena. Names keep their case; compared without.
 struct gw_headers {
@@ -126,7 +130,9 @@ struct gw_request {
 	} answer;
 	// Headers that earlier phases want in the answer, whoever gives it (cors, rate limits); added before the answer phase.
 	struct gw_headers answer_extra;
+	int upstream_status; // of the answer as it came; 0: none came
 	int64_t start_ns, sent_ns, upstream_ns; // monotonic: taken; sent to the upstream; head of its answer
+	int64_t wall_ns;                        // Unix time of the request; 0: ms_chain_access takes that of the loop's turn
 	struct slice target;                    // "10.0.0.7:8080" that answered
 	unsigned tries;
 	void *slots[GW_SLOTS_MAX];

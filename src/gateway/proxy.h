@@ -80,7 +80,7 @@ struct gateway {
 	atomic_uint_fast64_t version; // of latest
 	struct gw_loop *loops;
 	size_t loop_count;
-	struct gw_network *trusted;
+	struct gw_network *trusted; // sorted
 	size_t trusted_count;
 	struct http_front front;
 	struct gateway_metrics metrics;

@@ -70,13 +70,8 @@ static bool upstream_path(struct proxy *p)
 static bool is_trusted(const struct gateway *g, struct slice text)
 {
 	struct gw_address address;
-	if (g->trusted_count == 0 || !ms_address_parse(text, &address))
-		return false;
-	for (size_t i = 0; i < g->trusted_count; i++) {
-		if (ms_network_has(&g->trusted[i], &address))
-			return true;
-	}
-	return false;
+	return g->trusted_count > 0 && ms_gw_address_parse(text, &address) &&
+	       ms_gw_networks_has(g->trusted, g->trusted_count, address);
 }
 
 // Some proxies add the port, or brackets.
@@ -107,7 +102,7 @@ static struct slice client_of(const struct gateway *g, const struct http_request
 				comma--;
 			struct slice one = address_of(ms_slice_sub(rest, comma, SIZE_MAX));
 			struct gw_address address;
-			if (!ms_address_parse(one, &address))
+			if (!ms_gw_address_parse(one, &address))
 				return client; // whatever stands before that is hearsay
 			client = one;
 			if (!is_trusted(g, one))

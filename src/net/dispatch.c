@@ -123,3 +123,12 @@ void ms_http_serve_local(struct exchange *x)
 	MS_ASSERT(w->open && !w->local && !w->head_sent);
 	ms_dispatch_local(w);
 }
+
+bool ms_http_serves(struct exchange *x)
+{
+	struct work *w = ms_work_of(x);
+	struct route_match match;
+	struct errinfo info;
+	ms_errinfo_init(&info);
+	return ms_router_find(w->nl->server->router, x->req.method, x->req.path, &w->arena, &info, &match) != MS_ERR_HTTP_NO_ROUTE;
+}

@@ -251,6 +251,8 @@ struct http_front {
 // Hands an exchange that the front has taken to the server's own routes: guard, body, handler, as if no front were there. The front may
 // have changed req.method, path, query, headers before (of the request's arena).
 void ms_http_serve_local(struct exchange *x);
+// For fronts, while they take: whether the server itself has a route for this path, of whatever method.
+bool ms_http_serves(struct exchange *x);
 
 // --- Server ------------------------------------------------------------------------------------------
 
