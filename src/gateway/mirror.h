@@ -12,6 +12,7 @@ void ms_mirror_body_end(struct proxy *p);
 // What the client is answered, to compare with.
 void ms_mirror_status(struct proxy *p, int status);
 void ms_mirror_answer(struct proxy *p, struct slice bytes);
-void ms_mirror_over(struct proxy *p, const struct http_outcome *outcome);
+void ms_mirror_answer_end(struct proxy *p);
+void ms_mirror_over(struct proxy *p); // the request is over
 
 #endif

@@ -253,7 +253,7 @@ void ms_proxy_over(struct exchange *x, const struct http_outcome *outcome, void 
 	struct proxy *p = x->front_data;
 	(void)arg;
 	ms_proxy_drop_call(p);
-	ms_mirror_over(p, outcome);
+	ms_mirror_over(p);
 	ms_chain_over(&p->r, outcome);
 	ms_buf_fini(&p->gathered);
 	ms_gw_snapshot_unref(p->snapshot);

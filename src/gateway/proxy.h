@@ -37,6 +37,7 @@ struct gw_snapshot {
 	pthread_mutex_t lock;         // of detours
 	struct detour *detours;
 	size_t detour_count;
+	struct gw_service plain[2]; // http, https: for hosts that belong to no service
 };
 // Takes the caller's reference of the plan when it succeeds.
 MS_MUST_USE enum ms_err ms_gw_snapshot_new(struct gateway *gateway, struct plan *plan, struct errinfo *info,
@@ -61,6 +62,7 @@ struct gw_loop {
 	uint64_t version;
 	struct mail mail;
 	atomic_bool mailed;
+	unsigned mirrors; // shadow requests under way
 };
 struct gateway_metrics {
 	struct metric_family *tries, *health_changes, *mirrored;
@@ -150,6 +152,7 @@ bool ms_proxy_hash(const struct proxy *p, uint64_t *ret_hash);
 
 // proxy_call.c: to the upstream.
 void ms_proxy_call(struct proxy *p);
+MS_MUST_USE bool ms_proxy_target(struct gw_request *r, struct slice *ret_target); // path and query; false: no memory
 void ms_proxy_drop_call(struct proxy *p); // nobody is interested any more
 
 // proxy_answer.c: what comes back.

@@ -179,7 +179,7 @@ static struct slice authority_of(const struct proxy *p, const struct gw_target *
 	return t->target;
 }
 
-static bool target_of(struct gw_request *r, struct slice *ret_target)
+bool ms_proxy_target(struct gw_request *r, struct slice *ret_target)
 {
 	if (r->out.query.n == 0) {
 		*ret_target = r->out.path;
@@ -207,7 +207,7 @@ static enum ms_err start(struct proxy *p, struct errinfo *info)
 	const struct gw_target *t = &p->run->upstream->targets[p->lease.target];
 	bool whole = r->out.body_collected || r->out.body_changed;
 	struct slice target;
-	if (!target_of(r, &target))
+	if (!ms_proxy_target(r, &target))
 		return ms_fail(info, MS_ERR_NO_MEMORY, "out of memory");
 	const struct http_call_options options = {
 		.origin = p->run->origins[p->lease.target],
@@ -391,6 +391,7 @@ static void call_head(struct http_call *call, int status, const struct http_head
 	}
 	p->head_seen = true;
 	r->upstream_ns = ms_clock_mono_ns();
+	r->upstream_status = status;
 	enum gw_health_change change = ms_lease_report(&p->lease, GW_RESULT_OK, status, r->upstream_ns);
 	ms_gateway_tell_health(r->gateway, p->run->balancer, p->lease.target, change, loop, "status of an answer");
 	bool h2 = p->run->service->protocol == GW_GRPC || p->run->service->protocol == GW_GRPCS;
@@ -412,6 +413,7 @@ static void call_end(struct http_call *call, const struct http_header *trailers,
 	(void)call;
 	p->call = NULL;
 	ms_lease_end(&p->lease);
+	ms_mirror_answer_end(p);
 	ms_proxy_answer_end(p, trailers, count);
 }
 

@@ -92,10 +92,20 @@ static enum ms_err run_service(struct gw_snapshot *s, struct service_run *run, c
 	return run_host(s, run, service, service->host, service->port, info);
 }
 
+static const struct gw_service plain_service = {.enabled = true,
+						.port = 80,
+						.connect_timeout_ms = 60000,
+						.write_timeout_ms = 60000,
+						.read_timeout_ms = 60000};
+
 static enum ms_err fill(struct gw_snapshot *s, struct errinfo *info)
 {
 	const struct plan *plan = s->plan;
 	int64_t now_ns = ms_clock_mono_ns();
+	s->plain[0] = s->plain[1] = plain_service;
+	s->plain[1].protocol = GW_HTTPS;
+	s->plain[1].port = 443;
+	s->plain[1].tls_verify = true;
 	s->balancers = MS_ARENA_ARRAY(&s->arena, struct balancer *, plan->upstream_count);
 	s->services = MS_ARENA_ARRAY(&s->arena, struct service_run, plan->service_count);
 	if (s->balancers == NULL || s->services == NULL)
