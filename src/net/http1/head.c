@@ -343,8 +343,11 @@ bool ms_http1_is_hop_by_hop(const struct http1_head *head, struct slice name)
 		MS_SLICE_LIT("proxy-authorization"),
 		MS_SLICE_LIT("http2-settings"),
 	};
-	for (size_t i = 0; i < MS_ARRAY_LEN(names); i++) {
-		if (ms_slice_eq_nocase(name, names[i]))
+	// A bit for each length that occurs: most names are told apart by it.
+	static const uint32_t lengths = 1 << 10 | 1 << 16 | 1 << 2 | 1 << 7 | 1 << 17 | 1 << 18 | 1 << 19 | 1 << 14;
+	bool candidate = name.n < 32 && (lengths >> name.n & 1) != 0;
+	for (size_t i = 0; candidate && i < MS_ARRAY_LEN(names); i++) {
+		if (name.n == names[i].n && ms_slice_eq_nocase(name, names[i]))
 			return true;
 	}
 	return head->known[HTTP1_CONNECTION].p != NULL && !each_element(head, HTTP1_CONNECTION, is_other_option, &name);
