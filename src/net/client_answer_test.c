@@ -171,11 +171,12 @@ TEST(client_refuses_answers)
 		enum step_kind then = cases[k].then != 0 ? cases[k].then : STEP_DRAIN;
 		one_call(&o, "GET", cases[k].answer.p, cases[k].answer.n, i % 2 == 0 ? STEP_SEND : STEP_PIECES, then);
 		struct record *r = &o.record;
-		o.peer.failed = false;
 		if (!CHECK(!r->ended && r->failed_too && r->sent) || !CHECK_INT(r->failure, CALL_BROKEN) ||
 		    !CHECK_HAS(r->message, cases[k].message))
 			printf("# case %zu: %s\n", k, r->message);
 		CHECK(KIT_WAIT(caller_metric(&o.kit, "mainstay_upstream_connections{state=\"open\"}") == 0));
+		KIT_WAIT(o.peer.over);
+		o.peer.failed = false; // it may have been cut while it sent
 		one_over(&o);
 	}
 }

@@ -472,12 +472,27 @@ static void read_failed(struct upstream *conn, int error)
 			 &info);
 }
 
+// libuv reports a reset that came right behind data as an end in good order. Nobody may take a cut body for a whole one.
+static int real_error(const struct upstream *conn)
+{
+	int error = 0;
+	socklen_t n = sizeof(error);
+	uv_os_fd_t fd;
+	if (uv_fileno(&conn->uv.handle, &fd) != 0 || getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &n) != 0)
+		return UV_ECONNRESET;
+	return -error; // libuv's codes are those of the system
+}
+
 static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
 {
 	(void)buf;
 	struct upstream *conn = MS_CONTAINER_OF(stream, struct upstream, uv.stream);
 	if (n == 0)
 		return;
+	if (n == UV_EOF) {
+		int error = real_error(conn);
+		n = error != 0 ? error : n;
+	}
 	if (n == UV_EOF) {
 		conn->reading = false; // libuv stopped by itself
 		if (conn->phase == UPSTREAM_HANDSHAKE)

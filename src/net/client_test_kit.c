@@ -137,6 +137,7 @@ static void *run_script(void *arg)
 	}
 	if (fd >= 0)
 		close(fd);
+	peer->over = true;
 	return NULL;
 }
 

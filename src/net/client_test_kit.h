@@ -42,6 +42,7 @@ struct peer {
 	atomic_uint step;        // that is being done
 	atomic_uint go;          // how often STEP_WAIT may pass
 	atomic_bool failed;      // a step could not be done
+	atomic_bool over;
 };
 void peer_start(struct peer *peer, const struct step *steps);
 void peer_stop(struct peer *peer); // waits until the script is done
