@@ -48,14 +48,14 @@ const char *ms_h2_error_name(uint32_t code); // "PROTOCOL_ERROR"; "unknown error
 
 // --- Limits ------------------------------------------------------------------------------------------
 
-struct h2_limits { // 0: the default
-	unsigned streams;        // that the peer may have open at once; default 100. A client takes no pushed ones
-	size_t header_bytes;     // of one list, names and values; default 32 KiB. Told in SETTINGS
-	unsigned header_count;   // default 100
-	unsigned glitches;       // a minute, see below; default 500
-	size_t stream_window;    // bytes a peer may send ahead on a stream; default 64 KiB - 1, at most 16 MiB
+struct h2_limits {                // 0: the default
+	unsigned streams;         // that the peer may have open at once; default 100. A client takes no pushed ones
+	size_t header_bytes;      // of one list: names, values and 32 for each field; default 32 KiB. Told in SETTINGS
+	unsigned header_count;    // default 100
+	unsigned glitches;        // a minute, see below; default 500
+	size_t stream_window;     // bytes a peer may send ahead on a stream; default 64 KiB - 1, at most 16 MiB
 	size_t connection_window; // and on all streams together; default 1 MiB, at most 64 MiB
-	size_t memory_bytes;     // all that the session takes, what waits to be sent aside; default 8 MiB + connection_window
+	size_t memory_bytes; // all that the session takes, what waits to be sent aside; default 8 MiB + connection_window
 };
 
 // What no honest peer does often is counted: streams it resets, frames of ours that it makes necessary by sending bad messages, empty
@@ -72,10 +72,12 @@ struct h2_head {
 	struct slice path;      // path and query as received, or "*"; empty for a plain CONNECT
 	struct slice protocol;  // extended CONNECT: "websocket"; else empty
 	int status;             // responses: 100 to 599, never 101
-	const struct http_header *headers; // lower-case names, no pseudo-headers; one Cookie; no connection-specific ones
+	const struct http_header
+		*headers; // lower-case names, no pseudo-headers; one Cookie; no connection-specific ones
 	size_t header_count;
-	uint64_t content_length; // UINT64_MAX: not told. With it, bodies that are longer or shorter never end, they are reset
-	bool end;                // nothing follows: no body
+	uint64_t
+		content_length; // UINT64_MAX: not told. With it, bodies that are longer or shorter never end, they are reset
+	bool end;               // nothing follows: no body
 	// Requests only: the list was over header_bytes or header_count, the fields are dropped and `headers` is empty; the
 	// pseudo-headers are there as far as they came. Answer 431. (Responses like that are reset.)
 	bool too_large;
@@ -91,7 +93,8 @@ struct h2_events { // each may be NULL
 	// A piece of the body, never empty, valid during the call. Not called while the stream is paused.
 	void (*data)(struct h2_session *s, struct h2_stream *stream, struct slice bytes, void *arg);
 	// The peer has said all it wants to say on this stream; also called after a head with `end`. Trailers are valid during the call.
-	void (*end)(struct h2_session *s, struct h2_stream *stream, const struct http_header *trailers, size_t count, void *arg);
+	void (*end)(struct h2_session *s, struct h2_stream *stream, const struct http_header *trailers, size_t count,
+		    void *arg);
 	// Less than MS_H2_DRAIN_BYTES wait to be sent, after ms_h2_send_data had returned that much or more.
 	void (*drained)(struct h2_session *s, struct h2_stream *stream, void *arg);
 	// The stream is over, in whatever way, exactly once; its last event. H2_NO_ERROR after both sides have ended. Client:
@@ -109,7 +112,7 @@ struct h2_events { // each may be NULL
 struct h2_options {
 	enum h2_side side;
 	struct h2_limits limits;
-	bool extended_connect; // server: allows extended CONNECT
+	bool extended_connect;          // server: allows extended CONNECT
 	const struct h2_events *events; // outlives the session
 	void *arg;
 	int64_t now_ns; // monotonic
@@ -119,9 +122,12 @@ MS_MUST_USE enum ms_err ms_h2_new(const struct h2_options *options, struct h2_se
 // Streams that are still open get `closed` with H2_CANCEL first. Accepts NULL. Not from within an event.
 void ms_h2_free(struct h2_session *s);
 
-// Takes all the bytes. Anything but MS_OK: the session is over; send what is pending (a GOAWAY), then close. The error and `info` say why, for
-// the log: MS_ERR_HTTP_SYNTAX (the peer broke the protocol), MS_ERR_HTTP_HEADERS_TOO_LARGE and MS_ERR_BUSY (it was too much), MS_ERR_NO_MEMORY.
+// Takes all the bytes. Anything but MS_OK: the session is over; send what is pending (a GOAWAY), then close. MS_OK does not say that all was
+// well: breaches of the protocol are answered with a GOAWAY by the next output, after which ms_h2_over() is true.
 MS_MUST_USE enum ms_err ms_h2_feed(struct h2_session *s, struct slice bytes, int64_t now_ns, struct errinfo *info);
+// Why we have ended the session, for the log: MS_ERR_HTTP_SYNTAX (the peer broke the protocol), MS_ERR_BUSY (it was too much),
+// MS_ERR_NO_MEMORY. MS_OK: we have not.
+enum ms_err ms_h2_why(const struct h2_session *s, struct errinfo *info);
 // Appends frames to `out` until `out` holds `enough` bytes (one frame more at most) or nothing is left: then it returns false. A failed `out`
 // or memory that is out ends the session.
 bool ms_h2_output(struct h2_session *s, struct buf *out, size_t enough);
