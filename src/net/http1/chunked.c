@@ -91,6 +91,14 @@ static enum ms_err count_overhead(struct chunked *c, struct errinfo *info)
 static enum ms_err read_trailer(struct chunked *c, char byte, struct errinfo *info)
 {
 	MS_TRY(count_overhead(c, info));
+	bool in_line = c->state != STATE_TRAILER || byte != '\r';
+	if (c->trailers != NULL && in_line) {
+		ms_buf_append_char(c->trailers, byte);
+		if (byte == '\r')
+			ms_buf_append_char(c->trailers, '\n');
+		if (!ms_buf_ok(c->trailers))
+			return ms_fail(info, MS_ERR_NO_MEMORY, "the server is out of memory for this request");
+	}
 	switch ((enum state)c->state) {
 	case STATE_TRAILER:
 		c->line = 0;
