@@ -103,6 +103,8 @@ void ms_http_stream_start(struct exchange *x, int status, const char *content_ty
 size_t ms_http_stream_write(struct exchange *x, struct slice bytes);
 void ms_http_stream_end(struct exchange *x);
 bool ms_http_gone(const struct exchange *x);
+// Told once when the client has gone before the exchange was answered, also while nothing is read or written. May answer. NULL: nobody.
+void ms_http_on_gone(struct exchange *x, http_drain_fn *on_gone, void *arg);
 
 // The same with everything under the handler's control; what proxies need. The server adds Date, X-Request-ID and the framing, and
 // drops hop-by-hop headers; no compression. 1xx: sent at once, another head must follow.

@@ -259,6 +259,12 @@ bool ms_tls_established(const struct tls *tls)
 	return SSL_is_init_finished(tls->ssl);
 }
 
+struct slice ms_tls_server_name(const struct tls *tls)
+{
+	const char *name = SSL_get_servername(tls->ssl, TLSEXT_NAMETYPE_host_name);
+	return name != NULL ? ms_slice_cstr(name) : MS_SLICE_EMPTY;
+}
+
 struct slice ms_tls_output(const struct tls *tls)
 {
 	char *p;

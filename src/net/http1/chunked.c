@@ -91,8 +91,14 @@ static enum ms_err count_overhead(struct chunked *c, struct errinfo *info)
 static enum ms_err read_trailer(struct chunked *c, char byte, struct errinfo *info)
 {
 	MS_TRY(count_overhead(c, info));
-	if (c->trailers != NULL)
+	bool in_line = c->state != STATE_TRAILER || byte != '\r';
+	if (c->trailers != NULL && in_line) {
 		ms_buf_append_char(c->trailers, byte);
+		if (byte == '\r')
+			ms_buf_append_char(c->trailers, '\n');
+		if (!ms_buf_ok(c->trailers))
+			return ms_fail(info, MS_ERR_NO_MEMORY, "the server is out of memory for this request");
+	}
 	switch ((enum state)c->state) {
 	case STATE_TRAILER:
 		c->line = 0;
@@ -156,8 +162,6 @@ static enum ms_err read_byte(struct chunked *c, char byte, struct errinfo *info)
 	case STATE_TRAILER_VALUE:
 		return read_trailer(c, byte, info);
 	case STATE_TRAILER_LF:
-		if (c->trailers != NULL)
-			ms_buf_append_char(c->trailers, byte);
 		c->state = STATE_TRAILER;
 		return byte == '\n' ? MS_OK : fail_byte(c, byte, "instead of LF after a trailer", info);
 	case STATE_END_LF:

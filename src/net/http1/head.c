@@ -266,6 +266,7 @@ static bool each_element(const struct http1_head *head, enum http1_known known, 
 struct connection_options {
 	bool close;
 	bool keep_alive;
+	bool upgrade;
 	struct slice bad;     // no token
 	struct slice framing; // the name of a header that is never a matter of the connection
 };
@@ -284,6 +285,7 @@ static bool read_connection_option(struct slice option, void *arg)
 	}
 	o->close |= ms_slice_eq_nocase(option, MS_SLICE_LIT("close"));
 	o->keep_alive |= ms_slice_eq_nocase(option, MS_SLICE_LIT("keep-alive"));
+	o->upgrade |= ms_slice_eq_nocase(option, MS_SLICE_LIT("upgrade"));
 	return true;
 }
 
@@ -298,6 +300,7 @@ enum ms_err ms_http1_read_connection(struct http1_head *head, const char *base, 
 		return FAIL_AT(info, offset_in(base, o.framing), MS_ERR_HTTP_FRAMING,
 			       "the Connection header must not name '%.*s'", MS_SLICE_ARG(o.framing));
 	head->keep_alive = !o.close && (head->minor == 1 || o.keep_alive);
+	head->upgrade = o.upgrade && head->minor == 1;
 	return MS_OK;
 }
 

@@ -52,6 +52,7 @@ struct http1_head {
 	bool absolute_form;          // the target was a whole URI; host is that of the URI
 	bool keep_alive;             // the connection may serve another request (RFC 9112 section 9.3)
 	bool expect_continue;        // the client waits for "100 Continue" before it sends its body
+	bool upgrade;                // HTTP/1.1, and the Connection header has the option "upgrade"
 	enum http1_body body;        // how the body is framed
 	uint64_t content_length;     // bytes; 0 unless body is HTTP1_BODY_LENGTH; at most INT64_MAX
 	struct slice target;         // as received
@@ -106,8 +107,9 @@ bool ms_http1_is_hop_by_hop(const struct http1_head *head, struct slice name);
 
 // --- Chunked coding ----------------------------------------------------------------------------------
 
-// Reads one chunked body. Chunk extensions and trailers are checked, limited and dropped.
+// Reads one chunked body. Chunk extensions and trailers are checked and limited; extensions are dropped.
 struct chunked {
+	struct buf *trailers; // gets the lines of the trailers, "name: value\r\n"; NULL: dropped. Set it after init
 	uint64_t left;      // of the present chunk
 	uint64_t total;     // data bytes announced so far
 	uint64_t max_total; // beyond: MS_ERR_HTTP_BODY_TOO_LARGE
@@ -116,7 +118,6 @@ struct chunked {
 	unsigned state;
 	unsigned digits;
 	unsigned line; // bytes of the present line of extension or trailer
-	struct buf *trailers; // set after init by who wants them: gets the trailer lines as received; NULL: dropped
 };
 
 void ms_chunked_init(struct chunked *c, uint64_t max_total);
