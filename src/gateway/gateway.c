@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The gateway as a whole: what it is made of, and how a new plan reaches the loops.
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "gateway/health.h"
@@ -126,6 +127,30 @@ void ms_gateway_tell_health(struct gateway *g, const struct balancer *balancer, 
 	ms_counter_add(ms_metrics_series(g->metrics.health_changes, values), ms_loop_index(loop), 1);
 }
 
+bool ms_gateway_healthy(struct gateway *g, char *message, size_t size)
+{
+	struct gw_snapshot *s = ms_gateway_latest(g);
+	struct gw_upstream_state state;
+	int64_t now_ns = ms_clock_mono_ns();
+	size_t gone = 0;
+	const struct gw_upstream *first = NULL;
+	for (size_t i = 0; s != NULL && i < s->plan->upstream_count; i++) {
+		ms_balancer_state(s->balancers[i], now_ns, &state);
+		if (state.available)
+			continue;
+		first = first != NULL ? first : &s->plan->upstreams[i];
+		gone++;
+	}
+	if (gone > 0)
+		snprintf(message, size, "%zu of %zu upstreams have no healthy target, the first is %.*s", gone,
+			 s->plan->upstream_count, MS_SLICE_ARG(first->name));
+	else
+		snprintf(message, size, "%zu routes, %zu services, %zu upstreams", s != NULL ? s->plan->route_count : 0,
+			 s != NULL ? s->plan->service_count : 0, s != NULL ? s->plan->upstream_count : 0);
+	ms_gw_snapshot_unref(s);
+	return gone == 0;
+}
+
 // --- Life --------------------------------------------------------------------------------------------
 
 static enum ms_err read_trusted(struct gateway *g, const char *const *texts, struct errinfo *info)
@@ -238,6 +263,8 @@ enum ms_err ms_gateway_new(const struct gateway_options *options, struct errinfo
 
 void ms_gateway_stop(struct gateway *g)
 {
+	if (g == NULL)
+		return;
 	atomic_store(&g->stopping, true);
 	ms_gateway_admin_stop(g->admin);
 	ms_gw_health_stop(g->health);

@@ -129,7 +129,7 @@ struct proxy {
 	const struct http_header *trailers;
 	size_t trailer_count;
 	// The answer.
-	bool answer_phase, head_seen, head_sent, tunnel, gathering, call_paused;
+	bool answer_phase, head_seen, head_sent, tunnel, out_ended, gathering, call_paused;
 	uint64_t answer_length;
 	struct buf gathered;
 	const struct http_header *answer_trailers;
@@ -152,7 +152,7 @@ bool ms_proxy_hash(const struct proxy *p, uint64_t *ret_hash);
 
 // proxy_call.c: to the upstream.
 void ms_proxy_call(struct proxy *p);
-MS_MUST_USE bool ms_proxy_target(struct gw_request *r, struct slice *ret_target); // path and query; false: no memory
+MS_MUST_USE bool ms_proxy_target(const struct gw_request *r, struct slice *ret_target); // path and query; false: no memory
 void ms_proxy_drop_call(struct proxy *p); // nobody is interested any more
 
 // proxy_answer.c: what comes back.
@@ -162,6 +162,7 @@ void ms_proxy_answer_head(struct proxy *p, int status, const struct http_header 
 void ms_proxy_answer_data(struct proxy *p, struct slice bytes);
 void ms_proxy_answer_end(struct proxy *p, const struct http_header *trailers, size_t count);
 void ms_proxy_answer_broken(struct proxy *p); // the upstream's answer will not become whole
+void ms_proxy_peer_ended(struct proxy *p); // of a tunnel
 void ms_proxy_interim(struct proxy *p, int status, const struct http_header *headers, size_t count);
 void ms_proxy_tunnel(struct proxy *p, const struct http_header *headers, size_t count, const struct http_body_reader *reader);
 void ms_proxy_gone(struct exchange *x, void *arg);

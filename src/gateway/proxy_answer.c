@@ -182,7 +182,8 @@ void ms_proxy_answer_end(struct proxy *p, const struct http_header *trailers, si
 	struct gw_request *r = &p->r;
 	struct http_header *copy = NULL;
 	if (!p->gathering) {
-		ms_http_stream_end_with(r->x, trailers, count);
+		if (!p->out_ended)
+			ms_http_stream_end_with(r->x, trailers, count);
 		return;
 	}
 	r->answer.body = ms_buf_slice(&p->gathered);
@@ -232,6 +233,12 @@ void ms_proxy_tunnel(struct proxy *p, const struct http_header *headers, size_t 
 	ms_chain_answer(r);
 	p->tunnel = p->head_sent = p->body_read = true;
 	ms_http_tunnel_start(r->x, r->answer.headers.items, r->answer.headers.count, reader, drained, p);
+}
+
+void ms_proxy_peer_ended(struct proxy *p)
+{
+	p->out_ended = true;
+	ms_http_stream_end(p->r.x);
 }
 
 void ms_proxy_gone(struct exchange *x, void *arg)

@@ -179,7 +179,7 @@ static struct slice authority_of(const struct proxy *p, const struct gw_target *
 	return t->target;
 }
 
-bool ms_proxy_target(struct gw_request *r, struct slice *ret_target)
+bool ms_proxy_target(const struct gw_request *r, struct slice *ret_target)
 {
 	if (r->out.query.n == 0) {
 		*ret_target = r->out.path;
@@ -417,5 +417,17 @@ static void call_end(struct http_call *call, const struct http_header *trailers,
 	ms_proxy_answer_end(p, trailers, count);
 }
 
+static void call_peer_ended(struct http_call *call, void *arg)
+{
+	(void)call;
+	ms_proxy_peer_ended(arg);
+}
+
 static const struct http_call_handlers handlers = {
-	.head = call_head, .data = call_data, .end = call_end, .failed = call_failed, .drained = call_drained};
+	.head = call_head,
+	.data = call_data,
+	.end = call_end,
+	.failed = call_failed,
+	.drained = call_drained,
+	.peer_ended = call_peer_ended,
+};

@@ -125,7 +125,7 @@ static void add_server_fields(struct list_of *l, struct work *w)
 	struct buf date;
 	ms_buf_init(&date, 64);
 	ms_http1_write_date(&date, &nl->date, ms_loop_wall_ns(nl->loop)); // "Date: ...\r\n"
-	struct slice line = ms_slice_trim(ms_slice_sub(ms_buf_slice(&date), 5, date.n - 2));
+	struct slice line = ms_slice_trim(ms_slice_sub(ms_buf_slice(&date), 5, date.n - 7));
 	struct slice value = ms_arena_copy(l->arena, line);
 	ms_buf_fini(&date);
 	l->failed |= value.p == NULL;
@@ -151,7 +151,7 @@ static void add_lines(struct list_of *l, struct slice lines)
 	while (ms_slice_next(&lines, '\n', &line)) {
 		size_t colon = ms_slice_find(line, ':');
 		if (colon < line.n)
-			add(l, ms_slice_sub(line, 0, colon), ms_slice_sub(line, colon + 2, line.n - 1));
+			add(l, ms_slice_sub(line, 0, colon), ms_slice_sub(line, colon + 2, line.n - colon - 3));
 	}
 }
 

@@ -306,7 +306,7 @@ static struct http_header *read_trailers(struct work *w, struct slice lines, siz
 		if (colon == line.n)
 			continue;
 		trailers[n].name = ms_slice_sub(line, 0, colon);
-		trailers[n].value = ms_slice_trim(ms_slice_sub(line, colon + 1, line.n - 1));
+		trailers[n].value = ms_slice_trim(ms_slice_sub(line, colon + 1, line.n - colon - 2));
 		n += ms_trailer_allowed(&trailers[n]);
 	}
 	*ret_count = n;
