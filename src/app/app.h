@@ -10,7 +10,9 @@
 #include "app/state.h"
 #include "bus/bus.h"
 #include "config/config.h"
+#include "cache/cache.h"
 #include "console/console.h"
+#include "gateway/gateway.h"
 #include "identity/identity.h"
 #include "net/net.h"
 #include "observe/observe.h"
@@ -41,6 +43,8 @@ struct app {
 	// Store, bus and identity; empty when nobody is asked who he is (auth: off).
 	struct state state;
 	struct identity *identity; // the auth role; NULL when it does not run
+	struct cache *cache;
+	struct gateway *gateway; // the gateway role; NULL when it does not run
 	// The ml role; NULL when it does not run.
 	struct registry *registry;
 	struct serve *serve;

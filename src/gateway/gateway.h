@@ -30,6 +30,9 @@ MS_MUST_USE enum ms_err ms_gateway_new(const struct gateway_options *options, st
 const struct http_front *ms_gateway_front(struct gateway *gateway);
 struct route_set ms_gateway_routes(struct gateway *gateway); // /gateway/v1/*
 struct route_set ms_gateway_upstream_routes(struct gateway *gateway); // /gateway/v1/upstreams/{name}/…: health, switch
+// Reads a file again; any thread that may block. MS_ERR_CONFIG with the first problem: the plan stays. When changes were made at run time, those
+// stand and the file is not looked at.
+MS_MUST_USE enum ms_err ms_gateway_reload(struct gateway *gateway, struct slice text, const char *name, struct errinfo *info);
 void ms_gateway_stop(struct gateway *gateway); // on loop 0, loops still run: health checks, connections, timers end; accepts NULL
 void ms_gateway_free(struct gateway *gateway); // the loops have ended, the server is freed, ms_rt_free comes later; accepts NULL
 // Any thread: state of the upstreams in words, for the health document. False: one has no target left.
