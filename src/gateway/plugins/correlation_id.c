@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // correlation-id: an id in a header, kept when the client sent one.
+#include <stdlib.h>
+
 #include "base/rand.h"
 #include "gateway/plugins/plugins.h"
 

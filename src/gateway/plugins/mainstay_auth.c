@@ -86,15 +86,15 @@ static enum gw_verdict access(struct gw_request *r, const void *config, void **s
 	enum ms_err err = ms_auth_validate(r->services->auth, r->x->loop, credential, r->arena, &info, &worth);
 	if (err != MS_OK && ms_err_http_status(err) == 401)
 		return refuse(r, c, ms_err_name(err), "Unauthorized", CHALLENGE_TOKEN);
-	if (err != MS_OK || (c->permission.n == 0 && !know(r, &worth))) {
-		ms_gw_fail(r, 503, ms_err_name(err != MS_OK ? err : MS_ERR_NO_MEMORY), "The credentials cannot be verified now");
+	if (err != MS_OK) {
+		ms_gw_fail(r, 503, ms_err_name(err), "The credentials cannot be verified now");
 		return GW_ANSWERED;
 	}
 	if (c->permission.n > 0 && !ms_grants_allow(worth.grants, c->permission_text.p, c->object)) {
 		ms_gw_fail(r, 403, ms_err_name(MS_ERR_FORBIDDEN), "You cannot consume this service");
 		return GW_ANSWERED;
 	}
-	if (c->permission.n > 0 && !know(r, &worth)) {
+	if (!know(r, &worth)) {
 		ms_gw_fail(r, 503, ms_err_name(MS_ERR_NO_MEMORY), "The server is out of memory");
 		return GW_ANSWERED;
 	}
