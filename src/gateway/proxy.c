@@ -223,7 +223,7 @@ enum front_verdict ms_proxy_take(struct exchange *x, void *arg)
 	p->r.plan = s->plan;
 	p->r.route = p->r.match.route;
 	p->r.start_ns = x->req.start_mono_ns;
-	ms_buf_init(&p->gathered, 0);
+	ms_buf_init(&p->gathered, PROXY_GATHER_MAX);
 	return begin(p);
 }
 

@@ -174,7 +174,7 @@ void ms_proxy_answer_data(struct proxy *p, struct slice bytes)
 		pass_on(p, ms_buf_slice(&p->gathered));
 	pass_on(p, bytes);
 	ms_buf_fini(&p->gathered);
-	ms_buf_init(&p->gathered, 0);
+	ms_buf_init(&p->gathered, PROXY_GATHER_MAX);
 }
 
 void ms_proxy_answer_end(struct proxy *p, const struct http_header *trailers, size_t count)
