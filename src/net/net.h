@@ -126,7 +126,8 @@ void ms_http_stream_cut(struct exchange *x);
 // For routes with ROUTE_STREAM and for fronts: the handler is called when the head is there, x->req.body is empty. It takes the body
 // by a reader, once: the callbacks come on the loop, possibly from within ms_http_body_read. The transport's limits and
 // timeouts hold (a body over `max_bytes`: cut with MS_ERR_HTTP_BODY_TOO_LARGE). An exchange that was answered without
-// reading its body is fine.
+// reading its body is fine; over HTTP/1 the connection closes then if the rest is not here yet, also when the answer is started before the body
+// is read.
 
 struct http_body_reader {
 	void (*data)(struct exchange *x, struct slice bytes, void *arg); // valid during the call; de-chunked, not inflated
@@ -140,13 +141,15 @@ void ms_http_body_read(struct exchange *x, const struct http_body_reader *reader
 void ms_http_body_pause(struct exchange *x); // back-pressure: after at most what is buffered already, no data until resume
 void ms_http_body_resume(struct exchange *x);
 // The whole body as for ordinary routes (inflated, limits.body_bytes or max_bytes when that is not 0): x->req.body is set when `done`
-// is called, at once or later. On failure the exchange was answered and `done` is not called, `gone` is (may be NULL).
+// is called, at once or later; it may be read by a reader or collected again afterwards. On failure `done` is not called: `gone` is (may be
+// NULL; must not answer), then the exchange is answered. The request's Content-Encoding stays among the headers although it was undone.
 typedef void http_collected_fn(struct exchange *x, void *arg);
 void ms_http_body_collect(struct exchange *x, size_t max_bytes, http_collected_fn *done, http_collected_fn *gone, void *arg);
 
 // --- Tunnels -----------------------------------------------------------------------------------------
 // After "101 Switching Protocols", or 200 to an extended CONNECT of HTTP/2 (RFC 8441): bytes both ways until both have ended. What
 // comes arrives through the body reader, what goes is written with ms_http_stream_write and ended with ms_http_stream_end (half-close).
+// The exchange stays valid until that was called and the reader was told end or cut. A draining server tells `end`.
 // Legal when req.protocol is not empty. `headers` as in http_answer (Upgrade and Connection are the server's business).
 void ms_http_tunnel_start(struct exchange *x, const struct http_header *headers, size_t count,
 			  const struct http_body_reader *reader, http_drain_fn *on_drain, void *arg);

@@ -117,6 +117,13 @@ static void answer_held(struct kit *kit, void *arg)
 	ms_http_send(seen->x, 204, NULL);
 }
 
+static void pause_now(struct kit *kit, void *arg)
+{
+	(void)kit;
+	struct seen *seen = arg;
+	ms_http_body_pause(seen->x);
+}
+
 static void resume(struct kit *kit, void *arg)
 {
 	(void)kit;
@@ -530,6 +537,17 @@ TEST(body_that_is_too_slow_is_cut_with_its_reason)
 	kit_on_loop(&seen.kit, resume, &seen);
 	REQUIRE(client_answer(&c, &a));
 	CHECK_SLICE(a.body, "8");
+	client_consume(&c, a.bytes);
+	// Nor when it pauses while nothing comes.
+	seen.pause_each = false;
+	client_send_text(&c, "POST /sink HTTP/1.1\r\nHost: t\r\nContent-Length: 8\r\n\r\n0123");
+	REQUIRE(KIT_WAIT(seen.bytes == 4));
+	kit_on_loop(&seen.kit, pause_now, &seen);
+	for (int i = 0; i < 300; i++)
+		kit_yield();
+	kit_on_loop(&seen.kit, resume, &seen);
+	CHECK_INT(seen.cut, 1);
+	CHECK_INT(client_ask(&c, "4567", &a), 200);
 	client_close(&c);
 	kit_stop(&seen.kit);
 }

@@ -129,6 +129,7 @@ struct work {
 	bool wants_drain;
 	bool begun;        // ms_exchange_begin() was called
 	bool parsed;       // method and headers are known
+	bool is_head;      // asked with HEAD, whatever the front has made of it
 	bool open;         // the exchange waits for its answer
 	bool gone;         // the client
 	bool local;        // with the server's own routes
