@@ -14,7 +14,8 @@ static struct slice out_rest(const struct wire *wire)
 
 static struct slice tail_rest(const struct wire *wire)
 {
-	return wire->tail != NULL ? ms_slice(wire->tail->p + wire->tail_sent, wire->tail->n - wire->tail_sent) : MS_SLICE_EMPTY;
+	return wire->tail != NULL ? ms_slice(wire->tail->p + wire->tail_sent, wire->tail->n - wire->tail_sent)
+				  : MS_SLICE_EMPTY;
 }
 
 static uv_buf_t uv_buf_of(struct slice s)

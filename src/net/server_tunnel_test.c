@@ -210,7 +210,8 @@ TEST(tunnel_needs_an_upgrade)
 		"GET /tunnel HTTP/1.1\r\nHost: t\r\nConnection: Upgrade\r\n\r\n",
 		"GET /tunnel HTTP/1.1\r\nHost: t\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n",
 		"GET /tunnel HTTP/1.0\r\nHost: t\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n",
-		"GET /tunnel HTTP/1.1\r\nHost: t\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nContent-Length: 1\r\n\r\na",
+		"GET /tunnel HTTP/1.1\r\nHost: t\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nContent-Length: "
+		"1\r\n\r\na",
 	};
 	struct seen seen;
 	struct client c;

@@ -587,7 +587,8 @@ static void get_names(struct exchange *x, void *role)
 {
 	(void)role;
 	const struct http_request *req = &x->req;
-	ms_buf_printf(x->body, "%.*s|%.*s|%u|%d", MS_SLICE_ARG(req->sni), MS_SLICE_ARG(req->authority), req->version, req->tls);
+	ms_buf_printf(x->body, "%.*s|%.*s|%u|%d", MS_SLICE_ARG(req->sni), MS_SLICE_ARG(req->authority), req->version,
+		      req->tls);
 	ms_http_send(x, 200, "text/plain");
 }
 
@@ -604,7 +605,8 @@ TEST(tls_tells_the_name_that_was_asked_for)
 	struct answer a;
 	struct tls_client t;
 	struct http_tls_options tls = good_options(&files, NULL);
-	kit_start(&kit, &(struct kit_options){.tls = &tls, .routes = more_routes, .route_count = MS_ARRAY_LEN(more_routes)});
+	kit_start(&kit,
+		  &(struct kit_options){.tls = &tls, .routes = more_routes, .route_count = MS_ARRAY_LEN(more_routes)});
 	tls_prepare(&t, kit.port);
 	SSL_set_tlsext_host_name(t.ssl, "iris.example");
 	REQUIRE(SSL_connect(t.ssl) == 1);
@@ -627,7 +629,8 @@ TEST(tls_carries_streams_and_tunnels)
 	struct answer a;
 	struct tls_client t;
 	struct http_tls_options tls = good_options(&files, NULL);
-	kit_start(&kit, &(struct kit_options){.tls = &tls, .routes = more_routes, .route_count = MS_ARRAY_LEN(more_routes)});
+	kit_start(&kit,
+		  &(struct kit_options){.tls = &tls, .routes = more_routes, .route_count = MS_ARRAY_LEN(more_routes)});
 	for (size_t i = 0; i < sizeof(data); i++)
 		data[i] = (char)(i * 11 >> 3);
 	for (size_t i = 0; i < MS_ARRAY_LEN(versions); i++) {
@@ -642,7 +645,8 @@ TEST(tls_carries_streams_and_tunnels)
 		tls_prepare(&t, kit.port);
 		SSL_set_max_proto_version(t.ssl, versions[i]);
 		REQUIRE(SSL_connect(t.ssl) == 1);
-		REQUIRE(tls_ask(&t, "GET /tunnel HTTP/1.1\r\nHost: t\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n", &a) == 101);
+		REQUIRE(tls_ask(&t, "GET /tunnel HTTP/1.1\r\nHost: t\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n",
+				&a) == 101);
 		client_consume(&t.plain, a.bytes);
 		CHECK(tls_send(&t, data, 100000));
 		REQUIRE(tls_need(&t, 100000));

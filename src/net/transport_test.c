@@ -79,12 +79,13 @@ static void fake_done(struct work *w)
 	CHECK(!w->open);
 }
 
-static const struct transport fake = {fake_head, fake_interim, fake_body,   fake_write, fake_end,
+static const struct transport fake = {fake_head, fake_interim, fake_body, fake_write, fake_end,
 				      fake_cut,  fake_tunnel,  fake_want, fake_done};
 
 static struct conn conn; // what exchanges ask of one: loop and peer
 
-static struct work *begin(struct kit *kit, struct told *t, enum http_method method, const char *path, const char *query, bool body)
+static struct work *begin(struct kit *kit, struct told *t, enum http_method method, const char *path, const char *query,
+			  bool body)
 {
 	struct net_loop *nl = &kit->server->loops[0];
 	static const struct http_header headers[] = {{MS_SLICE_LIT("accept-encoding"), MS_SLICE_LIT("gzip")}};
