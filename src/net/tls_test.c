@@ -608,7 +608,8 @@ TEST(tls_tells_the_name_that_was_asked_for)
 	kit_start(&kit,
 		  &(struct kit_options){.tls = &tls, .routes = more_routes, .route_count = MS_ARRAY_LEN(more_routes)});
 	tls_prepare(&t, kit.port);
-	SSL_set_tlsext_host_name(t.ssl, "iris.example");
+	char name[] = "iris.example";
+	SSL_set_tlsext_host_name(t.ssl, name);
 	REQUIRE(SSL_connect(t.ssl) == 1);
 	CHECK_INT(tls_ask(&t, "GET /names HTTP/1.1\r\nHost: a.example:81\r\n\r\n", &a), 200);
 	CHECK_SLICE(a.body, "iris.example|a.example:81|11|1");
