@@ -239,7 +239,7 @@ static bool try_write(struct upstream *conn, struct slice bytes, size_t *ret_n)
 		return false;
 	}
 	*ret_n = n > 0 ? (size_t)n : 0;
-	if (n > 0 && conn->call != NULL)
+	if (n > 0 && conn->call != NULL && conn->phase == UPSTREAM_OPEN)
 		conn->call->sent = true;
 	return true;
 }

@@ -82,3 +82,83 @@ TEST(client_frames_requests_itself)
 		    "POST /a?b=c%20d HTTP/1.1\r\nHost: up.example:81\r\nUser-Agent: unit\r\nContent-Length: 0\r\n\r\n");
 	peer_stop(&peer);
 }
+
+TEST(client_refuses_what_cannot_be_sent)
+{
+	static const struct http_header bad_headers[] = {
+		{MS_SLICE_LIT("A"), MS_SLICE_LIT("b\r\nC: d")}, {MS_SLICE_LIT("A"), MS_SLICE_LIT("b\nc")},
+		{MS_SLICE_LIT("A"), MS_SLICE_LIT("b\0c")},      {MS_SLICE_LIT("A b"), MS_SLICE_LIT("c")},
+		{MS_SLICE_LIT("A:"), MS_SLICE_LIT("c")},        {MS_SLICE_LIT(""), MS_SLICE_LIT("c")},
+		{MS_SLICE_LIT(":path"), MS_SLICE_LIT("/")},     {MS_SLICE_LIT("A\r\nB"), MS_SLICE_LIT("c")},
+	};
+	static const struct {
+		struct slice method, target, authority, protocol;
+	} bad[] = {
+		{MS_SLICE_LIT("GET /x"), MS_SLICE_LIT("/"), MS_SLICE_LIT("a"), MS_SLICE_EMPTY},
+		{MS_SLICE_LIT(""), MS_SLICE_LIT("/"), MS_SLICE_LIT("a"), MS_SLICE_EMPTY},
+		{MS_SLICE_LIT("CONNECT"), MS_SLICE_LIT("/"), MS_SLICE_LIT("a"), MS_SLICE_EMPTY},
+		{MS_SLICE_LIT("GET"), MS_SLICE_LIT(""), MS_SLICE_LIT("a"), MS_SLICE_EMPTY},
+		{MS_SLICE_LIT("GET"), MS_SLICE_LIT("x"), MS_SLICE_LIT("a"), MS_SLICE_EMPTY},
+		{MS_SLICE_LIT("GET"), MS_SLICE_LIT("/a b"), MS_SLICE_LIT("a"), MS_SLICE_EMPTY},
+		{MS_SLICE_LIT("GET"), MS_SLICE_LIT("/a\r\nX: y"), MS_SLICE_LIT("a"), MS_SLICE_EMPTY},
+		{MS_SLICE_LIT("GET"), MS_SLICE_LIT("/a#b"), MS_SLICE_LIT("a"), MS_SLICE_EMPTY},
+		{MS_SLICE_LIT("GET"), MS_SLICE_LIT("/"), MS_SLICE_LIT(""), MS_SLICE_EMPTY},
+		{MS_SLICE_LIT("GET"), MS_SLICE_LIT("/"), MS_SLICE_LIT("a\r\nb"), MS_SLICE_EMPTY},
+		{MS_SLICE_LIT("GET"), MS_SLICE_LIT("/"), MS_SLICE_LIT("a b"), MS_SLICE_EMPTY},
+		{MS_SLICE_LIT("GET"), MS_SLICE_LIT("/"), MS_SLICE_LIT("a"), MS_SLICE_LIT("a, b")},
+	};
+	struct caller_kit kit;
+	struct errinfo info;
+	struct http_call *call;
+	caller_start(&kit, NULL);
+	struct http_origin *origin = caller_origin(&kit, 1);
+	struct http_call_options o = caller_options(origin);
+	o.loop = ms_rt_loop(kit.rt, 0);
+	for (size_t i = 0; i < MS_ARRAY_LEN(bad_headers); i++) {
+		o.headers = &bad_headers[i];
+		o.header_count = 1;
+		CHECK_INT(ms_http_call_start(kit.client, &o, &info, &call), MS_ERR_INVALID);
+	}
+	o.header_count = 0;
+	for (size_t i = 0; i < MS_ARRAY_LEN(bad); i++) {
+		o.method = bad[i].method;
+		o.target = bad[i].target;
+		o.authority = bad[i].authority;
+		o.protocol = bad[i].protocol;
+		if (!CHECK_INT(ms_http_call_start(kit.client, &o, &info, &call), MS_ERR_INVALID))
+			printf("# case %zu\n", i);
+	}
+	ms_http_origin_unref(origin);
+	caller_stop(&kit);
+}
+
+TEST(client_knows_origins_by_content)
+{
+	struct caller_kit kit;
+	struct errinfo info;
+	struct http_origin *a, *b, *c;
+	caller_start(&kit, NULL);
+	struct http_origin_options o = {.host = MS_SLICE_LIT("a"), .port = 80};
+	CHECK_OK(ms_http_origin_new(kit.client, &o, &info, &a));
+	CHECK_OK(ms_http_origin_new(kit.client, &o, &info, &b));
+	o.port = 81;
+	CHECK_OK(ms_http_origin_new(kit.client, &o, &info, &c));
+	CHECK(a == b && a != c);
+	ms_http_origin_unref(a);
+	ms_http_origin_unref(b);
+	ms_http_origin_unref(c);
+	ms_http_origin_unref(NULL);
+	static const struct {
+		const char *host;
+		unsigned port;
+	} bad[] = {{"", 80}, {"a b", 80}, {"a/b", 80}, {"a:b", 80}, {"[::1]", 80}, {"a", 0}, {"a", 65536}, {"a\r\nb", 80}};
+	for (size_t i = 0; i < MS_ARRAY_LEN(bad); i++) {
+		o = (struct http_origin_options){.host = ms_slice_cstr(bad[i].host), .port = bad[i].port};
+		if (!CHECK_INT(ms_http_origin_new(kit.client, &o, &info, &a), MS_ERR_INVALID))
+			printf("# case %zu\n", i);
+	}
+	o = (struct http_origin_options){.host = MS_SLICE_LIT("::1"), .port = 80};
+	CHECK_OK(ms_http_origin_new(kit.client, &o, &info, &a));
+	ms_http_origin_unref(a);
+	caller_stop(&kit);
+}

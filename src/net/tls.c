@@ -206,6 +206,9 @@ void ms_tls_free(struct tls *tls)
 {
 	if (tls == NULL)
 		return;
+	// OpenSSL spoils the session of a connection that ended without good-byes, which one over HTTP often does.
+	if (tls->resume != NULL && tls->reason == 0)
+		SSL_set_shutdown(tls->ssl, SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN);
 	SSL_free(tls->ssl);
 	free(tls);
 }

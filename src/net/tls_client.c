@@ -255,9 +255,10 @@ struct tls *ms_tls_client_new(struct tls_context *context, struct slice name, st
 	SSL_set_app_data(tls->ssl, tls);
 	SSL_set_connect_state(tls->ssl);
 	if (resume != NULL && resume->session != NULL) {
-		// A ticket is used once (RFC 8446 appendix C.4): the peer sends a new one.
 		(void)SSL_set_session(tls->ssl, resume->session);
-		ms_tls_resume_clear(resume);
+		// A ticket of TLS 1.3 is used once (RFC 8446 appendix C.4): the peer sends a new one. One of TLS 1.2 may be all there is.
+		if (SSL_SESSION_get_protocol_version(resume->session) >= TLS1_3_VERSION)
+			ms_tls_resume_clear(resume);
 	}
 	return tls;
 }
