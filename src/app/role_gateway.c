@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "app/app.h"
+#include "app/cache.h"
 
 #define GATEWAY_FILE_MAX ((size_t)16 << 20)
 

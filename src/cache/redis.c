@@ -295,6 +295,11 @@ bool ms_cache_redis_run(struct cache_redis *r, struct loop *loop, struct cache_o
 	return true;
 }
 
+enum ms_err ms_cache_check_url(const char *url, struct errinfo *info)
+{
+	return ms_redis_check_url(url, info);
+}
+
 // --- Life --------------------------------------------------------------------------------------------
 
 enum ms_err ms_cache_redis_new(struct cache *cache, const struct cache_options *options, struct errinfo *info,

@@ -118,6 +118,39 @@ TEST(redis_frozen_times_out_and_recovers)
 	ms_cache_test_end(&f);
 }
 
+// It was this loop that was late, not the server.
+TEST(redis_answers_that_waited_for_us_count)
+{
+	struct fixture f;
+	struct cache_op op = {.verb = CACHE_GET, .key = MS_SLICE_LIT("a")};
+	ms_cache_test_begin(&f, true, 1, &(struct cache_options){.timeout_ms = 100});
+	ms_cache_test_set(&f, "a", "x", 60000);
+	ms_redis_test_kill(f.server, SIGSTOP);
+	ms_cache_test_start(&f, &op);
+	ms_cache_test_turn(&f, 1); // sent
+	ms_redis_test_kill(f.server, SIGCONT);
+	usleep(250000);
+	ms_cache_test_wait(&f, &op);
+	CHECK_OK(op.err);
+	CHECK_SLICE(op.value, "x");
+	usleep(250000); // a turn that takes so long
+	CHECK_SLICE(ms_cache_test_get(&f, "a").value, "x");
+	ms_cache_test_end(&f);
+}
+
+TEST(redis_stops_while_a_name_is_looked_up)
+{
+	struct fixture f = {0};
+	struct cache_op op = {.verb = CACHE_GET, .key = MS_SLICE_LIT("a")};
+	REQUIRE(ms_rt_new(&(struct rt_options){.loops = 1}, NULL, &f.rt) == MS_OK);
+	f.loop = ms_rt_loop(f.rt, 0);
+	const struct cache_options options = {.url = "redis://no-such-name.invalid", .rt = f.rt};
+	CHECK_OK(ms_cache_new(&options, NULL, &f.cache));
+	ms_cache_test_start(&f, &op);
+	ms_cache_test_end(&f);
+	CHECK_INT(op.err, MS_ERR_CANCELLED);
+}
+
 #define LOAD 64
 struct load {
 	struct fixture *f;
@@ -245,6 +278,7 @@ TEST(redis_that_only_reads_is_an_error_told_once)
 	CHECK(recovers(&f, 8000));
 	CHECK_OK(take_one(&f, "b").err);
 	CHECK_INT(lines_with(log, fd, "is a replica"), 1);
+	CHECK_INT(lines_with(log, fd, "it only reads"), 1); // the address may lead to another server now
 	ms_cache_test_end(&f);
 	ms_log_free(log);
 	close(fd);
@@ -300,18 +334,31 @@ static enum ms_err get_by(const char *url, struct log *log)
 	f.loop = ms_rt_loop(f.rt, 0);
 	const struct cache_options options = {.url = url, .rt = f.rt, .log = log};
 	CHECK_OK(ms_cache_new(&options, NULL, &f.cache));
-	enum ms_err err = ms_cache_test_get(&f, "a").err;
-	if (err == MS_OK)
-		err = take_one(&f, "b").err;
+	struct cache_op ops[] = {
+		{.verb = CACHE_GET, .key = MS_SLICE_LIT("a")},
+		{.verb = CACHE_SET, .key = MS_SLICE_LIT("a"), .ttl_ms = 1000},
+		{.verb = CACHE_ADD, .key = MS_SLICE_LIT("a"), .ttl_ms = 1000},
+		{.verb = CACHE_REMOVE, .key = MS_SLICE_LIT("a")},
+		{.verb = CACHE_TAKE, .key = MS_SLICE_LIT("b"), .quotas = &YEARLY, .quota_count = 1, .cost = 1},
+		{.verb = CACHE_CLEAR}};
+	enum ms_err err = MS_OK;
+	for (size_t i = 0; i < MS_ARRAY_LEN(ops) && err == MS_OK; i++) {
+		ms_cache_test_do(&f, &ops[i]);
+		err = ops[i].err;
+	}
+	CHECK(err != MS_OK || (ops[2].found && ops[3].found && ops[4].results[0].remaining == 999999));
 	ms_cache_test_end(&f);
 	return err;
 }
 
 TEST(redis_wants_to_know_who_we_are)
 {
+	// The second user has the rights that docs/cache.md names, and no others.
 	struct redis_server server = {
-		.args = {"--requirepass", "p@ss:w/rd%", "--user", "gate", "on", ">s%cret", "~mainstay:*", "+@all"},
-		.arg_count = 8};
+		.args = {"--requirepass", "p@ss:w/rd%", "--user",  "gate",     "on",    ">s%cret",  "~mainstay:*",
+			 "+get",          "+set",       "+unlink", "+scan",    "+eval", "+evalsha", "+script|load",
+			 "+hmget",        "+hset",      "+pttl",   "+pexpire", "+time", "+ping",    "+select"},
+		.arg_count = 21};
 	static const struct {
 		const char *user;
 		enum ms_err err;
@@ -342,6 +389,7 @@ TEST(redis_wants_to_know_who_we_are)
 
 struct liar {
 	int listener;
+	const char *greeting; // NULL: the usual one
 	const char *reply;
 	size_t repeat;
 	bool closes;
@@ -366,8 +414,9 @@ static void *lie(void *arg)
 	static const char greeting[] = "+PONG\r\n$40\r\n0123456789012345678901234567890123456789\r\n";
 	struct liar *liar = arg;
 	char bytes[16384];
+	const char *hello = liar->greeting != NULL ? liar->greeting : greeting;
 	int fd = accept(liar->listener, NULL, NULL);
-	if (fd >= 0 && read(fd, bytes, sizeof(bytes)) > 0 && write_all(fd, greeting, sizeof(greeting) - 1) &&
+	if (fd >= 0 && read(fd, bytes, sizeof(bytes)) > 0 && write_all(fd, hello, strlen(hello)) &&
 	    read(fd, bytes, sizeof(bytes)) > 0) {
 		for (size_t i = 0; i < liar->repeat; i++) {
 			if (!write_all(fd, liar->reply, strlen(liar->reply)))
@@ -381,9 +430,8 @@ static void *lie(void *arg)
 	return NULL;
 }
 
-static struct cache_op ask_liar(const char *reply, size_t repeat, bool closes, enum cache_verb verb)
+static struct cache_op ask_as(struct liar liar, enum cache_verb verb, struct log *log)
 {
-	struct liar liar = {.reply = reply, .repeat = repeat, .closes = closes};
 	struct sockaddr_un address = {.sun_family = AF_UNIX};
 	struct fixture f = {0};
 	snprintf(address.sun_path, sizeof(address.sun_path), "%.90s/liar", ms_test_temp_dir());
@@ -395,7 +443,8 @@ static struct cache_op ask_liar(const char *reply, size_t repeat, bool closes, e
 	REQUIRE(pthread_create(&liar.thread, NULL, lie, &liar) == 0);
 	REQUIRE(ms_rt_new(&(struct rt_options){.loops = 1}, NULL, &f.rt) == MS_OK);
 	f.loop = ms_rt_loop(f.rt, 0);
-	CHECK_OK(ms_cache_new(&(struct cache_options){.url = liar.url, .rt = f.rt, .timeout_ms = 250}, NULL, &f.cache));
+	CHECK_OK(ms_cache_new(&(struct cache_options){.url = liar.url, .rt = f.rt, .log = log, .timeout_ms = 250}, NULL,
+			      &f.cache));
 	struct cache_op op = {.verb = verb,
 			      .key = MS_SLICE_LIT("a"),
 			      .value = MS_SLICE_LIT("v"),
@@ -410,6 +459,37 @@ static struct cache_op ask_liar(const char *reply, size_t repeat, bool closes, e
 	pthread_join(liar.thread, NULL);
 	close(liar.listener);
 	return op;
+}
+
+static struct cache_op ask_liar(const char *reply, size_t repeat, bool closes, enum cache_verb verb)
+{
+	return ask_as((struct liar){.reply = reply, .repeat = repeat, .closes = closes}, verb, NULL);
+}
+
+TEST(redis_refusals_are_told_by_their_kind)
+{
+	static const struct {
+		const char *greeting, *reply, *says;
+	} cases[] = {
+		{"-LOADING Redis is loading the dataset in memory\r\n", "", "it refuses us: LOADING Redis is loading"},
+		{"+PONG\r\n-NOPERM this user has no permissions to run the 'script|load' command\r\n",
+		 "-NOPERM this user has no permissions to run the 'eval' command\r\n", "does not allow this user"},
+		{NULL, "-LOADING Redis is loading the dataset in memory\r\n", "is loading its data"},
+		{NULL, "-MISCONF Redis is configured to save RDB snapshots\r\n", "cannot keep its data"},
+		{NULL, "-BUSY Redis is busy running a script\r\n", "busy with a script"},
+		{NULL, "-MOVED 3999 127.0.0.1:6381\r\n", "is a cluster"},
+		{NULL, "-ERR max number of something, hush\r\n", "answers with an error"},
+	};
+	for (size_t i = 0; i < MS_ARRAY_LEN(cases); i++) {
+		int fd;
+		struct log *log = open_log(&fd);
+		const struct liar liar = {.greeting = cases[i].greeting, .reply = cases[i].reply, .repeat = 1};
+		CHECK_INT(ask_as(liar, CACHE_TAKE, log).err, MS_ERR_CACHE);
+		CHECK_INT(lines_with(log, fd, cases[i].says), 1);
+		CHECK_INT(lines_with(log, fd, "hush"), 0);
+		ms_log_free(log);
+		close(fd);
+	}
 }
 
 TEST(redis_that_lies_is_not_believed)
@@ -456,7 +536,15 @@ TEST(redis_that_answers_without_end_is_left)
 	static char endless[(1 << 20) + 1];
 	memset(endless, 'x', sizeof(endless) - 1);
 	memcpy(endless, "$2000000000\r\n", 13);
-	CHECK_INT(ask_liar(endless, 40, false, CACHE_GET).err, MS_ERR_CACHE);
+	int fd;
+	struct log *log = open_log(&fd);
+	CHECK_INT(ask_as((struct liar){.reply = endless, .repeat = 40}, CACHE_GET, log).err, MS_ERR_CACHE);
+	CHECK_INT(lines_with(log, fd, "too large"), 1);
+	const struct liar many = {.reply = "*1048577\r\n", .repeat = 1};
+	CHECK_INT(ask_as(many, CACHE_GET, log).err, MS_ERR_CACHE);
+	CHECK_INT(lines_with(log, fd, "cannot be used"), 1);
+	ms_log_free(log);
+	close(fd);
 }
 
 // --- Loops -------------------------------------------------------------------------------------------

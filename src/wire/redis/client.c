@@ -153,13 +153,17 @@ static void on_timer(struct timer *timer, void *arg)
 	const struct redis_command *first = first_command(rl);
 	(void)timer;
 	rl->armed_ns = INT64_MAX;
-	if (rl->link != NULL && rl->link->until_ns != 0 && rl->link->until_ns <= now_ns)
-		ms_redis_loop_lost(rl, true, "no connection within %u ms", rl->redis->options.timeout_ms);
-	else if (first != NULL && first->own.until_ns <= now_ns)
-		ms_redis_loop_lost(rl, true, "no answer within %u ms", rl->redis->options.timeout_ms);
-	else if (rl->retry_ns != 0 && rl->retry_ns <= now_ns)
+	bool greeting = rl->link != NULL && rl->link->until_ns != 0 && rl->link->until_ns <= now_ns;
+	bool late = greeting || (first != NULL && first->own.until_ns <= now_ns);
+	// It may have been this loop that was late, and the answer waits to be read: that comes before the timers of the next turn.
+	bool looked = rl->late;
+	rl->late = late;
+	if (late && looked)
+		ms_redis_loop_lost(rl, true, greeting ? "no connection within %u ms" : "no answer within %u ms",
+				   rl->redis->options.timeout_ms);
+	else if (!late && rl->retry_ns != 0 && rl->retry_ns <= now_ns)
 		connect_now(rl);
-	else
+	else if (!late)
 		ping_if_quiet(rl, now_ns);
 	if (rl->state != REDIS_STOPPED)
 		arm_next(rl);
@@ -209,6 +213,7 @@ void ms_redis_loop_lost(struct redis_loop *rl, bool hangs, const char *fmt, ...)
 	bool steady = was_ready && now_ns - rl->ready_ns > (int64_t)STEADY_MS * NS_PER_MS;
 	ms_redis_link_close(rl->link);
 	rl->link = NULL;
+	rl->late = false;
 	ms_buf_clear(&rl->out);
 	if (was_ready)
 		atomic_fetch_sub(&rl->redis->ready, 1);
@@ -321,7 +326,8 @@ static enum ms_err admit(struct redis_loop *rl, size_t size)
 
 static void begin(struct redis_loop *rl, struct redis_command *command)
 {
-	command->own.until_ns = ms_loop_now_ns(rl->loop) + (int64_t)rl->redis->options.timeout_ms * NS_PER_MS;
+	// Not the time of the turn, which may have begun long ago.
+	command->own.until_ns = ms_clock_mono_ns() + (int64_t)rl->redis->options.timeout_ms * NS_PER_MS;
 	ms_list_append(&rl->commands, &command->own.node);
 	if (command->own.until_ns < rl->armed_ns)
 		arm(rl, command->own.until_ns);
@@ -381,6 +387,7 @@ void ms_redis_loop_reply(struct redis_loop *rl, const struct redis_reply *reply)
 	struct redis_link *link = rl->link;
 	struct redis_command *command = first_command(rl);
 	rl->seen_ns = ms_loop_now_ns(rl->loop);
+	rl->late = false;
 	if (command == NULL) {
 		ms_redis_loop_lost(rl, true, "it answers what nobody asked");
 		return;

@@ -79,6 +79,7 @@ struct redis_loop {
 	unsigned attempts;         // in vain, in a row
 	struct redis_command ping;
 	bool pinging;
+	bool late; // something is overdue, and what has arrived is read first
 	bool sha_known[MS_REDIS_SCRIPTS_MAX];
 	char sha[MS_REDIS_SCRIPTS_MAX][REDIS_SHA_SIZE];
 };
