@@ -63,7 +63,11 @@ struct gw_plugin_use {
 	struct text_list tags;
 };
 const struct gw_plugin_kind *ms_plugin_kind(struct slice name); // NULL: unknown
-const struct gw_plugin_kind *ms_plugin_kind_at(size_t index);   // NULL past the end
+const struct gw_plugin_kind *ms_plugin_kind_at(size_t index);   // NULL past the end; by priority, high to low; no two have the same
+// Checks a credential and makes ready what its plugin needs of it (keys, digests), in credential->compiled; given back with plan's arena. `path`,
+// `where`: of the credential, for problems. Passwords in plain text are digested, and the caller wipes them from the plan. False: problems.
+MS_MUST_USE bool ms_gw_credential_compile(struct plan *plan, struct gw_credential *credential, const char *path,
+					  const struct json_value *where, struct problems *problems);
 
 // Headers that can be changed, in the request's arena. Names keep their case; compared without.
 struct gw_headers {
