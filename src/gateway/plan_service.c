@@ -34,10 +34,13 @@ static bool is_ipv4(struct slice s)
 	return parts == 4;
 }
 
-// "2001:db8::1" within brackets or not; its syntax in full is the resolver's business.
+// "2001:db8::1", without brackets; its syntax in full is the resolver's business. One colon is that of a port.
 static bool is_ipv6(struct slice s)
 {
-	if (s.n < 2 || s.n > 45 || ms_slice_find(s, ':') == s.n)
+	size_t colons = 0;
+	for (size_t i = 0; i < s.n; i++)
+		colons += s.p[i] == ':';
+	if (s.n > 45 || colons < 2)
 		return false;
 	for (size_t i = 0; i < s.n; i++) {
 		char c = s.p[i];
