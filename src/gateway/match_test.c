@@ -160,11 +160,12 @@ TEST(protocols_decide_after_the_match)
 static const char *const hosts[] = {"a.example", "b.example", "*.example", "a.*", "x.a.example", "*.a.example", "a.example:81", "*.example:81"};
 static const char *const paths[] = {"/",       "/a",          "/a/b",          "/a/b/c",      "/ab",          "~/a",           "~/a$",          "~/a/\\w+$",
 				    "~/a/b",   "~/a/[^/]+/c", "~/a/(?<x>\\d+)/?$", "~/a|/b",  "~/(a|b)/c$",   "~/a/b?/c",      "~/[a-c]+/b",    "/b/",
-				    "~/a/.*c", "~/a(/b)?$",   "~/a\\.b$",      "~/a/[^x]/c$", "~/a/(?:b|c)$", "~/\\w{1,2}/c$", "~/a/[+-9]$",    "~/a/b+$"};
+				    "~/a/.*c", "~/a(/b)?$",   "~/a\\.b$",      "~/a/[^x]/c$", "~/a/(?:b|c)$", "~/\\w{1,2}/c$", "~/a/[+-9]$",    "~/a/b+$",
+				    "~/a/[^x]+/c$", "~/a/(b.?)/c$"};
 static const char *const ask_hosts[] = {"a.example", "b.example", "c.example", "a.other", "x.a.example", "y.x.a.example", "a.example:81", "c.example:81", "z"};
 static const char *const ask_paths[] = {"/",    "/a",     "/a/",  "/a/b", "/a/b/c", "/ab",  "/abc", "/a/7",  "/a/7/", "/a/7/c", "/b",   "/b/c",
 					"/b/",  "/c/b",   "/a.b", "/axb", "/a/bc",  "/a/c", "/a//c", "/ab/c", "/a/y/c", "/a/x/c", "/a/bb", "/a/b/cc",
-					"/a/b/"};
+					"/a/b/", "/a/b/7/c"};
 static const char *const methods[] = {"GET", "POST", "PUT"};
 static const char *const versions[] = {"v1", "v2"};
 
