@@ -60,6 +60,7 @@ static enum ms_err make(struct app *app, struct slice text, struct errinfo *info
 static enum ms_err start(struct app *app, struct errinfo *info)
 {
 	struct slice text;
+	MS_TRY(ms_app_open_cache(app, info));
 	MS_TRY(read_file(app->settings->gateway_file, info, &text));
 	enum ms_err err = make(app, text, info);
 	free((void *)(uintptr_t)text.p);

@@ -39,6 +39,7 @@ struct gw_active_check {
 	struct integer_list healthy_statuses, unhealthy_statuses;
 };
 struct gw_passive_check {
+	int type; // as of active checks; counts alike for all
 	int64_t healthy_successes, unhealthy_tcp_failures, unhealthy_timeouts, unhealthy_http_failures; // 0: off
 	struct integer_list healthy_statuses, unhealthy_statuses;
 };
@@ -93,6 +94,7 @@ struct gw_consumer {
 	struct slice username, custom_id;
 	struct text_list groups; // of its acls
 	struct text_list tags;
+	size_t chain_row; // of the plan's chains, for consumers with plugins of their own; else SIZE_MAX
 };
 enum gw_credential_kind { GW_KEYAUTH, GW_JWT, GW_BASICAUTH };
 struct gw_credential {
@@ -112,7 +114,7 @@ struct gw_route {
 	struct text_list methods, hosts, paths, snis;
 	struct text_map headers;
 	struct integer_list sources; // unused for HTTP
-	int https_redirect_status_code;
+	int64_t https_redirect_status_code;
 	bool strip_path, preserve_host, request_buffering, response_buffering;
 	int64_t regex_priority;
 	int path_handling; // 0 v0, 1 v1
@@ -121,6 +123,7 @@ struct gw_route {
 	// The plugins that run for this route, in order of their priority, and, for consumers with plugins of their own, those for that consumer
 	// (ms_plan_chain).
 	const struct gw_chain *chain;
+	size_t chain_class; // routes of one class have the same plugins; 0: no route
 };
 // Plugins for one request: most specific scope wins, each kind at most once; sorted by priority, high to low.
 struct gw_chain {
@@ -141,12 +144,16 @@ struct plan {
 	struct gw_credential *credentials; size_t credential_count;
 	struct gw_plugin_use *uses; size_t use_count;
 	struct map *credentials_by_key; // see ms_plan_credential
+	struct map *consumers_by_name;  // and by id
+	const struct gw_chain **consumer_chains; // [chain_row * class_count + chain_class]
+	size_t class_count;
 	struct gw_match_tree *matcher;
 	const struct gw_chain *global_chain; // for requests that no route matches
 	const struct json_value *source;     // the normalised document, ids filled in: what diff and export show
 };
 
-// `document` as ms_yaml_parse gave it: a Kong file, or the `gateway:` section of mainstay.yaml (the same without _format_version). NULL with problems.
+// `document` as ms_yaml_parse gave it: a Kong file, or the `gateway:` section of mainstay.yaml (the same without _format_version); it is copied, lines and
+// all. NULL with problems, or without one when memory is out.
 struct plan *ms_plan_new(const struct json_value *document, struct problems *problems);
 struct plan *ms_plan_ref(struct plan *plan);
 void ms_plan_unref(struct plan *plan);
@@ -168,6 +175,17 @@ struct gw_match {
 };
 // MS_ERR_HTTP_NO_ROUTE; MS_ERR_HTTP_SYNTAX for a path that is no path. Nothing is allocated when the path has no escapes. Costs the same with one route
 // and a thousand: exact hosts by hash, prefixes by a radix tree, regular expressions (linear time, PCRE2 with a match limit, JIT) last.
+// Protocols are not looked at, as Kong does: a route for https alone is found for a plain request too, see ms_plan_protocol.
 MS_MUST_USE enum ms_err ms_plan_match(const struct plan *plan, const struct exchange *x, struct errinfo *info, struct gw_match *ret_match);
+// Whether the route takes this request's protocol: 0, or the status of the answer: 426 for HTTP/2 to a plain gRPC request, or
+// https_redirect_status_code for a plain request to a route that is for https alone (426: Upgrade; else Location with https).
+int ms_plan_protocol(const struct gw_route *route, bool tls, unsigned http_version);
+// The path that the upstream gets: strip_path, path_handling and service_path (empty: none) applied. In the arena, or a part of match->path. p NULL: no
+// memory.
+struct slice ms_plan_upstream_path(const struct gw_match *match, struct slice service_path, struct arena *arena);
+// A path in the form that routes are matched in, which is a valid path of a URI: unreserved characters decoded, all else that is no path character
+// encoded, dot segments and empty segments gone, encoded slashes kept. False: no path (bad escapes, NUL, or dot segments that hide behind encoded
+// slashes or semicolons and that another server might follow). Without a need to change, *ret_path is `path`. Memory out: p NULL.
+MS_MUST_USE bool ms_path_normalize(struct slice path, struct arena *arena, struct slice *ret_path);
 
 #endif

@@ -465,8 +465,93 @@ int64_t ms_yaml_line(const struct yaml_lines *lines, const struct json_value *va
 	if (lines == NULL || value == NULL)
 		return -1;
 	struct line_entry wanted = {value, 0};
-	const struct line_entry *hit = bsearch(&wanted, lines->entries, lines->count, sizeof(wanted), by_address);
+	const struct line_entry *hit = lines->count == 0 ? NULL : bsearch(&wanted, lines->entries, lines->count, sizeof(wanted), by_address);
 	return hit != NULL ? hit->line : -1;
+}
+
+static size_t count_values(const struct json_value *value)
+{
+	size_t n = 1;
+	for (size_t i = 0; value->type == JSON_ARRAY && i < value->array.count; i++)
+		n += count_values(&value->array.items[i]);
+	for (size_t i = 0; value->type == JSON_OBJECT && i < value->object.count; i++)
+		n += count_values(&value->object.members[i].value);
+	return n;
+}
+
+struct copier {
+	const struct yaml_lines *from;
+	struct arena *arena;
+	struct line_entry *entries;
+	size_t count;
+};
+
+static bool copy_value(struct copier *c, const struct json_value *from, struct json_value *to);
+
+static bool copy_members(struct copier *c, const struct json_value *from, struct json_value *to)
+{
+	struct json_member *members = MS_ARENA_ARRAY(c->arena, struct json_member, from->object.count);
+	if (members == NULL)
+		return false;
+	for (size_t i = 0; i < from->object.count; i++) {
+		members[i].key = ms_arena_copy(c->arena, from->object.members[i].key);
+		if (members[i].key.p == NULL || !copy_value(c, &from->object.members[i].value, &members[i].value))
+			return false;
+	}
+	to->object.members = members;
+	return true;
+}
+
+static bool copy_items(struct copier *c, const struct json_value *from, struct json_value *to)
+{
+	struct json_value *items = MS_ARENA_ARRAY(c->arena, struct json_value, from->array.count);
+	if (items == NULL)
+		return false;
+	for (size_t i = 0; i < from->array.count; i++) {
+		if (!copy_value(c, &from->array.items[i], &items[i]))
+			return false;
+	}
+	to->array.items = items;
+	return true;
+}
+
+static bool copy_value(struct copier *c, const struct json_value *from, struct json_value *to)
+{
+	*to = *from;
+	if (c->entries != NULL)
+		c->entries[c->count++] = (struct line_entry){to, ms_yaml_line(c->from, from)};
+	if (from->type == JSON_OBJECT)
+		return copy_members(c, from, to);
+	if (from->type == JSON_ARRAY)
+		return copy_items(c, from, to);
+	if (from->type == JSON_STRING || from->type == JSON_NUMBER) {
+		to->str = ms_arena_copy(c->arena, from->str);
+		return to->str.p != NULL;
+	}
+	return true;
+}
+
+bool ms_yaml_copy(const struct json_value *value, const struct yaml_lines *lines, struct arena *arena, const struct json_value **ret_value,
+		  struct yaml_lines **ret_lines)
+{
+	struct copier c = {.from = lines, .arena = arena};
+	struct json_value *root = MS_ARENA_NEW(arena, struct json_value);
+	struct yaml_lines *copied = MS_ARENA_NEW(arena, struct yaml_lines);
+	if (root == NULL || copied == NULL)
+		return false;
+	if (lines != NULL) {
+		c.entries = MS_ARENA_ARRAY(arena, struct line_entry, count_values(value));
+		if (c.entries == NULL)
+			return false;
+	}
+	if (!copy_value(&c, value, root))
+		return false;
+	if (c.count > 0)
+		qsort(c.entries, c.count, sizeof(c.entries[0]), by_address);
+	*copied = (struct yaml_lines){c.entries, c.count};
+	*ret_value = root;
+	*ret_lines = copied;
+	return true;
 }
 
 enum ms_err ms_yaml_parse(struct slice text, const struct yaml_limits *limits, struct arena *arena, struct errinfo *info,
