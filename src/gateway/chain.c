@@ -16,6 +16,8 @@ struct gw_run {
 	bool resumed;            // … and has called ms_gw_resume
 	bool waiting;
 	void (*then)(struct gw_request *r); // of ms_gw_collect
+	struct gw_headers came;             // the answer's headers before plugins changed them; only with chain->rewrites_answer
+	struct slice came_body;
 };
 
 // --- Identity headers ----------------------------------------------------------------------------------
@@ -337,11 +339,34 @@ static void add_extra(struct gw_request *r)
 	}
 }
 
+static void keep_headers(struct gw_request *r)
+{
+	struct gw_headers *came = &r->run->came;
+	*came = (struct gw_headers){.arena = r->arena};
+	came->items = MS_ARENA_ARRAY(r->arena, struct http_header, r->answer.headers.count);
+	if (came->items == NULL || r->answer.headers.count == 0)
+		return;
+	came->count = came->room = r->answer.headers.count;
+	memcpy(came->items, r->answer.headers.items, came->count * sizeof(*came->items));
+}
+
+const struct gw_headers *ms_gw_came_headers(const struct gw_request *r)
+{
+	return &r->run->came;
+}
+
+struct slice ms_gw_came_body(const struct gw_request *r)
+{
+	return r->run->came_body;
+}
+
 void ms_chain_answer(struct gw_request *r)
 {
 	if (r->run == NULL) // no memory for it
 		return;
 	r->run->phase = PHASE_ANSWER;
+	if (r->chain->rewrites_answer)
+		keep_headers(r);
 	add_extra(r);
 	for (size_t i = 0; i < r->chain->count; i++) {
 		const struct gw_plugin_use *use = r->run->use = r->chain->uses[i];
@@ -353,6 +378,7 @@ void ms_chain_answer(struct gw_request *r)
 
 void ms_chain_answer_body(struct gw_request *r, gw_phase_fn *done)
 {
+	r->run->came_body = r->answer.body;
 	start(r, PHASE_ANSWER_BODY, done);
 }
 

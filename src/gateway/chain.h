@@ -7,6 +7,7 @@
 //	ms_chain_answer       answer.{status,headers,source} are filled, from wherever
 //	ms_chain_answer_body  if answer.wants_body: answer.body is whole
 //	ms_chain_over         from the front's `over`; the request's arena still lives
+// answer.wants_body may be set for answers of plugins and of the cache as well. Upstreams' answers have answer.source set before ms_chain_answer.
 // After GW_ANSWERED of access, body or answer_body the answer stands in r->answer and the proxy goes on with ms_chain_answer (not again after
 // answer_body) and sends it. No phase is run again for retries of the upstream.
 #ifndef MS_GATEWAY_CHAIN_H

@@ -33,6 +33,9 @@ extern const struct gw_plugin_kind ms_plugin_correlation_id, ms_plugin_cors, ms_
 
 // The configured plugin that runs now. Valid within its callbacks alone.
 const struct gw_plugin_use *ms_gw_use(const struct gw_request *r); // chain.c
+// The answer as it came, before plugins changed it; for chains with rewrites_answer, from the answer phase on (the body: answer_body).
+const struct gw_headers *ms_gw_came_headers(const struct gw_request *r);
+struct slice ms_gw_came_body(const struct gw_request *r);
 // Text in the arena; p NULL when memory is out.
 struct slice ms_gw_text(struct gw_request *r, const char *fmt, ...) MS_PRINTF(2, 3);
 struct slice ms_gw_copy(struct gw_request *r, struct slice s);
