@@ -139,8 +139,7 @@ static void on_closed(struct h2_session *s, struct h2_stream *stream, uint32_t e
 		unlink_call(call);
 		ms_call_fail(call, error == H2_REFUSED_STREAM ? CALL_REFUSED : CALL_BROKEN, &info);
 	}
-	if (!ms_list_empty(&conn->pool->waiting) && conn->phase != UPSTREAM_CLOSED)
-		ms_client_serve_waiting(conn->pool);
+	ms_upstream_later(conn); // there may be room for one that waits
 }
 
 static void on_settings(struct h2_session *s, void *arg)
@@ -186,6 +185,13 @@ static void session_over(struct upstream *conn)
 	ms_upstream_fail(conn, CALL_BROKEN, &info);
 }
 
+// The session counts a stream until its last event is over: room is looked for behind that.
+static void serve_waiting(struct upstream *conn)
+{
+	if (conn->listed && !ms_list_empty(&conn->pool->waiting) && ms_h2_room(conn->h2) > 0)
+		ms_client_serve_waiting(conn->pool);
+}
+
 void ms_client_h2_feed(struct upstream *conn, struct slice bytes)
 {
 	conn->received_ns = ms_loop_now_ns(conn->cl->loop);
@@ -194,6 +200,7 @@ void ms_client_h2_feed(struct upstream *conn, struct slice bytes)
 	conn->h2_busy = false;
 	if (conn->phase == UPSTREAM_CLOSED)
 		return;
+	serve_waiting(conn);
 	ms_upstream_flush(conn);
 	if (err != MS_OK && conn->phase != UPSTREAM_CLOSED)
 		session_over(conn);
@@ -206,6 +213,7 @@ void ms_client_h2_output(struct upstream *conn)
 	conn->h2_busy = false;
 	if (conn->phase == UPSTREAM_CLOSED || conn->out.n > 0)
 		return;
+	serve_waiting(conn);
 	if (ms_h2_over(conn->h2))
 		session_over(conn);
 	else if (!conn->listed && !conn->for_waiting && ms_list_empty(&conn->streams))
