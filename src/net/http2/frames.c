@@ -150,7 +150,8 @@ static bool check_head(struct h2_session *s)
 	count_continuation(s, &f);
 	if (s->side == H2_SERVER && s->fault == MS_OK)
 		check_stream(s, &f);
-	if (f.type == NGHTTP2_HEADERS || f.type == NGHTTP2_CONTINUATION)
+	s->reads_headers = f.type == NGHTTP2_HEADERS || f.type == NGHTTP2_CONTINUATION;
+	if (s->reads_headers)
 		s->in_block = (f.flags & NGHTTP2_FLAG_END_HEADERS) == 0;
 	return s->fault == MS_OK;
 }

@@ -244,6 +244,11 @@ size_t ms_h2_stream_count(const struct h2_session *s)
 	return s->streams.count;
 }
 
+bool ms_h2_reads_head(const struct h2_session *s)
+{
+	return s->in_block || (s->payload_left > 0 && s->reads_headers);
+}
+
 size_t ms_h2_memory(const struct h2_session *s)
 {
 	size_t tables = s->block.refs != NULL
