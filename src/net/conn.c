@@ -150,7 +150,7 @@ static void give_back(struct conn *c)
 	if (c->work != NULL)
 		ms_work_give(c->work);
 	if (c->wire != NULL)
-		ms_wire_give(c->nl, c->wire);
+		ms_conn_wire_give(c->nl, c->wire);
 	c->work = NULL;
 	c->wire = NULL;
 }
@@ -235,7 +235,7 @@ void ms_conn_free_all(struct net_loop *nl)
 	}
 	for (struct wire *wire; (wire = nl->free_wires) != NULL;) {
 		nl->free_wires = wire->next_free;
-		ms_wire_free(wire);
+		ms_conn_wire_free(wire);
 	}
 }
 

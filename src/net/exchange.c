@@ -167,6 +167,23 @@ void ms_exchange_answered(struct work *w)
 	w->answered = true;
 	w->on_drain = w->on_gone = NULL;
 	w->wants_drain = false;
+	ms_exchange_done(w);
+}
+
+void ms_exchange_done(struct work *w)
+{
+	if (w->pinned == 0)
+		w->transport->done(w);
+	else
+		w->done_due = true;
+}
+
+void ms_exchange_unpin(struct work *w)
+{
+	MS_ASSERT(w->pinned > 0);
+	if (--w->pinned > 0 || !w->done_due)
+		return;
+	w->done_due = false;
 	w->transport->done(w);
 }
 
@@ -177,12 +194,12 @@ void ms_exchange_drained(struct work *w)
 		w->on_drain(&w->x, w->drain_arg);
 }
 
-// Whoever waits for the client learns it here: for its body, for room, or for it alone. Each may end the exchange, then done() was called
-// and the work may be another's only after we have returned.
+// Whoever waits for the client learns it here: for its body, for room, or for it alone. Each may end the exchange.
 void ms_exchange_gone(struct work *w)
 {
 	MS_ASSERT(w->open);
 	w->gone = true;
+	w->pinned++;
 	if (w->intake.state == BODY_WANTED || w->intake.state == BODY_PAUSED) {
 		struct errinfo info;
 		ms_errinfo_init(&info);
@@ -195,4 +212,5 @@ void ms_exchange_gone(struct work *w)
 		on_gone(&w->x, w->gone_arg);
 	if (w->open)
 		ms_exchange_drained(w);
+	ms_exchange_unpin(w);
 }

@@ -17,7 +17,7 @@ bool ms_h1_begin(struct conn *c)
 		.header_count = limits->header_count,
 	};
 	if (c->wire == NULL)
-		c->wire = ms_wire_take(c->nl);
+		c->wire = ms_conn_wire_take(c->nl);
 	if (c->work == NULL && c->wire != NULL)
 		c->work = ms_work_take(c->nl, c, &ms_h1_transport, NULL);
 	if (c->work == NULL)

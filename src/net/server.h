@@ -265,9 +265,9 @@ struct wire {
 	struct h1 h1;
 };
 
-MS_MUST_USE struct wire *ms_wire_take(struct net_loop *nl); // NULL when memory is out
-void ms_wire_give(struct net_loop *nl, struct wire *wire);
-void ms_wire_free(struct wire *wire);
+MS_MUST_USE struct wire *ms_conn_wire_take(struct net_loop *nl); // NULL when memory is out
+void ms_conn_wire_give(struct net_loop *nl, struct wire *wire);
+void ms_conn_wire_free(struct wire *wire);
 
 // Takes over `fd`. The process-wide count of connections includes it already.
 void ms_conn_open(struct net_loop *nl, int fd, struct listener *l, const struct sockaddr *peer);

@@ -15,11 +15,12 @@
 // 4. The answer: calls of `struct transport` below, all of them while the client is there (w->gone is false).
 //    When the client's patience allows more output (less than OUTPUT_HIGH waits) and w->wants_drain: ms_exchange_drained(w).
 // 5. done(): the exchange is over for the handler. The transport still sends what it was given, then calls ms_work_give() (which tells the
-//    front's `over`). It may do so within done(): the callers do not touch the work afterwards.
+//    front's `over`). It may do so within done(), unless it is itself in a call up for this work: nobody else touches the work afterwards.
 // The client goes at any time: set w->gone at once; then, outside of any call of this work (from the loop), ms_exchange_gone(w) while w->open.
 // It may call done(). The work stays until done() was called, however long its handler takes.
 //
-// Every call up may call down again, and may end in done(): after each, look at w->open (when done() defers ms_work_give) or touch nothing.
+// Every call up may call down again, and may end in done(). HTTP/1 drives its connection by one function that does not enter itself
+// (ms_conn_advance): calls down that come meanwhile only change state, and it looks again after each call up.
 #ifndef MS_NET_TRANSPORT_H
 #define MS_NET_TRANSPORT_H
 
@@ -123,6 +124,8 @@ struct work {
 	void *drain_arg;
 	http_drain_fn *on_gone;
 	void *gone_arg;
+	unsigned pinned;     // calls on the stack that look at the work once more: done() waits for them
+	bool done_due;
 	bool wants_drain;
 	bool begun;        // ms_exchange_begin() was called
 	bool parsed;       // method and headers are known
@@ -196,6 +199,8 @@ static inline bool ms_has_no_content(int status)
 // Asks the guard, unless the route is public or there is none.
 MS_MUST_USE enum ms_err ms_exchange_admit(struct work *w, struct errinfo *info);
 void ms_exchange_answered(struct work *w); // the answer is complete: metrics, log, done()
+void ms_exchange_done(struct work *w);     // done(), unless pinned
+void ms_exchange_unpin(struct work *w);
 void ms_dispatch_local(struct work *w);    // dispatch.c: to the routes
 void ms_body_begin(struct work *w);        // body.c: from the request's fields
 void ms_body_forget(struct work *w);       // nobody reads on

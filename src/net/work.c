@@ -150,7 +150,7 @@ static struct wire *wire_new(void)
 	return wire;
 }
 
-void ms_wire_free(struct wire *wire)
+void ms_conn_wire_free(struct wire *wire)
 {
 	ms_buf_fini(&wire->out);
 	ms_buf_fini(&wire->flight);
@@ -159,7 +159,7 @@ void ms_wire_free(struct wire *wire)
 	free(wire);
 }
 
-struct wire *ms_wire_take(struct net_loop *nl)
+struct wire *ms_conn_wire_take(struct net_loop *nl)
 {
 	struct wire *wire = nl->free_wires;
 	if (wire == NULL)
@@ -169,7 +169,7 @@ struct wire *ms_wire_take(struct net_loop *nl)
 	return wire;
 }
 
-void ms_wire_give(struct net_loop *nl, struct wire *wire)
+void ms_conn_wire_give(struct net_loop *nl, struct wire *wire)
 {
 	empty(&wire->out);
 	empty(&wire->flight);
@@ -177,7 +177,7 @@ void ms_wire_give(struct net_loop *nl, struct wire *wire)
 	wire->out_sent = wire->tail_sent = wire->in_request = wire->in_pos = wire->in_end = 0;
 	wire->read_ns = 0;
 	if (nl->free_wire_count >= FREE_WORKS_MAX || wire->in_cap > INPUT_BYTES) {
-		ms_wire_free(wire);
+		ms_conn_wire_free(wire);
 		return;
 	}
 	wire->next_free = nl->free_wires;
