@@ -569,7 +569,7 @@ static void push_output(struct conn *c)
 	struct h2_session *session = c->h2->session;
 	bool more = true;
 	if (c->wire == NULL && ms_h2_wants_output(session))
-		c->wire = ms_wire_take(c->nl); // memory is out: later
+		c->wire = ms_conn_wire_take(c->nl); // memory is out: later
 	while (c->wire != NULL && more && !c->writing && c->phase == CONN_H2) {
 		more = ms_h2_output(session, &c->wire->out, OUTPUT_HIGH);
 		ms_output_flush(c);
