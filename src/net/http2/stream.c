@@ -321,6 +321,7 @@ void ms_h2_reset(struct h2_session *s, struct h2_stream *stream, enum h2_error e
 	if (stream->was_reset)
 		return;
 	stream->was_reset = true;
+	stream->close_error = error;
 	give_window(stream, stream->in.n);
 	ms_buf_clear(&stream->in);
 	stream->end_waits = false;
@@ -328,7 +329,6 @@ void ms_h2_reset(struct h2_session *s, struct h2_stream *stream, enum h2_error e
 	ms_buf_clear(&stream->out);
 	stream->last = MS_SLICE_EMPTY;
 	if (stream->gone) {
-		stream->close_error = error;
 		s->sweep = true;
 		return;
 	}
