@@ -197,7 +197,8 @@ void ms_body_collect_own(struct work *w, size_t max_bytes, http_collected_fn *do
 	collect(w);
 }
 
-void ms_http_body_collect(struct exchange *x, size_t max_bytes, http_collected_fn *done, http_collected_fn *gone, void *arg)
+void ms_http_body_collect(struct exchange *x, size_t max_bytes, http_collected_fn *done, http_collected_fn *gone,
+			  void *arg)
 {
 	struct work *w = ms_work_of(x);
 	struct intake *in = &w->intake;

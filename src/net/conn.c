@@ -327,6 +327,8 @@ static void begin_writing(struct conn *c)
 	}
 	if (!more || wire->tail != NULL || wire->out.n - wire->out_sent >= OUTPUT_HIGH)
 		ms_output_flush(c);
+	if (!ms_output_pending(wire))
+		ms_output_forget(c); // an answer in pieces that ended in one turn
 }
 
 // The exchange is its handler's. Meanwhile its body comes in, when somebody wants it.
@@ -656,6 +658,10 @@ void ms_conn_expired(struct timeout *entry, enum timeout_class class, void *arg)
 			ms_conn_close(c);
 		return;
 	case TIMEOUT_BODY:
+		if (!ms_body_wanted(c->work)) { // paused meanwhile
+			ms_conn_advance(c);
+			return;
+		}
 		fail_late(c, "no further byte of the body arrived", limits->body_timeout_ms);
 		return;
 	case TIMEOUT_TUNNEL:

@@ -56,8 +56,10 @@ void ms_exchange_begin(struct work *w)
 	start_trace(w, w->marks.traceparent);
 	req->peer = ms_slice_cstr(c->peer);
 	req->tls = c->tls != NULL;
-	if (req->tls)
-		req->sni = ms_arena_copy(&w->arena, ms_tls_server_name(c->tls)); // memory is out: none
+	struct slice name = req->tls ? ms_tls_server_name(c->tls) : MS_SLICE_EMPTY;
+	if (name.n > 0)
+		req->sni = ms_arena_copy(&w->arena, name); // memory is out: none
+	w->is_head = w->parsed && req->method == HTTP_HEAD;
 	if (req->start_mono_ns == 0)
 		req->start_mono_ns = ms_clock_mono_ns();
 	w->route_index = w->nl->server->route_count;

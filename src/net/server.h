@@ -236,11 +236,11 @@ struct h1 {
 	struct http1_parser parser;
 	size_t head_bytes; // once parsed
 	enum h1_framing framing;
-	uint64_t left;       // H1_LENGTH: not yet taken from the input
-	bool direct;         // read straight into the work's intake
-	bool wanted;         // the body was asked for before
-	bool chunked_out;    // the answer is sent in chunks
-	bool trailers_out;   // the client takes trailers
+	uint64_t left;     // H1_LENGTH: not yet taken from the input
+	bool direct;       // read straight into the work's intake
+	bool wanted;       // the body was asked for before
+	bool chunked_out;  // the answer is sent in chunks
+	bool trailers_out; // the client takes trailers
 	struct chunked chunked;
 	struct buf trailers; // lines of the request's
 };
@@ -280,7 +280,7 @@ void ms_conn_advance(struct conn *c); // does all that can be done now
 void ms_conn_expired(struct timeout *entry, enum timeout_class class, void *arg);
 void ms_conn_release(struct conn *c);                          // handle closed and exchange answered
 void ms_conn_fail(struct conn *c, const struct errinfo *info); // answers and closes
-void ms_conn_free_all(struct net_loop *nl); // the handles are closed; unanswered exchanges end here
+void ms_conn_free_all(struct net_loop *nl);                    // the handles are closed; unanswered exchanges end here
 
 // --- HTTP/1.1 (h1.c) -----------------------------------------------------------------------------------
 
@@ -292,8 +292,8 @@ MS_MUST_USE bool ms_h1_begin(struct conn *c);
 // --- Input (input.c) ---------------------------------------------------------------------------------
 
 enum progress {
-	PROGRESS_WAIT, // needs more input
-	PROGRESS_DONE, // or: the body is not wanted at present
+	PROGRESS_WAIT,  // needs more input
+	PROGRESS_DONE,  // or: the body is not wanted at present
 	PROGRESS_FAILED // answered with an error, or closed
 };
 // Where the next bytes of the client go; n == 0: no room now. May take a wire.

@@ -5,8 +5,8 @@
 
 #include "net/server_test_kit.h"
 
-#define H(name_, value_)                                              \
-	{                                                             \
+#define H(name_, value_)                                                   \
+	{                                                                  \
 		.name = MS_SLICE_LIT(name_), .value = MS_SLICE_LIT(value_) \
 	}
 
@@ -21,14 +21,25 @@ struct script {
 };
 
 static const struct http_header plain_headers[] = {
-	H("Content-Type", "text/x-test"), H("X-Own", "a"), H("x-own", "b"),
+	H("Content-Type", "text/x-test"),
+	H("X-Own", "a"),
+	H("x-own", "b"),
 };
 static const struct http_header hop_headers[] = {
-	H("Connection", "close, X-Private"), H("X-Private", "1"),          H("Keep-Alive", "timeout=5"),
-	H("Transfer-Encoding", "gzip"),      H("Content-Length", "12345"), H("Upgrade", "h2"),
-	H("Trailer", "x"),                   H("X-Request-ID", "theirs"),  H("Date", "yesterday"),
-	H("Server", "theirs"),               H("X-Bad", "a\r\nX-Evil: 1"), H("X Bad", "1"),
-	H("", "1"),                          H("X-Good", "1"),
+	H("Connection", "close, X-Private"),
+	H("X-Private", "1"),
+	H("Keep-Alive", "timeout=5"),
+	H("Transfer-Encoding", "gzip"),
+	H("Content-Length", "12345"),
+	H("Upgrade", "h2"),
+	H("Trailer", "x"),
+	H("X-Request-ID", "theirs"),
+	H("Date", "yesterday"),
+	H("Server", "theirs"),
+	H("X-Bad", "a\r\nX-Evil: 1"),
+	H("X Bad", "1"),
+	H("", "1"),
+	H("X-Good", "1"),
 };
 
 static const struct script scripts[] = {
@@ -74,7 +85,8 @@ static void run(struct exchange *x, void *role)
 	const struct script *s = &scripts[n];
 	static const struct http_header link[] = {H("Link", "</a.css>; rel=preload"), H("Connection", "close")};
 	if (s->early) {
-		ms_http_answer_start(x, &(struct http_answer){.status = 103, .headers = link, .header_count = 2}, NULL, NULL);
+		ms_http_answer_start(x, &(struct http_answer){.status = 103, .headers = link, .header_count = 2}, NULL,
+				     NULL);
 		ms_http_answer_start(x, &(struct http_answer){.status = 100}, NULL, NULL);
 	}
 	ms_http_set_header(x, "X-Set", MS_SLICE_LIT("too"));
@@ -96,14 +108,16 @@ static const struct route routes[] = {
 
 static void start(struct kit *kit)
 {
-	const struct kit_options options = {.routes = routes, .route_count = MS_ARRAY_LEN(routes), .server_header = "ours"};
+	const struct kit_options options = {
+		.routes = routes, .route_count = MS_ARRAY_LEN(routes), .server_header = "ours"};
 	kit_start(kit, &options);
 }
 
 static size_t count_of(struct slice text, const char *part)
 {
 	size_t n = 0;
-	for (const char *at = text.p; (at = memmem(at, (size_t)(text.p + text.n - at), part, strlen(part))) != NULL; at++)
+	for (const char *at = text.p; (at = memmem(at, (size_t)(text.p + text.n - at), part, strlen(part))) != NULL;
+	     at++)
 		n++;
 	return n;
 }
@@ -138,8 +152,9 @@ TEST(answer_with_a_head_of_its_own)
 
 TEST(answer_drops_what_is_not_the_clients)
 {
-	static const char *const gone[] = {"X-Private", "Keep-Alive", "Transfer-Encoding", "Upgrade", "Trailer", "X-Bad", "X-Evil",
-					   "X Bad",     "Connection"};
+	static const char *const gone[] = {"X-Private", "Keep-Alive", "Transfer-Encoding",
+					   "Upgrade",   "Trailer",    "X-Bad",
+					   "X-Evil",    "X Bad",      "Connection"};
 	struct kit kit;
 	struct client c;
 	struct answer a;
@@ -205,7 +220,8 @@ TEST(answer_without_content)
 		client_send_text(&c, request);
 		REQUIRE(client_head(&c, &a));
 		CHECK_INT(a.status, i == 6 ? 204 : 304);
-		CHECK(answer_header(&a, "Content-Length").p == NULL && answer_header(&a, "Transfer-Encoding").p == NULL);
+		CHECK(answer_header(&a, "Content-Length").p == NULL &&
+		      answer_header(&a, "Transfer-Encoding").p == NULL);
 		client_consume(&c, a.bytes);
 	}
 	client_send_text(&c, "HEAD /run/1 HTTP/1.1\r\nHost: t\r\n\r\n");
@@ -228,7 +244,8 @@ TEST(answer_has_trailers_for_those_who_ask)
 	struct client c;
 	start(&kit);
 	client_connect(&c, kit.port);
-	client_send_text(&c, "GET /run/8 HTTP/1.1\r\nHost: t\r\nTE: gzip;q=0, trailers\r\nConnection: TE, close\r\n\r\n");
+	client_send_text(&c,
+			 "GET /run/8 HTTP/1.1\r\nHost: t\r\nTE: gzip;q=0, trailers\r\nConnection: TE, close\r\n\r\n");
 	CHECK(client_read_to_end(&c));
 	CHECK_INT(count_of(ms_buf_slice(&c.in), "\r\n\r\n3\r\nabc\r\n0\r\ngrpc-status: 0\r\nx-sum: 9\r\n\r\n"), 1);
 	client_close(&c);

@@ -282,7 +282,8 @@ TEST(front_hands_exchanges_to_the_routes)
 	static const char *const posts[] = {"echo", "collect", "collect-sink"};
 	for (size_t i = 0; i < MS_ARRAY_LEN(posts); i++) {
 		char request[200];
-		snprintf(request, sizeof(request), "POST /gw/%s HTTP/1.1\r\nHost: t\r\nContent-Length: 3\r\n\r\na", posts[i]);
+		snprintf(request, sizeof(request), "POST /gw/%s HTTP/1.1\r\nHost: t\r\nContent-Length: 3\r\n\r\na",
+			 posts[i]);
 		client_send_text(&c, request);
 		kit_yield();
 		CHECK_INT(client_ask(&c, "bc", &a), 200);

@@ -11,6 +11,7 @@ struct seen {
 	atomic_uint opened, ended, cut, gone, closed;
 	atomic_int cut_code;
 	atomic_ullong bytes;
+	bool silent;   // says nothing
 	bool talks_on; // after the client's end, until told
 	struct exchange *x;
 };
@@ -28,7 +29,7 @@ static void tunnel_data(struct exchange *x, struct slice bytes, void *arg)
 		end |= c == '!';
 		ms_buf_append_char(&back, (char)(c >= 'a' && c <= 'z' ? c - 32 : c));
 	}
-	if (seen->closed == 0 && ms_http_stream_write(x, ms_buf_slice(&back)) >= 65536)
+	if (seen->closed == 0 && !seen->silent && ms_http_stream_write(x, ms_buf_slice(&back)) >= 65536)
 		ms_http_body_pause(x);
 	ms_buf_fini(&back);
 	if (end && seen->closed++ == 0)
@@ -204,13 +205,15 @@ TEST(tunnel_pushes_back)
 
 TEST(tunnel_needs_an_upgrade)
 {
-	static const char *const requests[] = {
+	const char *with_body = "GET /tunnel HTTP/1.1\r\nHost: t\r\nConnection: Upgrade\r\nUpgrade: "
+				"websocket\r\nContent-Length: 1\r\n\r\na";
+	const char *const requests[] = {
 		GET("/tunnel"),
 		"GET /tunnel HTTP/1.1\r\nHost: t\r\nUpgrade: websocket\r\n\r\n",
 		"GET /tunnel HTTP/1.1\r\nHost: t\r\nConnection: Upgrade\r\n\r\n",
 		"GET /tunnel HTTP/1.1\r\nHost: t\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n",
 		"GET /tunnel HTTP/1.0\r\nHost: t\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n",
-		"GET /tunnel HTTP/1.1\r\nHost: t\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nContent-Length: 1\r\n\r\na",
+		with_body,
 	};
 	struct seen seen;
 	struct client c;
@@ -255,6 +258,12 @@ TEST(tunnel_without_a_byte_is_closed)
 	open_tunnel(&seen, &c, UPGRADE);
 	for (int i = 0; i < 60; i++) { // 600 ms: bytes keep it
 		CHECK(client_send_text(&c, "a") && expect(&c, "A"));
+		for (int k = 0; k < 10; k++)
+			kit_yield();
+	}
+	seen.silent = true; // of either side
+	for (int i = 0; i < 60; i++) {
+		CHECK(client_send_text(&c, "a"));
 		for (int k = 0; k < 10; k++)
 			kit_yield();
 	}

@@ -79,12 +79,13 @@ static void fake_done(struct work *w)
 	CHECK(!w->open);
 }
 
-static const struct transport fake = {fake_head, fake_interim, fake_body,   fake_write, fake_end,
+static const struct transport fake = {fake_head, fake_interim, fake_body, fake_write, fake_end,
 				      fake_cut,  fake_tunnel,  fake_want, fake_done};
 
 static struct conn conn; // what exchanges ask of one: loop and peer
 
-static struct work *begin(struct kit *kit, struct told *t, enum http_method method, const char *path, const char *query, bool body)
+static struct work *begin(struct kit *kit, struct told *t, enum http_method method, const char *path, const char *query,
+			  bool body)
 {
 	struct net_loop *nl = &kit->server->loops[0];
 	static const struct http_header headers[] = {{MS_SLICE_LIT("accept-encoding"), MS_SLICE_LIT("gzip")}};
@@ -227,10 +228,67 @@ static void refusals(struct kit *kit, void *arg)
 	end(&t);
 }
 
+// Takes five bytes at most.
+static void small_data(struct exchange *x, struct slice bytes, void *arg)
+{
+	(void)arg;
+	ms_buf_append_slice(x->body, bytes);
+	ms_http_body_pause(x);
+}
+
+static void small_end(struct exchange *x, const struct http_header *trailers, size_t count, void *arg)
+{
+	(void)arg;
+	for (size_t i = 0; i < count; i++)
+		ms_buf_append_slice(x->body, trailers[i].value);
+	ms_http_send(x, 200, "text/plain");
+}
+
+static void small_cut(struct exchange *x, const struct errinfo *info, void *arg)
+{
+	(void)arg;
+	ms_http_fail(x, info);
+}
+
+static void post_small(struct exchange *x, void *role)
+{
+	static const struct http_body_reader reader = {small_data, small_end, small_cut, 5};
+	ms_http_body_read(x, &reader, role);
+}
+
+static const struct route small_route = {
+	.method = HTTP_POST, .pattern = "/small", .handle = post_small, .flags = ROUTE_STREAM | ROUTE_PUBLIC};
+
+static void readers(struct kit *kit, void *arg)
+{
+	(void)arg;
+	struct told t;
+	static const struct http_header trailer = {MS_SLICE_LIT("x"), MS_SLICE_LIT("!")};
+	struct work *w = begin(kit, &t, HTTP_POST, "/small", NULL, true);
+	CHECK_INT(t.wants, 1);
+	ms_body_data(w, MS_SLICE_LIT("abc"));
+	CHECK(!ms_body_wanted(w));
+	ms_http_body_resume(&w->x);
+	CHECK_INT(t.wants, 2);
+	ms_body_data(w, MS_SLICE_LIT("de"));
+	ms_http_body_resume(&w->x);
+	ms_body_end(w, &trailer, 1);
+	CHECK_INT(t.status, 200);
+	CHECK_SLICE(ms_buf_slice(&t.bytes), "abcde!");
+	end(&t);
+	w = begin(kit, &t, HTTP_POST, "/small", NULL, true);
+	ms_body_data(w, MS_SLICE_LIT("abc"));
+	ms_http_body_resume(&w->x);
+	ms_body_data(w, MS_SLICE_LIT("def")); // one more than it takes
+	CHECK_INT(t.status, 413);
+	end(&t);
+}
+
 TEST(transport_of_another_kind_carries_exchanges)
 {
 	struct kit kit;
-	kit_start(&kit, &(struct kit_options){.server_header = "ours"});
+	kit_start(&kit, &(struct kit_options){.server_header = "ours", .routes = &small_route, .route_count = 1});
+	kit_on_loop(&kit, readers, NULL);
 	kit_on_loop(&kit, answers, NULL);
 	kit_on_loop(&kit, bodies, NULL);
 	kit_on_loop(&kit, streams, NULL);

@@ -104,7 +104,7 @@ static void end_request(struct work *w)
 	w->body_bytes = 0;
 	w->status = w->sent_status = 0;
 	w->on_drain = w->on_gone = NULL;
-	w->wants_drain = w->begun = w->parsed = w->open = w->gone = w->local = w->head_sent = false;
+	w->wants_drain = w->begun = w->parsed = w->open = w->gone = w->local = w->head_sent = w->is_head = false;
 	w->no_content = w->tunnel = w->out_ended = w->distrust = w->continued = w->answered = w->has_encoding = false;
 }
 
