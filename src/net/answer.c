@@ -47,7 +47,7 @@ void ms_answer_head(struct work *w, const struct answer_head *head)
 {
 	w->head_sent = true;
 	w->sent_status = head->status;
-	w->no_content = ms_has_no_content(head->status) || (w->parsed && w->x.req.method == HTTP_HEAD);
+	w->no_content = ms_has_no_content(head->status) || w->is_head;
 	w->transport->head(w, head);
 }
 

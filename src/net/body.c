@@ -70,10 +70,12 @@ static void tell_collected(struct work *w)
 		tell_too_large(w);
 		return;
 	}
+	w->pinned++;
 	if (body.n > 0)
 		in->reader.data(&w->x, body, in->arg);
 	if (w->open && in->reader.data != NULL)
 		tell_end(w, NULL, 0);
+	ms_exchange_unpin(w);
 }
 
 void ms_http_body_read(struct exchange *x, const struct http_body_reader *reader, void *arg)
@@ -130,7 +132,7 @@ static void collect_failed(struct work *w, const struct errinfo *info)
 	if (in->own && w->gone) {
 		w->open = false;
 		w->answered = true;
-		w->transport->done(w);
+		ms_exchange_done(w);
 		return;
 	}
 	if (info->code == MS_ERR_HTTP_ENCODING)
@@ -195,7 +197,8 @@ void ms_body_collect_own(struct work *w, size_t max_bytes, http_collected_fn *do
 	collect(w);
 }
 
-void ms_http_body_collect(struct exchange *x, size_t max_bytes, http_collected_fn *done, http_collected_fn *gone, void *arg)
+void ms_http_body_collect(struct exchange *x, size_t max_bytes, http_collected_fn *done, http_collected_fn *gone,
+			  void *arg)
 {
 	struct work *w = ms_work_of(x);
 	struct intake *in = &w->intake;

@@ -435,7 +435,7 @@ static void established(struct upstream *conn)
 	struct http_origin *origin = conn->pool->origin;
 	conn->phase = UPSTREAM_OPEN;
 	if (call == NULL) {
-		bool h2 = conn->tls != NULL ? ms_tls_is_h2(conn->tls) : origin->protocol == ORIGIN_H2;
+		bool h2 = conn->tls != NULL ? ms_tls_chose_h2(conn->tls) : origin->protocol == ORIGIN_H2;
 		if (origin->protocol == ORIGIN_H2 && !h2)
 			fail_plainly(conn, CALL_NO_CONNECTION, MS_ERR_TLS, "the upstream does not agree to HTTP/2 (ALPN)");
 		else if (h2 && !ms_client_h2_open(conn))

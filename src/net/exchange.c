@@ -56,8 +56,10 @@ void ms_exchange_begin(struct work *w)
 	start_trace(w, w->marks.traceparent);
 	req->peer = ms_slice_cstr(c->peer);
 	req->tls = c->tls != NULL;
-	if (req->tls)
-		req->sni = ms_arena_copy(&w->arena, ms_tls_server_name(c->tls)); // memory is out: none
+	struct slice name = req->tls ? ms_tls_server_name(c->tls) : MS_SLICE_EMPTY;
+	if (name.n > 0)
+		req->sni = ms_arena_copy(&w->arena, name); // memory is out: none
+	w->is_head = w->parsed && req->method == HTTP_HEAD;
 	if (req->start_mono_ns == 0)
 		req->start_mono_ns = ms_clock_mono_ns();
 	w->route_index = w->nl->server->route_count;
@@ -167,6 +169,23 @@ void ms_exchange_answered(struct work *w)
 	w->answered = true;
 	w->on_drain = w->on_gone = NULL;
 	w->wants_drain = false;
+	ms_exchange_done(w);
+}
+
+void ms_exchange_done(struct work *w)
+{
+	if (w->pinned == 0)
+		w->transport->done(w);
+	else
+		w->done_due = true;
+}
+
+void ms_exchange_unpin(struct work *w)
+{
+	MS_ASSERT(w->pinned > 0);
+	if (--w->pinned > 0 || !w->done_due)
+		return;
+	w->done_due = false;
 	w->transport->done(w);
 }
 
@@ -177,12 +196,12 @@ void ms_exchange_drained(struct work *w)
 		w->on_drain(&w->x, w->drain_arg);
 }
 
-// Whoever waits for the client learns it here: for its body, for room, or for it alone. Each may end the exchange, then done() was called
-// and the work may be another's only after we have returned.
+// Whoever waits for the client learns it here: for its body, for room, or for it alone. Each may end the exchange.
 void ms_exchange_gone(struct work *w)
 {
 	MS_ASSERT(w->open);
 	w->gone = true;
+	w->pinned++;
 	if (w->intake.state == BODY_WANTED || w->intake.state == BODY_PAUSED) {
 		struct errinfo info;
 		ms_errinfo_init(&info);
@@ -195,4 +214,5 @@ void ms_exchange_gone(struct work *w)
 		on_gone(&w->x, w->gone_arg);
 	if (w->open)
 		ms_exchange_drained(w);
+	ms_exchange_unpin(w);
 }

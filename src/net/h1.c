@@ -17,7 +17,7 @@ bool ms_h1_begin(struct conn *c)
 		.header_count = limits->header_count,
 	};
 	if (c->wire == NULL)
-		c->wire = ms_wire_take(c->nl);
+		c->wire = ms_conn_wire_take(c->nl);
 	if (c->work == NULL && c->wire != NULL)
 		c->work = ms_work_take(c->nl, c, &ms_h1_transport, NULL);
 	if (c->work == NULL)
@@ -225,17 +225,19 @@ static void h1_want(struct work *w)
 			ms_buf_append_slice(&c->wire->out, MS_HTTP1_CONTINUE);
 		}
 	}
+	// The time of a pause is not the client's.
+	if (c->timeout.class == TIMEOUT_BODY)
+		ms_timeout_start(&c->nl->timeouts, &c->timeout, TIMEOUT_NONE);
 	ms_conn_advance(c); // or it comes to it by itself
 }
 
 static void h1_done(struct work *w)
 {
 	struct conn *c = w->conn;
-	if (!c->handle_closed) {
+	if (!c->handle_closed)
 		ms_conn_advance(c);
-	} else if (!c->advancing) {
+	else if (!c->advancing)
 		ms_conn_release(c);
-	}
 }
 
 const struct transport ms_h1_transport = {

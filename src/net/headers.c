@@ -31,11 +31,11 @@ static bool is_one_of(struct slice name, const struct slice *names, size_t count
 static bool is_of_transport(struct slice name)
 {
 	static const struct slice names[] = {
-		MS_SLICE_LIT("connection"),        MS_SLICE_LIT("keep-alive"),
-		MS_SLICE_LIT("proxy-connection"),  MS_SLICE_LIT("te"),
-		MS_SLICE_LIT("trailer"),           MS_SLICE_LIT("transfer-encoding"),
-		MS_SLICE_LIT("upgrade"),           MS_SLICE_LIT("proxy-authenticate"),
-		MS_SLICE_LIT("content-length"),    MS_SLICE_LIT("x-request-id"),
+		MS_SLICE_LIT("connection"),       MS_SLICE_LIT("keep-alive"),
+		MS_SLICE_LIT("proxy-connection"), MS_SLICE_LIT("te"),
+		MS_SLICE_LIT("trailer"),          MS_SLICE_LIT("transfer-encoding"),
+		MS_SLICE_LIT("upgrade"),          MS_SLICE_LIT("proxy-authenticate"),
+		MS_SLICE_LIT("content-length"),   MS_SLICE_LIT("x-request-id"),
 		MS_SLICE_LIT("http2-settings"),
 	};
 	return is_one_of(name, names, MS_ARRAY_LEN(names));
@@ -72,8 +72,8 @@ bool ms_trailer_allowed(const struct http_header *trailer)
 	return is_valid(trailer) && !is_of_transport(trailer->name) && !is_no_trailer(trailer->name);
 }
 
-bool ms_answer_filter(struct work *w, const struct http_header *headers, size_t count, bool server_headers, bool trailers,
-		      struct http_header **ret_headers, size_t *ret_count)
+bool ms_answer_filter(struct work *w, const struct http_header *headers, size_t count, bool server_headers,
+		      bool trailers, struct http_header **ret_headers, size_t *ret_count)
 {
 	*ret_headers = NULL;
 	*ret_count = 0;

@@ -29,7 +29,7 @@ bool ms_input_has_room(const struct conn *c)
 struct slice ms_input_room(struct conn *c)
 {
 	if (c->wire == NULL)
-		c->wire = ms_wire_take(c->nl);
+		c->wire = ms_conn_wire_take(c->nl);
 	struct wire *wire = c->wire;
 	if (wire == NULL)
 		return MS_SLICE_EMPTY;

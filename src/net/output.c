@@ -14,7 +14,8 @@ static struct slice out_rest(const struct wire *wire)
 
 static struct slice tail_rest(const struct wire *wire)
 {
-	return wire->tail != NULL ? ms_slice(wire->tail->p + wire->tail_sent, wire->tail->n - wire->tail_sent) : MS_SLICE_EMPTY;
+	return wire->tail != NULL ? ms_slice(wire->tail->p + wire->tail_sent, wire->tail->n - wire->tail_sent)
+				  : MS_SLICE_EMPTY;
 }
 
 static uv_buf_t uv_buf_of(struct slice s)
@@ -218,9 +219,12 @@ void ms_output_flush_later(struct conn *c)
 
 void ms_output_forget(struct conn *c)
 {
-	if (c->unsent)
-		ms_list_remove(&c->nl->unsent, &c->unsent_node);
+	if (!c->unsent)
+		return;
 	c->unsent = false;
+	ms_list_remove(&c->nl->unsent, &c->unsent_node);
+	if (ms_list_empty(&c->nl->unsent))
+		uv_idle_stop(&c->nl->end_of_turn);
 }
 
 // An idle handle and not a prepare handle: while it runs the loop does not wait for sockets, so a producer
@@ -235,6 +239,4 @@ void ms_output_end_of_turn(uv_idle_t *idle)
 		wake_producer(c);
 		ms_conn_advance(c);
 	}
-	if (ms_list_empty(&nl->unsent))
-		uv_idle_stop(idle);
 }

@@ -36,6 +36,7 @@
 #define PEER_BYTES 48
 
 struct conn;
+struct h2_conn;
 struct net_loop;
 
 // --- Addresses ---------------------------------------------------------------------------------------
@@ -179,6 +180,7 @@ enum conn_phase {
 	CONN_HEAD,
 	CONN_HANDLING, // the exchange is open: its body may be read, its answer may have begun
 	CONN_WRITING,  // the answer waits for the socket
+	CONN_H2,       // speaks HTTP/2, with any number of exchanges (h2.c)
 	CONN_LINGER,   // our side is shut; reads until the client has closed too
 	CONN_CLOSED,
 	CONN_PHASES
@@ -197,6 +199,7 @@ struct conn {
 	struct timeout timeout;
 	struct wire *wire; // NULL while idle
 	struct work *work; // HTTP/1: the present one; NULL while idle
+	struct h2_conn *h2; // NULL: HTTP/1
 	struct tls *tls;
 	struct conn *next_free;
 	uint64_t lingered;     // bytes discarded
@@ -214,6 +217,7 @@ struct conn {
 	bool handle_closed; // kept for its exchanges only
 	bool rejected;      // beyond the limit of connections
 	bool fed;           // TLS: a first byte came
+	bool used;          // it has served a request: HTTP/1 for good
 	bool last_out;      // nothing is written any more: say good-bye once all is sent
 	bool said_goodbye;  // TLS close_notify, or the shut side of a tunnel
 	char peer[PEER_BYTES];
@@ -232,11 +236,11 @@ struct h1 {
 	struct http1_parser parser;
 	size_t head_bytes; // once parsed
 	enum h1_framing framing;
-	uint64_t left;       // H1_LENGTH: not yet taken from the input
-	bool direct;         // read straight into the work's intake
-	bool wanted;         // the body was asked for before
-	bool chunked_out;    // the answer is sent in chunks
-	bool trailers_out;   // the client takes trailers
+	uint64_t left;     // H1_LENGTH: not yet taken from the input
+	bool direct;       // read straight into the work's intake
+	bool wanted;       // the body was asked for before
+	bool chunked_out;  // the answer is sent in chunks
+	bool trailers_out; // the client takes trailers
 	struct chunked chunked;
 	struct buf trailers; // lines of the request's
 };
@@ -261,33 +265,35 @@ struct wire {
 	struct h1 h1;
 };
 
-MS_MUST_USE struct wire *ms_wire_take(struct net_loop *nl); // NULL when memory is out
-void ms_wire_give(struct net_loop *nl, struct wire *wire);
-void ms_wire_free(struct wire *wire);
+MS_MUST_USE struct wire *ms_conn_wire_take(struct net_loop *nl); // NULL when memory is out
+void ms_conn_wire_give(struct net_loop *nl, struct wire *wire);
+void ms_conn_wire_free(struct wire *wire);
 
 // Takes over `fd`. The process-wide count of connections includes it already.
 void ms_conn_open(struct net_loop *nl, int fd, struct listener *l, const struct sockaddr *peer);
 void ms_conn_reject(struct net_loop *nl, int fd, struct listener *l, const struct sockaddr *peer); // 503
 void ms_conn_enter(struct conn *c, enum conn_phase phase);
 void ms_conn_close(struct conn *c);
+void ms_conn_shut_down(struct conn *c); // sends our end, then lingers
 void ms_conn_reset(struct conn *c);   // so that the client cannot take what it got for whole
 void ms_conn_advance(struct conn *c); // does all that can be done now
 void ms_conn_expired(struct timeout *entry, enum timeout_class class, void *arg);
 void ms_conn_release(struct conn *c);                          // handle closed and exchange answered
 void ms_conn_fail(struct conn *c, const struct errinfo *info); // answers and closes
-void ms_conn_free_all(struct net_loop *nl); // the handles are closed; unanswered exchanges end here
+void ms_conn_free_all(struct net_loop *nl);                    // the handles are closed; unanswered exchanges end here
 
 // --- HTTP/1.1 (h1.c) -----------------------------------------------------------------------------------
 
 extern const struct transport ms_h1_transport;
+extern const struct transport ms_h2_transport; // h2.c
 // The work of the next request, with its parser. False when memory is out.
 MS_MUST_USE bool ms_h1_begin(struct conn *c);
 
 // --- Input (input.c) ---------------------------------------------------------------------------------
 
 enum progress {
-	PROGRESS_WAIT, // needs more input
-	PROGRESS_DONE, // or: the body is not wanted at present
+	PROGRESS_WAIT,  // needs more input
+	PROGRESS_DONE,  // or: the body is not wanted at present
 	PROGRESS_FAILED // answered with an error, or closed
 };
 // Where the next bytes of the client go; n == 0: no room now. May take a wire.

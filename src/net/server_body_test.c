@@ -117,6 +117,13 @@ static void answer_held(struct kit *kit, void *arg)
 	ms_http_send(seen->x, 204, NULL);
 }
 
+static void pause_now(struct kit *kit, void *arg)
+{
+	(void)kit;
+	struct seen *seen = arg;
+	ms_http_body_pause(seen->x);
+}
+
 static void resume(struct kit *kit, void *arg)
 {
 	(void)kit;
@@ -249,9 +256,10 @@ TEST(body_hands_over_trailers_that_may_stand_there)
 	struct answer a;
 	start(&seen, NULL);
 	client_connect(&c, seen.kit.port);
-	const char *request = "POST /sink HTTP/1.1\r\nHost: t\r\nTransfer-Encoding: chunked\r\n\r\n"
-			      "3\r\nabc\r\n0\r\ngrpc-status: 0\r\nContent-Length: 9\r\nX-Empty:\r\nTransfer-Encoding: x\r\n"
-			      "x-blanks: \t a b \r\nHost: evil\r\nSet-Cookie: a\r\n\r\n";
+	const char *request =
+		"POST /sink HTTP/1.1\r\nHost: t\r\nTransfer-Encoding: chunked\r\n\r\n"
+		"3\r\nabc\r\n0\r\ngrpc-status: 0\r\nContent-Length: 9\r\nX-Empty:\r\nTransfer-Encoding: x\r\n"
+		"x-blanks: \t a b \r\nHost: evil\r\nSet-Cookie: a\r\n\r\n";
 	CHECK_INT(client_ask(&c, request, &a), 200);
 	CHECK_STR(seen.trailers, "grpc-status=0;X-Empty=;x-blanks=a b;");
 	client_consume(&c, a.bytes);
@@ -381,7 +389,9 @@ TEST(body_is_relayed_with_back_pressure_both_ways)
 	size_t got = 0;
 	bool same = true;
 	while (got < SIZE) {
-		ssize_t n = sent < SIZE ? send(c.fd, data + sent, MS_MIN(PIECE, SIZE - sent), MSG_DONTWAIT | MSG_NOSIGNAL) : 0;
+		ssize_t n = sent < SIZE
+				    ? send(c.fd, data + sent, MS_MIN(PIECE, SIZE - sent), MSG_DONTWAIT | MSG_NOSIGNAL)
+				    : 0;
 		sent += n > 0 ? (size_t)n : 0;
 		if (c.in.n == 0)
 			REQUIRE(client_read(&c));
@@ -434,7 +444,8 @@ TEST(body_cuts_are_told_once)
 	CHECK_INT(seen.ended, 0);
 	// Bad framing: the client is there and gets an answer.
 	client_connect(&c, seen.kit.port);
-	CHECK_INT(client_ask(&c, "POST /sink HTTP/1.1\r\nHost: t\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nabX", &a), 400);
+	CHECK_INT(client_ask(&c, "POST /sink HTTP/1.1\r\nHost: t\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nabX", &a),
+		  400);
 	CHECK_INT(seen.cut, cuts + 1);
 	CHECK_INT(seen.cut_code, MS_ERR_HTTP_FRAMING);
 	client_close(&c);
@@ -489,7 +500,9 @@ TEST(body_collected_by_a_handler)
 	CHECK_INT(client_ask(&c, "POST /collect HTTP/1.1\r\nHost: t\r\n\r\n", &a), 200);
 	CHECK_INT(a.body.n, 0);
 	client_consume(&c, a.bytes);
-	CHECK_INT(client_ask(&c, "POST /collect HTTP/1.1\r\nHost: t\r\nContent-Encoding: br\r\nContent-Length: 1\r\n\r\na", &a),
+	CHECK_INT(client_ask(&c,
+			     "POST /collect HTTP/1.1\r\nHost: t\r\nContent-Encoding: br\r\nContent-Length: 1\r\n\r\na",
+			     &a),
 		  415);
 	CHECK_INT(seen.gone, 1);
 	client_consume(&c, a.bytes);
@@ -530,6 +543,17 @@ TEST(body_that_is_too_slow_is_cut_with_its_reason)
 	kit_on_loop(&seen.kit, resume, &seen);
 	REQUIRE(client_answer(&c, &a));
 	CHECK_SLICE(a.body, "8");
+	client_consume(&c, a.bytes);
+	// Nor when it pauses while nothing comes.
+	seen.pause_each = false;
+	client_send_text(&c, "POST /sink HTTP/1.1\r\nHost: t\r\nContent-Length: 8\r\n\r\n0123");
+	REQUIRE(KIT_WAIT(seen.bytes == 4));
+	kit_on_loop(&seen.kit, pause_now, &seen);
+	for (int i = 0; i < 300; i++)
+		kit_yield();
+	kit_on_loop(&seen.kit, resume, &seen);
+	CHECK_INT(seen.cut, 1);
+	CHECK_INT(client_ask(&c, "4567", &a), 200);
 	client_close(&c);
 	kit_stop(&seen.kit);
 }

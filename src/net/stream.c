@@ -24,7 +24,9 @@ void ms_http_stream_start(struct exchange *x, int status, const char *content_ty
 	w->drain_arg = arg;
 	w->head_sent = true;
 	if (!w->gone)
-		ms_answer_head(w, &(struct answer_head){.status = status, .type = content_type, .length = LENGTH_STREAM, .in_pieces = true});
+		ms_answer_head(
+			w, &(struct answer_head){
+				   .status = status, .type = content_type, .length = LENGTH_STREAM, .in_pieces = true});
 }
 
 static void start_interim(struct work *w, const struct http_answer *answer)

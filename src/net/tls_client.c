@@ -266,14 +266,6 @@ struct tls *ms_tls_client_new(struct tls_context *context, struct slice name, bo
 	return tls;
 }
 
-bool ms_tls_is_h2(const struct tls *tls)
-{
-	const unsigned char *name;
-	unsigned n;
-	SSL_get0_alpn_selected(tls->ssl, &name, &n);
-	return n == 2 && memcmp(name, "h2", 2) == 0;
-}
-
 bool ms_tls_resumed(const struct tls *tls)
 {
 	return SSL_session_reused(tls->ssl) == 1;

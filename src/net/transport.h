@@ -15,11 +15,12 @@
 // 4. The answer: calls of `struct transport` below, all of them while the client is there (w->gone is false).
 //    When the client's patience allows more output (less than OUTPUT_HIGH waits) and w->wants_drain: ms_exchange_drained(w).
 // 5. done(): the exchange is over for the handler. The transport still sends what it was given, then calls ms_work_give() (which tells the
-//    front's `over`). It may do so within done(): the callers do not touch the work afterwards.
+//    front's `over`). It may do so within done(), unless it is itself in a call up for this work: nobody else touches the work afterwards.
 // The client goes at any time: set w->gone at once; then, outside of any call of this work (from the loop), ms_exchange_gone(w) while w->open.
 // It may call done(). The work stays until done() was called, however long its handler takes.
 //
-// Every call up may call down again, and may end in done(): after each, look at w->open (when done() defers ms_work_give) or touch nothing.
+// Every call up may call down again, and may end in done(). HTTP/1 drives its connection by one function that does not enter itself
+// (ms_conn_advance): calls down that come meanwhile only change state, and it looks again after each call up.
 #ifndef MS_NET_TRANSPORT_H
 #define MS_NET_TRANSPORT_H
 
@@ -40,7 +41,8 @@ struct answer_head {
 	const char *type; // Content-Type, static text; NULL: none, or among the headers
 	enum content_coding coding;
 	uint64_t length;
-	const struct http_header *headers; // further ones: valid, and none that is hop-by-hop, of framing, or of those that the server adds
+	const struct http_header *
+		headers; // further ones: valid, and none that is hop-by-hop, of framing, or of those that the server adds
 	size_t header_count;
 	bool no_server_headers; // not Server, Date, X-Content-Type-Options
 	bool in_pieces;         // write() and end() follow, maybe later
@@ -123,14 +125,17 @@ struct work {
 	void *drain_arg;
 	http_drain_fn *on_gone;
 	void *gone_arg;
+	unsigned pinned; // calls on the stack that look at the work once more: done() waits for them
+	bool done_due;
 	bool wants_drain;
-	bool begun;        // ms_exchange_begin() was called
-	bool parsed;       // method and headers are known
-	bool open;         // the exchange waits for its answer
-	bool gone;         // the client
-	bool local;        // with the server's own routes
-	bool head_sent;    // of the final answer
-	bool no_content;   // HEAD, 204, 304: writes are dropped
+	bool begun;      // ms_exchange_begin() was called
+	bool parsed;     // method and headers are known
+	bool is_head;    // asked with HEAD, whatever the front has made of it
+	bool open;       // the exchange waits for its answer
+	bool gone;       // the client
+	bool local;      // with the server's own routes
+	bool head_sent;  // of the final answer
+	bool no_content; // HEAD, 204, 304: writes are dropped
 	bool tunnel;
 	bool out_ended;    // our side of a tunnel
 	bool distrust;     // the transport should carry no further request of this client (HTTP/1: closes)
@@ -196,17 +201,19 @@ static inline bool ms_has_no_content(int status)
 // Asks the guard, unless the route is public or there is none.
 MS_MUST_USE enum ms_err ms_exchange_admit(struct work *w, struct errinfo *info);
 void ms_exchange_answered(struct work *w); // the answer is complete: metrics, log, done()
-void ms_dispatch_local(struct work *w);    // dispatch.c: to the routes
-void ms_body_begin(struct work *w);        // body.c: from the request's fields
-void ms_body_forget(struct work *w);       // nobody reads on
+void ms_exchange_done(struct work *w);     // done(), unless pinned
+void ms_exchange_unpin(struct work *w);
+void ms_dispatch_local(struct work *w); // dispatch.c: to the routes
+void ms_body_begin(struct work *w);     // body.c: from the request's fields
+void ms_body_forget(struct work *w);    // nobody reads on
 // Collects for the server's own route. On failure the exchange is answered, or dropped when the client has gone.
 void ms_body_collect_own(struct work *w, size_t max_bytes, http_collected_fn *done);
-bool ms_trailer_allowed(const struct http_header *trailer); // valid, and of those that may stand behind a body
-void ms_stats_record(struct work *w); // stats.c
+bool ms_trailer_allowed(const struct http_header *trailer);          // valid, and of those that may stand behind a body
+void ms_stats_record(struct work *w);                                // stats.c
 void ms_answer_head(struct work *w, const struct answer_head *head); // answer.c: writes it; the client is there
-void ms_answer_ask_front(struct work *w, int *status);               // the front's say in answers of the server's own routes
+void ms_answer_ask_front(struct work *w, int *status); // the front's say in answers of the server's own routes
 // Copies the headers that may go on to the client into the arena; see answer_head. False: memory is out.
-MS_MUST_USE bool ms_answer_filter(struct work *w, const struct http_header *headers, size_t count, bool server_headers, bool trailers,
-				  struct http_header **ret_headers, size_t *ret_count);
+MS_MUST_USE bool ms_answer_filter(struct work *w, const struct http_header *headers, size_t count, bool server_headers,
+				  bool trailers, struct http_header **ret_headers, size_t *ret_count);
 
 #endif

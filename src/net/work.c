@@ -104,7 +104,7 @@ static void end_request(struct work *w)
 	w->body_bytes = 0;
 	w->status = w->sent_status = 0;
 	w->on_drain = w->on_gone = NULL;
-	w->wants_drain = w->begun = w->parsed = w->open = w->gone = w->local = w->head_sent = false;
+	w->wants_drain = w->begun = w->parsed = w->open = w->gone = w->local = w->head_sent = w->is_head = false;
 	w->no_content = w->tunnel = w->out_ended = w->distrust = w->continued = w->answered = w->has_encoding = false;
 }
 
@@ -150,7 +150,7 @@ static struct wire *wire_new(void)
 	return wire;
 }
 
-void ms_wire_free(struct wire *wire)
+void ms_conn_wire_free(struct wire *wire)
 {
 	ms_buf_fini(&wire->out);
 	ms_buf_fini(&wire->flight);
@@ -159,7 +159,7 @@ void ms_wire_free(struct wire *wire)
 	free(wire);
 }
 
-struct wire *ms_wire_take(struct net_loop *nl)
+struct wire *ms_conn_wire_take(struct net_loop *nl)
 {
 	struct wire *wire = nl->free_wires;
 	if (wire == NULL)
@@ -169,7 +169,7 @@ struct wire *ms_wire_take(struct net_loop *nl)
 	return wire;
 }
 
-void ms_wire_give(struct net_loop *nl, struct wire *wire)
+void ms_conn_wire_give(struct net_loop *nl, struct wire *wire)
 {
 	empty(&wire->out);
 	empty(&wire->flight);
@@ -177,7 +177,7 @@ void ms_wire_give(struct net_loop *nl, struct wire *wire)
 	wire->out_sent = wire->tail_sent = wire->in_request = wire->in_pos = wire->in_end = 0;
 	wire->read_ns = 0;
 	if (nl->free_wire_count >= FREE_WORKS_MAX || wire->in_cap > INPUT_BYTES) {
-		ms_wire_free(wire);
+		ms_conn_wire_free(wire);
 		return;
 	}
 	wire->next_free = nl->free_wires;

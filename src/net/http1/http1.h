@@ -110,11 +110,11 @@ bool ms_http1_is_hop_by_hop(const struct http1_head *head, struct slice name);
 // Reads one chunked body. Chunk extensions and trailers are checked and limited; extensions are dropped.
 struct chunked {
 	struct buf *trailers; // gets the lines of the trailers, "name: value\r\n"; NULL: dropped. Set it after init
-	uint64_t left;      // of the present chunk
-	uint64_t total;     // data bytes announced so far
-	uint64_t max_total; // beyond: MS_ERR_HTTP_BODY_TOO_LARGE
-	uint64_t overhead;  // bytes of extensions and trailers so far
-	uint64_t offset;    // input bytes consumed, for messages
+	uint64_t left;        // of the present chunk
+	uint64_t total;       // data bytes announced so far
+	uint64_t max_total;   // beyond: MS_ERR_HTTP_BODY_TOO_LARGE
+	uint64_t overhead;    // bytes of extensions and trailers so far
+	uint64_t offset;      // input bytes consumed, for messages
 	unsigned state;
 	unsigned digits;
 	unsigned line; // bytes of the present line of extension or trailer
