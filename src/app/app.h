@@ -9,8 +9,10 @@
 #include "app/roles.h"
 #include "app/state.h"
 #include "bus/bus.h"
+#include "cache/cache.h"
 #include "config/config.h"
 #include "console/console.h"
+#include "gateway/gateway.h"
 #include "identity/identity.h"
 #include "net/net.h"
 #include "observe/observe.h"
@@ -31,6 +33,7 @@ struct app {
 	struct console *console;
 	struct store *store; // NULL when nothing needs it
 	struct bus *bus;     // with the store
+	struct cache *cache; // NULL until a role opens it (app/cache.h)
 	int64_t start_unix_ns;
 	atomic_bool draining;
 	// What the roles add when they start.
@@ -41,6 +44,7 @@ struct app {
 	// Store, bus and identity; empty when nobody is asked who he is (auth: off).
 	struct state state;
 	struct identity *identity; // the auth role; NULL when it does not run
+	struct gateway *gateway; // the gateway role; NULL when it does not run
 	// The ml role; NULL when it does not run.
 	struct registry *registry;
 	struct serve *serve;

@@ -29,8 +29,14 @@ struct gateway_options {
 MS_MUST_USE enum ms_err ms_gateway_new(const struct gateway_options *options, struct errinfo *info, struct gateway **ret_gateway);
 const struct http_front *ms_gateway_front(struct gateway *gateway);
 struct route_set ms_gateway_routes(struct gateway *gateway); // /gateway/v1/*
-void ms_gateway_stop(struct gateway *gateway);               // on loop 0, loops still run: health checks, connections, timers end
-void ms_gateway_free(struct gateway *gateway);               // the loops have ended; accepts NULL
+struct route_set ms_gateway_upstream_routes(struct gateway *gateway); // /gateway/v1/upstreams/{name}/…: health, switch
+// Reads a file again; any thread that may block. MS_ERR_CONFIG with the first problem: the plan stays. When changes were made at run time, those
+// stand and the file is not looked at.
+MS_MUST_USE enum ms_err ms_gateway_reload(struct gateway *gateway, struct slice text, const char *name, struct errinfo *info);
+void ms_gateway_stop(struct gateway *gateway); // on loop 0, loops still run: health checks, connections, timers end; accepts NULL
+void ms_gateway_free(struct gateway *gateway); // the loops have ended, the server is freed, ms_rt_free comes later; accepts NULL
+// Any thread: state of the upstreams in words, for the health document. False: one has no target left.
+bool ms_gateway_healthy(struct gateway *gateway, char *message, size_t size);
 
 // For the command line: checks a file; every problem is written as one line "file:line: path: message". MS_OK, or MS_ERR_CONFIG.
 MS_MUST_USE enum ms_err ms_gateway_check(struct slice text, const char *name, struct buf *out, struct errinfo *info);

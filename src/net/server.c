@@ -27,6 +27,9 @@ const struct http_limits MS_HTTP_DEFAULT_LIMITS = {
 	.idle_timeout_ms = 75000,
 	.write_timeout_ms = 30000,
 	.drain_timeout_ms = 30000,
+	.tunnel_idle_ms = 300000,
+	.h2_streams = 100,
+	.h2_glitches = 500,
 };
 
 // A limit of 0 means the default.
@@ -46,6 +49,9 @@ static void fill_limits(struct http_limits *l)
 	FILL(idle_timeout_ms);
 	FILL(write_timeout_ms);
 	FILL(drain_timeout_ms);
+	FILL(tunnel_idle_ms);
+	FILL(h2_streams);
+	FILL(h2_glitches);
 #undef FILL
 }
 
@@ -72,6 +78,7 @@ static enum ms_err net_loop_init(struct net_loop *nl, struct http_server *server
 	MS_TRY(ms_timeouts_init(&nl->timeouts, nl->loop, ms_conn_expired, nl));
 	ms_timeouts_set_limit(&nl->timeouts, TIMEOUT_HEADER, limits->header_timeout_ms);
 	ms_timeouts_set_limit(&nl->timeouts, TIMEOUT_BODY, limits->body_timeout_ms);
+	ms_timeouts_set_limit(&nl->timeouts, TIMEOUT_TUNNEL, limits->tunnel_idle_ms);
 	ms_timeouts_set_limit(&nl->timeouts, TIMEOUT_IDLE, limits->idle_timeout_ms);
 	ms_timeouts_set_limit(&nl->timeouts, TIMEOUT_WRITE, limits->write_timeout_ms);
 	ms_timeouts_set_limit(&nl->timeouts, TIMEOUT_LINGER, LINGER_MS);
@@ -358,6 +365,11 @@ static void stop_loop(struct mail *mail)
 			ms_listen_refuse_new(nl->listeners[i].point, nl->listeners[i].fd);
 	}
 	ms_timeouts_set_limit(&nl->timeouts, TIMEOUT_IDLE, MS_MIN(limits->idle_timeout_ms, DRAIN_IDLE_MS));
+	MS_LIST_FOREACH (node, &nl->conns) { // tunnels end
+		struct conn *c = MS_CONTAINER_OF(node, struct conn, node);
+		if (c->work != NULL && c->work->tunnel)
+			ms_output_flush_later(c);
+	}
 	ms_timer_start(nl->drain_timer, settle_ms(nl->server), 0);
 }
 

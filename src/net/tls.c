@@ -1,47 +1,34 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "net/tls.h"
-
 #include <limits.h>
-#include <openssl/bio.h>
-#include <openssl/err.h>
 #include <openssl/pem.h>
-#include <openssl/ssl.h>
 #include <openssl/x509.h>
 #include <stdlib.h>
+
+#include "net/tls_internal.h"
 
 #include "rt/rt.h"
 
 #define MAX_PEM_BYTES ((size_t)1 << 20)
 
 // Forward secrecy and authenticated encryption only; TLS 1.3 suites are all of that kind.
-static const char TLS12_CIPHERS[] = "ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-RSA-AES128-GCM-SHA256:"
-				    "ECDHE-ECDSA-AES256-GCM-SHA384:ECDHE-RSA-AES256-GCM-SHA384:"
-				    "ECDHE-ECDSA-CHACHA20-POLY1305:ECDHE-RSA-CHACHA20-POLY1305";
-
-// SSL_CTX counts its references itself; the struct tags only keep OpenSSL out of the other files.
-static SSL_CTX *ctx_of(struct tls_context *context)
-{
-	return (SSL_CTX *)(void *)context;
-}
-
-struct tls {
-	SSL *ssl;
-	BIO *in;  // ciphertext from the peer; owned by ssl
-	BIO *out; // ciphertext for the peer; owned by ssl
-};
+const char MS_TLS12_CIPHERS[] = "ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-RSA-AES128-GCM-SHA256:"
+				"ECDHE-ECDSA-AES256-GCM-SHA384:ECDHE-RSA-AES256-GCM-SHA384:"
+				"ECDHE-ECDSA-CHACHA20-POLY1305:ECDHE-RSA-CHACHA20-POLY1305";
 
 // --- Context -----------------------------------------------------------------------------------------
 
-// OpenSSL's reason for the last failure, without its internal codes.
-static const char *openssl_reason(void)
+const char *ms_tls_reason(unsigned long code)
 {
-	unsigned long code = ERR_peek_last_error();
 	const char *reason = code != 0 ? ERR_reason_error_string(code) : NULL;
 	return reason != NULL ? reason : "unknown reason";
 }
 
-// Never asks at a terminal: a key with a passphrase cannot be used by a service.
-static int refuse_passphrase(char *dst, int size, int writing, void *asked)
+static const char *openssl_reason(void)
+{
+	return ms_tls_reason(ERR_peek_last_error());
+}
+
+int ms_tls_refuse_passphrase(char *dst, int size, int writing, void *asked)
 {
 	(void)dst, (void)size, (void)writing;
 	*(bool *)asked = true;
@@ -82,7 +69,7 @@ static enum ms_err load_chain(SSL_CTX *ctx, BIO *bio, const char *path, struct e
 static enum ms_err load_key(SSL_CTX *ctx, BIO *bio, const char *path, struct errinfo *info)
 {
 	bool asked = false;
-	EVP_PKEY *key = PEM_read_bio_PrivateKey(bio, NULL, refuse_passphrase, &asked);
+	EVP_PKEY *key = PEM_read_bio_PrivateKey(bio, NULL, ms_tls_refuse_passphrase, &asked);
 	if (key == NULL && asked)
 		return ms_fail(info, MS_ERR_TLS, "the private key in %s is encrypted; use one without a passphrase",
 			       path);
@@ -153,7 +140,7 @@ static enum ms_err configure(SSL_CTX *ctx, const struct http_tls_options *option
 	// Sessions resume by tickets alone: no cache that grows.
 	SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
 	SSL_CTX_set_alpn_select_cb(ctx, select_protocol, NULL);
-	if (SSL_CTX_set_min_proto_version(ctx, version) != 1 || SSL_CTX_set_cipher_list(ctx, TLS12_CIPHERS) != 1 ||
+	if (SSL_CTX_set_min_proto_version(ctx, version) != 1 || SSL_CTX_set_cipher_list(ctx, MS_TLS12_CIPHERS) != 1 ||
 	    SSL_CTX_set_session_id_context(ctx, session_context, sizeof(session_context) - 1) != 1)
 		return ms_fail(info, MS_ERR_TLS, "OpenSSL refuses the TLS settings: %s", openssl_reason());
 	MS_TRY(load_file(ctx, options->cert_file, load_chain, info));
@@ -188,12 +175,12 @@ void ms_tls_context_unref(struct tls_context *context)
 
 // --- Session -----------------------------------------------------------------------------------------
 
-struct tls *ms_tls_new(struct tls_context *context)
+struct tls *ms_tls_make(SSL_CTX *ctx)
 {
 	struct tls *tls = calloc(1, sizeof(*tls));
 	if (tls == NULL)
 		return NULL;
-	tls->ssl = SSL_new(ctx_of(context));
+	tls->ssl = SSL_new(ctx);
 	tls->in = BIO_new(BIO_s_mem());
 	tls->out = BIO_new(BIO_s_mem());
 	if (tls->ssl == NULL || tls->in == NULL || tls->out == NULL) {
@@ -204,7 +191,14 @@ struct tls *ms_tls_new(struct tls_context *context)
 		return NULL;
 	}
 	SSL_set_bio(tls->ssl, tls->in, tls->out); // owns both now
-	SSL_set_accept_state(tls->ssl);
+	return tls;
+}
+
+struct tls *ms_tls_new(struct tls_context *context)
+{
+	struct tls *tls = ms_tls_make(ctx_of(context));
+	if (tls != NULL)
+		SSL_set_accept_state(tls->ssl);
 	return tls;
 }
 
@@ -212,6 +206,9 @@ void ms_tls_free(struct tls *tls)
 {
 	if (tls == NULL)
 		return;
+	// OpenSSL spoils the session of a connection that ended without good-byes, which one over HTTP often does.
+	if (tls->resume != NULL && tls->reason == 0)
+		SSL_set_shutdown(tls->ssl, SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN);
 	SSL_free(tls->ssl);
 	free(tls);
 }
@@ -225,6 +222,9 @@ bool ms_tls_feed(struct tls *tls, struct slice ciphertext)
 static enum tls_status status_of(struct tls *tls, int result)
 {
 	int error = SSL_get_error(tls->ssl, result);
+	unsigned long reason = ERR_peek_error();
+	if (reason != 0)
+		tls->reason = reason;
 	ERR_clear_error(); // the queue belongs to the thread: nothing of this session may stay for the next
 	if (error == SSL_ERROR_WANT_READ)
 		return TLS_MORE;
@@ -260,6 +260,12 @@ void ms_tls_close(struct tls *tls)
 bool ms_tls_established(const struct tls *tls)
 {
 	return SSL_is_init_finished(tls->ssl);
+}
+
+struct slice ms_tls_server_name(const struct tls *tls)
+{
+	const char *name = SSL_get_servername(tls->ssl, TLSEXT_NAMETYPE_host_name);
+	return name != NULL ? ms_slice_cstr(name) : MS_SLICE_EMPTY;
 }
 
 struct slice ms_tls_output(const struct tls *tls)

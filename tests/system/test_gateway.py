@@ -1,0 +1,610 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The gateway as a proxy: what reaches upstreams and clients, with upstreams of other people and with ones that hang, reset and lie."""
+
+import base64
+import collections
+import concurrent.futures
+import http.client
+import os
+import socket
+import threading
+import time
+
+import pytest
+import requests
+from conftest import check_end
+from gateway_peer import Gateway, Peer, free_port, haproxy, nginx, node, service, upstream
+from harness import Closed, raw_request, sha256, wait_until
+
+FAST = {"connect_timeout": 500, "read_timeout": 500, "write_timeout": 500}
+
+
+@pytest.fixture
+def peers():
+    made = [Peer(), Peer(), Peer()]
+    yield made
+    for peer in made:
+        if not peer.stopped:
+            peer.stop()
+
+
+@pytest.fixture
+def gateway(binary, tmp_path):
+    made = []
+
+    def make(document, *args, **options):
+        made.append(Gateway(binary, tmp_path / f"gateway{len(made)}", document, *args, **options).start())
+        return made[-1]
+
+    yield make
+    for one in made:
+        check_end(one)
+
+
+@pytest.fixture
+def simple(gateway, peers):
+    """One peer behind /p, with short timeouts and two retries."""
+    return gateway({"services": [service("p", "127.0.0.1", peers[0].port, retries=2, **FAST)]})
+
+
+# --- What goes through -----------------------------------------------------------------------------------
+
+
+def test_request_and_answer(simple, peers):
+    answer = simple.get("/p/answer/a%20b?x=1&y=%2F", headers={"X-Own": "1", "Connection": "keep-alive, X-Hop", "X-Hop": "h"})
+    assert answer.status_code == 200
+    seen = answer.json()
+    headers = {n.lower(): v for n, v in seen["headers"]}
+    assert seen["path"] == "/answer/a%20b?x=1&y=%2F"
+    assert headers["host"] == peers[0].target
+    assert headers["x-own"] == "1"
+    assert "x-hop" not in headers
+    assert headers["x-forwarded-for"] == "127.0.0.1"
+    assert headers["x-forwarded-proto"] == "http"
+    assert headers["x-forwarded-host"] == "127.0.0.1"
+    assert headers["x-forwarded-port"] == str(simple.port)
+    assert headers["x-forwarded-path"] == "/p/answer/a%20b"
+    assert headers["x-forwarded-prefix"] == "/p"
+    assert headers["x-real-ip"] == "127.0.0.1"
+    assert headers["x-request-id"] == answer.headers["X-Request-ID"]
+    assert headers["traceparent"].startswith("00-")
+    assert "via" not in headers
+    assert int(answer.headers["X-Mainstay-Upstream-Latency"]) >= 0
+    assert int(answer.headers["X-Mainstay-Proxy-Latency"]) >= 0
+
+
+@pytest.mark.parametrize("size", [0, 1, 5000, 300_000])
+def test_bodies_in_both_framings(simple, peers, size):
+    body = os.urandom(size)
+    assert simple.post("/p/echo", data=body).content == body
+
+    def pieces():
+        for at in range(0, size, 7001):
+            yield body[at : at + 7001]
+
+    assert simple.post("/p/echo", data=pieces()).content == body
+    request = peers[0].requests[-1]
+    if size:
+        assert request.header("Transfer-Encoding") == "chunked" and request.header("Content-Length") is None
+
+
+def test_head_and_no_content(simple):
+    answer = simple.request("HEAD", "/p/answer")
+    assert answer.status_code == 200 and int(answer.headers["Content-Length"]) > 100 and answer.content == b""
+    with simple.connect() as c:
+        for _ in range(3):
+            c.send(raw_request("HEAD", "/p/answer"))
+            assert c.answer("HEAD").status == 200
+        assert c.ask(raw_request("GET", "/p/echo")).status == 200
+
+
+def test_interim_answers_go_on(simple):
+    with simple.connect() as c:
+        first = c.ask(raw_request("GET", "/p/interim"))
+        assert first.status == 103 and "a.css" in first.header("Link")
+        assert c.answer().body == b"done"
+
+
+def test_expect_continue(simple):
+    with simple.connect() as c:
+        c.send("POST /p/echo HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\nExpect: 100-continue\r\n\r\n")
+        assert c.answer().status == 100
+        assert c.ask(b"body").body == b"body"
+
+
+def test_answers_of_unknown_length(simple):
+    assert simple.get("/p/chunks/ab,cde,f").content == b"abcdef"
+    assert simple.get("/p/until-close").content == b"all that there is"
+
+
+def test_pipelined_requests_come_in_order(simple):
+    with simple.connect() as c:
+        c.send(b"".join(raw_request("GET", f"/p/answer/{i}") for i in range(20)))
+        assert [c.answer().json()["path"] for _ in range(20)] == [f"/answer/{i}" for i in range(20)]
+
+
+def test_connections_are_kept(simple, peers):
+    for _ in range(50):
+        assert simple.get("/p/answer").status_code == 200
+    assert peers[0].connections <= 4  # one for each loop, and some to spare
+
+
+def test_real_servers(gateway, tmp_path):
+    servers = {"nginx": nginx(tmp_path / "nginx"), "haproxy": haproxy(tmp_path / "haproxy"), "node": node()}
+    try:
+        g = gateway({"services": [service(name, "127.0.0.1", s.port, **FAST) for name, s in servers.items()]})
+        for _ in range(20):
+            body = g.get("/nginx/file.bin")
+            assert sha256(body.content) == sha256(bytes(range(256)) * 4096)
+            part = g.get("/nginx/file.bin", headers={"Range": "bytes=10-19"})
+            assert part.status_code == 206 and part.content == bytes(range(10, 20))
+            assert g.get("/nginx/headers/x?q").text == f"{servers['nginx'].target}|127.0.0.1||/headers/x?q"
+            assert g.get("/nginx/moved", allow_redirects=False).headers["Location"].endswith("/elsewhere")
+            assert g.get("/nginx/none").status_code == 404
+            assert g.get("/haproxy/abc").text == "GET /abc 127.0.0.1"
+            assert g.post("/node/n", data=b"12345").text == "node POST /n 5"
+            assert g.post("/node/n", data=iter([b"123", b"45"])).text == "node POST /n 5"
+        # Trailers reach a client that takes them.
+        with g.connect() as c:
+            c.send("GET /node/t HTTP/1.1\r\nHost: a\r\nTE: trailers\r\nConnection: TE\r\n\r\n")
+            while b"X-Sum: 0" not in c.buffer and b"x-sum: 0" not in c.buffer.lower():
+                assert c.receive(), c.buffer
+    finally:
+        for s in servers.values():
+            s.stop()
+
+
+# --- Identity and trust ----------------------------------------------------------------------------------
+
+FOREIGN = {
+    "X-Consumer-ID": "1", "X-Consumer-Username": "root", "X-Consumer-Custom-ID": "2", "X-Credential-Identifier": "k",
+    "X-Anonymous-Consumer": "false", "X-Consumer-Groups": "admins", "X-Forwarded-For": "6.6.6.6", "X-Real-IP": "6.6.6.6",
+    "X-Forwarded-Host": "evil", "X-Forwarded-Proto": "https", "X-Forwarded-Prefix": "/x", "Forwarded": "for=6.6.6.6",
+    "X_Consumer_Username": "root", "X_Forwarded_For": "6.6.6.6", "X_Real_IP": "6.6.6.6",
+}
+
+
+def test_foreign_identity_is_taken_away(simple):
+    seen = simple.get("/p/answer", headers=FOREIGN).json()["headers"]
+    names = {n.lower().replace("_", "-") for n, _ in seen}
+    assert not names & {n.lower() for n in FOREIGN if n.startswith(("X-Consumer", "X-Cred", "X-Anon"))}
+    assert "forwarded" not in names
+    text = str(seen)
+    assert "6.6.6.6" not in text and "evil" not in text and "root" not in text
+
+
+def test_trusted_proxies_are_believed(gateway, peers):
+    g = gateway({"services": [service("p", "127.0.0.1", peers[0].port)]}, env={"MAINSTAY_GATEWAY_TRUSTED_PROXIES": "127.0.0.0/8,10.0.0.0/8"})
+    headers = {"X-Forwarded-For": "7.7.7.7, 8.8.8.8, 10.1.2.3", "X-Forwarded-Proto": "https", "X-Forwarded-Host": "shop", "X-Consumer-Username": "root"}
+    seen = {n.lower(): v for n, v in g.get("/p/answer", headers=headers).json()["headers"]}
+    assert seen["x-forwarded-for"] == "7.7.7.7, 8.8.8.8, 10.1.2.3, 127.0.0.1"
+    assert seen["x-real-ip"] == "8.8.8.8"  # the nearest that is not trusted; what it says itself is hearsay
+    assert seen["x-forwarded-proto"] == "https" and seen["x-forwarded-host"] == "shop"
+    assert "x-consumer-username" not in seen
+
+
+# --- Failures --------------------------------------------------------------------------------------------
+
+
+def check_error(answer, status, message, code):
+    assert answer.status_code == status
+    document = answer.json()
+    assert document["message"] == message and document["error"] == message and document["code"] == code
+    assert document["request_id"] == answer.headers["X-Request-ID"]
+
+
+def test_error_bodies(gateway, peers):
+    nobody = free_port()
+    g = gateway({
+        "upstreams": [upstream("empty")],
+        "services": [service("refused", "127.0.0.1", nobody, retries=1), service("none", "empty"), service("p", "127.0.0.1", peers[0].port, retries=0, **FAST)],
+    })
+    check_error(g.get("/refused/x"), 502, "An invalid response was received from the upstream server", "gateway.upstream_unreachable")
+    check_error(g.get("/none/x"), 503, "failure to get a peer from the ring-balancer", "gateway.no_target")
+    check_error(g.get("/unknown"), 404, "no Route matched with those values", "gateway.no_route")
+    check_error(g.get("/p/hang"), 504, "The upstream server is timing out", "gateway.upstream_timeout")
+    check_error(g.get("/p/close"), 502, "An invalid response was received from the upstream server", "gateway.upstream_broken")
+    assert g.get("/health/live").status_code == 200  # our own routes are there besides
+
+
+LIES = ["both", "two-lengths", "garbage", "split", "close", "reset"]
+
+
+@pytest.mark.parametrize("lie", LIES)
+def test_lies_in_the_head_are_502(simple, lie):
+    for method in ("GET", "POST"):
+        answer = simple.request(method, f"/p/{lie}", data=b"x" if method == "POST" else None)
+        assert answer.status_code == 502, answer.text
+        assert answer.json()["message"] == "An invalid response was received from the upstream server"
+    assert simple.get("/p/echo").status_code == 200
+
+
+@pytest.mark.parametrize("path", ["short", "chunks-cut", "chunks-bad"])
+def test_cut_answers_are_never_completed(simple, path):
+    for version in ("HTTP/1.1", "HTTP/1.0"):
+        with simple.connect() as c:
+            c.send(f"GET /p/{path} {version}\r\nHost: a\r\n\r\n")
+            try:
+                answer = c.answer()
+            except (Closed, ValueError):
+                continue
+            # HTTP/1.0 has no framing but the end of the connection: only a reset can tell.
+            assert answer.status == 502 or version == "HTTP/1.0", answer
+
+
+def test_a_second_answer_is_not_smuggled(simple, peers):
+    for _ in range(10):
+        answer = simple.get("/p/long")
+        assert answer.content in (b"good",) or answer.status_code == 502
+        assert simple.get("/p/echo").content == b""
+        assert "evil" not in simple.get("/p/answer").text
+
+
+def test_unsafe_requests_are_not_sent_twice(simple, peers):
+    for path in ("close", "reset", "hang", "garbage"):
+        for method in ("POST", "PATCH"):
+            status = simple.request(method, f"/p/{path}", data=b"once").status_code
+            assert status == (504 if path == "hang" else 502)
+            assert peers[0].seen(method, f"/{path}") == 1, path
+
+
+def test_safe_requests_are_tried_again(simple, peers):
+    for method in ("GET", "PUT", "DELETE"):
+        assert simple.request(method, "/p/close", data=b"twice" if method == "PUT" else None).status_code == 502
+        assert peers[0].seen(method, "/close") == 3  # retries: 2
+    assert all(r.body == b"twice" for r in peers[0].requests if r.method == "PUT")
+    assert simple.metric("mainstay_gateway_retries_total") == 6
+
+
+def test_a_slow_peer_is_not_asked_again(simple, peers):
+    assert simple.get("/p/hang").status_code == 504
+    assert peers[0].seen("GET", "/hang") == 1
+
+
+def test_kept_connections_that_end(simple, peers):
+    """The peer closes what it promised to keep: nobody notices, and nothing unsafe is sent twice."""
+    statuses = collections.Counter()
+    for i in range(40):
+        assert simple.get("/p/stale").status_code == 200
+        time.sleep(0.05 if i % 4 == 0 else 0.02)
+        statuses[simple.post("/p/echo", data=b"x").status_code] += 1
+    assert peers[0].seen("POST", "/echo") <= 40
+    assert statuses[200] >= 38, statuses
+    for _ in range(40):
+        assert simple.get("/p/stale").status_code == 200
+        time.sleep(0.045)
+
+
+def test_failover_to_another_target(gateway, peers):
+    g = gateway({"upstreams": [upstream("u", *peers)], "services": [service("u", "u", **FAST)]})
+    peers[0].stop()
+    peers[1].stop()
+    for _ in range(30):
+        assert g.get("/u/answer").json()["port"] == peers[2].port
+        assert g.post("/u/echo", data=b"z" * 1000).content == b"z" * 1000  # nobody saw it before
+        assert g.post("/u/echo", data=iter([b"y" * 1000] * 30)).content == b"y" * 30000
+
+
+def test_early_answer(simple):
+    with simple.connect() as c:
+        c.send("POST /p/early HTTP/1.1\r\nHost: a\r\nContent-Length: 5000000\r\n\r\n")
+        c.try_send(b"x" * 100000)
+        answer = c.answer()
+        assert answer.status == 413 and answer.body == b"early"
+
+
+def test_client_that_goes_ends_the_call(simple, peers):
+    g = simple
+    before = len(peers[0].open)
+    with g.connect() as c:
+        c.send(raw_request("GET", "/p/hang"))
+        wait_until(lambda: peers[0].seen("GET", "/hang") == 1)
+        assert len(peers[0].open) == before + 1
+    peers[0].release.set()
+    with g.connect() as c:
+        c.send(raw_request("POST", "/p/slow-read/0.1", body=b"q" * 10))
+        wait_until(lambda: peers[0].seen("POST", "/slow-read/0.1") == 1)
+    assert g.get("/p/echo").status_code == 200
+
+
+def test_half_sent_request_of_a_client_that_goes(simple, peers):
+    with simple.connect() as c:
+        c.send("POST /p/echo HTTP/1.1\r\nHost: a\r\nContent-Length: 1000\r\n\r\n" + "a" * 500)
+        wait_until(lambda: peers[0].seen("POST", "/echo") == 1)
+    time.sleep(0.2)
+    assert not peers[0].requests  # never completed
+    assert simple.get("/p/echo").status_code == 200
+
+
+# --- Streams ---------------------------------------------------------------------------------------------
+
+
+def test_big_answer_to_a_slow_reader(gateway, peers):
+    g = gateway({"services": [service("p", "127.0.0.1", peers[0].port)]})
+    g.get("/p/echo")
+    size = 200_000_000
+    before = g.memory()
+    with g.connect() as c:
+        c.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
+        c.send(raw_request("GET", f"/p/big/{size}"))
+        head = c.read_until(b"\r\n\r\n")
+        assert f"Content-Length: {size}".encode() in head
+        time.sleep(1.5)  # the peer would have sent all of it by now
+        assert g.memory() - before < 16_000_000
+        got = len(c.buffer)
+        assert c.buffer == (bytes(range(256)) * (got // 256 + 1))[:got]
+        while got < size:
+            data = c.sock.recv(1 << 20)
+            assert data, got
+            assert data[0] == got % 256 and data[-1] == (got + len(data) - 1) % 256
+            got += len(data)
+        assert got == size
+    assert g.memory() - before < 16_000_000
+
+
+def test_big_request_to_a_slow_peer(gateway, peers):
+    g = gateway({"services": [service("p", "127.0.0.1", peers[0].port)]})
+    g.get("/p/echo")
+    before = g.memory()
+    size = 100_000_000
+    peak = []
+    done = threading.Event()
+
+    def watch():
+        while not done.wait(0.05):
+            peak.append(g.memory())
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    block = b"b" * 1_000_000
+    answer = g.post("/p/slow-read/1", data=iter([block] * (size // len(block))))
+    done.set()
+    watcher.join()
+    assert answer.text == str(size)
+    assert max(peak) - before < 16_000_000
+
+
+def test_many_streams_at_once(simple):
+    def one(i):
+        body = os.urandom(50_000 + i * 100)
+        with requests.Session() as s:
+            s.trust_env = False
+            return all(s.post(f"{simple.url}/p/echo", data=body, timeout=20).content == body for _ in range(5))
+
+    with concurrent.futures.ThreadPoolExecutor(16) as pool:
+        assert all(pool.map(one, range(32)))
+
+
+# --- Tunnels ---------------------------------------------------------------------------------------------
+
+
+class Socket101:
+    """Switches protocols for whoever asks with the right words, and sends back what comes."""
+
+    def __init__(self):
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self.listener.getsockname()[1]
+        self.closed = threading.Event()
+        threading.Thread(target=self.run, daemon=True).start()
+
+    def run(self):
+        while True:
+            try:
+                sock, _ = self.listener.accept()
+            except OSError:
+                return
+            threading.Thread(target=self.serve, args=(sock,), daemon=True).start()
+
+    def serve(self, sock):
+        data = b""
+        while b"\r\n\r\n" not in data:
+            data += sock.recv(65536)
+        head = data.decode().lower()
+        if "upgrade: websocket" not in head or "/refuse" in head:
+            sock.sendall(b"HTTP/1.1 426 Upgrade Required\r\nContent-Length: 2\r\n\r\nno")
+            sock.close()
+            return
+        sock.sendall(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: x\r\n\r\nhello")
+        while True:
+            data = sock.recv(65536)
+            if not data:
+                break
+            sock.sendall(data[::-1])
+        sock.sendall(b"bye")
+        sock.close()
+        self.closed.set()
+
+
+UPGRADE = "GET /t{} HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {}\r\n\r\n"
+KEY = base64.b64encode(b"0123456789abcdef").decode()
+
+
+def test_tunnel(gateway):
+    peer = Socket101()
+    g = gateway({"services": [service("t", "127.0.0.1", peer.port)]})
+    with g.connect() as c:
+        answer = c.ask(UPGRADE.format("/x", KEY))
+        assert answer.status == 101 and answer.header("Sec-WebSocket-Accept") == "x"
+        assert c.read_exactly(5) == b"hello"
+        for i in range(50):
+            text = os.urandom(1 + i * 100)
+            c.send(text)
+            got = b""
+            while len(got) < len(text):  # each piece comes back reversed; the bytes are the same
+                got += c.read_exactly(1)
+            assert sorted(got) == sorted(text)
+        c.half_close()
+        assert c.read_exactly(3) == b"bye"
+        assert c.at_end(5)
+        assert peer.closed.wait(5)
+    with g.connect() as c:
+        refused = c.ask(UPGRADE.format("/refuse", KEY))
+        assert refused.status == 426 and refused.body == b"no"
+    with g.connect() as c:  # h2c is not passed on: it would carry requests past us
+        answer = c.ask("GET /t/x HTTP/1.1\r\nHost: a\r\nUpgrade: h2c\r\nConnection: Upgrade, HTTP2-Settings\r\nHTTP2-Settings: AAMAAABkAAQAAP__\r\n\r\n")
+        assert answer.status == 426
+
+
+def test_websocket_library(gateway):
+    import asyncio
+
+    import websockets
+
+    async def run():
+        async def echo(ws, path=None):
+            async for message in ws:
+                await ws.send(message)
+
+        async with websockets.serve(echo, "127.0.0.1", 0, max_size=None) as server:
+            port = server.sockets[0].getsockname()[1]
+            g = await asyncio.to_thread(gateway, {"services": [service("w", "127.0.0.1", port)]})
+            async with websockets.connect(f"ws://127.0.0.1:{g.port}/w/chat", max_size=None) as ws:
+                for message in ("hello", b"\0\1\2", "x" * 1_000_000):
+                    await ws.send(message)
+                    assert await ws.recv() == message
+                pong = await ws.ping()
+                await asyncio.wait_for(pong, 5)
+
+    asyncio.run(run())
+
+
+# --- Balancing -------------------------------------------------------------------------------------------
+
+
+def ports_of(g, count, **options):
+    with requests.Session() as s:
+        s.trust_env = False
+        return collections.Counter(s.get(f"{g.url}/u/answer", timeout=20, **options).json()["port"] for _ in range(count))
+
+
+def test_round_robin_by_weight(gateway, peers):
+    u = upstream("u", *peers)
+    for target, weight in zip(u["targets"], (50, 30, 20)):
+        target["weight"] = weight
+    g = gateway({"upstreams": [u], "services": [service("u", "u")]})
+    got = ports_of(g, 200)
+    assert [got[p.port] for p in peers] == [100, 60, 40]
+
+
+def test_hashing_by_header(gateway, peers):
+    u = upstream("u", *peers, algorithm="consistent-hashing", hash_on="header", hash_on_header="X-User")
+    g = gateway({"upstreams": [u], "services": [service("u", "u")]})
+    where = {}
+    for user in range(60):
+        got = ports_of(g, 3, headers={"X-User": f"user-{user}"})
+        assert len(got) == 1
+        where[user] = next(iter(got))
+    assert set(where.values()) == {p.port for p in peers}
+    # One goes: the users of the others stay where they are.
+    peers[0].stop()
+    for user, port in where.items():
+        now = next(iter(ports_of(g, 1, headers={"X-User": f"user-{user}"})))
+        assert now == port if port != peers[0].port else now != port
+
+
+@pytest.mark.parametrize("algorithm", ["least-connections", "latency"])
+def test_other_algorithms(gateway, peers, algorithm):
+    g = gateway({"upstreams": [upstream("u", *peers, algorithm=algorithm)], "services": [service("u", "u")]})
+    got = ports_of(g, 150)
+    assert sum(got.values()) == 150 and len(got) == 3 if algorithm == "least-connections" else len(got) >= 2
+
+
+def test_passive_checks(gateway, peers):
+    checks = {"passive": {"unhealthy": {"http_failures": 3, "http_statuses": [429, 500, 503]}}}
+    g = gateway({"upstreams": [upstream("u", *peers, healthchecks=checks)], "services": [service("u", "u")]})
+    peers[0].status = 500
+    statuses = collections.Counter(g.get("/u/answer").status_code for _ in range(90))
+    assert statuses[500] == 3
+    assert peers[0].seen("GET", "/answer") == 3
+    g.wait_log(lambda line: line.get("message") == "target is unhealthy")
+    assert g.metric("mainstay_gateway_target_changes_total", state="unhealthy") == 1
+
+
+@pytest.mark.parametrize("kind", ["http", "tcp"])
+def test_active_checks_fail_over_and_recover(gateway, peers, kind):
+    checks = {"active": {
+        "type": kind, "http_path": "/health", "timeout": 1,
+        "healthy": {"interval": 0.2, "successes": 2}, "unhealthy": {"interval": 0.2, "tcp_failures": 2, "http_failures": 2, "timeouts": 2},
+    }}
+    g = gateway({"upstreams": [upstream("u", *peers[:2], healthchecks=checks)], "services": [service("u", "u", retries=0)]})
+    if kind == "http":
+        peers[0].status = 503
+    else:
+        peers[0].stop()
+    g.wait_log(lambda line: line.get("message") == "target is unhealthy" and line.get("mainstay.gateway.target") == peers[0].target)
+    got = ports_of(g, 40)
+    assert got == {peers[1].port: 40}
+    after = len(g.log)
+    if kind == "http":
+        peers[0].status = 200
+    else:
+        peers[0] = Peer(peers[0].port)
+    g.wait_log(lambda line: line.get("message") == "target is healthy again", after=after)
+    got = ports_of(g, 40)
+    assert got[peers[0].port] == 20
+
+
+def test_all_targets_unhealthy(gateway, peers):
+    checks = {"passive": {"unhealthy": {"http_failures": 1, "http_statuses": [500]}}}
+    g = gateway({"upstreams": [upstream("u", *peers[:2], healthchecks=checks)], "services": [service("u", "u")]})
+    for peer in peers:
+        peer.status = 500
+    assert [g.get("/u/answer").status_code for _ in range(4)] == [500, 500, 503, 503]
+
+
+# --- Plans -----------------------------------------------------------------------------------------------
+
+
+def test_reload_under_load_loses_nothing(gateway, peers):
+    def document(two):
+        return {"upstreams": [upstream("u", *(peers if two else peers[:1]))], "services": [service("u", "u"), *([service("more", "u")] if two else [])]}
+
+    g = gateway(document(False))
+    stop = threading.Event()
+    failed, done = [], collections.Counter()
+
+    def load():
+        with requests.Session() as s:
+            s.trust_env = False
+            while not stop.is_set():
+                try:
+                    answer = s.post(f"{g.url}/u/echo", data=b"k" * 3000, timeout=20)
+                    if answer.status_code != 200 or answer.content != b"k" * 3000:
+                        failed.append(answer.status_code)
+                    done[answer.headers.get("X-Peer")] += 1
+                except requests.RequestException as error:
+                    failed.append(error)
+
+    threads = [threading.Thread(target=load) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for i in range(12):
+        g.write(document(i % 2 == 0))
+        g.reload()
+        assert g.get("/more/answer").status_code == (200 if i % 2 == 0 else 404)
+        time.sleep(0.05)
+    stop.set()
+    for thread in threads:
+        thread.join()
+    assert not failed, failed[:5]
+    assert len(done) == 3 and sum(done.values()) > 100
+
+
+def test_local_service(gateway):
+    g = gateway({"services": [service("own", "local", protocol="local", path="/health")]})
+    assert g.get("/own/live").json() == {"live": True}
+    assert g.get("/own/nowhere").status_code == 404
+
+
+def test_drain_waits_for_upstreams(gateway, peers):
+    g = gateway({"services": [service("p", "127.0.0.1", peers[0].port)]})
+    c = http.client.HTTPConnection("127.0.0.1", g.port, timeout=20)
+    c.request("GET", "/p/hang")
+    wait_until(lambda: peers[0].seen("GET", "/hang") == 1)
+    g.signal(15)
+    g.wait_log(lambda line: line.get("message") == "shutting down")
+    time.sleep(0.3)
+    peers[0].release.set()
+    answer = c.getresponse()
+    assert answer.status == 200 and answer.read() == b"late"
+    assert g.wait_exit(10) == 0
