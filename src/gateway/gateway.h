@@ -22,15 +22,17 @@ struct gateway_options {
 	struct store *store; // run-time changes and their history; NULL: the file alone
 	struct auth *auth;   // NULL: off
 	struct cache *cache;
-	struct slice file;     // text of gateway.file (a Kong file), or of the `gateway:` section; empty: nothing configured
-	const char *file_name; // for messages
+	struct slice
+		file; // text of gateway.file (a Kong file), or of the `gateway:` section; empty: nothing configured
+	const char *file_name;              // for messages
 	const char *const *trusted_proxies; // addresses and networks whose X-Forwarded-* are believed; NULL-terminated
 };
-MS_MUST_USE enum ms_err ms_gateway_new(const struct gateway_options *options, struct errinfo *info, struct gateway **ret_gateway);
+MS_MUST_USE enum ms_err ms_gateway_new(const struct gateway_options *options, struct errinfo *info,
+				       struct gateway **ret_gateway);
 const struct http_front *ms_gateway_front(struct gateway *gateway);
 struct route_set ms_gateway_routes(struct gateway *gateway); // /gateway/v1/*
-void ms_gateway_stop(struct gateway *gateway);               // on loop 0, loops still run: health checks, connections, timers end
-void ms_gateway_free(struct gateway *gateway);               // the loops have ended; accepts NULL
+void ms_gateway_stop(struct gateway *gateway); // on loop 0, loops still run: health checks, connections, timers end
+void ms_gateway_free(struct gateway *gateway); // the loops have ended; accepts NULL
 
 // For the command line: checks a file; every problem is written as one line "file:line: path: message". MS_OK, or MS_ERR_CONFIG.
 MS_MUST_USE enum ms_err ms_gateway_check(struct slice text, const char *name, struct buf *out, struct errinfo *info);

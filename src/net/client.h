@@ -21,13 +21,13 @@ struct http_client; // of the process: TLS contexts, a pool of connections for e
 struct http_client_options {
 	struct rt *rt;
 	struct log *log;
-	struct metrics *metrics;      // may be NULL
-	unsigned idle_connections;    // kept per loop and origin; default 64 when 0
-	unsigned idle_timeout_ms;     // of a kept connection; default 60000 when 0
-	unsigned max_connections;     // per loop and origin, busy ones included; default 1024 when 0. Beyond: MS_ERR_BUSY
-	size_t header_bytes;          // of an answer's head; default 64 KiB when 0
-	unsigned resolve_ttl_ms;      // how long a name's addresses are believed; default 10000 when 0
-	const char *user_agent;       // NULL: none is added
+	struct metrics *metrics;   // may be NULL
+	unsigned idle_connections; // kept per loop and origin; default 64 when 0
+	unsigned idle_timeout_ms;  // of a kept connection; default 60000 when 0
+	unsigned max_connections;  // per loop and origin, busy ones included; default 1024 when 0. Beyond: MS_ERR_BUSY
+	size_t header_bytes;       // of an answer's head; default 64 KiB when 0
+	unsigned resolve_ttl_ms;   // how long a name's addresses are believed; default 10000 when 0
+	const char *user_agent;    // NULL: none is added
 };
 MS_MUST_USE enum ms_err ms_http_client_new(const struct http_client_options *options, struct errinfo *info,
 					   struct http_client **ret_client);
@@ -48,10 +48,10 @@ struct http_origin_options {
 	unsigned port;
 	enum http_origin_protocol protocol;
 	bool tls;
-	bool tls_verify;          // certificate and name
-	unsigned tls_verify_depth; // 0: OpenSSL's
-	struct slice sni;         // name to ask for and to verify; empty: host
-	struct slice ca_pem;      // authorities; empty: the system's
+	bool tls_verify;                              // certificate and name
+	unsigned tls_verify_depth;                    // 0: OpenSSL's
+	struct slice sni;                             // name to ask for and to verify; empty: host
+	struct slice ca_pem;                          // authorities; empty: the system's
 	struct slice client_cert_pem, client_key_pem; // or empty
 };
 struct http_origin;
@@ -64,11 +64,11 @@ void ms_http_origin_unref(struct http_origin *origin); // accepts NULL
 
 enum http_call_failure {
 	CALL_NO_CONNECTION, // not resolved, refused, timed out connecting, TLS failed: the peer saw nothing
-	CALL_STALE,         // a kept connection was closed before a byte of the answer: the peer probably saw nothing (idempotent: retry)
-	CALL_REFUSED,       // HTTP/2 REFUSED_STREAM or GOAWAY below our stream: the peer has not processed it
-	CALL_TIMED_OUT,     // send or read timeout
-	CALL_BROKEN,        // reset, bad framing, cut body, TLS failure later on
-	CALL_FULL,          // max_connections of the origin
+	CALL_STALE, // a kept connection was closed before a byte of the answer: the peer probably saw nothing (idempotent: retry)
+	CALL_REFUSED,   // HTTP/2 REFUSED_STREAM or GOAWAY below our stream: the peer has not processed it
+	CALL_TIMED_OUT, // send or read timeout
+	CALL_BROKEN,    // reset, bad framing, cut body, TLS failure later on
+	CALL_FULL,      // max_connections of the origin
 };
 const char *ms_http_call_failure_name(enum http_call_failure failure); // "no_connection", …
 
@@ -76,28 +76,30 @@ struct http_call;
 struct http_call_handlers {
 	// The head of the answer. 1xx other than 101 come here too, before the last one. Slices are valid during the call. For a
 	// tunnel: status 101 (HTTP/2: 200) and from now on bytes go both ways.
-	void (*head)(struct http_call *call, int status, const struct http_header *headers, size_t count, uint64_t content_length,
+	void (*head)(struct http_call *call, int status, const struct http_header *headers, size_t count,
+		     uint64_t content_length,
 		     void *arg); // content_length UINT64_MAX: unknown
 	void (*data)(struct http_call *call, struct slice bytes, void *arg);
 	// The answer is complete; the call is over.
 	void (*end)(struct http_call *call, const struct http_header *trailers, size_t count, void *arg);
 	// The call is over, at whatever point. `sent`: a byte of the request may have reached the peer.
-	void (*failed)(struct http_call *call, enum http_call_failure failure, bool sent, const struct errinfo *info, void *arg);
+	void (*failed)(struct http_call *call, enum http_call_failure failure, bool sent, const struct errinfo *info,
+		       void *arg);
 	void (*drained)(struct http_call *call, void *arg); // less than 64 KiB of the request's body waits
 };
 struct http_call_options {
 	struct http_origin *origin;
 	struct loop *loop;
-	struct slice method; // "GET"
-	struct slice target; // path and query, percent-encoded
-	struct slice authority; // Host
+	struct slice method;               // "GET"
+	struct slice target;               // path and query, percent-encoded
+	struct slice authority;            // Host
 	const struct http_header *headers; // hop-by-hop ones and Content-Length are dropped
 	size_t header_count;
 	bool has_body;
 	uint64_t content_length; // UINT64_MAX: not known, sent in chunks or frames. Ignored without has_body
 	struct slice protocol;   // not empty: asks for an upgrade ("websocket"); HTTP/2 by extended CONNECT
 	unsigned connect_timeout_ms, send_timeout_ms, read_timeout_ms; // between two bytes; 0: none
-	bool new_connection; // not a kept one: for a retry after CALL_STALE
+	bool new_connection;                                           // not a kept one: for a retry after CALL_STALE
 	const struct http_call_handlers *handlers;
 	void *arg;
 };
