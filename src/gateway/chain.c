@@ -16,7 +16,7 @@ struct gw_run {
 	bool resumed;            // … and has called ms_gw_resume
 	bool waiting;
 	void (*then)(struct gw_request *r); // of ms_gw_collect
-	struct gw_headers came;             // the answer's headers before plugins changed them; only with chain->rewrites_answer
+	struct gw_headers came; // the answer's headers before plugins changed them; only with chain->rewrites_answer
 	struct slice came_body;
 };
 
@@ -69,8 +69,8 @@ static void tell(struct gw_request *r, const char *name, struct slice value)
 		ms_gw_header_remove(&r->out.headers, n);
 }
 
-void ms_gw_authenticate(struct gw_request *r, const struct gw_consumer *consumer, const struct gw_credential *credential,
-			struct slice credential_id, bool anonymous)
+void ms_gw_authenticate(struct gw_request *r, const struct gw_consumer *consumer,
+			const struct gw_credential *credential, struct slice credential_id, bool anonymous)
 {
 	r->consumer = consumer;
 	r->credential = anonymous ? NULL : credential;
@@ -95,7 +95,8 @@ void ms_gw_answer(struct gw_request *r, int status, struct slice content_type, s
 	r->answer.source = GW_FROM_GATEWAY;
 	struct slice type = content_type.n > 0 ? ms_arena_copy(r->arena, content_type) : MS_SLICE_EMPTY;
 	if (type.n > 0)
-		MS_IGNORE(ms_gw_header_add(&r->answer.headers, MS_SLICE_LIT("Content-Type"), type)); // the answer counts more
+		MS_IGNORE(ms_gw_header_add(&r->answer.headers, MS_SLICE_LIT("Content-Type"),
+					   type)); // the answer counts more
 }
 
 // doc/http-grpc-status-mapping.md of gRPC, the other way round: what a client would make of the status.
@@ -140,8 +141,9 @@ static void fail_grpc(struct gw_request *r, int status, const char *message)
 	if (code >= 10)
 		text[n++] = '1';
 	text[n++] = (char)('0' + code % 10);
-	MS_IGNORE(ms_gw_header_add(&r->answer.headers, MS_SLICE_LIT("grpc-status"),
-				   ms_arena_copy(r->arena, ms_slice(text, n)))); // without memory the answer goes without
+	MS_IGNORE(
+		ms_gw_header_add(&r->answer.headers, MS_SLICE_LIT("grpc-status"),
+				 ms_arena_copy(r->arena, ms_slice(text, n)))); // without memory the answer goes without
 	MS_IGNORE(ms_gw_header_add(&r->answer.headers, MS_SLICE_LIT("grpc-message"),
 				   ms_arena_copy(r->arena, ms_buf_slice(&escaped)))); // the same
 	ms_buf_fini(&escaped);
@@ -218,7 +220,8 @@ static enum gw_verdict call(struct gw_request *r, const struct gw_plugin_use *us
 		bool wants = kind->body != NULL && kind->wants_body != NULL && kind->wants_body(use->config);
 		return wants ? kind->body(r, use->config, state) : GW_NEXT;
 	}
-	bool wants = kind->answer_body != NULL && kind->wants_answer_body != NULL && kind->wants_answer_body(use->config);
+	bool wants =
+		kind->answer_body != NULL && kind->wants_answer_body != NULL && kind->wants_answer_body(use->config);
 	return wants ? kind->answer_body(r, use->config, state) : GW_NEXT;
 }
 

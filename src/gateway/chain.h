@@ -39,7 +39,7 @@ void ms_gw_runtime_free(struct gw_runtime *runtime); // the loops have ended; ac
 // --- Purging proxy-cache -------------------------------------------------------------------------------
 // Of this plugin (its id), or of all when `plugin_id` is empty. Later: `done` on `loop`.
 typedef void gw_purged_fn(enum ms_err err, void *arg);
-void ms_gw_cache_purge(const struct gw_services *services, struct loop *loop, struct slice plugin_id, gw_purged_fn *done,
-		       void *arg);
+void ms_gw_cache_purge(const struct gw_services *services, struct loop *loop, struct slice plugin_id,
+		       gw_purged_fn *done, void *arg);
 
 #endif

@@ -8,7 +8,8 @@ TEST(headers_keep_their_order_and_compare_without_case)
 	struct arena arena;
 	ms_arena_init(&arena, 4096, 1 << 20);
 	struct gw_headers h = {.arena = &arena};
-	CHECK(ms_gw_header_add(&h, MS_SLICE_LIT("A"), MS_SLICE_LIT("1")) && ms_gw_header_add(&h, MS_SLICE_LIT("B"), MS_SLICE_LIT("2")));
+	CHECK(ms_gw_header_add(&h, MS_SLICE_LIT("A"), MS_SLICE_LIT("1")) &&
+	      ms_gw_header_add(&h, MS_SLICE_LIT("B"), MS_SLICE_LIT("2")));
 	CHECK(ms_gw_header_add(&h, MS_SLICE_LIT("a"), MS_SLICE_LIT("3")));
 	CHECK_SLICE(ms_gw_header(&h, MS_SLICE_LIT("a")), "1");
 	CHECK(ms_gw_header_set(&h, MS_SLICE_LIT("a"), MS_SLICE_LIT("4")));
@@ -39,8 +40,9 @@ TEST(each_kind_has_a_name_and_a_priority_of_its_own)
 
 TEST(identity_headers_from_outside_are_stripped_in_every_spelling)
 {
-	static const char *const names[] = {"X-Consumer-ID", "x-consumer-username", "X_Consumer_Custom_ID", "X-Consumer-Groups",
-					    "X-Credential-Identifier", "X-Anonymous-Consumer", "X-Authenticated-Groups"};
+	static const char *const names[] = {"X-Consumer-ID",         "x-consumer-username",     "X_Consumer_Custom_ID",
+					    "X-Consumer-Groups",     "X-Credential-Identifier", "X-Anonymous-Consumer",
+					    "X-Authenticated-Groups"};
 	struct gw_kit kit;
 	kit_init(&kit);
 	kit_request(&kit, HTTP_GET, "/");
@@ -63,9 +65,10 @@ TEST(an_answer_ends_the_phase_and_still_passes_the_answer_phase)
 	kit_request(&kit, HTTP_GET, "/");
 	CHECK_INT(kit_status(&kit), 401);
 	CHECK_STR(kit_answer(&kit, "Access-Control-Allow-Origin"), "*"); // so that a browser may read the refusal
-	CHECK_STR(kit_answer(&kit, "X-RateLimit-Limit-Minute"), "");	 // was not asked
-	CHECK_SLICE(kit.r.answer.body, "{\"message\":\"No API key found in request\",\"error\":\"No API key found in request\","
-				       "\"code\":\"gateway.no_key\",\"request_id\":\"req-1\"}");
+	CHECK_STR(kit_answer(&kit, "X-RateLimit-Limit-Minute"), "");     // was not asked
+	CHECK_SLICE(kit.r.answer.body,
+		    "{\"message\":\"No API key found in request\",\"error\":\"No API key found in request\","
+		    "\"code\":\"gateway.no_key\",\"request_id\":\"req-1\"}");
 	kit_fini(&kit);
 }
 

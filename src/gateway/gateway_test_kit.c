@@ -13,7 +13,8 @@ struct kit_call kit_calls;
 const struct gw_consumer *ms_plan_consumer(const struct plan *plan, struct slice id_or_name)
 {
 	for (size_t i = 0; i < plan->consumer_count; i++) {
-		if (ms_slice_eq(plan->consumers[i].username, id_or_name) || ms_slice_eq_cstr(id_or_name, plan->consumers[i].id))
+		if (ms_slice_eq(plan->consumers[i].username, id_or_name) ||
+		    ms_slice_eq_cstr(id_or_name, plan->consumers[i].id))
 			return &plan->consumers[i];
 	}
 	return NULL;
@@ -28,13 +29,16 @@ const struct gw_credential *ms_plan_credential(const struct plan *plan, enum gw_
 	return NULL;
 }
 
-const struct gw_chain *ms_plan_chain(const struct plan *plan, const struct gw_route *route, const struct gw_consumer *consumer)
+const struct gw_chain *ms_plan_chain(const struct plan *plan, const struct gw_route *route,
+				     const struct gw_consumer *consumer)
 {
-	const struct gw_kit *kit = MS_CONTAINER_OF(plan, struct gw_kit, plan);
+	const struct gw_kit *kit =
+		(const struct gw_kit *)(const void *)((const char *)plan - offsetof(struct gw_kit, plan));
 	return consumer == &kit->consumers[0] && kit->consumer_chain != NULL ? kit->consumer_chain : route->chain;
 }
 
-void ms_http_body_collect(struct exchange *x, size_t max_bytes, http_collected_fn *done, http_collected_fn *gone, void *arg)
+void ms_http_body_collect(struct exchange *x, size_t max_bytes, http_collected_fn *done, http_collected_fn *gone,
+			  void *arg)
 {
 	const struct gw_kit *kit = MS_CONTAINER_OF(x, struct gw_kit, x);
 	(void)max_bytes;
@@ -43,8 +47,8 @@ void ms_http_body_collect(struct exchange *x, size_t max_bytes, http_collected_f
 	done(x, arg);
 }
 
-enum ms_err ms_http_origin_new(struct http_client *client, const struct http_origin_options *options, struct errinfo *info,
-			       struct http_origin **ret_origin)
+enum ms_err ms_http_origin_new(struct http_client *client, const struct http_origin_options *options,
+			       struct errinfo *info, struct http_origin **ret_origin)
 {
 	(void)client;
 	(void)options;
@@ -60,8 +64,8 @@ void ms_http_origin_unref(struct http_origin *origin)
 
 static struct http_call_options the_call;
 
-enum ms_err ms_http_call_start(struct http_client *client, const struct http_call_options *options, struct errinfo *info,
-			       struct http_call **ret_call)
+enum ms_err ms_http_call_start(struct http_client *client, const struct http_call_options *options,
+			       struct errinfo *info, struct http_call **ret_call)
 {
 	(void)client;
 	kit_calls.count++;
@@ -124,8 +128,12 @@ void kit_init(struct gw_kit *kit)
 	kit->plan.consumers = kit->consumers;
 	kit->plan.credentials = kit->credentials;
 	kit->chain.uses = kit->order;
-	kit->route = (struct gw_route){.id = "route-id", .name = MS_SLICE_LIT("a-route"), .service = &kit->service, .chain = &kit->chain};
-	kit->service = (struct gw_service){.id = "service-id", .name = MS_SLICE_LIT("a-service"), .host = MS_SLICE_LIT("upstream.example"), .port = 80};
+	kit->route = (struct gw_route){
+		.id = "route-id", .name = MS_SLICE_LIT("a-route"), .service = &kit->service, .chain = &kit->chain};
+	kit->service = (struct gw_service){.id = "service-id",
+					   .name = MS_SLICE_LIT("a-service"),
+					   .host = MS_SLICE_LIT("upstream.example"),
+					   .port = 80};
 }
 
 static void turn(struct gw_kit *kit, unsigned ms)
@@ -162,7 +170,8 @@ const char *kit_plugin(struct gw_kit *kit, const char *name, const char *config)
 	struct errinfo info;
 	REQUIRE(kind != NULL && kit->chain.count < KIT_USES);
 	ms_errinfo_init(&info);
-	REQUIRE(ms_json_parse(ms_arena_copy(&kit->plan.arena, ms_slice_cstr(config)), NULL, &kit->plan.arena, &info, &value) == MS_OK);
+	REQUIRE(ms_json_parse(ms_arena_copy(&kit->plan.arena, ms_slice_cstr(config)), NULL, &kit->plan.arena, &info,
+			      &value) == MS_OK);
 	void *record = ms_arena_calloc(&kit->plan.arena, 1, kind->config_bytes);
 	REQUIRE(record != NULL);
 	kit->problems.count = 0;
@@ -180,7 +189,8 @@ const char *kit_plugin(struct gw_kit *kit, const char *name, const char *config)
 	REQUIRE(kit->chain.count == 0 || kit->order[kit->chain.count - 1]->kind->priority > kind->priority);
 	kit->order[kit->chain.count++] = use;
 	kit->chain.reads_body = kit->chain.reads_body || (kind->wants_body != NULL && kind->wants_body(record));
-	kit->chain.rewrites_answer = kit->chain.rewrites_answer || (kind->wants_answer_body != NULL && kind->wants_answer_body(record));
+	kit->chain.rewrites_answer =
+		kit->chain.rewrites_answer || (kind->wants_answer_body != NULL && kind->wants_answer_body(record));
 	return NULL;
 }
 
@@ -193,13 +203,17 @@ struct gw_consumer *kit_consumer(struct gw_kit *kit, const char *name)
 	return c;
 }
 
-const char *kit_credential(struct gw_kit *kit, enum gw_credential_kind kind, struct gw_consumer *consumer, const char *key,
-			   const char *secret, const char *algorithm)
+const char *kit_credential(struct gw_kit *kit, enum gw_credential_kind kind, struct gw_consumer *consumer,
+			   const char *key, const char *secret, const char *algorithm)
 {
 	REQUIRE(kit->plan.credential_count < MS_ARRAY_LEN(kit->credentials));
 	struct gw_credential *c = &kit->credentials[kit->plan.credential_count++];
-	*c = (struct gw_credential){.kind = kind, .consumer = consumer, .key = ms_slice_cstr(key), .secret = ms_slice_cstr(secret),
-				    .rsa_public_key = ms_slice_cstr(secret), .algorithm = ms_slice_cstr(algorithm)};
+	*c = (struct gw_credential){.kind = kind,
+				    .consumer = consumer,
+				    .key = ms_slice_cstr(key),
+				    .secret = ms_slice_cstr(secret),
+				    .rsa_public_key = ms_slice_cstr(secret),
+				    .algorithm = ms_slice_cstr(algorithm)};
 	snprintf(c->id, sizeof(c->id), "cred-%zu", kit->plan.credential_count);
 	kit->problems.count = 0;
 	if (ms_gw_credential_compile(&kit->plan, c, "credential", NULL, &kit->problems))
@@ -216,12 +230,24 @@ void kit_request(struct gw_kit *kit, enum http_method method, const char *target
 	struct slice t = ms_arena_copy(&kit->arena, ms_slice_cstr(target));
 	size_t mark = ms_slice_find(t, '?');
 	kit->x = (struct exchange){.arena = &kit->arena, .loop = kit->loop};
-	kit->x.req = (struct http_request){.method = method, .target = t, .path = ms_slice_sub(t, 0, mark),
-					   .query = ms_slice_sub(t, mark + 1, t.n), .id = MS_SLICE_LIT("req-1"), .version = 11,
-					   .peer = MS_SLICE_LIT("192.0.2.7"), .authority = MS_SLICE_LIT("gateway.example")};
-	kit->r = (struct gw_request){.x = &kit->x, .services = &kit->services, .arena = &kit->arena, .plan = &kit->plan,
-				     .route = &kit->route, .service = &kit->service, .chain = &kit->chain,
-				     .client_ip = kit->x.req.peer, .wall_ns = KIT_NOW_NS, .start_ns = 1};
+	kit->x.req = (struct http_request){.method = method,
+					   .target = t,
+					   .path = ms_slice_sub(t, 0, mark),
+					   .query = ms_slice_sub(t, mark + 1, t.n),
+					   .id = MS_SLICE_LIT("req-1"),
+					   .version = 11,
+					   .peer = MS_SLICE_LIT("192.0.2.7"),
+					   .authority = MS_SLICE_LIT("gateway.example")};
+	kit->r = (struct gw_request){.x = &kit->x,
+				     .services = &kit->services,
+				     .arena = &kit->arena,
+				     .plan = &kit->plan,
+				     .route = &kit->route,
+				     .service = &kit->service,
+				     .chain = &kit->chain,
+				     .client_ip = kit->x.req.peer,
+				     .wall_ns = KIT_NOW_NS,
+				     .start_ns = 1};
 	kit->r.match.route = &kit->route;
 	kit->r.match.path = kit->x.req.path;
 	kit->r.out.headers.arena = kit->r.answer.headers.arena = &kit->arena;
@@ -311,7 +337,8 @@ void kit_upstream(struct gw_kit *kit, int status, const char *content_type, cons
 
 void kit_over(struct gw_kit *kit)
 {
-	const struct http_outcome outcome = {.status = kit->r.answer.status, .body_bytes = kit->r.answer.body.n, .duration_ns = 3000000};
+	const struct http_outcome outcome = {
+		.status = kit->r.answer.status, .body_bytes = kit->r.answer.body.n, .duration_ns = 3000000};
 	ms_chain_over(&kit->r, &outcome);
 }
 

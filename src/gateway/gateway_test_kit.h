@@ -37,8 +37,8 @@ void kit_fini(struct gw_kit *kit);
 const char *kit_plugin(struct gw_kit *kit, const char *name, const char *config);
 struct gw_consumer *kit_consumer(struct gw_kit *kit, const char *name); // id "id-NAME"
 // NULL or what is wrong. secret of JWT with public keys: the PEM.
-const char *kit_credential(struct gw_kit *kit, enum gw_credential_kind kind, struct gw_consumer *consumer, const char *key,
-			   const char *secret, const char *algorithm);
+const char *kit_credential(struct gw_kit *kit, enum gw_credential_kind kind, struct gw_consumer *consumer,
+			   const char *key, const char *secret, const char *algorithm);
 // A new request; what was before is gone. target "/a?b=c".
 void kit_request(struct gw_kit *kit, enum http_method method, const char *target);
 void kit_header(struct gw_kit *kit, const char *name, const char *value);
@@ -46,8 +46,9 @@ void kit_body(struct gw_kit *kit, const char *content_type, const char *text);
 // Runs the phase until it is over.
 enum gw_verdict kit_access(struct gw_kit *kit);
 enum gw_verdict kit_run_body(struct gw_kit *kit);
-void kit_upstream(struct gw_kit *kit, int status, const char *content_type, const char *body); // then ms_chain_answer, answer_body
-void kit_upstream_header(struct gw_kit *kit, const char *name, const char *value);            // before kit_upstream
+void kit_upstream(struct gw_kit *kit, int status, const char *content_type,
+		  const char *body);                                               // then ms_chain_answer, answer_body
+void kit_upstream_header(struct gw_kit *kit, const char *name, const char *value); // before kit_upstream
 void kit_over(struct gw_kit *kit);
 // "" when there is none.
 const char *kit_out(struct gw_kit *kit, const char *name);    // header for the upstream

@@ -15,9 +15,9 @@ void ms_gateway_set_plan(struct gateway *gateway, struct plan *plan);
 struct plan *ms_gateway_plan(struct gateway *gateway, struct loop *loop);
 struct rt *ms_gateway_rt(struct gateway *gateway);
 struct log *ms_gateway_log(struct gateway *gateway);
-struct store *ms_gateway_store(struct gateway *gateway);           // NULL: the file alone
-struct auth *ms_gateway_auth(struct gateway *gateway);             // NULL: off
-struct gateway_admin *ms_gateway_admin(struct gateway *gateway);   // what ms_gateway_admin_new gave
+struct store *ms_gateway_store(struct gateway *gateway);         // NULL: the file alone
+struct auth *ms_gateway_auth(struct gateway *gateway);           // NULL: off
+struct gateway_admin *ms_gateway_admin(struct gateway *gateway); // what ms_gateway_admin_new gave
 
 // --- admin.c, history.c ----------------------------------------------------------------------------
 
@@ -25,10 +25,10 @@ struct gateway_admin *ms_gateway_admin(struct gateway *gateway);   // what ms_ga
 struct gateway_admin;
 // `file`, `file_name` as in gateway_options. Reads the newest version of the store (else the file), checks it, and puts it in force
 // with ms_gateway_set_plan. Blocks: called while the process starts. A file that is wrong is an error; `info` has the first problem, the log has all.
-MS_MUST_USE enum ms_err ms_gateway_admin_new(struct gateway *gateway, struct slice file, const char *file_name, struct errinfo *info,
-					     struct gateway_admin **ret_admin);
-void ms_gateway_admin_stop(struct gateway_admin *admin); // on loop 0, loops still run; accepts NULL
-void ms_gateway_admin_free(struct gateway_admin *admin); // accepts NULL
+MS_MUST_USE enum ms_err ms_gateway_admin_new(struct gateway *gateway, struct slice file, const char *file_name,
+					     struct errinfo *info, struct gateway_admin **ret_admin);
+void ms_gateway_admin_stop(struct gateway_admin *admin);               // on loop 0, loops still run; accepts NULL
+void ms_gateway_admin_free(struct gateway_admin *admin);               // accepts NULL
 struct route_set ms_gateway_admin_routes(struct gateway_admin *admin); // /gateway/v1/{config,history,…}
 
 #endif

@@ -44,7 +44,8 @@ struct gw_plugin_kind {
 	void (*release)(void *config);
 	bool (*wants_body)(const void *config);
 	bool (*wants_answer_body)(const void *config);
-	enum gw_verdict (*access)(struct gw_request *r, const void *config, void **state); // state: this plugin's slot for this request, NULL first
+	enum gw_verdict (*access)(struct gw_request *r, const void *config,
+				  void **state); // state: this plugin's slot for this request, NULL first
 	enum gw_verdict (*body)(struct gw_request *r, const void *config, void **state);
 	void (*answer)(struct gw_request *r, const void *config, void **state);
 	enum gw_verdict (*answer_body)(struct gw_request *r, const void *config, void **state);
@@ -65,7 +66,8 @@ struct gw_plugin_use {
 	struct text_list tags;
 };
 const struct gw_plugin_kind *ms_plugin_kind(struct slice name); // NULL: unknown
-const struct gw_plugin_kind *ms_plugin_kind_at(size_t index);   // NULL past the end; by priority, high to low; no two have the same
+const struct gw_plugin_kind *ms_plugin_kind_at(
+	size_t index); // NULL past the end; by priority, high to low; no two have the same
 // Checks a credential and makes ready what its plugin needs of it (keys, digests), in credential->compiled; given back with plan's arena. `path`,
 // `where`: of the credential, for problems. Passwords in plain text are digested, and the caller wipes them from the plan. False: problems.
 MS_MUST_USE bool ms_gw_credential_compile(struct plan *plan, struct gw_credential *credential, const char *path,
@@ -78,10 +80,11 @@ struct gw_headers {
 	size_t count, room;
 };
 struct slice ms_gw_header(const struct gw_headers *h, struct slice name); // the first; p NULL: none
-bool ms_gw_header_remove(struct gw_headers *h, struct slice name);         // all of that name; true: there was one
+bool ms_gw_header_remove(struct gw_headers *h, struct slice name);        // all of that name; true: there was one
 // Copies nothing: the slices live as long as the request. False: no memory, or more than 200 headers.
 MS_MUST_USE bool ms_gw_header_add(struct gw_headers *h, struct slice name, struct slice value);
-MS_MUST_USE bool ms_gw_header_set(struct gw_headers *h, struct slice name, struct slice value); // in place of all of that name
+MS_MUST_USE bool ms_gw_header_set(struct gw_headers *h, struct slice name,
+				  struct slice value); // in place of all of that name
 
 #define GW_SLOTS_MAX 40 // kinds of plugins
 struct gw_request {
@@ -114,8 +117,9 @@ struct gw_request {
 		// canary: when `host` is an upstream without a healthy target, the request goes the usual way: with host cleared and this path.
 		bool host_fallback;
 		struct slice fallback_path;
-		uint64_t max_body; // request-size-limiting: more than this is cut, also while streaming, with 413; UINT64_MAX: no limit
-		bool body_collected; // out.body was read in the access phase already (ms_gw_collect)
+		uint64_t
+			max_body; // request-size-limiting: more than this is cut, also while streaming, with 413; UINT64_MAX: no limit
+		bool body_collected;            // out.body was read in the access phase already (ms_gw_collect)
 		const struct gw_mirror *mirror; // a copy of the request goes there; NULL: none
 	} out;
 	// The answer, from the answer phase on.
@@ -124,16 +128,16 @@ struct gw_request {
 		struct gw_headers headers;
 		struct slice body; // with wants_body: the whole
 		bool body_changed;
-		bool wants_body; // set in the answer phase by plugins that want the whole body of this answer
+		bool wants_body;   // set in the answer phase by plugins that want the whole body of this answer
 		uint64_t max_body; // then: the largest body that is gathered for them; 0: the proxy's own limit
 		enum { GW_FROM_NOWHERE, GW_FROM_UPSTREAM, GW_FROM_GATEWAY, GW_FROM_CACHE, GW_FROM_LOCAL } source;
 	} answer;
 	// Headers that earlier phases want in the answer, whoever gives it (cors, rate limits); added before the answer phase.
 	struct gw_headers answer_extra;
-	int upstream_status; // of the answer as it came; 0: none came
+	int upstream_status;                    // of the answer as it came; 0: none came
 	int64_t start_ns, sent_ns, upstream_ns; // monotonic: taken; sent to the upstream; head of its answer
-	int64_t wall_ns;                        // Unix time of the request; 0: ms_chain_access takes that of the loop's turn
-	struct slice target;                    // "10.0.0.7:8080" that answered
+	int64_t wall_ns;     // Unix time of the request; 0: ms_chain_access takes that of the loop's turn
+	struct slice target; // "10.0.0.7:8080" that answered
 	unsigned tries;
 	void *slots[GW_SLOTS_MAX];
 	struct gw_run *run; // chain.c's own
@@ -146,7 +150,7 @@ struct gw_mirror {
 	int64_t port;
 	int protocol; // 0 http, 1 https
 	int64_t timeout_ms;
-	int64_t max_body;                   // requests with larger bodies are not mirrored
+	int64_t max_body;                  // requests with larger bodies are not mirrored
 	bool compare_status, compare_body; // count agreement in metrics; of the body: SHA-256
 };
 
@@ -160,8 +164,8 @@ void ms_gw_fail(struct gw_request *r, int status, const char *code, const char *
 void ms_gw_collect(struct gw_request *r, void (*then)(struct gw_request *r));
 // What authentication found out: sets consumer, credential, credential_id and the X-Consumer-*, X-Credential-Identifier headers of out. `anonymous`:
 // X-Anonymous-Consumer, and no credential. consumer NULL with a credential_id: somebody without a consumer (mainstay-auth).
-void ms_gw_authenticate(struct gw_request *r, const struct gw_consumer *consumer, const struct gw_credential *credential,
-			struct slice credential_id, bool anonymous);
+void ms_gw_authenticate(struct gw_request *r, const struct gw_consumer *consumer,
+			const struct gw_credential *credential, struct slice credential_id, bool anonymous);
 // After GW_WAIT, with what the phase would have returned (not GW_WAIT).
 void ms_gw_resume(struct gw_request *r, enum gw_verdict verdict);
 

@@ -156,7 +156,7 @@ static bool redirect_to_tls(struct proxy *p)
 	const uint64_t plain = 1U << GW_HTTP | 1U << GW_GRPC | 1U << GW_WS;
 	if (r->route == NULL || r->route->protocols == 0 || (r->route->protocols & plain) != 0 || came_by_tls(r))
 		return false;
-	int status = r->route->https_redirect_status_code != 0 ? r->route->https_redirect_status_code : 426;
+	int status = r->route->https_redirect_status_code != 0 ? (int)r->route->https_redirect_status_code : 426;
 	ms_gw_fail(r, status, "gateway.https_only", "Please use HTTPS protocol");
 	struct slice host = r->x->req.authority;
 	size_t colon = ms_slice_find(host, ':');

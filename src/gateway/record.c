@@ -41,7 +41,8 @@ void ms_problem_add(struct problems *problems, const char *path, const struct js
 
 const char *ms_problem_path(struct problems *problems, const char *path, struct slice name)
 {
-	const char *joined = ms_arena_printf(problems->arena, "%s%s%.*s", path, path[0] != '\0' ? "." : "", MS_SLICE_ARG(ms_slice_sub(name, 0, 128)));
+	const char *joined = ms_arena_printf(problems->arena, "%s%s%.*s", path, path[0] != '\0' ? "." : "",
+					     MS_SLICE_ARG(ms_slice_sub(name, 0, 128)));
 	return joined != NULL ? joined : "";
 }
 
@@ -59,7 +60,8 @@ static void show(const struct field *f, const struct json_value *value, char *ds
 		if (f->secret)
 			snprintf(dst, size, "text");
 		else
-			snprintf(dst, size, "\"%.*s\"%s", MS_SLICE_ARG(ms_slice_sub(value->str, 0, SHOWN_MAX)), value->str.n > SHOWN_MAX ? "…" : "");
+			snprintf(dst, size, "\"%.*s\"%s", MS_SLICE_ARG(ms_slice_sub(value->str, 0, SHOWN_MAX)),
+				 value->str.n > SHOWN_MAX ? "…" : "");
 		return;
 	case JSON_NUMBER:
 		if (f->secret)
@@ -82,7 +84,8 @@ static void show(const struct field *f, const struct json_value *value, char *ds
 	snprintf(dst, size, "%s", value->type == JSON_TRUE ? "true" : value->type == JSON_FALSE ? "false" : "null");
 }
 
-static bool wrong(const struct reading *r, const struct field *f, const struct json_value *value, const char *path, const char *expected)
+static bool wrong(const struct reading *r, const struct field *f, const struct json_value *value, const char *path,
+		  const char *expected)
 {
 	char found[SHOWN_MAX + 32];
 	show(f, value, found, sizeof(found));
@@ -136,7 +139,8 @@ static bool whole(const struct json_value *value, int64_t *ret_value)
 	return true;
 }
 
-static bool read_integer(const struct reading *r, const struct field *f, const struct json_value *value, const char *path, int64_t *ret_value)
+static bool read_integer(const struct reading *r, const struct field *f, const struct json_value *value,
+			 const char *path, int64_t *ret_value)
 {
 	char expected[96];
 	describe_range(f, "a whole number", expected, sizeof(expected));
@@ -145,7 +149,8 @@ static bool read_integer(const struct reading *r, const struct field *f, const s
 	return checked(r, f, value, path);
 }
 
-static bool read_number(const struct reading *r, const struct field *f, const struct json_value *value, const char *path, double *ret_value)
+static bool read_number(const struct reading *r, const struct field *f, const struct json_value *value,
+			const char *path, double *ret_value)
 {
 	char expected[96];
 	describe_range(f, "a number", expected, sizeof(expected));
@@ -154,7 +159,8 @@ static bool read_number(const struct reading *r, const struct field *f, const st
 	return checked(r, f, value, path);
 }
 
-static bool read_string(const struct reading *r, const struct field *f, const struct json_value *value, const char *path, struct slice *ret_value)
+static bool read_string(const struct reading *r, const struct field *f, const struct json_value *value,
+			const char *path, struct slice *ret_value)
 {
 	struct slice text;
 	if (!ms_json_as_str(value, &text)) {
@@ -163,7 +169,8 @@ static bool read_string(const struct reading *r, const struct field *f, const st
 	}
 	size_t max = is_limited(f) ? (size_t)f->max : STRING_MAX;
 	if (text.n < (size_t)f->min || text.n > max) {
-		ms_problem_add(r->problems, path, value, "found text of %zu bytes; expected %.0f to %zu", text.n, f->min, max);
+		ms_problem_add(r->problems, path, value, "found text of %zu bytes; expected %.0f to %zu", text.n,
+			       f->min, max);
 		return false;
 	}
 	if (memchr(text.n > 0 ? text.p : "x", '\0', MS_MAX(text.n, (size_t)1)) != NULL) {
@@ -187,14 +194,16 @@ static void list_choices(const struct field *f, char *dst, size_t size)
 	}
 }
 
-static bool read_choice(const struct reading *r, const struct field *f, const struct json_value *value, const char *path, int *ret_index)
+static bool read_choice(const struct reading *r, const struct field *f, const struct json_value *value,
+			const char *path, int *ret_index)
 {
 	struct slice names[64];
 	size_t count = 0;
 	for (; f->choices[count] != NULL; count++) {
 		MS_ASSERT(count < MS_ARRAY_LEN(names));
 		names[count] = ms_slice_cstr(f->choices[count]);
-		if ((value->type == JSON_STRING || value->type == JSON_NUMBER) && ms_slice_eq(value->str, names[count])) {
+		if ((value->type == JSON_STRING || value->type == JSON_NUMBER) &&
+		    ms_slice_eq(value->str, names[count])) {
 			*ret_index = (int)count;
 			return checked(r, f, value, path);
 		}
@@ -202,16 +211,16 @@ static bool read_choice(const struct reading *r, const struct field *f, const st
 	size_t nearest = value->type == JSON_STRING ? ms_text_nearest(value->str, names, count) : SIZE_MAX;
 	char expected[320], hinted[400];
 	list_choices(f, expected, sizeof(expected));
-	snprintf(hinted, sizeof(hinted), "%s%s%s%s", expected, nearest != SIZE_MAX ? "; did you mean " : "", nearest != SIZE_MAX ? f->choices[nearest] : "",
-		 nearest != SIZE_MAX ? "?" : "");
+	snprintf(hinted, sizeof(hinted), "%s%s%s%s", expected, nearest != SIZE_MAX ? "; did you mean " : "",
+		 nearest != SIZE_MAX ? f->choices[nearest] : "", nearest != SIZE_MAX ? "?" : "");
 	return wrong(r, f, value, path, hinted);
 }
 
 // --- Lists -----------------------------------------------------------------------------------------
 
 // A single value stands for a list of one.
-static bool items_of(const struct reading *r, const struct field *f, const struct json_value *value, const char *path, bool single,
-		     const struct json_value **ret_items, size_t *ret_count)
+static bool items_of(const struct reading *r, const struct field *f, const struct json_value *value, const char *path,
+		     bool single, const struct json_value **ret_items, size_t *ret_count)
 {
 	if (value->type == JSON_ARRAY) {
 		*ret_items = value->array.items;
@@ -228,7 +237,8 @@ static const char *item_path(const struct reading *r, const struct json_value *l
 	return list->type == JSON_ARRAY ? ms_problem_item(r->problems, path, index) : path;
 }
 
-static bool read_strings(const struct reading *r, const struct field *f, const struct json_value *value, const char *path, struct text_list *ret_list)
+static bool read_strings(const struct reading *r, const struct field *f, const struct json_value *value,
+			 const char *path, struct text_list *ret_list)
 {
 	const struct json_value *items;
 	size_t count;
@@ -244,7 +254,8 @@ static bool read_strings(const struct reading *r, const struct field *f, const s
 	return good;
 }
 
-static bool read_choices(const struct reading *r, const struct field *f, const struct json_value *value, const char *path, uint64_t *ret_bits)
+static bool read_choices(const struct reading *r, const struct field *f, const struct json_value *value,
+			 const char *path, uint64_t *ret_bits)
 {
 	const struct json_value *items;
 	size_t count;
@@ -261,8 +272,8 @@ static bool read_choices(const struct reading *r, const struct field *f, const s
 	return good;
 }
 
-static bool read_integers(const struct reading *r, const struct field *f, const struct json_value *value, const char *path,
-			  struct integer_list *ret_list)
+static bool read_integers(const struct reading *r, const struct field *f, const struct json_value *value,
+			  const char *path, struct integer_list *ret_list)
 {
 	const struct json_value *items;
 	size_t count;
@@ -278,7 +289,8 @@ static bool read_integers(const struct reading *r, const struct field *f, const 
 	return good;
 }
 
-static bool read_map(const struct reading *r, const struct field *f, const struct json_value *value, const char *path, struct text_map *ret_map)
+static bool read_map(const struct reading *r, const struct field *f, const struct json_value *value, const char *path,
+		     struct text_map *ret_map)
 {
 	if (value->type != JSON_OBJECT)
 		return wrong(r, f, value, path, "an object of names and texts");
@@ -291,7 +303,8 @@ static bool read_map(const struct reading *r, const struct field *f, const struc
 	for (size_t i = 0; i < value->object.count; i++) {
 		const struct json_member *m = &value->object.members[i];
 		pairs[i].name = m->key;
-		good &= read_strings(r, &inner, &m->value, ms_problem_path(r->problems, path, m->key), &pairs[i].values);
+		good &= read_strings(r, &inner, &m->value, ms_problem_path(r->problems, path, m->key),
+				     &pairs[i].values);
 	}
 	*ret_map = (struct text_map){pairs, value->object.count};
 	return good && checked(r, f, value, path);
@@ -299,11 +312,11 @@ static bool read_map(const struct reading *r, const struct field *f, const struc
 
 // --- Records ---------------------------------------------------------------------------------------
 
-static bool read_fields(const struct reading *r, const struct field *fields, const struct json_value *object, const struct json_value *outer,
-			const char *path, void *record);
+static bool read_fields(const struct reading *r, const struct field *fields, const struct json_value *object,
+			const struct json_value *outer, const char *path, void *record);
 
-static bool read_records(const struct reading *r, const struct field *f, const struct json_value *value, const char *path,
-			 struct record_list *ret_list)
+static bool read_records(const struct reading *r, const struct field *f, const struct json_value *value,
+			 const char *path, struct record_list *ret_list)
 {
 	if (value->type != JSON_ARRAY)
 		return wrong(r, f, value, path, "a list of objects");
@@ -312,13 +325,14 @@ static bool read_records(const struct reading *r, const struct field *f, const s
 		return no_memory(r, path);
 	bool good = true;
 	for (size_t i = 0; i < value->array.count; i++)
-		good &= read_fields(r, f->fields, &value->array.items[i], NULL, item_path(r, value, path, i), records + i * f->record_bytes);
+		good &= read_fields(r, f->fields, &value->array.items[i], NULL, item_path(r, value, path, i),
+				    records + i * f->record_bytes);
 	*ret_list = (struct record_list){records, value->array.count};
 	return good && checked(r, f, value, path);
 }
 
-static bool read_value(const struct reading *r, const struct field *f, const struct json_value *value, const struct json_value *outer, const char *path,
-		       void *place)
+static bool read_value(const struct reading *r, const struct field *f, const struct json_value *value,
+		       const struct json_value *outer, const char *path, void *place)
 {
 	switch (f->kind) {
 	case FIELD_BOOL:
@@ -362,7 +376,8 @@ static bool is_known(const struct field *fields, struct slice key)
 	for (const struct field *f = fields; f->name != NULL; f++) {
 		if (is_name(f, key))
 			return true;
-		for (const struct field *inner = f->kind == FIELD_RECORD ? f->fields : f; f->kind == FIELD_RECORD && inner->name != NULL; inner++) {
+		for (const struct field *inner = f->kind == FIELD_RECORD ? f->fields : f;
+		     f->kind == FIELD_RECORD && inner->name != NULL; inner++) {
 			if (inner->alias != NULL && ms_slice_eq_cstr(key, inner->alias))
 				return true;
 		}
@@ -370,7 +385,8 @@ static bool is_known(const struct field *fields, struct slice key)
 	return false;
 }
 
-static bool refuse_unknown(const struct reading *r, const struct field *fields, const struct json_value *object, const char *path)
+static bool refuse_unknown(const struct reading *r, const struct field *fields, const struct json_value *object,
+			   const char *path)
 {
 	struct slice names[FIELDS_MAX];
 	size_t count = 0;
@@ -384,7 +400,8 @@ static bool refuse_unknown(const struct reading *r, const struct field *fields, 
 		size_t nearest = ms_text_nearest(m->key, names, count);
 		const char *place = ms_problem_path(r->problems, path, m->key);
 		if (nearest != SIZE_MAX)
-			ms_problem_add(r->problems, place, &m->value, "unknown field; did you mean %.*s?", MS_SLICE_ARG(names[nearest]));
+			ms_problem_add(r->problems, place, &m->value, "unknown field; did you mean %.*s?",
+				       MS_SLICE_ARG(names[nearest]));
 		else
 			ms_problem_add(r->problems, place, &m->value, "unknown field");
 		good = false;
@@ -405,8 +422,8 @@ static bool read_fallback(const struct reading *r, const struct field *f, const 
 }
 
 // The value of a field: by its name, its older name, or its older name in the object around. Two of them are one too many.
-static bool find_value(const struct reading *r, const struct field *f, const struct json_value *object, const struct json_value *outer,
-		       const char *path, const struct json_value **ret_value)
+static bool find_value(const struct reading *r, const struct field *f, const struct json_value *object,
+		       const struct json_value *outer, const char *path, const struct json_value **ret_value)
 {
 	const struct json_value *found[3] = {ms_json_get(object, f->name), NULL, NULL};
 	if (f->alias != NULL) {
@@ -418,8 +435,8 @@ static bool find_value(const struct reading *r, const struct field *f, const str
 		if (found[i] == NULL)
 			continue;
 		if (*ret_value != NULL && found[i]->type != JSON_NULL && (*ret_value)->type != JSON_NULL) {
-			ms_problem_add(r->problems, ms_problem_path(r->problems, path, ms_slice_cstr(f->name)), found[i],
-				       "given twice: %s is an older name of %s", f->alias, f->name);
+			ms_problem_add(r->problems, ms_problem_path(r->problems, path, ms_slice_cstr(f->name)),
+				       found[i], "given twice: %s is an older name of %s", f->alias, f->name);
 			return false;
 		}
 		if (*ret_value == NULL || (*ret_value)->type == JSON_NULL)
@@ -428,8 +445,8 @@ static bool find_value(const struct reading *r, const struct field *f, const str
 	return true;
 }
 
-static bool read_field(const struct reading *r, const struct field *f, const struct json_value *object, const struct json_value *outer,
-		       const char *path, void *place, bool defaults_only)
+static bool read_field(const struct reading *r, const struct field *f, const struct json_value *object,
+		       const struct json_value *outer, const char *path, void *place, bool defaults_only)
 {
 	const struct json_value *value;
 	if (!find_value(r, f, object, outer, path, &value))
@@ -450,8 +467,8 @@ static bool read_field(const struct reading *r, const struct field *f, const str
 }
 
 // `object` NULL: the defaults, and what `outer` has of older names.
-static bool read_fields(const struct reading *r, const struct field *fields, const struct json_value *object, const struct json_value *outer,
-			const char *path, void *record)
+static bool read_fields(const struct reading *r, const struct field *fields, const struct json_value *object,
+			const struct json_value *outer, const char *path, void *record)
 {
 	if (object != NULL && object->type != JSON_OBJECT) {
 		const struct field shown = {0};

@@ -31,6 +31,8 @@ static struct client_pool *pool_new(struct http_origin *origin, struct client_lo
 	pool->cl = cl;
 	ms_list_init(&pool->idle);
 	ms_list_init(&pool->waiters);
+	ms_list_init(&pool->h2s);
+	ms_list_init(&pool->waiting);
 	return pool;
 }
 
@@ -137,8 +139,8 @@ static enum ms_err make_context(struct http_origin *origin, const struct http_or
 		.ca_pem = o->ca_pem,
 		.cert_pem = o->client_cert_pem,
 		.key_pem = o->client_key_pem,
-		.h2 = false,
-		.http1 = true,
+		.h2 = o->protocol != ORIGIN_HTTP1,
+		.http1 = o->protocol != ORIGIN_H2,
 	};
 	return ms_tls_client_context_new(&tls, client->system, info, &origin->context);
 }
@@ -244,8 +246,14 @@ static enum ms_err loop_new(struct http_client *client, unsigned index, struct c
 	ms_list_init(&cl->calls);
 	ms_list_init(&cl->conns);
 	ms_list_init(&cl->due);
+	ms_list_init(&cl->due_conns);
 	ms_buf_init(&cl->request, (size_t)1 << 20);
 	if (ms_deadlines_init(&cl->deadlines, cl->loop, ms_upstream_expired, cl) != MS_OK) {
+		free(cl);
+		return MS_ERR_NO_MEMORY;
+	}
+	if (ms_deadlines_init(&cl->call_deadlines, cl->loop, ms_client_call_expired, cl) != MS_OK) {
+		ms_deadlines_fini(&cl->deadlines);
 		free(cl);
 		return MS_ERR_NO_MEMORY;
 	}
@@ -280,12 +288,7 @@ static void stop_loop(struct mail *mail)
 	// A handler may end other calls, but starts none any more.
 	for (struct list_node *node; (node = ms_list_first(&cl->calls)) != NULL;) {
 		struct http_call *call = MS_CONTAINER_OF(node, struct http_call, node);
-		struct upstream *conn = call->conn;
-		call->conn = NULL;
-		if (conn != NULL) {
-			conn->call = NULL;
-			ms_upstream_close(conn);
-		}
+		ms_call_detach(call);
 		ms_call_fail(call, CALL_BROKEN, &info);
 	}
 	close_connections(cl);
@@ -315,6 +318,7 @@ static void loop_free(struct client_loop *cl)
 	while (cl->open_handles > 0)
 		uv_run(cl->uv, UV_RUN_ONCE);
 	ms_deadlines_fini(&cl->deadlines);
+	ms_deadlines_fini(&cl->call_deadlines);
 	ms_call_free_all(cl);
 	for (struct upstream *conn; (conn = cl->free_conns) != NULL;) {
 		cl->free_conns = conn->next_free;

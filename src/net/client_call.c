@@ -24,6 +24,7 @@ static struct http_call *call_take(struct client_loop *cl)
 	size_t head = cl->client->options.header_bytes;
 	ms_arena_init(&call->arena, ARENA_FIRST, 4 * head + ((size_t)256 << 10));
 	ms_buf_init(&call->trailers, (size_t)64 << 10);
+	ms_buf_init(&call->early, CLIENT_OUT_MAX);
 	return call;
 }
 
@@ -31,6 +32,7 @@ static void call_free(struct http_call *call)
 {
 	ms_arena_fini(&call->arena);
 	ms_buf_fini(&call->trailers);
+	ms_buf_fini(&call->early);
 	free(call);
 }
 
@@ -38,6 +40,11 @@ static void call_give(struct http_call *call)
 {
 	struct client_loop *cl = call->cl;
 	ms_arena_reset(&call->arena);
+	ms_buf_clear(&call->early);
+	if (call->early.cap > CLIENT_KEEP_BYTES) {
+		ms_buf_fini(&call->early);
+		ms_buf_init(&call->early, CLIENT_OUT_MAX);
+	}
 	if (cl->free_call_count >= CLIENT_FREE_MAX) {
 		call_free(call);
 		return;
@@ -64,7 +71,38 @@ static void call_over(struct http_call *call)
 	if (call->later)
 		ms_list_remove(&cl->due, &call->later_node);
 	call->later = false;
+	ms_client_unwait(call);
+	ms_deadline_remove(&cl->call_deadlines, &call->deadline);
 	ms_pool_unuse(call->pool);
+}
+
+void ms_call_detach(struct http_call *call)
+{
+	struct upstream *conn = call->conn;
+	ms_client_unwait(call);
+	if (call->stream != NULL) {
+		ms_client_h2_detach(call, H2_CANCEL);
+	} else if (conn != NULL) {
+		call->conn = NULL;
+		conn->call = NULL;
+		ms_upstream_close(conn);
+	}
+}
+
+static void wake_end_of_turn(struct client_loop *cl)
+{
+	if (ms_list_empty(&cl->due) && ms_list_empty(&cl->due_conns))
+		uv_idle_start(&cl->end_of_turn, ms_call_end_of_turn);
+}
+
+void ms_upstream_later(struct upstream *conn)
+{
+	struct client_loop *cl = conn->cl;
+	if (conn->later || conn->phase == UPSTREAM_CLOSED)
+		return;
+	wake_end_of_turn(cl);
+	ms_list_append(&cl->due_conns, &conn->later_node);
+	conn->later = true;
 }
 
 void ms_call_later(struct http_call *call)
@@ -72,8 +110,7 @@ void ms_call_later(struct http_call *call)
 	struct client_loop *cl = call->cl;
 	if (call->later || call->over)
 		return;
-	if (ms_list_empty(&cl->due))
-		uv_idle_start(&cl->end_of_turn, ms_call_end_of_turn);
+	wake_end_of_turn(cl);
 	ms_list_append(&cl->due, &call->later_node);
 	call->later = true;
 }
@@ -145,18 +182,21 @@ void ms_call_tunnel_ended(struct http_call *call)
 		(void)returned(call);
 		return;
 	}
-	if (call->body_ended && ms_upstream_waiting(conn) > 0)
+	if (call->body_ended && call->stream == NULL && ms_upstream_waiting(conn) > 0)
 		return; // on_written comes back to it
-	conn->call = NULL;
-	call->conn = NULL;
-	ms_upstream_close(conn);
+	if (call->stream != NULL && call->body_ended)
+		ms_client_h2_finish(call); // what waits of ours is still sent
+	else
+		ms_call_detach(call);
 	ms_call_end(call, NULL, 0);
 }
 
 void ms_call_wake(struct http_call *call)
 {
-	if (!call->wants_drain || call->conn == NULL || call->conn->phase < UPSTREAM_OPEN ||
-	    ms_upstream_waiting(call->conn) >= CLIENT_DRAIN_BYTES)
+	if (!call->wants_drain || call->conn == NULL || call->conn->phase < UPSTREAM_OPEN)
+		return;
+	size_t waiting = call->stream != NULL ? ms_h2_waiting(call->stream) : ms_upstream_waiting(call->conn);
+	if (waiting >= CLIENT_DRAIN_BYTES)
 		return;
 	call->wants_drain = false;
 	if (call->handlers->drained == NULL || call->body_ended)
@@ -174,6 +214,10 @@ static void settle_later(struct http_call *call)
 	if (call->failing) {
 		struct errinfo info = call->problem;
 		ms_call_fail(call, call->failure, &info);
+		return;
+	}
+	if (call->stream != NULL) {
+		ms_client_h2_later(call);
 		return;
 	}
 	if (conn == NULL || conn->phase != UPSTREAM_OPEN)
@@ -203,7 +247,15 @@ void ms_call_end_of_turn(uv_idle_t *idle)
 		call->later = false;
 		settle_later(call);
 	}
-	if (ms_list_empty(&cl->due))
+	for (size_t n = cl->due_conns.count; n > 0 && !ms_list_empty(&cl->due_conns); n--) {
+		struct upstream *conn = MS_CONTAINER_OF(cl->due_conns.head.next, struct upstream, later_node);
+		ms_list_remove(&cl->due_conns, &conn->later_node);
+		conn->later = false;
+		ms_upstream_flush(conn);
+		if (conn->phase != UPSTREAM_CLOSED)
+			ms_upstream_settle(conn, false);
+	}
+	if (ms_list_empty(&cl->due) && ms_list_empty(&cl->due_conns))
 		uv_idle_stop(idle);
 }
 
@@ -230,6 +282,14 @@ static void init_call(struct http_call *call, const struct http_call_options *o)
 	call->answer.to_head = ms_slice_eq_cstr(o->method, "HEAD");
 }
 
+void ms_call_failed_here(struct http_call *call, enum http_call_failure failure, enum ms_err code, const char *what)
+{
+	struct errinfo info;
+	ms_errinfo_init(&info);
+	(void)ms_fail(&info, code, "%s", what);
+	ms_call_fail(call, failure, &info);
+}
+
 static void fail_full(struct http_call *call)
 {
 	struct errinfo info;
@@ -239,37 +299,49 @@ static void fail_full(struct http_call *call)
 	ms_call_fail(call, CALL_FULL, &info);
 }
 
-// Gives the call a connection whose output is the request.
-static void send_request(struct http_call *call, bool new_connection)
+// A new connection, or a kept one; a failure is noted and NULL returned.
+static struct upstream *find_connection(struct http_call *call, bool new_connection)
 {
 	struct client_loop *cl = call->cl;
 	struct client_pool *pool = call->pool;
 	struct upstream *conn = new_connection ? NULL : ms_upstream_take_idle(pool);
-	if (conn == NULL && pool->connections >= cl->client->options.max_connections) {
+	if (conn != NULL)
+		return conn;
+	if (pool->connections >= cl->client->options.max_connections) {
 		struct list_node *oldest = ms_list_first(&pool->idle);
 		if (oldest == NULL) {
 			fail_full(call);
-			return;
+			return NULL;
 		}
 		ms_upstream_close(MS_CONTAINER_OF(oldest, struct upstream, pool_node));
 	}
-	bool kept = conn != NULL;
-	if (conn == NULL && (conn = ms_upstream_new(pool)) == NULL) {
-		struct errinfo info;
-		ms_errinfo_init(&info);
-		(void)ms_fail(&info, MS_ERR_NO_MEMORY, "out of memory for a connection to an upstream");
-		ms_call_fail(call, CALL_NO_CONNECTION, &info);
-		return;
-	}
+	conn = ms_upstream_new(pool);
+	if (conn == NULL)
+		ms_call_failed_here(call, CALL_NO_CONNECTION, MS_ERR_NO_MEMORY,
+				    "out of memory for a connection to an upstream");
+	else
+		conn->h1_only = true;
+	return conn;
+}
+
+// The head that was written waits in cl->request, for the connection's empty output: the two change places.
+static void attach(struct http_call *call, struct upstream *conn)
+{
+	struct client_loop *cl = call->cl;
+	struct buf spare = conn->out;
 	conn->call = call;
 	call->conn = conn;
-	struct buf spare = conn->out; // empty: the two change places
 	conn->out = cl->request;
 	conn->out.max = spare.max;
 	spare.max = cl->request.max;
 	cl->request = spare;
 	ms_client_expect_answer(call);
-	if (!kept) {
+}
+
+static void send_head(struct http_call *call, struct upstream *conn)
+{
+	attach(call, conn);
+	if (conn->phase != UPSTREAM_OPEN) {
 		ms_upstream_connect(conn, call->connect_ms);
 		return;
 	}
@@ -282,33 +354,112 @@ static void send_request(struct http_call *call, bool new_connection)
 		ms_upstream_settle(conn, true);
 }
 
-enum ms_err ms_http_call_start(struct http_client *client, const struct http_call_options *o, struct errinfo *info,
-			       struct http_call **ret_call)
+void ms_call_send_http1(struct http_call *call, const struct http_call_options *o, struct upstream *conn)
 {
-	struct client_loop *cl = client->loops[ms_loop_index(o->loop)];
-	if (cl->stopped)
-		return ms_fail(info, MS_ERR_DRAINING, "the server is shutting down");
+	struct client_loop *cl = call->cl;
+	struct errinfo info;
+	bool own = conn != NULL;
+	ms_errinfo_init(&info);
 	ms_buf_clear(&cl->request);
-	MS_TRY(ms_client_write_request(o, client->user_agent, &cl->request, info));
+	enum ms_err err = ms_client_write_request(o, cl->client->user_agent, &cl->request, &info);
+	if (err == MS_OK && !own)
+		conn = find_connection(call, o->new_connection);
+	if (err != MS_OK) {
+		ms_call_fail(call, CALL_NO_CONNECTION, &info); // it was checked: memory is out
+		if (own)
+			ms_upstream_close(conn);
+		return;
+	}
+	if (conn == NULL)
+		return;
+	send_head(call, conn);
+	if (own)
+		call->connect_ns = MS_MAX(ms_clock_mono_ns() - call->start_ns, INT64_C(1));
+	if (call->conn != NULL)
+		ms_client_replay_early(call);
+}
+
+static bool copy_slice(struct arena *arena, struct slice *s)
+{
+	*s = ms_arena_copy(arena, *s);
+	return s->p != NULL;
+}
+
+// For calls that have to wait until the protocol is known.
+static bool copy_options(struct http_call *call, const struct http_call_options *o)
+{
+	struct arena *arena = &call->arena;
+	struct http_call_options *copy = MS_ARENA_NEW(arena, struct http_call_options);
+	struct http_header *headers = MS_ARENA_ARRAY(arena, struct http_header, o->header_count);
+	if (copy == NULL || headers == NULL)
+		return false;
+	*copy = *o;
+	bool ok = copy_slice(arena, &copy->method) && copy_slice(arena, &copy->target) &&
+		  copy_slice(arena, &copy->authority) && copy_slice(arena, &copy->protocol);
+	for (size_t i = 0; ok && i < o->header_count; i++) {
+		headers[i] = o->headers[i];
+		ok = copy_slice(arena, &headers[i].name) && copy_slice(arena, &headers[i].value);
+	}
+	copy->headers = headers;
+	call->copy = copy;
+	return ok;
+}
+
+// HTTP/2 is spoken, or may turn out to be. Upgrades of HTTP/1.1 work with every upstream that does not ask for HTTP/2 alone.
+static bool may_be_http2(const struct client_loop *cl, const struct http_call_options *o)
+{
+	const struct http_origin *origin = o->origin;
+	if (origin->protocol != ORIGIN_AUTO)
+		return origin->protocol == ORIGIN_H2;
+	return origin->tls && o->protocol.n == 0 &&
+	       origin->pools[cl->index]->http1_until_ns <= ms_loop_now_ns(cl->loop);
+}
+
+static struct http_call *call_new(struct client_loop *cl, const struct http_call_options *o, bool wait)
+{
 	struct http_call *call = call_take(cl);
 	if (call == NULL)
-		return ms_fail(info, MS_ERR_NO_MEMORY, "out of memory for a call to an upstream");
+		return NULL;
 	call->cl = cl;
 	init_call(call, o);
-	if (o->protocol.n > 0) {
+	bool ok = !wait || copy_options(call, o);
+	if (ok && call->upgrade) {
 		call->protocol = ms_arena_copy(&call->arena, o->protocol);
-		if (call->protocol.p == NULL) {
-			call_give(call);
-			return ms_fail(info, MS_ERR_NO_MEMORY, "out of memory for a call to an upstream");
-		}
+		ok = call->protocol.p != NULL;
+	}
+	if (!ok) {
+		call_give(call);
+		return NULL;
 	}
 	call->arena_mark = ms_arena_mark(&call->arena);
 	call->pool = o->origin->pools[cl->index];
 	call->start_ns = ms_clock_mono_ns();
 	ms_pool_use(call->pool);
 	ms_list_append(&cl->calls, &call->node);
+	return call;
+}
+
+enum ms_err ms_http_call_start(struct http_client *client, const struct http_call_options *o, struct errinfo *info,
+			       struct http_call **ret_call)
+{
+	struct client_loop *cl = client->loops[ms_loop_index(o->loop)];
+	if (cl->stopped)
+		return ms_fail(info, MS_ERR_DRAINING, "the server is shutting down");
+	bool wait = may_be_http2(cl, o);
+	ms_buf_clear(&cl->request);
+	MS_TRY(wait ? ms_client_check_request(o, info)
+		    : ms_client_write_request(o, client->user_agent, &cl->request, info));
+	struct http_call *call = call_new(cl, o, wait);
+	if (call == NULL)
+		return ms_fail(info, MS_ERR_NO_MEMORY, "out of memory for a call to an upstream");
 	cl->in_api++;
-	send_request(call, o->new_connection);
+	if (wait) {
+		ms_client_wait(call);
+	} else {
+		struct upstream *conn = find_connection(call, o->new_connection);
+		if (conn != NULL)
+			send_head(call, conn);
+	}
 	cl->in_api--;
 	*ret_call = call;
 	return MS_OK;
@@ -320,12 +471,16 @@ size_t ms_http_call_write(struct http_call *call, struct slice bytes)
 {
 	struct upstream *conn = call->conn;
 	MS_ASSERT(!call->over && !call->body_ended && (call->has_body || call->stage == STAGE_TUNNEL));
-	if (conn == NULL || conn->write_broken)
-		return 0;
 	if (call->has_body && !call->chunked_out) {
 		MS_ASSERT(bytes.n <= call->body_left); // the caller knows the length that it gave
 		call->body_left -= bytes.n;
 	}
+	if (call->waiting)
+		return ms_client_write_early(call, bytes);
+	if (call->stream != NULL)
+		return ms_client_h2_write(call, bytes);
+	if (conn == NULL || conn->write_broken)
+		return 0;
 	ms_client_write_body(call, bytes);
 	size_t waiting = ms_upstream_waiting(conn);
 	call->wants_drain = waiting >= CLIENT_DRAIN_BYTES;
@@ -340,7 +495,13 @@ void ms_http_call_write_end(struct http_call *call, const struct http_header *tr
 	MS_ASSERT(!call->has_body || call->chunked_out || call->body_left == 0);
 	call->body_ended = true;
 	call->wants_drain = false;
-	if (conn == NULL)
+	if (call->waiting)
+		ms_client_end_early(call, trailers, count);
+	else if (call->stream != NULL)
+		ms_client_h2_write_end(call, trailers, count);
+	if (call->stream != NULL && call->peer_ended)
+		ms_call_later(call);
+	if (conn == NULL || call->stream != NULL)
 		return;
 	if (!conn->write_broken)
 		ms_client_write_trailers(call, trailers, count);
@@ -358,7 +519,12 @@ void ms_http_call_write_end(struct http_call *call, const struct http_header *tr
 void ms_http_call_pause(struct http_call *call)
 {
 	call->paused = true;
-	ms_call_later(call);
+	if (call->stream != NULL) {
+		ms_h2_pause(call->conn->h2, call->stream);
+		ms_client_h2_settle(call, false);
+	} else {
+		ms_call_later(call);
+	}
 }
 
 void ms_http_call_resume(struct http_call *call)
@@ -369,12 +535,7 @@ void ms_http_call_resume(struct http_call *call)
 
 static void let_go(struct http_call *call)
 {
-	struct upstream *conn = call->conn;
-	call->conn = NULL;
-	if (conn != NULL) {
-		conn->call = NULL;
-		ms_upstream_close(conn);
-	}
+	ms_call_detach(call);
 	call_over(call);
 }
 

@@ -28,6 +28,7 @@ struct upstream *ms_upstream_new(struct client_pool *pool)
 	}
 	conn->cl = cl;
 	conn->pool = pool;
+	ms_list_init(&conn->streams);
 	ms_list_append(&cl->conns, &conn->node);
 	pool->connections++;
 	ms_pool_use(pool);
@@ -64,6 +65,8 @@ static void release(struct upstream *conn)
 	ms_list_remove(&cl->conns, &conn->node);
 	ms_tls_free(conn->tls);
 	conn->tls = NULL;
+	ms_h2_free(conn->h2);
+	conn->h2 = NULL;
 	free(conn->problem);
 	conn->problem = NULL;
 	ms_pool_unuse(conn->pool);
@@ -101,10 +104,16 @@ void ms_upstream_close(struct upstream *conn)
 		return;
 	if (conn->phase == UPSTREAM_RESOLVING && conn->pool_node.next != NULL)
 		ms_list_remove(&pool->waiters, &conn->pool_node);
-	if (conn->phase == UPSTREAM_IDLE) {
-		ms_list_remove(&pool->idle, &conn->pool_node);
+	if (conn->phase == UPSTREAM_IDLE)
 		ms_gauge_add(cl->client->idle, cl->index, -1);
-	}
+	if (conn->phase == UPSTREAM_IDLE && conn->h2 == NULL)
+		ms_list_remove(&pool->idle, &conn->pool_node);
+	if (conn->listed)
+		ms_list_remove(&pool->h2s, &conn->pool_node);
+	if (conn->later)
+		ms_list_remove(&cl->due_conns, &conn->later_node);
+	pool->pending -= conn->for_waiting;
+	conn->listed = conn->later = conn->for_waiting = false;
 	if (conn->connected)
 		ms_gauge_add(cl->client->open, cl->index, -1);
 	conn->phase = UPSTREAM_CLOSED;
@@ -120,7 +129,17 @@ void ms_upstream_close(struct upstream *conn)
 void ms_upstream_fail(struct upstream *conn, enum http_call_failure failure, const struct errinfo *info)
 {
 	struct http_call *call = conn->call;
+	struct client_pool *pool = conn->pool;
+	bool for_waiting = conn->for_waiting, h2 = conn->h2 != NULL;
+	ms_pool_use(pool); // beyond the connection
 	ms_upstream_close(conn);
+	if (for_waiting)
+		ms_client_waiting_failed(pool, failure, info);
+	if (h2) {
+		ms_client_h2_fail_streams(conn, failure, info);
+		ms_client_serve_waiting(pool);
+	}
+	ms_pool_unuse(pool);
 	if (call == NULL)
 		return;
 	call->conn = NULL;
@@ -311,18 +330,43 @@ static void shut_down(struct upstream *conn)
 		write_failed(conn, UV_EPIPE);
 }
 
+static void flush_out(struct upstream *conn)
+{
+	if (conn->tls != NULL)
+		flush_tls(conn);
+	else
+		flush_plain(conn);
+}
+
+// Frames are made as the socket takes them.
+static void flush_h2(struct upstream *conn)
+{
+	while (!conn->h2_busy && conn->phase != UPSTREAM_CLOSED && !conn->writing && !conn->write_broken) {
+		if (conn->out.n == 0)
+			ms_client_h2_output(conn);
+		if (conn->phase == UPSTREAM_CLOSED || conn->out.n == 0)
+			break;
+		flush_out(conn);
+	}
+	if (!conn->h2_busy && conn->phase != UPSTREAM_CLOSED && conn->tls != NULL && !conn->writing && !conn->write_broken)
+		flush_tls(conn); // what the session has to say for itself
+}
+
 void ms_upstream_flush(struct upstream *conn)
 {
-	if (conn->writing || conn->write_broken || (conn->phase != UPSTREAM_OPEN && conn->phase != UPSTREAM_HANDSHAKE))
+	bool sends = conn->phase == UPSTREAM_OPEN || conn->phase == UPSTREAM_HANDSHAKE ||
+		     (conn->phase == UPSTREAM_IDLE && conn->h2 != NULL);
+	if (conn->writing || conn->write_broken || !sends)
 		return;
 	if (!ms_buf_ok(&conn->out)) {
 		fail_plainly(conn, CALL_BROKEN, MS_ERR_NO_MEMORY, "out of memory for a request to an upstream");
 		return;
 	}
-	if (conn->tls != NULL)
-		flush_tls(conn);
-	else
-		flush_plain(conn);
+	if (conn->h2 != NULL) {
+		flush_h2(conn);
+		return;
+	}
+	flush_out(conn);
 	struct http_call *call = conn->call;
 	if (call == NULL || call->stage != STAGE_TUNNEL || !call->body_ended || conn->shut || conn->write_broken ||
 	    ms_upstream_waiting(conn) > 0)
@@ -376,7 +420,9 @@ static void tls_failed(struct upstream *conn)
 static void end_of_input(struct upstream *conn, bool clean)
 {
 	conn->eof = true;
-	if (conn->call == NULL)
+	if (conn->h2 != NULL)
+		fail_plainly(conn, CALL_BROKEN, MS_ERR_HTTP_FRAMING, "the upstream closed the connection");
+	else if (conn->call == NULL)
 		ms_upstream_close(conn);
 	else
 		ms_client_end_of_input(conn, clean);
@@ -386,9 +432,24 @@ static void end_of_input(struct upstream *conn, bool clean)
 static void established(struct upstream *conn)
 {
 	struct http_call *call = conn->call;
+	struct http_origin *origin = conn->pool->origin;
 	conn->phase = UPSTREAM_OPEN;
-	call->connect_ns = MS_MAX(ms_clock_mono_ns() - call->start_ns, INT64_C(1));
-	ms_upstream_flush(conn);
+	if (call == NULL) {
+		bool h2 = conn->tls != NULL ? ms_tls_chose_h2(conn->tls) : origin->protocol == ORIGIN_H2;
+		if (origin->protocol == ORIGIN_H2 && !h2)
+			fail_plainly(conn, CALL_NO_CONNECTION, MS_ERR_TLS, "the upstream does not agree to HTTP/2 (ALPN)");
+		else if (h2 && !ms_client_h2_open(conn))
+			fail_plainly(conn, CALL_NO_CONNECTION, MS_ERR_NO_MEMORY, "out of memory for HTTP/2");
+		else
+			ms_client_waiting_established(conn);
+	} else {
+		call->connect_ns = MS_MAX(ms_clock_mono_ns() - call->start_ns, INT64_C(1));
+	}
+	if (conn->phase != UPSTREAM_CLOSED)
+		ms_upstream_flush(conn);
+	// All of a body's beginning may have gone at once: then nothing is written later that would wake its call.
+	if (conn->phase != UPSTREAM_CLOSED && conn->call != NULL)
+		ms_call_later(conn->call);
 }
 
 // Decrypts as long as somebody wants bytes.
@@ -403,6 +464,7 @@ static void pull_tls(struct upstream *conn)
 		enum tls_status status = ms_tls_read(conn->tls, cl->plain, sizeof(cl->plain), &n);
 		if (conn->phase == UPSTREAM_HANDSHAKE && ms_tls_established(conn->tls))
 			established(conn);
+		call = conn->call;
 		if (conn->phase == UPSTREAM_CLOSED)
 			return;
 		if (status == TLS_FAILED) {
@@ -416,6 +478,12 @@ static void pull_tls(struct upstream *conn)
 		if (status == TLS_MORE) {
 			ms_upstream_flush(conn); // the handshake, or what the session has to say
 			return;
+		}
+		if (conn->h2 != NULL) {
+			ms_client_h2_feed(conn, ms_slice(cl->plain, n));
+			if (conn->phase == UPSTREAM_CLOSED)
+				return;
+			continue;
 		}
 		if (conn->call == NULL) {
 			ms_upstream_close(conn); // bytes that nobody asked for
@@ -451,6 +519,8 @@ static void received(struct upstream *conn, struct slice bytes)
 			pull_tls(conn);
 		else
 			fail_plainly(conn, CALL_BROKEN, MS_ERR_NO_MEMORY, "out of memory for the answer of an upstream");
+	} else if (conn->h2 != NULL) {
+		ms_client_h2_feed(conn, bytes);
 	} else if (conn->call == NULL) {
 		ms_upstream_close(conn); // bytes that nobody asked for
 	} else {
@@ -520,7 +590,7 @@ void ms_upstream_opened(struct upstream *conn)
 		established(conn);
 	} else {
 		conn->phase = UPSTREAM_HANDSHAKE;
-		conn->tls = ms_tls_client_new(origin->context, origin->name, &conn->pool->resume);
+		conn->tls = ms_tls_client_new(origin->context, origin->name, conn->h1_only, &conn->pool->resume);
 		if (conn->tls == NULL) {
 			fail_plainly(conn, CALL_NO_CONNECTION, MS_ERR_NO_MEMORY, "out of memory for TLS with an upstream");
 			return;
@@ -537,6 +607,8 @@ static bool wants_reading(const struct upstream *conn)
 {
 	if (conn->eof)
 		return false;
+	if (conn->h2 != NULL)
+		return !conn->writing; // a peer that asks and does not read is held back
 	return conn->phase == UPSTREAM_IDLE || conn->phase == UPSTREAM_HANDSHAKE ||
 	       (conn->phase == UPSTREAM_OPEN && !conn->call->paused);
 }
@@ -548,15 +620,30 @@ static enum upstream_wait what_for(const struct upstream *conn)
 		return WAIT_IDLE;
 	if (conn->phase != UPSTREAM_OPEN)
 		return WAIT_CONNECT;
+	if (conn->h2 != NULL)
+		return WAIT_NOTHING; // each call has its own
 	if (conn->writing)
 		return WAIT_SEND;
 	// A tunnel may be silent; a caller that has not sent all, or does not read, is not the upstream's fault.
 	return call->stage != STAGE_TUNNEL && call->body_ended && !call->paused ? WAIT_READ : WAIT_NOTHING;
 }
 
+// Streams come and go: the connection is idle while it has none.
+static void note_idle(struct upstream *conn)
+{
+	struct client_loop *cl = conn->cl;
+	bool idle = ms_list_empty(&conn->streams);
+	if (idle == (conn->phase == UPSTREAM_IDLE))
+		return;
+	conn->phase = idle ? UPSTREAM_IDLE : UPSTREAM_OPEN;
+	ms_gauge_add(cl->client->idle, cl->index, idle ? 1 : -1);
+}
+
 void ms_upstream_settle(struct upstream *conn, bool progress)
 {
 	struct client_loop *cl = conn->cl;
+	if (conn->h2 != NULL)
+		note_idle(conn);
 	bool want = wants_reading(conn);
 	if (want != conn->reading) {
 		conn->reading = want;

@@ -177,7 +177,8 @@ static void on_connected(uv_connect_t *req, int status)
 	}
 	write_address(&conn->addresses[conn->address_at - 1], conn->address, sizeof(conn->address));
 	conn->address_n = strlen(conn->address);
-	ms_call_set_address(conn->call, conn);
+	if (conn->call != NULL)
+		ms_call_set_address(conn->call, conn);
 	free(conn->problem);
 	conn->problem = NULL;
 	set_deadline(conn, ms_left(conn));

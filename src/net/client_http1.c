@@ -7,7 +7,7 @@
 
 // --- Requests ----------------------------------------------------------------------------------------
 
-static enum ms_err check_start(const struct http_call_options *o, struct errinfo *info)
+enum ms_err ms_client_check_request(const struct http_call_options *o, struct errinfo *info)
 {
 	if (o->method.n == 0 || scan_token(o->method.p, 0, o->method.n) < o->method.n ||
 	    ms_slice_eq_cstr(o->method, "CONNECT"))
@@ -22,7 +22,7 @@ static enum ms_err check_start(const struct http_call_options *o, struct errinfo
 		return ms_fail(info, MS_ERR_INVALID, "'%.*s' is no protocol to upgrade to", MS_SLICE_ARG(o->protocol));
 	if (o->protocol.n > 0 && o->has_body)
 		return ms_fail(info, MS_ERR_INVALID, "a request for an upgrade has no body");
-	return MS_OK;
+	return ms_client_check_headers(o->headers, o->header_count, info);
 }
 
 enum ms_err ms_client_check_headers(const struct http_header *headers, size_t count, struct errinfo *info)
@@ -66,7 +66,7 @@ static void write_request_line(const struct http_call_options *o, struct buf *ou
 }
 
 // What Connection says is for us and not for the upstream.
-static struct http1_head connection_of(const struct http_call_options *o)
+struct http1_head ms_client_connection_of(const struct http_call_options *o)
 {
 	struct http1_head head = {.headers = (struct http_header *)(uintptr_t)o->headers, .header_count = o->header_count};
 	for (size_t i = 0; i < o->header_count; i++) {
@@ -91,6 +91,22 @@ static bool names_trailers(struct slice te)
 	return false;
 }
 
+bool ms_client_takes_trailers(const struct http_call_options *o)
+{
+	bool takes = false;
+	for (size_t i = 0; i < o->header_count; i++) {
+		if (o->headers[i].name.n == 2 && ms_slice_eq_nocase(o->headers[i].name, MS_SLICE_LIT("te")))
+			takes |= names_trailers(o->headers[i].value);
+	}
+	return takes;
+}
+
+bool ms_client_passes(const struct http1_head *connection, struct slice name)
+{
+	enum http1_known known = ms_http1_known_header(name);
+	return known != HTTP1_HOST && known != HTTP1_CONTENT_LENGTH && !ms_http1_is_hop_by_hop(connection, name);
+}
+
 static void write_framing(const struct http_call_options *o, bool takes_trailers, struct buf *out)
 {
 	if (o->has_body && o->content_length == UINT64_MAX) {
@@ -113,17 +129,13 @@ static void write_framing(const struct http_call_options *o, bool takes_trailers
 enum ms_err ms_client_write_request(const struct http_call_options *o, const char *user_agent, struct buf *out,
 				    struct errinfo *info)
 {
-	MS_TRY(check_start(o, info));
-	MS_TRY(ms_client_check_headers(o->headers, o->header_count, info));
-	struct http1_head head = connection_of(o);
-	bool takes_trailers = false, has_agent = user_agent == NULL;
+	MS_TRY(ms_client_check_request(o, info));
+	struct http1_head head = ms_client_connection_of(o);
+	bool has_agent = user_agent == NULL;
 	write_request_line(o, out);
 	for (size_t i = 0; i < o->header_count; i++) {
 		struct slice name = o->headers[i].name, value = o->headers[i].value;
-		enum http1_known known = ms_http1_known_header(name);
-		if (name.n == 2 && ms_slice_eq_nocase(name, MS_SLICE_LIT("te")))
-			takes_trailers |= names_trailers(value);
-		if (known == HTTP1_HOST || known == HTTP1_CONTENT_LENGTH || ms_http1_is_hop_by_hop(&head, name))
+		if (!ms_client_passes(&head, name))
 			continue;
 		if (!has_agent && ms_slice_eq_nocase(name, MS_SLICE_LIT("user-agent")))
 			has_agent = true;
@@ -131,7 +143,7 @@ enum ms_err ms_client_write_request(const struct http_call_options *o, const cha
 	}
 	if (!has_agent)
 		write_line(out, MS_SLICE_LIT("User-Agent"), ms_slice_cstr(user_agent));
-	write_framing(o, takes_trailers, out);
+	write_framing(o, ms_client_takes_trailers(o), out);
 	ms_http1_write_end(out);
 	return ms_buf_ok(out) ? MS_OK : ms_fail(info, MS_ERR_NO_MEMORY, "out of memory for a request to an upstream");
 }
@@ -156,11 +168,7 @@ void ms_client_write_trailers(struct http_call *call, const struct http_header *
 	const struct http1_head none = {0};
 	ms_buf_append_slice(out, MS_SLICE_LIT("0\r\n"));
 	for (size_t i = 0; i < count; i++) {
-		enum http1_known known = ms_http1_known_header(trailers[i].name);
-		if (ms_client_check_headers(&trailers[i], 1, NULL) != MS_OK)
-			continue; // nobody misses it
-		if (known != HTTP1_HOST && known != HTTP1_CONTENT_LENGTH &&
-		    !ms_http1_is_hop_by_hop(&none, trailers[i].name))
+		if (ms_client_check_headers(&trailers[i], 1, NULL) == MS_OK && ms_client_passes(&none, trailers[i].name))
 			write_line(out, trailers[i].name, trailers[i].value);
 	}
 	ms_http1_write_end(out);

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // The inside of the upstream client. A call belongs to one loop; over HTTP/1.1 it has a connection (struct upstream) of its own from the
-// start, be it a kept one or one that is still being made. client.c: the client, origins and pools; client_connect.c: names, addresses,
-// connecting; client_conn.c: a connection's socket, output and deadlines; client_http1.c: messages; client_call.c: what callers see.
+// start, be it a kept one or one that is still being made. Over HTTP/2 it is a stream of a shared one; where the protocol is not known
+// yet, and where no stream may be opened, it waits in its pool. client.c: the client, origins and pools; client_connect.c: names,
+// addresses, connecting; client_conn.c: a connection's socket, output and deadlines; client_http1.c: messages; client_http2.c: streams;
+// client_wait.c: calls that wait; client_call.c: what callers see.
 #ifndef MS_NET_CLIENT_INTERNAL_H
 #define MS_NET_CLIENT_INTERNAL_H
 
@@ -13,6 +15,7 @@
 #include "net/client.h"
 #include "net/deadlines.h"
 #include "net/http1/http1.h"
+#include "net/http2/http2.h"
 #include "net/tls_client.h"
 
 #define CLIENT_DRAIN_BYTES ((size_t)64 << 10)  // less waits: the caller may go on writing
@@ -60,6 +63,16 @@ struct upstream {
 	bool write_broken; // what is sent gets lost; an answer may still come
 	bool writing;      // `flight` is with libuv
 	bool shut;         // our side was ended
+	bool h1_only;      // ALPN offers HTTP/1.1 alone
+	bool for_waiting;  // is made for the calls that wait in the pool
+	bool listed;       // in the pool's HTTP/2 connections
+	bool h2_busy;      // its session is on the stack
+	bool later;        // flushed at the end of this turn
+	struct list_node later_node;
+	struct h2_session *h2; // NULL: HTTP/1.1
+	struct list streams;   // calls
+	int64_t received_ns;   // when the last bytes came
+	int64_t opened_ns;     // when it was established, with HTTP/2
 	struct tls *tls;
 	struct buf out;    // to be sent
 	size_t out_sent;   // of it
@@ -91,13 +104,23 @@ struct http_call {
 	struct list_node later_node;
 	struct client_loop *cl;
 	struct client_pool *pool;
-	struct upstream *conn; // NULL once it failed
+	struct upstream *conn; // NULL once it failed, and while it waits
+	struct h2_stream *stream;
+	struct list_node way_node; // of the pool's waiting calls, or the connection's streams
+	bool waiting;
+	struct deadline deadline; // over HTTP/2 and while waiting; over HTTP/1.1 the connection has it
+	enum upstream_wait wait;
+	uint64_t send_progress;
+	const struct http_call_options *copy; // in the arena: of a call whose protocol was not known at the start
+	struct http_header *early_trailers;   // likewise
+	size_t early_trailer_count;
 	const struct http_call_handlers *handlers;
 	void *arg;
 	struct http_call *next_free;
 	bool later;   // in the loop's list of what the end of this turn does
 	bool calling; // a handler runs
 	bool over;
+	bool kept;    // its connection was there before
 	bool failing; // `failed` is called at the end of this turn
 	bool paused;
 	bool wants_drain;
@@ -125,6 +148,7 @@ struct http_call {
 	struct arena_mark arena_mark; // behind what lives as long as the call
 	struct arena arena;
 	struct buf trailers;
+	struct buf early; // what the caller wrote while the call waited
 	enum http_call_failure failure;
 	struct errinfo problem;
 };
@@ -139,6 +163,11 @@ struct client_pool {
 	struct list idle;
 	unsigned connections; // all that are not closed
 	struct tls_resume resume;
+	// Where HTTP/2 is possible.
+	struct list h2s;          // connections that take further streams
+	struct list waiting;      // calls
+	unsigned pending;         // connections that are being made for them
+	int64_t http1_until_ns;   // the peer spoke HTTP/1.1 lately: believed up to then
 	// Addresses of the name.
 	struct list waiters;
 	bool resolving;
@@ -169,9 +198,11 @@ struct client_loop {
 	unsigned index;
 	uv_loop_t *uv;
 	struct deadlines deadlines;
+	struct deadlines call_deadlines;
 	struct list calls;
 	struct list conns;
 	struct list due; // calls with something to do at the end of this turn
+	struct list due_conns;
 	uv_idle_t end_of_turn;
 	bool stopped;
 	unsigned in_api; // no handler may be called
@@ -224,6 +255,11 @@ void ms_upstream_expired(struct deadline *entry, void *arg);
 void ms_upstream_keep_or_close(struct upstream *conn, bool reusable); // its call is complete
 
 // client_http1.c
+MS_MUST_USE enum ms_err ms_client_check_request(const struct http_call_options *options, struct errinfo *info);
+// The headers that are for the upstream: false for those of the hop and of the framing. `connection` from ms_client_connection_of().
+struct http1_head ms_client_connection_of(const struct http_call_options *options);
+bool ms_client_passes(const struct http1_head *connection, struct slice name);
+bool ms_client_takes_trailers(const struct http_call_options *options);
 MS_MUST_USE enum ms_err ms_client_write_request(const struct http_call_options *options, const char *user_agent,
 						struct buf *out, struct errinfo *info);
 MS_MUST_USE enum ms_err ms_client_check_headers(const struct http_header *headers, size_t count, struct errinfo *info);
@@ -234,7 +270,39 @@ void ms_client_end_of_input(struct upstream *conn, bool clean);
 void ms_client_write_body(struct http_call *call, struct slice bytes);
 void ms_client_write_trailers(struct http_call *call, const struct http_header *trailers, size_t count);
 
+// client_http2.c
+MS_MUST_USE bool ms_client_h2_open(struct upstream *conn); // false: memory is out
+void ms_client_h2_feed(struct upstream *conn, struct slice bytes);
+void ms_client_h2_output(struct upstream *conn); // frames into conn->out
+void ms_client_h2_fail_streams(struct upstream *conn, enum http_call_failure failure, const struct errinfo *info);
+// Opens a stream for a call that waits; false: not on this connection now.
+bool ms_client_h2_start(struct upstream *conn, struct http_call *call);
+void ms_client_h2_later(struct http_call *call); // at the end of a turn
+size_t ms_client_h2_write(struct http_call *call, struct slice bytes);
+void ms_client_h2_write_end(struct http_call *call, const struct http_header *trailers, size_t count);
+void ms_client_h2_finish(struct http_call *call); // lets the stream end by itself
+void ms_client_h2_detach(struct http_call *call, enum h2_error error); // resets the stream
+void ms_client_h2_settle(struct http_call *call, bool progress);
+void ms_client_h2_expired(struct http_call *call);
+
+// client_wait.c
+// A call whose protocol is not known, or that waits for a stream. `call->copy` is set.
+void ms_client_wait(struct http_call *call);
+void ms_client_unwait(struct http_call *call);
+void ms_client_serve_waiting(struct client_pool *pool); // what can start starts
+void ms_client_waiting_established(struct upstream *conn); // a connection that was made for them
+void ms_client_waiting_failed(struct client_pool *pool, enum http_call_failure failure, const struct errinfo *info);
+size_t ms_client_write_early(struct http_call *call, struct slice bytes);
+void ms_client_end_early(struct http_call *call, const struct http_header *trailers, size_t count);
+void ms_client_replay_early(struct http_call *call); // on the connection that it got
+void ms_client_call_expired(struct deadline *entry, void *arg);
+
 // client_call.c
+// Over HTTP/1.1, on a kept connection or a new one.
+void ms_call_send_http1(struct http_call *call, const struct http_call_options *options, struct upstream *conn);
+void ms_call_failed_here(struct http_call *call, enum http_call_failure failure, enum ms_err code, const char *what);
+void ms_call_detach(struct http_call *call); // from its connection, which over HTTP/1.1 closes
+void ms_upstream_later(struct upstream *conn);
 void ms_call_later(struct http_call *call);
 // Calls the handler; false when the connection has no business with this call any more.
 bool ms_call_head(struct http_call *call, const struct http_header *headers, size_t count);

@@ -550,7 +550,8 @@ TEST(client_upgrades_to_what_it_asked_for_only)
 	ok_2(&s->r[0]); // declined: an ordinary answer
 	caller_call(&s->kit, &s->r[1], &s->options, NULL);
 	failed_so(&s->r[1], CALL_BROKEN, true, "nobody asked for");
-	CHECK_HAS(s->peer.got.p, "Connection: Upgrade\r\nUpgrade: websocket\r\n");
+	static const char asked[] = "Connection: Upgrade\r\nUpgrade: websocket\r\n";
+	CHECK(memmem(s->peer.got.p, s->peer.got.n, asked, strlen(asked)) != NULL);
 	scene_end(s);
 }
 

@@ -7,18 +7,19 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "net/server.h"
+#include "net/h2.h"
 
 static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buf);
 static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf);
 
 // Which phase may follow which; a bit mask per phase. Any may become CLOSED.
 static const uint16_t allowed[CONN_PHASES] = {
-	[CONN_HANDSHAKE] = 1 << CONN_IDLE | 1 << CONN_HANDLING,
-	[CONN_IDLE] = 1 << CONN_HEAD | 1 << CONN_HANDLING,
-	[CONN_HEAD] = 1 << CONN_IDLE | 1 << CONN_HANDLING,
+	[CONN_HANDSHAKE] = 1 << CONN_IDLE | 1 << CONN_HANDLING | 1 << CONN_H2,
+	[CONN_IDLE] = 1 << CONN_HEAD | 1 << CONN_HANDLING | 1 << CONN_H2,
+	[CONN_HEAD] = 1 << CONN_IDLE | 1 << CONN_HANDLING | 1 << CONN_H2,
 	[CONN_HANDLING] = 1 << CONN_WRITING,
 	[CONN_WRITING] = 1 << CONN_IDLE | 1 << CONN_LINGER,
+	[CONN_H2] = 1 << CONN_LINGER,
 	[CONN_LINGER] = 0,
 	[CONN_CLOSED] = 0,
 };
@@ -157,6 +158,7 @@ static void give_back(struct conn *c)
 void ms_conn_release(struct conn *c)
 {
 	struct net_loop *nl = c->nl;
+	ms_h2_conn_free(c);
 	give_back(c);
 	MS_ASSERT(c->works == 0);
 	ms_list_remove(&nl->conns, &c->node);
@@ -180,7 +182,13 @@ static void on_closed(uv_handle_t *handle)
 		ms_exchange_gone(c->work);
 		c->advancing = false;
 	}
-	if (c->work == NULL || !c->work->open)
+	if (c->h2 != NULL) {
+		c->advancing = true;
+		ms_h2_conn_end(c);
+		c->advancing = false;
+	}
+	bool waits = c->h2 != NULL ? c->works > 0 : c->work != NULL && c->work->open;
+	if (!waits)
 		ms_conn_release(c);
 	ms_net_loop_check_drained(nl); // after the cut a handler that still works is not waited for
 }
@@ -192,6 +200,8 @@ void ms_conn_close(struct conn *c)
 	ms_conn_enter(c, CONN_CLOSED);
 	if (c->work != NULL)
 		c->work->gone = true;
+	if (c->h2 != NULL)
+		ms_h2_conn_mark_gone(c);
 	ms_output_forget(c);
 	ms_timeout_start(&c->nl->timeouts, &c->timeout, TIMEOUT_NONE);
 	uv_close(&c->uv.handle, on_closed);
@@ -247,8 +257,11 @@ static bool step_handshake(struct conn *c)
 			ms_conn_close(c);
 		return false;
 	}
-	ms_conn_enter(c, CONN_IDLE);
-	return true;
+	if (!ms_tls_chose_h2(c->tls))
+		ms_conn_enter(c, CONN_IDLE);
+	else if (!ms_h2_conn_start(c))
+		ms_conn_close(c); // memory is out
+	return c->phase != CONN_CLOSED;
 }
 
 // Nothing more will come: a cut request cannot be answered, its sender has not finished asking.
@@ -261,10 +274,27 @@ static bool wait_for_input(struct conn *c)
 	return false;
 }
 
+// How much of the preface of HTTP/2 has come: all its bytes, or none when something else did.
+static size_t preface_bytes(const struct conn *c)
+{
+	const struct wire *wire = c->wire;
+	size_t n = MS_MIN(wire->in_end - wire->in_pos, MS_H2_PREFACE.n);
+	if (!c->nl->server->options.h2 || c->has_tls || c->used || c->work != NULL)
+		return 0;
+	return memcmp(wire->in + wire->in_pos, MS_H2_PREFACE.p, n) == 0 ? n : 0;
+}
+
 static bool step_head(struct conn *c)
 {
 	if (c->wire == NULL || c->wire->in_pos == c->wire->in_end)
 		return wait_for_input(c);
+	size_t preface = preface_bytes(c);
+	if (preface == MS_H2_PREFACE.n && ms_h2_conn_start(c))
+		return true;
+	if (preface > 0) { // or the first letters of a method
+		ms_conn_enter(c, CONN_HEAD);
+		return wait_for_input(c);
+	}
 	if (c->work == NULL && !ms_h1_begin(c)) {
 		ms_conn_close(c); // memory is out
 		return false;
@@ -318,7 +348,17 @@ static bool step_exchange(struct conn *c)
 	return ms_input_pull(c) || c->eof; // the end of a tunnel's input is no end of the connection
 }
 
-static void shut_down(struct conn *c)
+// The session decides what is read, sent and over.
+static bool step_h2(struct conn *c)
+{
+	if (ms_h2_conn_feed(c) || ms_input_pull(c))
+		return true;
+	if (c->eof)
+		ms_conn_close(c);
+	return false;
+}
+
+void ms_conn_shut_down(struct conn *c)
 {
 	uv_os_fd_t fd;
 	bool ok = uv_fileno(&c->uv.handle, &fd) == 0 && shutdown(fd, SHUT_WR) == 0;
@@ -332,6 +372,7 @@ static void shut_down(struct conn *c)
 static void next_request(struct conn *c)
 {
 	struct wire *wire = c->wire;
+	c->used = true;
 	wire->tail = NULL;
 	wire->tail_sent = 0;
 	wire->in_request = wire->in_pos;
@@ -355,7 +396,7 @@ static bool step_written(struct conn *c)
 		return true;
 	}
 	if (c->linger || wire->in_pos < wire->in_end)
-		shut_down(c);
+		ms_conn_shut_down(c);
 	else
 		ms_conn_close(c);
 	return false;
@@ -373,6 +414,8 @@ static bool step(struct conn *c)
 		return step_exchange(c);
 	case CONN_WRITING:
 		return step_written(c);
+	case CONN_H2:
+		return step_h2(c);
 	case CONN_LINGER:
 	case CONN_CLOSED:
 	case CONN_PHASES:
@@ -399,6 +442,8 @@ static enum timeout_class timeout_class(const struct conn *c)
 		return ms_body_wanted(w) ? TIMEOUT_BODY : TIMEOUT_NONE;
 	case CONN_WRITING:
 		return c->writing ? TIMEOUT_WRITE : TIMEOUT_NONE;
+	case CONN_H2:
+		return ms_h2_conn_timeout_class(c);
 	case CONN_LINGER:
 		return TIMEOUT_LINGER;
 	case CONN_CLOSED:
@@ -421,8 +466,21 @@ static void update_reading(struct conn *c)
 		ms_conn_close(c);
 }
 
+// Its buffers can serve others meanwhile.
+static bool needs_no_wire(const struct conn *c)
+{
+	const struct wire *wire = c->wire;
+	if (c->phase == CONN_LINGER)
+		return true;
+	if (wire == NULL || wire->in_pos != wire->in_end)
+		return false;
+	return c->phase == CONN_IDLE || (c->phase == CONN_H2 && c->works == 0 && !ms_output_pending(wire));
+}
+
 static void settle(struct conn *c)
 {
+	if (c->phase == CONN_H2)
+		ms_h2_conn_pump(c);
 	struct wire *wire = c->wire;
 	if (c->phase == CONN_CLOSED)
 		return;
@@ -433,8 +491,7 @@ static void settle(struct conn *c)
 	if (c->work != NULL && c->work->wants_drain)
 		ms_output_flush_later(c);
 	ms_timeout_enter(&c->nl->timeouts, &c->timeout, timeout_class(c));
-	bool idle = c->phase == CONN_LINGER || (c->phase == CONN_IDLE && wire != NULL && wire->in_pos == wire->in_end);
-	if (idle && !c->writing)
+	if (needs_no_wire(c) && !c->writing)
 		give_back(c);
 	update_reading(c);
 }
@@ -587,6 +644,10 @@ static bool input_waits(const struct conn *c)
 void ms_conn_expired(struct timeout *entry, enum timeout_class class, void *arg)
 {
 	struct net_loop *nl = arg;
+	if (class == TIMEOUT_STREAM_BODY || class == TIMEOUT_STREAM_TUNNEL || class == TIMEOUT_STREAM_WRITE) {
+		ms_h2_stream_expired(entry, class);
+		return;
+	}
 	struct conn *c = MS_CONTAINER_OF(entry, struct conn, timeout);
 	const struct http_limits *limits = &nl->server->options.limits;
 	switch (class) {
@@ -609,6 +670,8 @@ void ms_conn_expired(struct timeout *entry, enum timeout_class class, void *arg)
 	case TIMEOUT_IDLE:
 		if (input_waits(c))
 			ms_timeout_start(&nl->timeouts, &c->timeout, TIMEOUT_IDLE);
+		else if (c->phase == CONN_H2)
+			ms_h2_conn_say_goodbye(c);
 		else
 			ms_conn_close(c);
 		return;
@@ -625,6 +688,9 @@ void ms_conn_expired(struct timeout *entry, enum timeout_class class, void *arg)
 	case TIMEOUT_LINGER:
 		ms_conn_close(c);
 		return;
+	case TIMEOUT_STREAM_BODY:
+	case TIMEOUT_STREAM_TUNNEL:
+	case TIMEOUT_STREAM_WRITE:
 	case TIMEOUT_NONE:
 	case TIMEOUT_CLASSES:
 		MS_UNREACHABLE();

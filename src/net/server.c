@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "net/server.h"
+#include "net/h2.h"
 
 // Before the listening sockets close, connection attempts under way get this long to arrive: a round trip; on the
 // machine itself, until its kernel comes to it.
@@ -81,6 +81,9 @@ static enum ms_err net_loop_init(struct net_loop *nl, struct http_server *server
 	ms_timeouts_set_limit(&nl->timeouts, TIMEOUT_TUNNEL, limits->tunnel_idle_ms);
 	ms_timeouts_set_limit(&nl->timeouts, TIMEOUT_IDLE, limits->idle_timeout_ms);
 	ms_timeouts_set_limit(&nl->timeouts, TIMEOUT_WRITE, limits->write_timeout_ms);
+	ms_timeouts_set_limit(&nl->timeouts, TIMEOUT_STREAM_BODY, limits->body_timeout_ms);
+	ms_timeouts_set_limit(&nl->timeouts, TIMEOUT_STREAM_TUNNEL, limits->tunnel_idle_ms);
+	ms_timeouts_set_limit(&nl->timeouts, TIMEOUT_STREAM_WRITE, limits->write_timeout_ms);
 	ms_timeouts_set_limit(&nl->timeouts, TIMEOUT_LINGER, LINGER_MS);
 	MS_TRY(ms_timer_new(nl->loop, drain_step, nl, &nl->drain_timer));
 	uv_idle_init(nl->uv, &nl->end_of_turn);
@@ -132,7 +135,7 @@ static enum ms_err load_tls(struct http_server *server, size_t index, struct err
 	struct tls_context *context;
 	if (server->points[index].tls == NULL)
 		return MS_OK;
-	MS_TRY(ms_tls_context_new(server->points[index].tls, info, &context));
+	MS_TRY(ms_tls_context_new(server->points[index].tls, server->options.h2, info, &context));
 	for (unsigned i = 0; i < server->loop_count; i++)
 		server->loops[i].listeners[index].tls = ms_tls_context_ref(context);
 	ms_tls_context_unref(context);
@@ -263,7 +266,7 @@ enum ms_err ms_http_server_reload_tls(struct http_server *server, struct errinfo
 	enum ms_err err = MS_OK;
 	for (size_t i = 0; i < count && err == MS_OK; i++) {
 		if (server->points[i].tls != NULL)
-			err = ms_tls_context_new(server->points[i].tls, info, &fresh[i]);
+			err = ms_tls_context_new(server->points[i].tls, server->options.h2, info, &fresh[i]);
 	}
 	// All or none: a half reloaded server would be hard to understand.
 	for (size_t i = 0; i < count && err == MS_OK; i++) {
@@ -369,6 +372,8 @@ static void stop_loop(struct mail *mail)
 		struct conn *c = MS_CONTAINER_OF(node, struct conn, node);
 		if (c->work != NULL && c->work->tunnel)
 			ms_output_flush_later(c);
+		if (c->phase == CONN_H2)
+			ms_h2_conn_drain(c);
 	}
 	ms_timer_start(nl->drain_timer, settle_ms(nl->server), 0);
 }

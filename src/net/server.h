@@ -36,6 +36,7 @@
 #define PEER_BYTES 48
 
 struct conn;
+struct h2_conn;
 struct net_loop;
 
 // --- Addresses ---------------------------------------------------------------------------------------
@@ -179,6 +180,7 @@ enum conn_phase {
 	CONN_HEAD,
 	CONN_HANDLING, // the exchange is open: its body may be read, its answer may have begun
 	CONN_WRITING,  // the answer waits for the socket
+	CONN_H2,       // speaks HTTP/2, with any number of exchanges (h2.c)
 	CONN_LINGER,   // our side is shut; reads until the client has closed too
 	CONN_CLOSED,
 	CONN_PHASES
@@ -197,6 +199,7 @@ struct conn {
 	struct timeout timeout;
 	struct wire *wire; // NULL while idle
 	struct work *work; // HTTP/1: the present one; NULL while idle
+	struct h2_conn *h2; // NULL: HTTP/1
 	struct tls *tls;
 	struct conn *next_free;
 	uint64_t lingered;     // bytes discarded
@@ -214,6 +217,7 @@ struct conn {
 	bool handle_closed; // kept for its exchanges only
 	bool rejected;      // beyond the limit of connections
 	bool fed;           // TLS: a first byte came
+	bool used;          // it has served a request: HTTP/1 for good
 	bool last_out;      // nothing is written any more: say good-bye once all is sent
 	bool said_goodbye;  // TLS close_notify, or the shut side of a tunnel
 	char peer[PEER_BYTES];
@@ -270,6 +274,7 @@ void ms_conn_open(struct net_loop *nl, int fd, struct listener *l, const struct 
 void ms_conn_reject(struct net_loop *nl, int fd, struct listener *l, const struct sockaddr *peer); // 503
 void ms_conn_enter(struct conn *c, enum conn_phase phase);
 void ms_conn_close(struct conn *c);
+void ms_conn_shut_down(struct conn *c); // sends our end, then lingers
 void ms_conn_reset(struct conn *c);   // so that the client cannot take what it got for whole
 void ms_conn_advance(struct conn *c); // does all that can be done now
 void ms_conn_expired(struct timeout *entry, enum timeout_class class, void *arg);
@@ -280,6 +285,7 @@ void ms_conn_free_all(struct net_loop *nl);                    // the handles ar
 // --- HTTP/1.1 (h1.c) -----------------------------------------------------------------------------------
 
 extern const struct transport ms_h1_transport;
+extern const struct transport ms_h2_transport; // h2.c
 // The work of the next request, with its parser. False when memory is out.
 MS_MUST_USE bool ms_h1_begin(struct conn *c);
 

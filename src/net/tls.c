@@ -113,21 +113,22 @@ static enum ms_err load_file(SSL_CTX *ctx, const char *path, load_fn *load, stru
 	return err;
 }
 
-// RFC 7301: of the protocols that the client names we speak http/1.1. A client that names only others gets
+// RFC 7301: of the protocols that the client names we speak h2 (`arg` is not NULL) and http/1.1. A client that names only others gets
 // the alert no_application_protocol; one without the extension is taken as HTTP/1.1.
 static int select_protocol(SSL *ssl, const unsigned char **ret_name, unsigned char *ret_n, const unsigned char *offered,
 			   unsigned offered_n, void *arg)
 {
-	static const unsigned char ours[] = "\x08http/1.1";
-	(void)ssl, (void)arg;
+	static const unsigned char ours[] = "\x02h2\x08http/1.1";
+	const unsigned skipped = arg != NULL ? 0 : 3;
+	(void)ssl;
 	unsigned char *chosen;
-	if (SSL_select_next_proto(&chosen, ret_n, ours, sizeof(ours) - 1, offered, offered_n) != OPENSSL_NPN_NEGOTIATED)
+	if (SSL_select_next_proto(&chosen, ret_n, ours + skipped, sizeof(ours) - 1 - skipped, offered, offered_n) != OPENSSL_NPN_NEGOTIATED)
 		return SSL_TLSEXT_ERR_ALERT_FATAL;
 	*ret_name = chosen;
 	return SSL_TLSEXT_ERR_OK;
 }
 
-static enum ms_err configure(SSL_CTX *ctx, const struct http_tls_options *options, struct errinfo *info)
+static enum ms_err configure(SSL_CTX *ctx, const struct http_tls_options *options, bool h2, struct errinfo *info)
 {
 	const char *min = options->min_version != NULL ? options->min_version : "1.2";
 	int version = strcmp(min, "1.2") == 0 ? TLS1_2_VERSION : strcmp(min, "1.3") == 0 ? TLS1_3_VERSION : 0;
@@ -139,7 +140,7 @@ static enum ms_err configure(SSL_CTX *ctx, const struct http_tls_options *option
 	SSL_CTX_set_mode(ctx, SSL_MODE_RELEASE_BUFFERS); // an idle connection keeps no record buffers
 	// Sessions resume by tickets alone: no cache that grows.
 	SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
-	SSL_CTX_set_alpn_select_cb(ctx, select_protocol, NULL);
+	SSL_CTX_set_alpn_select_cb(ctx, select_protocol, h2 ? ctx : NULL);
 	if (SSL_CTX_set_min_proto_version(ctx, version) != 1 || SSL_CTX_set_cipher_list(ctx, MS_TLS12_CIPHERS) != 1 ||
 	    SSL_CTX_set_session_id_context(ctx, session_context, sizeof(session_context) - 1) != 1)
 		return ms_fail(info, MS_ERR_TLS, "OpenSSL refuses the TLS settings: %s", openssl_reason());
@@ -147,13 +148,13 @@ static enum ms_err configure(SSL_CTX *ctx, const struct http_tls_options *option
 	return load_file(ctx, options->key_file, load_key, info);
 }
 
-enum ms_err ms_tls_context_new(const struct http_tls_options *options, struct errinfo *info,
+enum ms_err ms_tls_context_new(const struct http_tls_options *options, bool h2, struct errinfo *info,
 			       struct tls_context **ret_context)
 {
 	SSL_CTX *ctx = SSL_CTX_new(TLS_server_method());
 	if (ctx == NULL)
 		return ms_fail(info, MS_ERR_NO_MEMORY, "out of memory for TLS");
-	enum ms_err err = configure(ctx, options, info);
+	enum ms_err err = configure(ctx, options, h2, info);
 	if (err != MS_OK) {
 		SSL_CTX_free(ctx);
 		return err;
@@ -260,6 +261,14 @@ void ms_tls_close(struct tls *tls)
 bool ms_tls_established(const struct tls *tls)
 {
 	return SSL_is_init_finished(tls->ssl);
+}
+
+bool ms_tls_chose_h2(const struct tls *tls)
+{
+	const unsigned char *name;
+	unsigned n;
+	SSL_get0_alpn_selected(tls->ssl, &name, &n);
+	return n == 2 && memcmp(name, "h2", 2) == 0;
 }
 
 struct slice ms_tls_server_name(const struct tls *tls)

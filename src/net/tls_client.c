@@ -241,7 +241,8 @@ static bool set_name(SSL *ssl, struct slice name)
 	return X509_VERIFY_PARAM_set1_host(param, text, 0) == 1 && SSL_set_tlsext_host_name(ssl, text) == 1;
 }
 
-struct tls *ms_tls_client_new(struct tls_context *context, struct slice name, struct tls_resume *resume)
+struct tls *ms_tls_client_new(struct tls_context *context, struct slice name, bool http1_only,
+			      struct tls_resume *resume)
 {
 	struct tls *tls = ms_tls_make(ctx_of(context));
 	if (tls == NULL)
@@ -251,6 +252,8 @@ struct tls *ms_tls_client_new(struct tls_context *context, struct slice name, st
 		ms_tls_free(tls);
 		return NULL;
 	}
+	if (http1_only)
+		(void)SSL_set_alpn_protos(tls->ssl, (const unsigned char *)"\x08http/1.1", 9); // out of memory: none is offered
 	tls->resume = resume;
 	SSL_set_app_data(tls->ssl, tls);
 	SSL_set_connect_state(tls->ssl);
@@ -261,14 +264,6 @@ struct tls *ms_tls_client_new(struct tls_context *context, struct slice name, st
 			ms_tls_resume_clear(resume);
 	}
 	return tls;
-}
-
-bool ms_tls_is_h2(const struct tls *tls)
-{
-	const unsigned char *name;
-	unsigned n;
-	SSL_get0_alpn_selected(tls->ssl, &name, &n);
-	return n == 2 && memcmp(name, "h2", 2) == 0;
 }
 
 bool ms_tls_resumed(const struct tls *tls)

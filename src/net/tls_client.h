@@ -34,10 +34,9 @@ struct tls_resume {
 void ms_tls_resume_clear(struct tls_resume *resume);
 
 // `name` is asked for (SNI, unless it is an address) and must be in the certificate when the context verifies. NULL when memory is out or
-// the name cannot be one. `resume` outlives the session.
-struct tls *ms_tls_client_new(struct tls_context *context, struct slice name, struct tls_resume *resume);
-// After a handshake: what ALPN agreed on is HTTP/2.
-bool ms_tls_is_h2(const struct tls *tls);
+// the name cannot be one. `resume` outlives the session. http1_only: HTTP/2 is not offered, whatever the context says.
+struct tls *ms_tls_client_new(struct tls_context *context, struct slice name, bool http1_only,
+			      struct tls_resume *resume);
 bool ms_tls_resumed(const struct tls *tls);
 // After a failure: what was wrong, above all with the certificate, in words. Returns MS_ERR_TLS.
 enum ms_err ms_tls_client_problem(const struct tls *tls, struct slice name, struct errinfo *info);

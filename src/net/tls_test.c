@@ -405,7 +405,7 @@ static void check_bad(const struct http_tls_options *tls, const char *part)
 	struct tls_context *context;
 	struct errinfo info;
 	ms_errinfo_init(&info);
-	CHECK(ms_tls_context_new(tls, &info, &context) != MS_OK);
+	CHECK(ms_tls_context_new(tls, false, &info, &context) != MS_OK);
 	CHECK_HAS(info.message, part);
 }
 

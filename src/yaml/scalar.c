@@ -34,8 +34,8 @@ static bool is_false(struct slice text)
 
 static bool is_not_finite(struct slice text)
 {
-	static const char *const words[] = {".inf",  ".Inf",  ".INF",  "+.inf", "+.Inf", "+.INF", "-.inf",
-					    "-.Inf", "-.INF", ".nan",  ".NaN",  ".NAN",  NULL};
+	static const char *const words[] = {".inf",  ".Inf",  ".INF", "+.inf", "+.Inf", "+.INF", "-.inf",
+					    "-.Inf", "-.INF", ".nan", ".NaN",  ".NAN",  NULL};
 	return is_one_of(text, words);
 }
 
@@ -142,7 +142,8 @@ static int read_based(struct slice text, uint64_t *ret_value)
 }
 
 // MS_ERR_NOT_FOUND: no number.
-static enum ms_err read_number(struct slice text, struct arena *arena, char *problem, size_t problem_size, struct json_value *ret_value)
+static enum ms_err read_number(struct slice text, struct arena *arena, char *problem, size_t problem_size,
+			       struct json_value *ret_value)
 {
 	struct decimal d;
 	uint64_t value;
@@ -165,15 +166,16 @@ static enum ms_err read_number(struct slice text, struct arena *arena, char *pro
 		return MS_OK;
 	}
 	if (based == 2 || is_not_finite(text)) {
-		snprintf(problem, problem_size, "%.*s is %s; put it in quotes if text is meant", MS_SLICE_ARG(ms_slice_sub(text, 0, 40)),
+		snprintf(problem, problem_size, "%.*s is %s; put it in quotes if text is meant",
+			 MS_SLICE_ARG(ms_slice_sub(text, 0, 40)),
 			 based == 2 ? "too large a number" : "not a number that JSON has");
 		return MS_ERR_CONFIG;
 	}
 	return MS_ERR_NOT_FOUND;
 }
 
-static enum ms_err read_tagged(struct slice text, const char *type, struct arena *arena, char *problem, size_t problem_size,
-			       struct json_value *ret_value)
+static enum ms_err read_tagged(struct slice text, const char *type, struct arena *arena, char *problem,
+			       size_t problem_size, struct json_value *ret_value)
 {
 	enum ms_err err = MS_ERR_NOT_FOUND;
 	if (strcmp(type, "str") == 0) {
@@ -191,14 +193,15 @@ static enum ms_err read_tagged(struct slice text, const char *type, struct arena
 	if (strcmp(type, "int") == 0 || strcmp(type, "float") == 0)
 		err = read_number(text, arena, problem, problem_size, ret_value);
 	if (err == MS_ERR_NOT_FOUND) {
-		snprintf(problem, problem_size, "\"%.*s\" is not what the tag !!%.16s says", MS_SLICE_ARG(ms_slice_sub(text, 0, 40)), type);
+		snprintf(problem, problem_size, "\"%.*s\" is not what the tag !!%.16s says",
+			 MS_SLICE_ARG(ms_slice_sub(text, 0, 40)), type);
 		return MS_ERR_CONFIG;
 	}
 	return err;
 }
 
-enum ms_err ms_yaml_scalar(struct slice text, bool plain, const char *tag, struct arena *arena, char *problem, size_t problem_size,
-			   struct json_value *ret_value)
+enum ms_err ms_yaml_scalar(struct slice text, bool plain, const char *tag, struct arena *arena, char *problem,
+			   size_t problem_size, struct json_value *ret_value)
 {
 	static const char *const types[] = {CORE "str", CORE "int", CORE "float", CORE "bool", CORE "null"};
 	if (tag != NULL && strcmp(tag, "!") != 0) {
@@ -213,7 +216,9 @@ enum ms_err ms_yaml_scalar(struct slice text, bool plain, const char *tag, struc
 	if (!plain || tag != NULL)
 		return MS_OK;
 	if (is_null(text) || is_true(text) || is_false(text)) {
-		*ret_value = (struct json_value){.type = is_null(text) ? JSON_NULL : is_true(text) ? JSON_TRUE : JSON_FALSE};
+		*ret_value = (struct json_value){.type = is_null(text)   ? JSON_NULL
+							 : is_true(text) ? JSON_TRUE
+									 : JSON_FALSE};
 		return MS_OK;
 	}
 	enum ms_err err = read_number(text, arena, problem, problem_size, ret_value);

@@ -7,9 +7,9 @@
 #include "json/json.h"
 
 struct yaml_limits {
-	size_t bytes;  // of the text; 0: 16 MiB
+	size_t bytes;   // of the text; 0: 16 MiB
 	unsigned depth; // 0: 64
-	size_t nodes;  // aliases counted as often as they are used, so that a small file cannot become large; 0: 1,000,000
+	size_t nodes; // aliases counted as often as they are used, so that a small file cannot become large; 0: 1,000,000
 };
 // One document, UTF-8. Anchors and aliases are followed, tags other than the core ones and duplicate keys are refused. Numbers are those of the
 // core schema (no octal by a leading 0; yes/no/on/off are strings). Errors carry the line. *ret_lines, when not NULL, finds lines again:

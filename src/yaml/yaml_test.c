@@ -53,7 +53,8 @@ static void check_refused(const char *yaml, int64_t line, const char *part)
 TEST(scalars_are_those_of_the_core_schema)
 {
 	check_reads("[null, ~, Null, NULL]", "[null,null,null,null]");
-	check_reads("[true, True, TRUE, false, yes, no, on, off, y]", "[true,true,true,false,\"yes\",\"no\",\"on\",\"off\",\"y\"]");
+	check_reads("[true, True, TRUE, false, yes, no, on, off, y]",
+		    "[true,true,true,false,\"yes\",\"no\",\"on\",\"off\",\"y\"]");
 	check_reads("[1, -1, +1, 007, 0, -0, 0x1f, 0o17, 0x, 0o8, 1_000, 12:30]",
 		    "[1,-1,1,7,0,-0,31,15,\"0x\",\"0o8\",\"1_000\",\"12:30\"]");
 	check_reads("[1.5, .5, 5., -.5e3, 1e3, 1E-2, 1e, ., .e1, '1', \"2\"]",
@@ -72,8 +73,10 @@ TEST(documents_become_trees)
 	check_reads("\xef\xbb\xbf"
 		    "a: 1\n",
 		    "{\"a\":1}");
-	check_reads("a:\n- b: 1\n  c: [2, {d: 3}]\n- x\nz:\n", "{\"a\":[{\"b\":1,\"c\":[2,{\"d\":3}]},\"x\"],\"z\":null}");
-	check_reads("{\"a\": [1, 2.5, null, \"x\\u00e9\\/\"], \"b\": {}}", "{\"a\":[1,2.5,null,\"x\xc3\xa9/\"],\"b\":{}}");
+	check_reads("a:\n- b: 1\n  c: [2, {d: 3}]\n- x\nz:\n",
+		    "{\"a\":[{\"b\":1,\"c\":[2,{\"d\":3}]},\"x\"],\"z\":null}");
+	check_reads("{\"a\": [1, 2.5, null, \"x\\u00e9\\/\"], \"b\": {}}",
+		    "{\"a\":[1,2.5,null,\"x\xc3\xa9/\"],\"b\":{}}");
 	check_reads("200: ok\ntrue: b\n", "{\"200\":\"ok\",\"true\":\"b\"}");
 	check_reads("a: |\n  one\n  two\nb: >\n  one\n  two\n", "{\"a\":\"one\\ntwo\\n\",\"b\":\"one two\\n\"}");
 	check_reads("---\na: 1\n...\n", "{\"a\":1}");
@@ -82,10 +85,12 @@ TEST(documents_become_trees)
 
 TEST(aliases_and_merges_are_followed)
 {
-	check_reads("a: &x {b: 1}\nc: *x\nd: [*x, *x]", "{\"a\":{\"b\":1},\"c\":{\"b\":1},\"d\":[{\"b\":1},{\"b\":1}]}");
+	check_reads("a: &x {b: 1}\nc: *x\nd: [*x, *x]",
+		    "{\"a\":{\"b\":1},\"c\":{\"b\":1},\"d\":[{\"b\":1},{\"b\":1}]}");
 	check_reads("- &a 1\n- *a\n- &a 2\n- *a", "[1,1,2,2]");
 	check_reads("- &x {a: 1, b: 2}\n- {<<: *x, b: 3, c: 4}", "[{\"a\":1,\"b\":2},{\"b\":3,\"c\":4,\"a\":1}]");
-	check_reads("- &x {a: 1}\n- &y {a: 2, b: 2}\n- {<<: [*x, *y], c: 3}", "[{\"a\":1},{\"a\":2,\"b\":2},{\"c\":3,\"a\":1,\"b\":2}]");
+	check_reads("- &x {a: 1}\n- &y {a: 2, b: 2}\n- {<<: [*x, *y], c: 3}",
+		    "[{\"a\":1},{\"a\":2,\"b\":2},{\"c\":3,\"a\":1,\"b\":2}]");
 	check_reads("{'<<': 1}", "{\"<<\":1}");
 	check_refused("{<<: 1}", 1, "takes a mapping or a list of mappings; found number");
 }
@@ -122,7 +127,8 @@ TEST(lines_are_found_again)
 	ms_arena_init(&arena, 4096, MEMORY);
 	const struct json_value *root;
 	struct yaml_lines *lines;
-	REQUIRE(ms_yaml_parse(MS_SLICE_LIT("\na:\n  - b: 1\n    c: &x\n      d: 2\n  - *x\n"), NULL, &arena, NULL, &root, &lines) == MS_OK);
+	REQUIRE(ms_yaml_parse(MS_SLICE_LIT("\na:\n  - b: 1\n    c: &x\n      d: 2\n  - *x\n"), NULL, &arena, NULL,
+			      &root, &lines) == MS_OK);
 	CHECK_INT(ms_yaml_line(lines, root), 2);
 	const struct json_value *a = ms_json_get(root, "a");
 	CHECK_INT(ms_yaml_line(lines, a), 3);
@@ -153,8 +159,8 @@ TEST(small_files_cannot_become_large)
 	append(&at, text + sizeof(text), "a0: &a0 [x,x,x,x,x,x,x,x,x]\n");
 	for (int i = 1; i < 10; i++) {
 		char line[128];
-		snprintf(line, sizeof(line), "a%d: &a%d [*a%d,*a%d,*a%d,*a%d,*a%d,*a%d,*a%d,*a%d,*a%d]\n", i, i, i - 1, i - 1, i - 1, i - 1, i - 1, i - 1,
-			 i - 1, i - 1, i - 1);
+		snprintf(line, sizeof(line), "a%d: &a%d [*a%d,*a%d,*a%d,*a%d,*a%d,*a%d,*a%d,*a%d,*a%d]\n", i, i, i - 1,
+			 i - 1, i - 1, i - 1, i - 1, i - 1, i - 1, i - 1, i - 1);
 		append(&at, text + sizeof(text), line);
 	}
 	check_refused_as(text, MS_ERR_LIMIT, 7, "more than 1000000 values, aliases counted as often as they are used");
@@ -193,7 +199,8 @@ static void read_much(void)
 	ms_arena_init(&arena, 256, 1 << 20);
 	const struct json_value *value;
 	struct yaml_lines *lines;
-	enum ms_err err = ms_yaml_parse(MS_SLICE_LIT("a: &x {b: 1, c: [1, 0x2, 'text']}\nd: {<<: *x, e: *x}\n"), NULL, &arena, NULL, &value, &lines);
+	enum ms_err err = ms_yaml_parse(MS_SLICE_LIT("a: &x {b: 1, c: [1, 0x2, 'text']}\nd: {<<: *x, e: *x}\n"), NULL,
+					&arena, NULL, &value, &lines);
 	CHECK(err == MS_OK ? !ms_test_allocation_failed() : err == MS_ERR_NO_MEMORY);
 	ms_arena_fini(&arena);
 }

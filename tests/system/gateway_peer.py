@@ -105,6 +105,7 @@ class Peer:
             return False
         if action[0] == "slow-read":
             time.sleep(float(action[1]))
+            return self.count_body(c)
         length = request.header("Content-Length")
         if length is not None:
             request.body = c.read_exactly(int(length))
@@ -113,6 +114,19 @@ class Peer:
         with self.lock:
             self.requests.append(request)
         return getattr(self, "do_" + action[0].replace("-", "_"), self.do_answer)(c, request, action[1:])
+
+    def count_body(self, c):
+        """A large chunked body, which is not kept."""
+        total = 0
+        while True:
+            size = int(c.read_until(b"\r\n"), 16)
+            if size == 0:
+                c.read_until(b"\r\n")
+                body = str(total).encode()
+                c.send(f"HTTP/1.1 200 OK\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body)
+                return True
+            total += size
+            c.read_exactly(size + 2)
 
     def reply(self, c, request, body, status=200, headers=()):
         lines = [f"HTTP/1.1 {status} Whatever", f"Content-Length: {len(body)}", f"X-Peer: {self.port}", *headers]
@@ -208,9 +222,6 @@ class Peer:
             left -= n
         return True
 
-    def do_slow_read(self, c, request, rest):
-        return self.reply(c, request, str(len(request.body)).encode())
-
 
 class Process:
     """A real server. `ready` connects."""
@@ -246,7 +257,7 @@ def nginx(folder):
     (folder / "www").mkdir(parents=True, exist_ok=True)
     (folder / "www" / "file.bin").write_bytes(bytes(range(256)) * 4096)
     (folder / "nginx.conf").write_text(f"""
-daemon off; worker_processes 1; pid {folder}/nginx.pid; error_log {folder}/error.log;
+daemon off; {"user root;" if os.geteuid() == 0 else ""} worker_processes 1; pid {folder}/nginx.pid; error_log {folder}/error.log;
 events {{ worker_connections 512; }}
 http {{
   access_log off; client_body_temp_path {folder}/body; proxy_temp_path {folder}/proxy; fastcgi_temp_path {folder}/f;

@@ -63,7 +63,8 @@ static bool compile(struct plan *plan, void *config, const char *path, struct pr
 	(void)plan;
 	if ((c->allow.count > 0) != (c->deny.count > 0))
 		return true;
-	ms_problem_add(problems, path, NULL, "exactly one of these must be given, with at least one group: allow, deny");
+	ms_problem_add(problems, path, NULL,
+		       "exactly one of these must be given, with at least one group: allow, deny");
 	return false;
 }
 

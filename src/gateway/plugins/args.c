@@ -27,7 +27,8 @@ static bool decode(struct arena *arena, struct slice raw, struct slice *ret_text
 			text[n++] = raw.p[i] == '+' ? ' ' : raw.p[i];
 			continue;
 		}
-		int high = i + 2 < raw.n ? hex_digit(raw.p[i + 1]) : -1, low = i + 2 < raw.n ? hex_digit(raw.p[i + 2]) : -1;
+		int high = i + 2 < raw.n ? hex_digit(raw.p[i + 1]) : -1,
+		    low = i + 2 < raw.n ? hex_digit(raw.p[i + 2]) : -1;
 		if (high < 0 || low < 0)
 			return false;
 		text[n++] = (char)(high << 4 | low);

@@ -126,7 +126,8 @@ TEST(key_auth_checks_its_settings)
 {
 	struct gw_kit kit;
 	kit_init(&kit);
-	CHECK_HAS(kit_plugin(&kit, "key-auth", "{\"key_in_header\":false,\"key_in_query\":false}"), "at least one of these must be true");
+	CHECK_HAS(kit_plugin(&kit, "key-auth", "{\"key_in_header\":false,\"key_in_query\":false}"),
+		  "at least one of these must be true");
 	CHECK_HAS(kit_plugin(&kit, "key-auth", "{\"key_names\":[\"a b\"]}"), "no name of a header");
 	CHECK_HAS(kit_plugin(&kit, "key-auth", "{\"key_names\":[]}"), "at least one name");
 	kit_fini(&kit);
@@ -185,7 +186,8 @@ TEST(basic_auth_takes_plain_and_hashed_passwords)
 
 TEST(basic_auth_reads_one_form_of_the_header)
 {
-	static const char *const bad[] = {"Basic", "Basic ", "Basic %%%", "Bearer YW5uYTpwdw==", "YW5uYTpwdw==", "BasicYW5uYTpwdw=="};
+	static const char *const bad[] = {
+		"Basic", "Basic ", "Basic %%%", "Bearer YW5uYTpwdw==", "YW5uYTpwdw==", "BasicYW5uYTpwdw=="};
 	struct gw_kit kit;
 	kit_init(&kit);
 	CHECK(kit_plugin(&kit, "basic-auth", "{}") == NULL);
@@ -251,7 +253,8 @@ TEST(jwt_lets_in_who_signed_with_his_key)
 	CHECK_STR(kit_out(&kit, "X-Credential-Identifier"), "issuer-a");
 	kit_request(&kit, HTTP_GET, ms_arena_printf(&kit.plan.arena, "/?jwt=%s", good));
 	CHECK_INT(kit_status(&kit), 0);
-	CHECK_INT(bearer(&kit, token(&kit, JOSE_HS256, "another-secret-of-thirty-two-byte", "{\"iss\":\"issuer-a\"}")), 401);
+	CHECK_INT(bearer(&kit, token(&kit, JOSE_HS256, "another-secret-of-thirty-two-byte", "{\"iss\":\"issuer-a\"}")),
+		  401);
 	says(&kit, "{\"message\":\"Invalid signature\"");
 	CHECK_STR(kit_answer(&kit, "WWW-Authenticate"), "Bearer error=\"invalid_token\"");
 	CHECK_INT(bearer(&kit, token(&kit, JOSE_HS512, SECRET SECRET, "{\"iss\":\"issuer-a\"}")), 401);
@@ -304,14 +307,20 @@ TEST(jwt_checks_the_claims_that_it_is_told_to)
 {
 	struct gw_kit kit;
 	with_jwt(&kit, "{\"claims_to_verify\":[\"exp\",\"nbf\"],\"maximum_expiration\":3600,\"realm\":\"r\"}");
-	CHECK_INT(bearer(&kit, token(&kit, JOSE_HS256, SECRET, "{\"iss\":\"issuer-a\",\"exp\":1800000060,\"nbf\":" NOW "}")), 0);
-	CHECK_INT(bearer(&kit, token(&kit, JOSE_HS256, SECRET, "{\"iss\":\"issuer-a\",\"exp\":" NOW ",\"nbf\":0}")), 401);
+	CHECK_INT(bearer(&kit,
+			 token(&kit, JOSE_HS256, SECRET, "{\"iss\":\"issuer-a\",\"exp\":1800000060,\"nbf\":" NOW "}")),
+		  0);
+	CHECK_INT(bearer(&kit, token(&kit, JOSE_HS256, SECRET, "{\"iss\":\"issuer-a\",\"exp\":" NOW ",\"nbf\":0}")),
+		  401);
 	says(&kit, "\"exp\":\"token expired\"");
 	CHECK_STR(kit_answer(&kit, "WWW-Authenticate"), "Bearer realm=\"r\", error=\"invalid_token\"");
-	CHECK_INT(bearer(&kit, token(&kit, JOSE_HS256, SECRET, "{\"iss\":\"issuer-a\",\"exp\":\"soon\",\"nbf\":1800000001}")), 401);
+	CHECK_INT(bearer(&kit,
+			 token(&kit, JOSE_HS256, SECRET, "{\"iss\":\"issuer-a\",\"exp\":\"soon\",\"nbf\":1800000001}")),
+		  401);
 	says(&kit, "\"exp\":\"must be a number\"");
 	says(&kit, "\"nbf\":\"token not valid yet\"");
-	CHECK_INT(bearer(&kit, token(&kit, JOSE_HS256, SECRET, "{\"iss\":\"issuer-a\",\"exp\":1800003601,\"nbf\":0}")), 401);
+	CHECK_INT(bearer(&kit, token(&kit, JOSE_HS256, SECRET, "{\"iss\":\"issuer-a\",\"exp\":1800003601,\"nbf\":0}")),
+		  401);
 	says(&kit, "\"exp\":\"exceeds maximum allowed expiration\"");
 	CHECK_INT(bearer(&kit, token(&kit, JOSE_HS256, SECRET, "{\"iss\":\"issuer-a\",\"nbf\":0}")), 401);
 	kit_fini(&kit);
@@ -324,7 +333,8 @@ TEST(jwt_reads_secrets_as_base64_and_short_ones_and_keys_by_kid)
 	CHECK(kit_plugin(&kit, "jwt", "{\"secret_is_base64\":true,\"key_claim_name\":\"kid\"}") == NULL);
 	struct gw_consumer *anna = kit_consumer(&kit, "anna");
 	// base64 of SECRET
-	CHECK(kit_credential(&kit, GW_JWT, anna, "some-kid", "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=", "HS256") == NULL);
+	CHECK(kit_credential(&kit, GW_JWT, anna, "some-kid", "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=", "HS256") ==
+	      NULL);
 	CHECK_INT(bearer(&kit, token(&kit, JOSE_HS256, SECRET, "{}")), 0);
 	kit_fini(&kit);
 	with_jwt(&kit, "{}");
@@ -359,8 +369,11 @@ TEST(jwt_takes_public_keys_of_each_kind)
 		enum crypto_key_kind kind;
 		enum jose_alg alg;
 		const char *name;
-	} cases[] = {{CRYPTO_RSA, JOSE_RS256, "RS256"},	{CRYPTO_RSA, JOSE_PS384, "PS384"},     {CRYPTO_P256, JOSE_ES256, "ES256"},
-		     {CRYPTO_P521, JOSE_ES512, "ES512"}, {CRYPTO_ED25519, JOSE_ED25519, "EdDSA"}};
+	} cases[] = {{CRYPTO_RSA, JOSE_RS256, "RS256"},
+		     {CRYPTO_RSA, JOSE_PS384, "PS384"},
+		     {CRYPTO_P256, JOSE_ES256, "ES256"},
+		     {CRYPTO_P521, JOSE_ES512, "ES512"},
+		     {CRYPTO_ED25519, JOSE_ED25519, "EdDSA"}};
 	for (size_t i = 0; i < MS_ARRAY_LEN(cases); i++) {
 		struct gw_kit kit;
 		struct crypto_key *crypto;
@@ -371,9 +384,12 @@ TEST(jwt_takes_public_keys_of_each_kind)
 		ms_buf_init(&private, 8192);
 		ms_buf_init(&out, 8192);
 		REQUIRE(ms_crypto_key_generate(cases[i].kind, 2048, &crypto) == MS_OK);
-		REQUIRE(ms_crypto_key_to_pem(crypto, false, &public) == MS_OK && ms_crypto_key_to_pem(crypto, true, &private) == MS_OK);
-		REQUIRE(ms_jose_key_parse_pem(ms_buf_slice(&private), cases[i].alg, MS_SLICE_LIT("k"), NULL, &key) == MS_OK);
-		REQUIRE(ms_jws_sign(key, MS_SLICE_LIT("JWT"), MS_SLICE_LIT("{\"iss\":\"issuer-a\"}"), NULL, &out) == MS_OK);
+		REQUIRE(ms_crypto_key_to_pem(crypto, false, &public) == MS_OK &&
+			ms_crypto_key_to_pem(crypto, true, &private) == MS_OK);
+		REQUIRE(ms_jose_key_parse_pem(ms_buf_slice(&private), cases[i].alg, MS_SLICE_LIT("k"), NULL, &key) ==
+			MS_OK);
+		REQUIRE(ms_jws_sign(key, MS_SLICE_LIT("JWT"), MS_SLICE_LIT("{\"iss\":\"issuer-a\"}"), NULL, &out) ==
+			MS_OK);
 		const char *pem = ms_arena_cstr(&kit.plan.arena, ms_buf_slice(&public)),
 			   *text = ms_arena_cstr(&kit.plan.arena, ms_buf_slice(&out));
 		CHECK(kit_plugin(&kit, "jwt", "{}") == NULL);

@@ -153,8 +153,9 @@ static void verify(struct job *job)
 {
 	struct check *check = MS_CONTAINER_OF(job, struct check, job);
 	struct password_answer answer = {0};
-	check->match = ms_password_verify(check->stored, check->password, &MS_PASSWORD_COST_DEFAULT, NULL, &answer) == MS_OK &&
-		       answer.match;
+	check->match =
+		ms_password_verify(check->stored, check->password, &MS_PASSWORD_COST_DEFAULT, NULL, &answer) == MS_OK &&
+		answer.match;
 }
 
 static void verified(struct job *job)
@@ -166,13 +167,14 @@ static void verified(struct job *job)
 	ms_gw_resume(r, check->match ? let_in(r, check->config, check->credential) : refuse(r, check->config));
 }
 
-static enum gw_verdict verify_later(struct gw_request *r, const struct config *c, const struct gw_credential *credential,
-				    struct slice stored, struct slice password)
+static enum gw_verdict verify_later(struct gw_request *r, const struct config *c,
+				    const struct gw_credential *credential, struct slice stored, struct slice password)
 {
 	struct check *check = MS_ARENA_NEW(r->arena, struct check);
 	enum ms_err err = MS_ERR_NO_MEMORY;
 	if (check != NULL) {
-		*check = (struct check){.r = r, .config = c, .credential = credential, .stored = stored, .password = password};
+		*check = (struct check){
+			.r = r, .config = c, .credential = credential, .stored = stored, .password = password};
 		err = ms_pool_submit(r->services->pool, &check->job, r->x->loop, verify, verified);
 	}
 	if (err == MS_OK)
@@ -194,7 +196,8 @@ static enum gw_verdict access(struct gw_request *r, const void *config, void **s
 	(void)state;
 	if (ms_gw_already_in(r, c->anonymous))
 		return GW_NEXT;
-	if (!read_header(r, "Proxy-Authorization", &user, &password) && !read_header(r, "Authorization", &user, &password))
+	if (!read_header(r, "Proxy-Authorization", &user, &password) &&
+	    !read_header(r, "Authorization", &user, &password))
 		return refuse(r, c);
 	const struct gw_credential *credential = ms_plan_credential(r->plan, GW_BASICAUTH, user);
 	if (credential == NULL || credential->consumer == NULL || credential->compiled == NULL)

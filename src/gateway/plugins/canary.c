@@ -1,7 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 // canary: a part of the requests goes to another upstream: by percentage, growing with time, by header, or by group.
-#include "base/hash.h"
-#include "base/rand.h"
 #include "gateway/plugins/plugins.h"
 
 enum hash { HASH_CONSUMER, HASH_IP, HASH_HEADER, HASH_NONE, HASH_ALLOW, HASH_DENY };
@@ -19,7 +17,8 @@ static const struct field fields[] = {
 	GW_NUMBER(config, start, "-1", -1, 4102444800, "Unix time at which the part begins to grow from 0 to all"),
 	GW_NUMBER(config, duration, "3600", 1, 315360000, "Seconds until it is all"),
 	GW_INTEGER(config, steps, "1000", 1, 1000000, "Steps of the part"),
-	GW_CHOICE(config, hash, "\"consumer\"", hashes, "What decides: the same one always goes the same way; allow and deny: by groups"),
+	GW_CHOICE(config, hash, "\"consumer\"", hashes,
+		  "What decides: the same one always goes the same way; allow and deny: by groups"),
 	GW_STRING(config, hash_header, NULL, "Header, for hash header"),
 	GW_STRINGS(config, groups, NULL, "Groups that go to the canary (allow), or do not (deny)"),
 	GW_STRING(config, upstream_host, NULL, "Upstream or host of the canary"),
@@ -64,7 +63,8 @@ static bool in_groups(const struct gw_request *r, const struct config *c)
 static bool chosen(struct gw_request *r, const struct config *c)
 {
 	static const struct hash_seed seed = {UINT64_C(0x63616e617279), 1}; // fixed: all processes decide alike
-	struct slice said = c->canary_by_header_name.n > 0 ? ms_gw_header(&r->out.headers, c->canary_by_header_name) : MS_SLICE_EMPTY;
+	struct slice said = c->canary_by_header_name.n > 0 ? ms_gw_header(&r->out.headers, c->canary_by_header_name)
+							   : MS_SLICE_EMPTY;
 	if (ms_slice_eq_nocase(said, MS_SLICE_LIT("always")))
 		return true;
 	if (ms_slice_eq_nocase(said, MS_SLICE_LIT("never")))
@@ -100,17 +100,20 @@ static bool compile(struct plan *plan, void *config, const char *path, struct pr
 	(void)plan;
 	bool by_groups = c->hash == HASH_ALLOW || c->hash == HASH_DENY;
 	if (!by_groups && (c->percentage >= 0) == (c->start >= 0))
-		ms_problem_add(problems, path, NULL, "exactly one of these must be given: percentage, start (with duration)");
+		ms_problem_add(problems, path, NULL,
+			       "exactly one of these must be given: percentage, start (with duration)");
 	if (by_groups && c->groups.count == 0)
 		ms_problem_add(problems, path, NULL, "groups: required with hash allow and deny");
 	if (c->hash == HASH_HEADER && !ms_gw_header_name_ok(c->hash_header))
 		ms_problem_add(problems, path, NULL, "hash_header: the name of a header is required with hash header");
 	if (c->upstream_host.n == 0 && c->upstream_uri.n == 0 && c->upstream_port == 0)
-		ms_problem_add(problems, path, NULL, "at least one of these must be given: upstream_host, upstream_port, upstream_uri");
+		ms_problem_add(problems, path, NULL,
+			       "at least one of these must be given: upstream_host, upstream_port, upstream_uri");
 	if (c->upstream_fallback && c->upstream_host.n == 0)
 		ms_problem_add(problems, path, NULL, "upstream_fallback: requires upstream_host");
 	if (c->upstream_uri.n > 0 && c->upstream_uri.p[0] != '/')
-		ms_problem_add(problems, path, NULL, "upstream_uri: \"%.*s\" does not begin with /", MS_SLICE_ARG(c->upstream_uri));
+		ms_problem_add(problems, path, NULL, "upstream_uri: \"%.*s\" does not begin with /",
+			       MS_SLICE_ARG(c->upstream_uri));
 	return problems->count == before;
 }
 

@@ -2,7 +2,6 @@
 // What several plugins need of a request.
 #include <stdarg.h>
 
-#include "base/rand.h"
 #include "gateway/plugins/plugins.h"
 
 struct slice ms_gw_text(struct gw_request *r, const char *fmt, ...)

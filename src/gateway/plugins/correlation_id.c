@@ -2,7 +2,6 @@
 // correlation-id: an id in a header, kept when the client sent one.
 #include <stdlib.h>
 
-#include "base/rand.h"
 #include "gateway/plugins/plugins.h"
 
 enum generator { GENERATOR_UUID, GENERATOR_UUID_COUNTER, GENERATOR_TRACKER };

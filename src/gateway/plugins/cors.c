@@ -2,7 +2,7 @@
 // cors: Cross-Origin Resource Sharing (Fetch standard), preflights answered here.
 #include "gateway/plugins/plugins.h"
 
-struct origin { // of the configuration, compiled
+struct origin {                           // of the configuration, compiled
 	const struct gw_pattern *pattern; // NULL: plain
 	struct slice text;                // plain: scheme://host[:port] without the scheme's own port, or a host alone
 	bool by_host;                     // names no scheme: compared with the host
@@ -13,8 +13,8 @@ struct config {
 	bool credentials, preflight_continue, private_network, allow_origin_absent;
 	// compiled
 	struct origin *compiled;
-	bool any;             // "*", or none named
-	struct slice fixed;   // the one origin that is named, said to whoever asks
+	bool any;           // "*", or none named
+	struct slice fixed; // the one origin that is named, said to whoever asks
 	struct slice methods_text, headers_text, exposed_text, max_age_text;
 };
 static const struct field fields[] = {
@@ -61,8 +61,8 @@ static bool is_plain(struct slice text)
 {
 	for (size_t i = 0; i < text.n; i++) {
 		char c = text.p[i];
-		if (!((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' || c == ':' ||
-		      c == '/' || c == '-'))
+		if (!((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' ||
+		      c == ':' || c == '/' || c == '-'))
 			return false;
 	}
 	return true;
@@ -107,7 +107,8 @@ static void say_origin(struct gw_request *r, const struct config *c)
 {
 	struct slice origin = ms_gw_request_header(r, "Origin");
 	if (!varies_by_origin(&r->answer.headers))
-		MS_IGNORE(ms_gw_header_add(&r->answer.headers, MS_SLICE_LIT("Vary"), MS_SLICE_LIT("Origin"))); // the same
+		MS_IGNORE(
+			ms_gw_header_add(&r->answer.headers, MS_SLICE_LIT("Vary"), MS_SLICE_LIT("Origin"))); // the same
 	if (c->any && (!c->credentials || origin.p == NULL)) {
 		put(r, ALLOW_ORIGIN, MS_SLICE_LIT("*"));
 		return;

@@ -27,7 +27,8 @@ TEST(cors_without_settings_allows_all)
 	preflight(&kit, "https://a.example");
 	CHECK_INT(kit_status(&kit), 200);
 	CHECK_STR(kit_answer(&kit, "Access-Control-Allow-Origin"), "*");
-	CHECK_STR(kit_answer(&kit, "Access-Control-Allow-Methods"), "GET,HEAD,PUT,PATCH,POST,DELETE,OPTIONS,TRACE,CONNECT");
+	CHECK_STR(kit_answer(&kit, "Access-Control-Allow-Methods"),
+		  "GET,HEAD,PUT,PATCH,POST,DELETE,OPTIONS,TRACE,CONNECT");
 	CHECK_STR(kit_answer(&kit, "Access-Control-Allow-Headers"), "X-One, X-Two");
 	CHECK_STR(kit_answer(&kit, "Access-Control-Max-Age"), "");
 	CHECK_STR(kit_answer(&kit, "Access-Control-Allow-Credentials"), "");
@@ -46,9 +47,12 @@ TEST(cors_says_what_is_set)
 {
 	struct gw_kit kit;
 	kit_init(&kit);
-	CHECK(kit_plugin(&kit, "cors",
-			 "{\"origins\":[\"https://a.example\"],\"methods\":[\"GET\",\"PUT\"],\"headers\":[\"X-A\",\"X-B\"],"
-			 "\"exposed_headers\":[\"X-C\"],\"max_age\":600,\"credentials\":true,\"private_network\":true}") == NULL);
+	CHECK(kit_plugin(
+		      &kit, "cors",
+		      "{\"origins\":[\"https://"
+		      "a.example\"],\"methods\":[\"GET\",\"PUT\"],\"headers\":[\"X-A\",\"X-B\"],"
+		      "\"exposed_headers\":[\"X-C\"],\"max_age\":600,\"credentials\":true,\"private_network\":true}") ==
+	      NULL);
 	preflight(&kit, "https://a.example");
 	kit_header(&kit, "Access-Control-Request-Private-Network", "true");
 	CHECK_INT(kit_status(&kit), 200);
@@ -69,7 +73,8 @@ TEST(cors_compares_several_origins_and_patterns_whole)
 	struct gw_kit kit;
 	kit_init(&kit);
 	CHECK(kit_plugin(&kit, "cors",
-			 "{\"origins\":[\"https://a.example\",\"https://b.example:443\",\"c.example\",\"https://good.example|https://fine.example\","
+			 "{\"origins\":[\"https://a.example\",\"https://b.example:443\",\"c.example\",\"https://"
+			 "good.example|https://fine.example\","
 			 "\"^https://.*\\\\.d\\\\.example$\"]}") == NULL);
 	CHECK_STR(allowed(&kit, "https://a.example"), "https://a.example");
 	CHECK_STR(allowed(&kit, "https://a.example:443"), "https://a.example:443"); // the scheme's own port

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Credentials of consumers, made ready when a plan is made.
-#include "crypto/crypto.h"
 #include "gateway/plugins/credential.h"
+#include "crypto/crypto.h"
 
 static void release_jwt(void *object)
 {
@@ -44,13 +44,15 @@ static bool any_base64(struct slice text, struct arena *arena, struct slice *ret
 	return ms_base64url_decode(ms_slice(copy, text.n), arena, ret_bytes);
 }
 
-static enum ms_err jwt_keys(struct plan *plan, const struct gw_credential *c, struct gw_jwt_key *k, struct errinfo *info)
+static enum ms_err jwt_keys(struct plan *plan, const struct gw_credential *c, struct gw_jwt_key *k,
+			    struct errinfo *info)
 {
 	struct slice bytes, name = c->algorithm.n > 0 ? c->algorithm : MS_SLICE_LIT("HS256");
 	struct errinfo nobody;
 	if (!ms_jose_alg_find(name, &k->alg))
 		return ms_fail(info, MS_ERR_INVALID,
-			       "algorithm: \"%.*s\" is not one of HS256 to HS512, RS256 to RS512, PS256 to PS512, ES256 to ES512, EdDSA",
+			       "algorithm: \"%.*s\" is not one of HS256 to HS512, RS256 to RS512, PS256 to PS512, "
+			       "ES256 to ES512, EdDSA",
 			       MS_SLICE_ARG(name));
 	if (k->alg > JOSE_HS512) {
 		if (c->rsa_public_key.n == 0)
@@ -60,7 +62,8 @@ static enum ms_err jwt_keys(struct plan *plan, const struct gw_credential *c, st
 	MS_TRY(hmac_key(k->alg, c->secret, info, &k->key));
 	// For plugins with secret_is_base64; a secret that is no base64 lets nobody in there.
 	ms_errinfo_init(&nobody);
-	if (any_base64(c->secret, &plan->arena, &bytes) && bytes.n > 0 && hmac_key(k->alg, bytes, &nobody, &k->from_base64) != MS_OK)
+	if (any_base64(c->secret, &plan->arena, &bytes) && bytes.n > 0 &&
+	    hmac_key(k->alg, bytes, &nobody, &k->from_base64) != MS_OK)
 		k->from_base64 = NULL;
 	return MS_OK;
 }

@@ -12,7 +12,7 @@ struct gw_jwt_key {
 	struct jose_key *from_base64; // of the secret read as base64; NULL: it is none
 };
 struct gw_basic_secret {
-	bool hashed;              // `stored` is a hash of a password, slow to verify
+	bool hashed; // `stored` is a hash of a password, slow to verify
 	struct slice stored;
 	uint8_t salt[16], digest[32]; // not hashed: HMAC-SHA256 of the password, keyed with the salt
 };

@@ -10,22 +10,27 @@
 static const char *const methods[] = {"POST", "PUT", "PATCH", NULL};
 static const char *const types[] = {"application/json", "application/json; charset=utf-8", NULL};
 static const struct field queue_fields[] = {
-	GW_INTEGER(gw_log_queue_config, max_batch_size, "1", 1, 1000000, "Entries sent together, as an array when more than 1"),
+	GW_INTEGER(gw_log_queue_config, max_batch_size, "1", 1, 1000000,
+		   "Entries sent together, as an array when more than 1"),
 	GW_NUMBER(gw_log_queue_config, max_coalescing_delay, "1", 0, 3600, "Seconds that an entry waits for others"),
-	GW_INTEGER(gw_log_queue_config, max_entries, "10000", 1, 1000000, "Entries that may wait on each loop; more are dropped"),
+	GW_INTEGER(gw_log_queue_config, max_entries, "10000", 1, 1000000,
+		   "Entries that may wait on each loop; more are dropped"),
 	GW_INTEGER(gw_log_queue_config, max_bytes, "67108864", 1024, 4294967296, "Bytes that may wait on each loop"),
 	GW_NUMBER(gw_log_queue_config, max_retry_time, "60", 0, 86400, "Seconds until a batch is given up"),
-	GW_NUMBER(gw_log_queue_config, initial_retry_delay, "0.01", 0.001, 1000000, "Seconds before the first retry, doubled each time"),
+	GW_NUMBER(gw_log_queue_config, initial_retry_delay, "0.01", 0.001, 1000000,
+		  "Seconds before the first retry, doubled each time"),
 	GW_NUMBER(gw_log_queue_config, max_retry_delay, "60", 0.001, 1000000, "Longest wait before a retry"),
 	GW_INTEGER(gw_log_queue_config, concurrency_limit, "1", -1, 1, "Accepted: each loop sends one batch at a time"),
 	{0},
 };
 static const struct field fields[] = {
-	GW_FIELD(gw_log_config, http_endpoint, FIELD_STRING, .required = true, .secret = true, .help = "URL that is told"),
+	GW_FIELD(gw_log_config, http_endpoint, FIELD_STRING, .required = true, .secret = true,
+		 .help = "URL that is told"),
 	GW_CHOICE(gw_log_config, method, "\"POST\"", methods, "Method"),
 	GW_CHOICE(gw_log_config, content_type, "\"application/json\"", types, "Content type"),
 	GW_INTEGER(gw_log_config, timeout, "10000", 1, 600000, "Milliseconds for an answer"),
-	GW_INTEGER(gw_log_config, keepalive, "60000", 0, 2147483647, "Accepted: connections are kept by the gateway's own rule"),
+	GW_INTEGER(gw_log_config, keepalive, "60000", 0, 2147483647,
+		   "Accepted: connections are kept by the gateway's own rule"),
 	GW_INTEGER(gw_log_config, retry_count, "10", 0, 1000000, "Accepted: queue.max_retry_time counts"),
 	GW_INTEGER(gw_log_config, queue_size, "0", 0, 1000000, "Older name of queue.max_batch_size"),
 	GW_NUMBER(gw_log_config, flush_timeout, "0", 0, 3600, "Older name of queue.max_coalescing_delay"),
@@ -75,7 +80,8 @@ static bool read_url(struct gw_log_config *c, struct slice *ret_user)
 	struct slice tail = ms_slice_sub(authority, bracketed ? end + 1 : end, authority.n);
 	c->port = c->tls ? 443 : 80;
 	if (tail.n > 0) {
-		if (tail.p[0] != ':' || !ms_slice_to_u64(ms_slice_sub(tail, 1, tail.n), &port) || port == 0 || port > GW_PORT_MAX)
+		if (tail.p[0] != ':' || !ms_slice_to_u64(ms_slice_sub(tail, 1, tail.n), &port) || port == 0 ||
+		    port > GW_PORT_MAX)
 			return false;
 		c->port = (unsigned)port;
 	}
@@ -104,10 +110,10 @@ static bool make_name(struct plan *plan, struct gw_log_config *c)
 	char hex[MS_SHA256_HEX_SIZE];
 	ms_buf_init(&text, 1 << 20);
 	ms_buf_append_slice(&text, c->http_endpoint);
-	ms_buf_printf(&text, "\n%d %d %lld %lld %lld %lld %g %g %g %g\n", c->method, c->content_type, (long long)c->timeout,
-		      (long long)c->queue.max_batch_size, (long long)c->queue.max_entries, (long long)c->queue.max_bytes,
-		      c->queue.max_coalescing_delay, c->queue.max_retry_time, c->queue.initial_retry_delay,
-		      c->queue.max_retry_delay);
+	ms_buf_printf(&text, "\n%d %d %lld %lld %lld %lld %g %g %g %g\n", c->method, c->content_type,
+		      (long long)c->timeout, (long long)c->queue.max_batch_size, (long long)c->queue.max_entries,
+		      (long long)c->queue.max_bytes, c->queue.max_coalescing_delay, c->queue.max_retry_time,
+		      c->queue.initial_retry_delay, c->queue.max_retry_delay);
 	digest_map(&text, &c->headers);
 	bool ok = ms_buf_ok(&text);
 	ms_sha256_hex(ok ? ms_buf_slice(&text) : MS_SLICE_EMPTY, hex);
@@ -151,11 +157,13 @@ static bool compile(struct plan *plan, void *config, const char *path, struct pr
 		return false;
 	}
 	if (!read_url(c, &user)) {
-		ms_problem_add(problems, path, NULL, "http_endpoint: expected a URL such as https://logs.example:8443/path");
+		ms_problem_add(problems, path, NULL,
+			       "http_endpoint: expected a URL such as https://logs.example:8443/path");
 		return false;
 	}
 	if (!headers_ok(&c->headers)) {
-		ms_problem_add(problems, path, NULL, "headers: expected names and values of headers, without control characters");
+		ms_problem_add(problems, path, NULL,
+			       "headers: expected names and values of headers, without control characters");
 		return false;
 	}
 	if (c->queue_size > 0)

@@ -4,8 +4,10 @@
 
 static bool is_secret(struct slice name)
 {
-	return ms_slice_eq_nocase(name, MS_SLICE_LIT("Authorization")) || ms_slice_eq_nocase(name, MS_SLICE_LIT("Proxy-Authorization")) ||
-	       ms_slice_eq_nocase(name, MS_SLICE_LIT("Cookie")) || ms_slice_eq_nocase(name, MS_SLICE_LIT("Set-Cookie")) ||
+	return ms_slice_eq_nocase(name, MS_SLICE_LIT("Authorization")) ||
+	       ms_slice_eq_nocase(name, MS_SLICE_LIT("Proxy-Authorization")) ||
+	       ms_slice_eq_nocase(name, MS_SLICE_LIT("Cookie")) ||
+	       ms_slice_eq_nocase(name, MS_SLICE_LIT("Set-Cookie")) ||
 	       ms_slice_eq_nocase(name, MS_SLICE_LIT("X-API-Key")) || ms_slice_eq_nocase(name, MS_SLICE_LIT("apikey"));
 }
 
@@ -38,7 +40,8 @@ static void write_query(struct json_writer *w, struct gw_request *r)
 	ms_json_begin_object(w);
 	if (query.n > 0 && ms_gw_args_read(r, query, &args)) {
 		for (size_t i = 0; i < args.count; i++) {
-			if (args.items[i].name.p == NULL || ms_gw_args_get(&args, args.items[i].name, NULL) != &args.items[i])
+			if (args.items[i].name.p == NULL ||
+			    ms_gw_args_get(&args, args.items[i].name, NULL) != &args.items[i])
 				continue; // the first of a name
 			ms_json_key(w, args.items[i].name);
 			if (args.items[i].bare)
@@ -142,7 +145,8 @@ static void write_caller(struct json_writer *w, const struct gw_request *r)
 	if (r->credential != NULL || r->credential_id.n > 0) {
 		ms_json_key_lit(w, "authenticated_entity");
 		ms_json_begin_object(w);
-		ms_json_member_text(w, "id", r->credential != NULL ? ms_slice_cstr(r->credential->id) : r->credential_id);
+		ms_json_member_text(w, "id",
+				    r->credential != NULL ? ms_slice_cstr(r->credential->id) : r->credential_id);
 		ms_json_end_object(w);
 	}
 }

@@ -45,8 +45,8 @@ static void tell_dropped(struct gw_log_queue *q, size_t count, const char *why)
 	if (q->told_ns != 0 && now - q->told_ns < 1000000000)
 		return;
 	q->told_ns = now;
-	ms_log(q->services->log, LOG_WARN, "Entries of http-log were dropped", MS_LOG_INT("mainstay.gateway.dropped", (int64_t)q->dropped),
-	       MS_LOG_CSTR("error.message", why));
+	ms_log(q->services->log, LOG_WARN, "Entries of http-log were dropped",
+	       MS_LOG_INT("mainstay.gateway.dropped", (int64_t)q->dropped), MS_LOG_CSTR("error.message", why));
 }
 
 static void drop_entry(struct gw_log_queue *q, struct entry *e)
@@ -125,7 +125,8 @@ static void on_end(struct http_call *call, const struct http_header *trailers, s
 		retry_batch(q, "the server refused them");
 }
 
-static void on_failed(struct http_call *call, enum http_call_failure failure, bool sent, const struct errinfo *info, void *arg)
+static void on_failed(struct http_call *call, enum http_call_failure failure, bool sent, const struct errinfo *info,
+		      void *arg)
 {
 	struct gw_log_queue *q = arg;
 	(void)call;
@@ -168,7 +169,8 @@ static void start_call(struct gw_log_queue *q)
 		retry_batch(q, info.message);
 		return;
 	}
-	MS_IGNORE(ms_http_call_write(q->call, ms_buf_slice(&q->batch)) > 0); // the queue is the only back-pressure that there is
+	MS_IGNORE(ms_http_call_write(q->call, ms_buf_slice(&q->batch)) >
+		  0); // the queue is the only back-pressure that there is
 	ms_http_call_write_end(q->call, NULL, 0);
 }
 
@@ -215,9 +217,10 @@ static void on_timer(struct timer *timer, void *arg)
 
 void ms_http_log_put(struct gw_log_queue *q, struct slice text)
 {
-	struct entry *e = q->entries.count < (size_t)q->config.max_entries && q->bytes + text.n <= (size_t)q->config.max_bytes
-				  ? malloc(sizeof(*e))
-				  : NULL;
+	struct entry *e =
+		q->entries.count < (size_t)q->config.max_entries && q->bytes + text.n <= (size_t)q->config.max_bytes
+			? malloc(sizeof(*e))
+			: NULL;
 	if (e == NULL || q->timer == NULL) {
 		free(e);
 		free((void *)(uintptr_t)text.p);

@@ -14,7 +14,8 @@ struct config {
 	struct networks allowed, denied; // compiled
 };
 static const struct field fields[] = {
-	GW_FIELD(config, allow, FIELD_STRINGS, .alias = "whitelist", .help = "Addresses and networks that may; no others"),
+	GW_FIELD(config, allow, FIELD_STRINGS, .alias = "whitelist",
+		 .help = "Addresses and networks that may; no others"),
 	GW_FIELD(config, deny, FIELD_STRINGS, .alias = "blacklist", .help = "Addresses and networks that may not"),
 	GW_INTEGER(config, status, "403", 400, 599, "Status of refusals"),
 	GW_STRING(config, message, NULL, "Message of refusals"),
@@ -23,8 +24,9 @@ static const struct field fields[] = {
 
 static enum gw_verdict refuse(struct gw_request *r, const struct config *c)
 {
-	struct slice text = c->message.n > 0 ? ms_gw_text(r, "%.*s", MS_SLICE_ARG(c->message))
-					     : ms_gw_text(r, "IP address not allowed: %.*s", MS_SLICE_ARG(r->client_ip));
+	struct slice text = c->message.n > 0
+				    ? ms_gw_text(r, "%.*s", MS_SLICE_ARG(c->message))
+				    : ms_gw_text(r, "IP address not allowed: %.*s", MS_SLICE_ARG(r->client_ip));
 	ms_gw_fail(r, (int)c->status, "gateway.address", text.p != NULL ? text.p : "IP address not allowed");
 	return GW_ANSWERED;
 }
@@ -57,7 +59,8 @@ static bool read_list(struct plan *plan, const struct text_list *texts, const ch
 		if (ms_gw_network_parse(texts->items[i], &items[i]))
 			continue;
 		ms_problem_add(problems, path, NULL,
-			       "%s[%zu]: \"%.*s\" is no IP address and no network such as 10.0.0.0/8 or 2001:db8::/32 (with no bit set behind the prefix)",
+			       "%s[%zu]: \"%.*s\" is no IP address and no network such as 10.0.0.0/8 or 2001:db8::/32 "
+			       "(with no bit set behind the prefix)",
 			       name, i, MS_SLICE_ARG(texts->items[i]));
 		ok = false;
 	}

@@ -21,10 +21,12 @@ static const struct field fields[] = {
 	GW_STRINGS(config, header_names, "[\"authorization\"]", "Headers that hold the token, behind \"Bearer \""),
 	GW_STRING(config, key_claim_name, "\"iss\"", "Claim or header member that names the credential"),
 	GW_BOOL(config, secret_is_base64, "false", "Secrets of HS256 to HS512 are base64"),
-	GW_FIELD(config, claims_to_verify, FIELD_CHOICES, .choices = claims, .help = "Registered claims that are checked"),
+	GW_FIELD(config, claims_to_verify, FIELD_CHOICES, .choices = claims,
+		 .help = "Registered claims that are checked"),
 	GW_STRING(config, anonymous, NULL, "Consumer (name or id) of requests without a valid token"),
 	GW_BOOL(config, run_on_preflight, "true", "Ask OPTIONS requests for a token, too"),
-	GW_NUMBER(config, maximum_expiration, "0", 0, 31536000, "Longest time in seconds that a token may be valid; 0: any"),
+	GW_NUMBER(config, maximum_expiration, "0", 0, 31536000,
+		  "Longest time in seconds that a token may be valid; 0: any"),
 	GW_STRING(config, realm, NULL, "Realm of WWW-Authenticate"),
 	{0},
 };
@@ -52,7 +54,8 @@ static bool bearer(struct slice value, struct slice *ret_token)
 	return ret_token->n > 0;
 }
 
-static enum found in_headers(const struct gw_request *r, const struct config *c, enum found found, struct slice *ret_token)
+static enum found in_headers(const struct gw_request *r, const struct config *c, enum found found,
+			     struct slice *ret_token)
 {
 	struct slice token;
 	for (size_t i = 0; i < r->out.headers.count; i++) {
@@ -63,7 +66,8 @@ static enum found in_headers(const struct gw_request *r, const struct config *c,
 	return found;
 }
 
-static enum found in_cookies(const struct gw_request *r, const struct config *c, enum found found, struct slice *ret_token)
+static enum found in_cookies(const struct gw_request *r, const struct config *c, enum found found,
+			     struct slice *ret_token)
 {
 	for (size_t i = 0; i < r->out.headers.count && c->cookie_names.count > 0; i++) {
 		const struct http_header *h = &r->out.headers.items[i];
@@ -177,7 +181,8 @@ static bool check_claims(const struct config *c, const struct json_value *payloa
 
 // The credential that the token names, whose key then has to have signed it.
 static bool find_credential(struct gw_request *r, const struct config *c, const struct json_value *payload,
-			    const struct json_value *header, struct refusal *why, const struct gw_credential **ret_credential)
+			    const struct json_value *header, struct refusal *why,
+			    const struct gw_credential **ret_credential)
 {
 	const struct json_value *value = member(payload, c->key_claim_name);
 	if (value == NULL || value->type == JSON_NULL || value->type == JSON_FALSE)
@@ -214,7 +219,8 @@ static bool check(struct gw_request *r, const struct config *c, struct slice tok
 		return false;
 	const struct gw_jwt_key *k = (*ret_credential)->compiled;
 	const struct jose_key *key = c->secret_is_base64 && k->alg <= JOSE_HS512 ? k->from_base64 : k->key;
-	if (!ms_json_as_str(ms_json_get(header, "alg"), &alg_name) || !ms_jose_alg_find(alg_name, &alg) || alg != k->alg)
+	if (!ms_json_as_str(ms_json_get(header, "alg"), &alg_name) || !ms_jose_alg_find(alg_name, &alg) ||
+	    alg != k->alg)
 		return refuse(why, "gateway.token_algorithm", "Invalid algorithm");
 	if (key == NULL)
 		return refuse(why, "gateway.token_key", "Invalid key/secret");

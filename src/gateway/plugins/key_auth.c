@@ -63,9 +63,9 @@ static enum found in_json(struct gw_request *r, struct slice name, struct slice 
 	for (size_t i = 0; i < body->object.count; i++) {
 		const struct json_member *m = &body->object.members[i];
 		if (ms_slice_eq(m->key, name))
-			return m->value.type == JSON_ARRAY		 ? FOUND_TWICE
+			return m->value.type == JSON_ARRAY          ? FOUND_TWICE
 			       : ms_json_as_str(&m->value, ret_key) ? FOUND_KEY
-								      : FOUND_NONE;
+								    : FOUND_NONE;
 	}
 	return FOUND_NONE;
 }
@@ -222,8 +222,8 @@ static bool compile(struct plan *plan, void *config, const char *path, struct pr
 		ms_problem_add(problems, path, NULL, "realm: text without quotes and control characters");
 		return false;
 	}
-	const char *text = c->realm.n > 0 ? ms_arena_printf(&plan->arena, "Key realm=\"%.*s\"", MS_SLICE_ARG(c->realm))
-					  : "Key";
+	const char *text =
+		c->realm.n > 0 ? ms_arena_printf(&plan->arena, "Key realm=\"%.*s\"", MS_SLICE_ARG(c->realm)) : "Key";
 	c->challenge = ms_slice_cstr(text);
 	return text != NULL;
 }

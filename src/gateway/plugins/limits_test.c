@@ -70,7 +70,8 @@ TEST(sets_of_headers_can_be_chosen)
 	CHECK_HAS(kit_answer(&kit, "RateLimit"), "\"hour\";r=0;t=");
 	CHECK_STR(kit_answer(&kit, "X-RateLimit-Limit-Hour"), "");
 	kit_fini(&kit);
-	with_limits(&kit, "{\"hour\":1,\"ratelimit\":\"legacy\",\"error_code\":503,\"error_message\":\"slow \\\"down\\\"\"}");
+	with_limits(&kit,
+		    "{\"hour\":1,\"ratelimit\":\"legacy\",\"error_code\":503,\"error_message\":\"slow \\\"down\\\"\"}");
 	ask(&kit);
 	CHECK_INT(ask(&kit), 503);
 	CHECK_STR(kit_answer(&kit, "RateLimit"), "");
@@ -157,12 +158,14 @@ TEST(gcra_lets_a_burst_pass_and_then_evenly)
 TEST(without_redis_requests_pass_or_do_not_as_set)
 {
 	struct gw_kit kit;
-	with_limits(&kit, "{\"year\":1,\"policy\":\"redis\",\"redis\":{\"host\":\"127.0.0.1\",\"port\":1,\"timeout\":200}}");
+	with_limits(&kit,
+		    "{\"year\":1,\"policy\":\"redis\",\"redis\":{\"host\":\"127.0.0.1\",\"port\":1,\"timeout\":200}}");
 	CHECK_INT(ask(&kit), 0);
 	CHECK_INT(ask(&kit), 0);
 	CHECK_INT(kit.r.answer_extra.count, 0);
 	kit_fini(&kit);
-	with_limits(&kit, "{\"year\":1,\"policy\":\"redis\",\"redis_host\":\"127.0.0.1\",\"redis_port\":1,\"redis_timeout\":200,\"fault_tolerant\":false}");
+	with_limits(&kit, "{\"year\":1,\"policy\":\"redis\",\"redis_host\":\"127.0.0.1\",\"redis_port\":1,\"redis_"
+			  "timeout\":200,\"fault_tolerant\":false}");
 	CHECK_INT(ask(&kit), 500);
 	CHECK_HAS(kit_text(&kit, kit.r.answer.body), "{\"message\":\"An unexpected error occurred\"");
 	kit_fini(&kit);
@@ -174,7 +177,8 @@ TEST(settings_of_limits_are_checked)
 		const char *config, *says;
 	} cases[] = {
 		{"{}", "at least one of these must be given: second, minute"},
-		{"{\"second\":10,\"minute\":5}", "The limit for minute(5) cannot be lower than the limit for second(10)"},
+		{"{\"second\":10,\"minute\":5}",
+		 "The limit for minute(5) cannot be lower than the limit for second(10)"},
 		{"{\"minute\":0}", "minute"},
 		{"{\"minute\":5,\"policy\":\"cluster\"}", "policy: \"cluster\" needs"},
 		{"{\"minute\":5,\"limit_by\":\"header\"}", "header_name"},
@@ -208,7 +212,8 @@ TEST(addresses_are_allowed_and_denied)
 {
 	struct gw_kit kit;
 	kit_init(&kit);
-	CHECK(kit_plugin(&kit, "ip-restriction", "{\"allow\":[\"10.0.0.0/8\",\"2001:db8::/32\"],\"deny\":[\"10.9.0.0/16\"]}") == NULL);
+	CHECK(kit_plugin(&kit, "ip-restriction",
+			 "{\"allow\":[\"10.0.0.0/8\",\"2001:db8::/32\"],\"deny\":[\"10.9.0.0/16\"]}") == NULL);
 	CHECK_INT(from(&kit, "10.1.2.3"), 0);
 	CHECK_INT(from(&kit, "2001:db8::5"), 0);
 	CHECK_INT(from(&kit, "10.9.2.3"), 403); // deny wins
@@ -218,7 +223,8 @@ TEST(addresses_are_allowed_and_denied)
 	CHECK_HAS(kit_text(&kit, kit.r.answer.body), "Cannot identify the client IP address");
 	kit_fini(&kit);
 	kit_init(&kit);
-	CHECK(kit_plugin(&kit, "ip-restriction", "{\"deny\":[\"192.0.2.1\"],\"status\":404,\"message\":\"gone\"}") == NULL);
+	CHECK(kit_plugin(&kit, "ip-restriction", "{\"deny\":[\"192.0.2.1\"],\"status\":404,\"message\":\"gone\"}") ==
+	      NULL);
 	CHECK_INT(from(&kit, "192.0.2.2"), 0);
 	CHECK_INT(from(&kit, "::ffff:192.0.2.1"), 404);
 	CHECK_HAS(kit_text(&kit, kit.r.answer.body), "{\"message\":\"gone\"");
@@ -236,7 +242,8 @@ TEST(large_bodies_are_refused)
 {
 	struct gw_kit kit;
 	kit_init(&kit);
-	CHECK(kit_plugin(&kit, "request-size-limiting", "{\"allowed_payload_size\":1,\"size_unit\":\"kilobytes\"}") == NULL);
+	CHECK(kit_plugin(&kit, "request-size-limiting", "{\"allowed_payload_size\":1,\"size_unit\":\"kilobytes\"}") ==
+	      NULL);
 	kit_request(&kit, HTTP_POST, "/");
 	kit_body(&kit, NULL, "x");
 	kit.x.req.content_length = 1024;

@@ -9,7 +9,8 @@ struct config {
 	struct slice permission_text; // compiled, NUL-terminated
 };
 static const struct field fields[] = {
-	GW_STRING(config, permission, NULL, "Permission that the caller must hold, such as models.predict; none: anyone known"),
+	GW_STRING(config, permission, NULL,
+		  "Permission that the caller must hold, such as models.predict; none: anyone known"),
 	GW_STRING(config, object, NULL, "Object of the permission; none: any"),
 	GW_BOOL(config, hide_credentials, "true", "Take the credentials out before the request is sent on"),
 	GW_STRING(config, anonymous, NULL, "Consumer (name or id) of requests without valid credentials"),

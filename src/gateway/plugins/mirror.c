@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 // mirror (ours): copies of requests go to another service too, and its answers are compared. This decides; the proxy sends.
-#include "base/rand.h"
 #include "gateway/plugins/plugins.h"
 
 static const char *const protocols[] = {"http", "https", NULL};

@@ -79,8 +79,10 @@ TEST(termination_waits_for_its_trigger_and_echoes)
 	CHECK_HAS(kit_text(&kit, kit.r.answer.body), "\"matched_route\":{\"id\":\"route-id\",\"name\":\"a-route\"}");
 	kit_request(&kit, HTTP_GET, "/a?b=1&X-Stop");
 	CHECK_INT(kit_status(&kit), 200);
-	CHECK_HAS(kit_plugin(&kit, "request-termination", "{\"message\":\"a\",\"body\":\"b\"}"), "message cannot be used with");
-	CHECK_HAS(kit_plugin(&kit, "request-termination", "{\"content_type\":\"text/html\"}"), "content_type requires a body");
+	CHECK_HAS(kit_plugin(&kit, "request-termination", "{\"message\":\"a\",\"body\":\"b\"}"),
+		  "message cannot be used with");
+	CHECK_HAS(kit_plugin(&kit, "request-termination", "{\"content_type\":\"text/html\"}"),
+		  "content_type requires a body");
 	CHECK_HAS(kit_plugin(&kit, "request-termination", "{\"status_code\":101}"), "status_code");
 	kit_fini(&kit);
 }
@@ -105,7 +107,8 @@ static int canaries(struct gw_kit *kit, int count, int64_t after_s)
 TEST(a_part_goes_to_the_canary_and_the_same_ones_always)
 {
 	struct gw_kit kit;
-	with(&kit, "canary", "{\"percentage\":20,\"upstream_host\":\"canary.example\",\"upstream_port\":8081,\"hash\":\"ip\"}");
+	with(&kit, "canary",
+	     "{\"percentage\":20,\"upstream_host\":\"canary.example\",\"upstream_port\":8081,\"hash\":\"ip\"}");
 	int hits = canaries(&kit, 2000, 0);
 	CHECK(hits > 320 && hits < 480);
 	CHECK_INT(canaries(&kit, 2000, 0), hits);
@@ -113,7 +116,9 @@ TEST(a_part_goes_to_the_canary_and_the_same_ones_always)
 	with(&kit, "canary", "{\"percentage\":0,\"upstream_host\":\"canary.example\"}");
 	CHECK_INT(canaries(&kit, 200, 0), 0);
 	kit_fini(&kit);
-	with(&kit, "canary", "{\"percentage\":100,\"upstream_host\":\"canary.example\",\"upstream_uri\":\"/new\",\"upstream_fallback\":true,\"upstream_port\":81}");
+	with(&kit, "canary",
+	     "{\"percentage\":100,\"upstream_host\":\"canary.example\",\"upstream_uri\":\"/"
+	     "new\",\"upstream_fallback\":true,\"upstream_port\":81}");
 	CHECK_INT(canaries(&kit, 200, 0), 200);
 	CHECK_SLICE(kit.r.out.host, "canary.example");
 	CHECK_INT(kit.r.out.port, 81);
@@ -130,7 +135,8 @@ TEST(a_part_goes_to_the_canary_and_the_same_ones_always)
 TEST(the_part_grows_with_time)
 {
 	struct gw_kit kit;
-	with(&kit, "canary", "{\"start\":1800000000,\"duration\":1000,\"upstream_host\":\"canary.example\",\"hash\":\"ip\"}");
+	with(&kit, "canary",
+	     "{\"start\":1800000000,\"duration\":1000,\"upstream_host\":\"canary.example\",\"hash\":\"ip\"}");
 	CHECK_INT(canaries(&kit, 500, -10), 0);
 	CHECK_INT(canaries(&kit, 500, 0), 0);
 	int quarter = canaries(&kit, 2000, 250), half = canaries(&kit, 2000, 500);
@@ -144,7 +150,8 @@ TEST(headers_and_groups_decide_about_the_canary)
 {
 	struct slice groups[] = {MS_SLICE_LIT("testers")};
 	struct gw_kit kit;
-	with(&kit, "canary", "{\"percentage\":0,\"upstream_host\":\"canary.example\",\"canary_by_header_name\":\"X-Canary\"}");
+	with(&kit, "canary",
+	     "{\"percentage\":0,\"upstream_host\":\"canary.example\",\"canary_by_header_name\":\"X-Canary\"}");
 	kit_header(&kit, "x-canary", "always");
 	CHECK_INT(kit_status(&kit), 0);
 	CHECK_INT(kit.r.out.host.n, 14);
@@ -154,8 +161,11 @@ TEST(headers_and_groups_decide_about_the_canary)
 	CHECK_INT(kit.r.out.host.n, 0);
 	kit_fini(&kit);
 	for (int deny = 0; deny < 2; deny++) {
-		with(&kit, "canary", deny ? "{\"hash\":\"deny\",\"groups\":[\"testers\"],\"upstream_host\":\"canary.example\",\"canary_by_header_name\":\"X-C\"}"
-					  : "{\"hash\":\"allow\",\"groups\":[\"testers\"],\"upstream_host\":\"canary.example\",\"canary_by_header_name\":\"X-C\"}");
+		with(&kit, "canary",
+		     deny ? "{\"hash\":\"deny\",\"groups\":[\"testers\"],\"upstream_host\":\"canary.example\",\"canary_"
+			    "by_header_name\":\"X-C\"}"
+			  : "{\"hash\":\"allow\",\"groups\":[\"testers\"],\"upstream_host\":\"canary.example\","
+			    "\"canary_by_header_name\":\"X-C\"}");
 		CHECK_INT(kit_status(&kit), 0);
 		CHECK_INT(kit.r.out.host.n > 0, deny);
 		struct gw_consumer *anna = kit_consumer(&kit, "anna");
@@ -184,7 +194,8 @@ TEST(settings_of_the_canary_are_checked)
 		{"{\"hash\":\"allow\",\"upstream_host\":\"a\"}", "groups: required"},
 		{"{\"hash\":\"header\",\"percentage\":5,\"upstream_host\":\"a\"}", "hash_header"},
 		{"{\"percentage\":5,\"upstream_uri\":\"a\"}", "does not begin with /"},
-		{"{\"percentage\":5,\"upstream_uri\":\"/a\",\"upstream_fallback\":true}", "upstream_fallback: requires"},
+		{"{\"percentage\":5,\"upstream_uri\":\"/a\",\"upstream_fallback\":true}",
+		 "upstream_fallback: requires"},
 	};
 	struct gw_kit kit;
 	kit_init(&kit);

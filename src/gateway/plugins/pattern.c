@@ -34,13 +34,13 @@ const struct gw_pattern *ms_gw_pattern_compile(struct plan *plan, struct slice t
 	}
 	if (text.n <= PATTERN_MAX)
 		pattern->code = pcre2_compile((PCRE2_SPTR)text.p, text.n,
-					      PCRE2_ANCHORED | PCRE2_ENDANCHORED | PCRE2_NEVER_BACKSLASH_C, &error, &offset,
-					      NULL);
+					      PCRE2_ANCHORED | PCRE2_ENDANCHORED | PCRE2_NEVER_BACKSLASH_C, &error,
+					      &offset, NULL);
 	if (pattern->code == NULL) {
 		if (error != 0)
 			pcre2_get_error_message(error, why, sizeof(why));
-		ms_problem_add(problems, path, NULL, "\"%.*s\" is no regular expression (PCRE2): %s, at %zu", MS_SLICE_ARG(text),
-			       (const char *)why, (size_t)offset);
+		ms_problem_add(problems, path, NULL, "\"%.*s\" is no regular expression (PCRE2): %s, at %zu",
+			       MS_SLICE_ARG(text), (const char *)why, (size_t)offset);
 		return NULL;
 	}
 	pattern->context = pcre2_match_context_create(NULL);
@@ -51,7 +51,8 @@ const struct gw_pattern *ms_gw_pattern_compile(struct plan *plan, struct slice t
 	}
 	pcre2_set_match_limit(pattern->context, MATCH_LIMIT);
 	pcre2_set_depth_limit(pattern->context, DEPTH_LIMIT);
-	MS_IGNORE(pcre2_jit_compile(pattern->code, PCRE2_JIT_COMPLETE) != 0); // without it the interpreter does the work
+	MS_IGNORE(pcre2_jit_compile(pattern->code, PCRE2_JIT_COMPLETE) !=
+		  0); // without it the interpreter does the work
 	return pattern;
 }
 
@@ -60,7 +61,8 @@ bool ms_gw_pattern_matches_all(const struct gw_pattern *pattern, struct slice te
 	pcre2_match_data *data = pcre2_match_data_create(1, NULL);
 	if (data == NULL)
 		return false;
-	int n = pcre2_match(pattern->code, (PCRE2_SPTR)(text.n > 0 ? text.p : ""), text.n, 0, 0, data, pattern->context);
+	int n = pcre2_match(pattern->code, (PCRE2_SPTR)(text.n > 0 ? text.p : ""), text.n, 0, 0, data,
+			    pattern->context);
 	pcre2_match_data_free(data);
 	return n >= 0;
 }

@@ -15,8 +15,10 @@ extern const struct gw_plugin_kind ms_plugin_correlation_id, ms_plugin_cors, ms_
 	ms_plugin_request_termination;
 
 // Rows of config tables: the member has the name of the field.
-#define GW_FIELD(s, member, k, ...) \
-	{.name = #member, .kind = (k), .offset = offsetof(struct s, member), __VA_ARGS__}
+#define GW_FIELD(s, member, k, ...)                                                             \
+	{                                                                                       \
+		.name = #member, .kind = (k), .offset = offsetof(struct s, member), __VA_ARGS__ \
+	}
 #define GW_BOOL(s, member, value, text) GW_FIELD(s, member, FIELD_BOOL, .fallback = (value), .help = (text))
 #define GW_STRING(s, member, value, text) GW_FIELD(s, member, FIELD_STRING, .fallback = (value), .help = (text))
 #define GW_STRINGS(s, member, value, text) GW_FIELD(s, member, FIELD_STRINGS, .fallback = (value), .help = (text))
@@ -62,7 +64,9 @@ void ms_gw_uuid4(struct rand *rand, char ret_text[GW_UUID_SIZE]);
 void ms_gw_percent_append(struct buf *out, struct slice text, bool path);
 
 // As ms_gw_fail, with WWW-Authenticate, and the details {name: text} of Kong's jwt besides.
-struct gw_detail { const char *name, *text; };
+struct gw_detail {
+	const char *name, *text;
+};
 void ms_gw_fail_with(struct gw_request *r, int status, const char *code, const char *message,
 		     const struct gw_detail *details, size_t detail_count);
 void ms_gw_refuse(struct gw_request *r, const char *code, const char *message, struct slice www_authenticate); // 401
@@ -95,19 +99,24 @@ MS_MUST_USE bool ms_gw_args_write(const struct gw_args *args, struct slice *ret_
 const struct gw_arg *ms_gw_args_get(const struct gw_args *args, struct slice name, size_t *ret_count); // the first
 bool ms_gw_args_remove(struct gw_args *args, struct slice name);
 MS_MUST_USE bool ms_gw_args_add(struct gw_args *args, struct slice name, struct slice value);
-MS_MUST_USE bool ms_gw_args_set(struct gw_args *args, struct slice name, struct slice value); // in place of all of that name
+MS_MUST_USE bool ms_gw_args_set(struct gw_args *args, struct slice name,
+				struct slice value); // in place of all of that name
 
 // --- Objects of JSON that are changed (members.c) --------------------------------------------------------
 
 struct gw_members; // an object whose members can be changed; of the arena
-MS_MUST_USE bool ms_gw_members_read(struct gw_request *r, const struct json_value *object, struct gw_members **ret_members);
-MS_MUST_USE bool ms_gw_members_parse(struct gw_request *r, struct slice text, struct gw_members **ret_members); // false: no object
+MS_MUST_USE bool ms_gw_members_read(struct gw_request *r, const struct json_value *object,
+				    struct gw_members **ret_members);
+MS_MUST_USE bool ms_gw_members_parse(struct gw_request *r, struct slice text,
+				     struct gw_members **ret_members); // false: no object
 // Names with dots lead into nested objects when `nested`.
 bool ms_gw_members_has(struct gw_members *m, struct slice name, bool nested);
 bool ms_gw_members_remove(struct gw_members *m, struct slice name, bool nested);
 MS_MUST_USE bool ms_gw_members_rename(struct gw_members *m, struct slice from, struct slice to, bool nested);
-MS_MUST_USE bool ms_gw_members_set(struct gw_members *m, struct slice name, bool nested, const struct json_value *value);
-MS_MUST_USE bool ms_gw_members_append(struct gw_members *m, struct slice name, bool nested, const struct json_value *value);
+MS_MUST_USE bool ms_gw_members_set(struct gw_members *m, struct slice name, bool nested,
+				   const struct json_value *value);
+MS_MUST_USE bool ms_gw_members_append(struct gw_members *m, struct slice name, bool nested,
+				      const struct json_value *value);
 MS_MUST_USE bool ms_gw_members_write(const struct gw_members *m, struct slice *ret_text);
 
 // --- Templates of the transformers (template.c) ----------------------------------------------------------

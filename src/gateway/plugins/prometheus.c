@@ -8,12 +8,14 @@
 #define FAMILY_SERIES 10000
 
 struct config {
-	bool per_consumer, status_code_metrics, latency_metrics, bandwidth_metrics, upstream_health_metrics, ai_metrics, wasm_metrics;
+	bool per_consumer, status_code_metrics, latency_metrics, bandwidth_metrics, upstream_health_metrics, ai_metrics,
+		wasm_metrics;
 };
 static const struct field fields[] = {
 	GW_BOOL(config, per_consumer, "false", "Tell consumers apart"),
 	GW_BOOL(config, status_code_metrics, "false", "kong_http_requests_total"),
-	GW_BOOL(config, latency_metrics, "false", "kong_request_latency_ms, kong_kong_latency_ms, kong_upstream_latency_ms"),
+	GW_BOOL(config, latency_metrics, "false",
+		"kong_request_latency_ms, kong_kong_latency_ms, kong_upstream_latency_ms"),
 	GW_BOOL(config, bandwidth_metrics, "false", "kong_bandwidth_bytes"),
 	GW_BOOL(config, upstream_health_metrics, "false", "Accepted: the gateway's own metrics always tell of targets"),
 	GW_BOOL(config, ai_metrics, "false", "Accepted and not used"),
@@ -27,9 +29,11 @@ static const double upstream_buckets[] = {25, 50, 80, 100, 250, 400, 700, 1000, 
 static const char *const request_labels[] = {"service", "route", "code", "source", "workspace", "consumer"};
 static const char *const latency_labels[] = {"service", "route", "workspace"};
 static const char *const bandwidth_labels[] = {"service", "route", "direction", "workspace", "consumer"};
-#define LATENCY(n, h, b)                                                                                             \
-	{.name = (n), .help = (h), .type = METRIC_HISTOGRAM, .labels = latency_labels, .label_count = 3, .buckets = (b), \
-	 .bucket_count = MS_ARRAY_LEN(b), .max_series = FAMILY_SERIES}
+#define LATENCY(n, h, b)                                                                                        \
+	{                                                                                                       \
+		.name = (n), .help = (h), .type = METRIC_HISTOGRAM, .labels = latency_labels, .label_count = 3, \
+		.buckets = (b), .bucket_count = MS_ARRAY_LEN(b), .max_series = FAMILY_SERIES                    \
+	}
 static const struct metric_options families[FAMILY_COUNT] = {
 	[FAMILY_REQUESTS] = {.name = "kong_http_requests_total",
 			     .help = "HTTP status codes per consumer, service and route.",
@@ -37,9 +41,12 @@ static const struct metric_options families[FAMILY_COUNT] = {
 			     .labels = request_labels,
 			     .label_count = 6,
 			     .max_series = FAMILY_SERIES},
-	[FAMILY_REQUEST_MS] = LATENCY("kong_request_latency_ms", "Whole time of requests per service and route.", upstream_buckets),
-	[FAMILY_KONG_MS] = LATENCY("kong_kong_latency_ms", "Time that the gateway added per service and route.", own_buckets),
-	[FAMILY_UPSTREAM_MS] = LATENCY("kong_upstream_latency_ms", "Time until upstreams answered per service and route.", upstream_buckets),
+	[FAMILY_REQUEST_MS] =
+		LATENCY("kong_request_latency_ms", "Whole time of requests per service and route.", upstream_buckets),
+	[FAMILY_KONG_MS] =
+		LATENCY("kong_kong_latency_ms", "Time that the gateway added per service and route.", own_buckets),
+	[FAMILY_UPSTREAM_MS] = LATENCY("kong_upstream_latency_ms",
+				       "Time until upstreams answered per service and route.", upstream_buckets),
 	// Kong's name has no _total, which counters have here.
 	[FAMILY_BANDWIDTH] = {.name = "kong_bandwidth_bytes",
 			      .help = "Bytes of bodies per consumer, service and route.",
@@ -108,9 +115,9 @@ static struct metric_series *series_of(struct notes *notes, enum family family, 
 
 static const char *source_of(const struct gw_request *r)
 {
-	return r->answer.source == GW_FROM_UPSTREAM || r->answer.source == GW_FROM_LOCAL ? "service"
+	return r->answer.source == GW_FROM_UPSTREAM || r->answer.source == GW_FROM_LOCAL  ? "service"
 	       : r->answer.source == GW_FROM_CACHE || r->answer.source == GW_FROM_GATEWAY ? "exit"
-											   : "error";
+											  : "error";
 }
 
 static struct slice name_or_id(struct slice name, const char *id)
@@ -118,8 +125,8 @@ static struct slice name_or_id(struct slice name, const char *id)
 	return name.n > 0 ? name : ms_slice_cstr(id);
 }
 
-static void count_bytes(struct gw_request *r, struct notes *notes, struct slice service, struct slice route, struct slice consumer,
-			const struct http_outcome *outcome)
+static void count_bytes(struct gw_request *r, struct notes *notes, struct slice service, struct slice route,
+			struct slice consumer, const struct http_outcome *outcome)
 {
 	uint32_t shard = ms_loop_index(r->x->loop);
 	uint64_t in = r->x->req.has_body && r->x->req.content_length != UINT64_MAX ? r->x->req.content_length : 0;
@@ -140,7 +147,8 @@ static void observe_times(struct gw_request *r, struct notes *notes, struct slic
 		ms_histogram_observe(series_of(notes, FAMILY_UPSTREAM_MS, values), shard, upstream);
 	}
 	if (r->sent_ns >= r->start_ns && r->sent_ns > 0)
-		ms_histogram_observe(series_of(notes, FAMILY_KONG_MS, values), shard, (double)(r->sent_ns - r->start_ns) / 1e6);
+		ms_histogram_observe(series_of(notes, FAMILY_KONG_MS, values), shard,
+				     (double)(r->sent_ns - r->start_ns) / 1e6);
 	ms_histogram_observe(series_of(notes, FAMILY_REQUEST_MS, values), shard, all);
 }
 
@@ -149,20 +157,26 @@ static void over(struct gw_request *r, const void *config, void **state, const s
 	const struct config *c = config;
 	char code[8] = "0";
 	(void)state;
-	struct gw_kept *kept = r->services->metrics != NULL ? ms_gw_keep(r, MS_SLICE_LIT("prometheus"), make_notes, NULL) : NULL;
+	struct gw_kept *kept =
+		r->services->metrics != NULL ? ms_gw_keep(r, MS_SLICE_LIT("prometheus"), make_notes, NULL) : NULL;
 	if (kept == NULL)
 		return;
 	struct notes *notes = MS_CONTAINER_OF(kept, struct notes, kept);
 	struct slice service = r->service != NULL ? name_or_id(r->service->name, r->service->id) : MS_SLICE_LIT("");
 	struct slice route = r->route != NULL ? name_or_id(r->route->name, r->route->id) : MS_SLICE_LIT("");
-	struct slice consumer = c->per_consumer && r->consumer != NULL ? name_or_id(r->consumer->username, r->consumer->id)
-								       : MS_SLICE_LIT("");
+	struct slice consumer = c->per_consumer && r->consumer != NULL
+					? name_or_id(r->consumer->username, r->consumer->id)
+					: MS_SLICE_LIT("");
 	if (c->status_code_metrics) {
 		int status = outcome->status > 0 && outcome->status < 1000 ? outcome->status : 0;
 		for (int i = 2, rest = status; status > 0 && i >= 0; i--, rest /= 10)
 			code[i] = (char)('0' + rest % 10);
-		const struct slice values[] = {service, route, ms_slice(code, status > 0 ? 3 : 1), ms_slice_cstr(source_of(r)),
-					       MS_SLICE_LIT("default"), consumer};
+		const struct slice values[] = {service,
+					       route,
+					       ms_slice(code, status > 0 ? 3 : 1),
+					       ms_slice_cstr(source_of(r)),
+					       MS_SLICE_LIT("default"),
+					       consumer};
 		ms_counter_add(series_of(notes, FAMILY_REQUESTS, values), ms_loop_index(r->x->loop), 1);
 	}
 	if (c->latency_metrics)

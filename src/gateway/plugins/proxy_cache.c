@@ -43,14 +43,18 @@ static const struct field header_fields[] = {
 	{0},
 };
 static const struct field fields[] = {
-	GW_FIELD(config, response_code, FIELD_INTEGERS, .fallback = "[200,301,404]", .min = 100, .max = 900, .help = "Statuses that are kept"),
+	GW_FIELD(config, response_code, FIELD_INTEGERS, .fallback = "[200,301,404]", .min = 100, .max = 900,
+		 .help = "Statuses that are kept"),
 	GW_STRINGS(config, request_method, "[\"GET\",\"HEAD\"]", "Methods whose answers are kept"),
-	GW_STRINGS(config, content_type, "[\"text/plain\",\"application/json\"]", "Content types that are kept, with their parameters"),
+	GW_STRINGS(config, content_type, "[\"text/plain\",\"application/json\"]",
+		   "Content types that are kept, with their parameters"),
 	GW_INTEGER(config, cache_ttl, "300", 1, 2147483647, "Seconds that an answer is fresh without cache_control"),
-	GW_FIELD(config, strategy, FIELD_CHOICE, .required = true, .choices = strategies, .help = "Where answers are kept; redis is ours"),
+	GW_FIELD(config, strategy, FIELD_CHOICE, .required = true, .choices = strategies,
+		 .help = "Where answers are kept; redis is ours"),
 	GW_BOOL(config, cache_control, "false", "Follow Cache-Control of both sides"),
 	GW_BOOL(config, ignore_uri_case, "false", "Paths that differ in case alone are the same"),
-	GW_INTEGER(config, storage_ttl, "0", 0, 2147483647, "Seconds that answers are kept, also when no longer fresh; 0: as long as they are fresh"),
+	GW_INTEGER(config, storage_ttl, "0", 0, 2147483647,
+		   "Seconds that answers are kept, also when no longer fresh; 0: as long as they are fresh"),
 	GW_RECORD(config, memory, memory_fields, "Of strategy memory"),
 	GW_RECORD(config, redis, ms_gw_redis_fields, "Of strategy redis; without host: the Redis of the process"),
 	GW_STRINGS(config, vary_query_params, NULL, "Parameters of the query that tell answers apart; none: all"),
@@ -65,10 +69,10 @@ struct caching {
 	struct gw_request *r;
 	const struct config *config;
 	struct cache *cache;
-	struct slice key;     // of the cache: "pc:", the plugin's id, ":", base
-	struct slice base;    // 64 hex digits: X-Cache-Key
-	bool second;          // the key is that of a variant
-	struct slice vary;    // names of the headers of the variant
+	struct slice key;  // of the cache: "pc:", the plugin's id, ":", base
+	struct slice base; // 64 hex digits: X-Cache-Key
+	bool second;       // the key is that of a variant
+	struct slice vary; // names of the headers of the variant
 	enum status status;
 	int64_t store_ttl_s; // found out in the answer phase; 0: not stored
 	struct gw_cached entry;
@@ -97,7 +101,8 @@ static bool add_query(struct gw_request *r, const struct config *c, struct buf *
 		qsort(args.items, args.count, sizeof(args.items[0]), by_raw);
 	for (size_t i = 0; i < args.count; i++) {
 		const struct gw_arg *arg = &args.items[i];
-		if (c->vary_query_params.count == 0 || (arg->name.p != NULL && ms_gw_text_list_has(&c->vary_query_params, arg->name)))
+		if (c->vary_query_params.count == 0 ||
+		    (arg->name.p != NULL && ms_gw_text_list_has(&c->vary_query_params, arg->name)))
 			add_part(text, arg->raw);
 	}
 	return true;
@@ -238,7 +243,8 @@ static enum gw_verdict miss(struct caching *k, enum status status)
 	struct gw_request *r = k->r;
 	k->status = status;
 	if (k->config->cache_control && ms_gw_cache_control(&r->out.headers).only_if_cached) {
-		ms_gw_fail(r, 504, "gateway.not_cached", "The answer is not in the cache, and only-if-cached was asked for");
+		ms_gw_fail(r, 504, "gateway.not_cached",
+			   "The answer is not in the cache, and only-if-cached was asked for");
 		return GW_ANSWERED;
 	}
 	// What is kept must be the whole answer, not "not modified".
@@ -352,9 +358,19 @@ static bool read_vary(struct caching *k, const struct gw_headers *came)
 
 static bool is_kept_header(struct slice name)
 {
-	static const char *const dropped[] = {"Connection", "Keep-Alive", "Proxy-Authenticate", "Proxy-Authorization", "TE", "Trailer",
-					      "Transfer-Encoding", "Upgrade", "Content-Length", "Age", "X-Cache-Status",
-					      "X-Cache-Key", "X-Request-ID"};
+	static const char *const dropped[] = {"Connection",
+					      "Keep-Alive",
+					      "Proxy-Authenticate",
+					      "Proxy-Authorization",
+					      "TE",
+					      "Trailer",
+					      "Transfer-Encoding",
+					      "Upgrade",
+					      "Content-Length",
+					      "Age",
+					      "X-Cache-Status",
+					      "X-Cache-Key",
+					      "X-Request-ID"};
 	for (size_t i = 0; i < MS_ARRAY_LEN(dropped); i++) {
 		if (ms_slice_eq_nocase(name, ms_slice_cstr(dropped[i])))
 			return false;
@@ -369,7 +385,8 @@ static bool may_keep(struct caching *k, const struct gw_headers *came)
 	struct slice said = ms_gw_header(came, MS_SLICE_LIT("Age"));
 	if (r->answer.source != GW_FROM_UPSTREAM && r->answer.source != GW_FROM_LOCAL)
 		return false;
-	if (!keeps_status(k->config, r->answer.status) || !keeps_type(k->config, ms_gw_header(came, MS_SLICE_LIT("Content-Type"))) ||
+	if (!keeps_status(k->config, r->answer.status) ||
+	    !keeps_type(k->config, ms_gw_header(came, MS_SLICE_LIT("Content-Type"))) ||
 	    ms_gw_header(came, MS_SLICE_LIT("Set-Cookie")).p != NULL || !read_vary(k, came))
 		return false;
 	if (said.p != NULL && (!ms_slice_to_u64(said, &age) || age > INT32_MAX))
@@ -390,8 +407,9 @@ static void answer(struct gw_request *r, const void *config, void **state)
 	if (k->status == STATUS_MISS || k->status == STATUS_REFRESH) {
 		if (may_keep(k, ms_gw_came_headers(r))) {
 			r->answer.wants_body = true;
-			r->answer.max_body = r->answer.max_body == 0 ? (uint64_t)k->config->max_size
-								     : MS_MAX(r->answer.max_body, (uint64_t)k->config->max_size);
+			r->answer.max_body = r->answer.max_body == 0
+						     ? (uint64_t)k->config->max_size
+						     : MS_MAX(r->answer.max_body, (uint64_t)k->config->max_size);
 		} else {
 			k->status = STATUS_BYPASS;
 		}
@@ -451,8 +469,8 @@ static enum gw_verdict answer_body(struct gw_request *r, const void *config, voi
 	struct caching *k = *state;
 	struct slice body = ms_gw_came_body(r);
 	(void)config;
-	if (k == NULL || (k->status != STATUS_MISS && k->status != STATUS_REFRESH) || body.n > (size_t)k->config->max_size ||
-	    !keep_headers(k, ms_gw_came_headers(r)))
+	if (k == NULL || (k->status != STATUS_MISS && k->status != STATUS_REFRESH) ||
+	    body.n > (size_t)k->config->max_size || !keep_headers(k, ms_gw_came_headers(r)))
 		return GW_NEXT;
 	k->entry.body = body;
 	k->entry.stored_s = r->wall_ns / 1000000000;
@@ -503,8 +521,8 @@ static void purged(struct cache_op *op)
 	free(p);
 }
 
-void ms_gw_cache_purge(const struct gw_services *services, struct loop *loop, struct slice plugin_id, gw_purged_fn *done,
-		       void *arg)
+void ms_gw_cache_purge(const struct gw_services *services, struct loop *loop, struct slice plugin_id,
+		       gw_purged_fn *done, void *arg)
 {
 	struct purging *p = calloc(1, sizeof(*p));
 	if (p == NULL || plugin_id.n >= GW_ID_SIZE) {
@@ -537,8 +555,8 @@ static bool compile(struct plan *plan, void *config, const char *path, struct pr
 	for (size_t i = 0; i < c->request_method.count; i++) {
 		struct slice m = c->request_method.items[i];
 		if (!ms_slice_eq_cstr(m, "GET") && !ms_slice_eq_cstr(m, "HEAD")) {
-			ms_problem_add(problems, path, NULL, "request_method: answers to %.*s are not kept here; GET, HEAD",
-				       MS_SLICE_ARG(m));
+			ms_problem_add(problems, path, NULL,
+				       "request_method: answers to %.*s are not kept here; GET, HEAD", MS_SLICE_ARG(m));
 			return false;
 		}
 	}

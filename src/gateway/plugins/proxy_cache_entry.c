@@ -66,7 +66,8 @@ bool ms_gw_cached_read(struct arena *arena, struct slice bytes, struct gw_cached
 {
 	struct head head;
 	struct slice rest = ms_arena_copy(arena, bytes);
-	if (rest.p == NULL || !take(&rest, &head, sizeof(head)) || head.magic != MAGIC || head.header_count > HEADERS_MAX)
+	if (rest.p == NULL || !take(&rest, &head, sizeof(head)) || head.magic != MAGIC ||
+	    head.header_count > HEADERS_MAX)
 		return false;
 	struct http_header *headers = MS_ARENA_ARRAY(arena, struct http_header, head.header_count);
 	if (headers == NULL)
@@ -132,7 +133,8 @@ static void directive(struct gw_cache_control *cc, struct slice name, struct sli
 	for (size_t i = 0; i < MS_ARRAY_LEN(numbers); i++) {
 		// Said twice, the shorter time counts.
 		if (ms_slice_eq_nocase(name, ms_slice_cstr(numbers[i].name)))
-			*numbers[i].seconds = *numbers[i].seconds < 0 ? delta(value) : MS_MIN(*numbers[i].seconds, delta(value));
+			*numbers[i].seconds =
+				*numbers[i].seconds < 0 ? delta(value) : MS_MIN(*numbers[i].seconds, delta(value));
 	}
 	if (ms_slice_eq_nocase(name, MS_SLICE_LIT("max-stale")))
 		cc->max_stale = has_value ? delta(value) : INT64_MAX;

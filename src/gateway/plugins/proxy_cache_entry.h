@@ -5,14 +5,17 @@
 
 #include "gateway/plugins/plugins.h"
 
-enum entry_kind { ENTRY_ANSWER = 1, ENTRY_VARY = 2 }; // VARY: `body` holds the names of headers by which answers differ, "a,b"
+enum entry_kind {
+	ENTRY_ANSWER = 1,
+	ENTRY_VARY = 2
+}; // VARY: `body` holds the names of headers by which answers differ, "a,b"
 struct gw_cached {
 	enum entry_kind kind;
 	int status;
-	int64_t stored_s;  // Unix time
-	int64_t age_s;     // the Age that it came with
-	int64_t ttl_s;     // how long it is fresh
-	bool no_stale;     // must-revalidate, proxy-revalidate, s-maxage
+	int64_t stored_s; // Unix time
+	int64_t age_s;    // the Age that it came with
+	int64_t ttl_s;    // how long it is fresh
+	bool no_stale;    // must-revalidate, proxy-revalidate, s-maxage
 	const struct http_header *headers;
 	size_t header_count;
 	struct slice body;

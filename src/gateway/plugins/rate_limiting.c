@@ -11,7 +11,7 @@ enum algorithm { ALGORITHM_WINDOW, ALGORITHM_GCRA };
 enum header_set { HEADERS_BOTH, HEADERS_DRAFT, HEADERS_LEGACY };
 #define KEY_PLAIN_MAX 200 // longer identifiers are hashed
 
-struct window { // a limit that is set
+struct window {          // a limit that is set
 	unsigned period; // index of period_names
 	struct slice limit_text;
 };
@@ -46,7 +46,8 @@ static const struct field fields[] = {
 	LIMIT(day),
 	LIMIT(month),
 	LIMIT(year),
-	GW_CHOICE(config, limit_by, "\"consumer\"", limit_bys, "Whose requests are counted together; else those of the IP address"),
+	GW_CHOICE(config, limit_by, "\"consumer\"", limit_bys,
+		  "Whose requests are counted together; else those of the IP address"),
 	GW_STRING(config, header_name, NULL, "Header, for limit_by header"),
 	GW_STRING(config, path, NULL, "Path, for limit_by path"),
 	GW_CHOICE(config, policy, "\"local\"", policies, "Where requests are counted: in this process, or in Redis"),
@@ -67,7 +68,8 @@ static const struct field fields[] = {
 	GW_NUMBER(config, sync_rate, "-1", -1, 1000000, "Accepted: every request is counted at once here"),
 	GW_CHOICE(config, algorithm, "\"window\"", algorithms, "Ours: calendar windows, or evenly with bursts (GCRA)"),
 	GW_INTEGER(config, burst, "0", 0, 1099511627776, "Ours: requests at once with gcra; 0: as many as the limit"),
-	GW_CHOICE(config, ratelimit, "\"both\"", header_sets, "Ours: RateLimit and RateLimit-Policy (draft), the older headers (legacy)"),
+	GW_CHOICE(config, ratelimit, "\"both\"", header_sets,
+		  "Ours: RateLimit and RateLimit-Policy (draft), the older headers (legacy)"),
 	{0},
 };
 static const char *const period_names[PERIODS] = {"second", "minute", "hour", "day", "month", "year"};
@@ -275,7 +277,12 @@ static enum gw_verdict access(struct gw_request *r, const void *config, void **s
 	if (cache == NULL || t == NULL || key.p == NULL)
 		return broken(r, c, cache == NULL ? MS_ERR_CACHE : MS_ERR_NO_MEMORY);
 	*t = (struct taking){
-		.op = {.verb = CACHE_TAKE, .key = key, .quotas = c->quotas, .quota_count = c->count, .cost = 1, .done = taken},
+		.op = {.verb = CACHE_TAKE,
+		       .key = key,
+		       .quotas = c->quotas,
+		       .quota_count = c->count,
+		       .cost = 1,
+		       .done = taken},
 		.r = r,
 		.config = c,
 	};
@@ -322,14 +329,17 @@ static bool compile_limits(struct plan *plan, struct config *c, const char *path
 		if (limits[i] == 0)
 			continue;
 		if (before >= 0 && limits[i] < limits[before]) {
-			ms_problem_add(problems, path, NULL, "The limit for %s(%lld) cannot be lower than the limit for %s(%lld)",
-				       period_names[i], (long long)limits[i], period_names[before], (long long)limits[before]);
+			ms_problem_add(problems, path, NULL,
+				       "The limit for %s(%lld) cannot be lower than the limit for %s(%lld)",
+				       period_names[i], (long long)limits[i], period_names[before],
+				       (long long)limits[before]);
 			ok = false;
 		}
 		before = (int)i;
 		const char *text = ms_arena_printf(&plan->arena, "%lld", (long long)limits[i]);
 		ok = ok && text != NULL;
-		ms_buf_printf(&policy, "%s\"%s\";q=%lld", c->count > 0 ? ", " : "", period_names[i], (long long)limits[i]);
+		ms_buf_printf(&policy, "%s\"%s\";q=%lld", c->count > 0 ? ", " : "", period_names[i],
+			      (long long)limits[i]);
 		if (i < 4 || c->algorithm == ALGORITHM_GCRA) // months and years have no one length
 			ms_buf_printf(&policy, ";w=%llu", (unsigned long long)period_s[i]);
 		c->windows[c->count] = (struct window){i, ms_slice_cstr(text)};
@@ -351,9 +361,11 @@ static bool compile(struct plan *plan, void *config, const char *path, struct pr
 	take_older_redis(c);
 	c->message = ms_arena_cstr(&plan->arena, c->error_message);
 	if (c->policy == POLICY_CLUSTER)
-		ms_problem_add(problems, path, NULL, "policy: \"cluster\" needs Kong's database; use \"redis\" or \"local\"");
+		ms_problem_add(problems, path, NULL,
+			       "policy: \"cluster\" needs Kong's database; use \"redis\" or \"local\"");
 	if (c->limit_by == BY_HEADER && !ms_gw_header_name_ok(c->header_name))
-		ms_problem_add(problems, path, NULL, "header_name: the name of a header is required with limit_by header");
+		ms_problem_add(problems, path, NULL,
+			       "header_name: the name of a header is required with limit_by header");
 	if (c->limit_by == BY_PATH && c->path.n == 0)
 		ms_problem_add(problems, path, NULL, "path: required with limit_by path");
 	if (c->sync_rate != -1 && (c->policy != POLICY_REDIS || c->sync_rate < 0.02))

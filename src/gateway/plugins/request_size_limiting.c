@@ -32,7 +32,8 @@ static enum gw_verdict access(struct gw_request *r, const void *config, void **s
 	if (!req->has_body)
 		return GW_NEXT;
 	if (req->content_length == UINT64_MAX && c->require_content_length) {
-		ms_gw_fail(r, 411, ms_err_name(MS_ERR_HTTP_LENGTH_REQUIRED), "A valid Content-Length header is required");
+		ms_gw_fail(r, 411, ms_err_name(MS_ERR_HTTP_LENGTH_REQUIRED),
+			   "A valid Content-Length header is required");
 		return GW_ANSWERED;
 	}
 	if (req->content_length == UINT64_MAX || req->content_length <= limit)

@@ -42,7 +42,8 @@ static bool triggered(struct gw_request *r, struct slice trigger)
 	struct gw_args args;
 	if (trigger.n == 0 || ms_gw_header(&r->out.headers, trigger).p != NULL)
 		return true;
-	return r->out.query.n > 0 && ms_gw_args_read(r, r->out.query, &args) && ms_gw_args_get(&args, trigger, NULL) != NULL;
+	return r->out.query.n > 0 && ms_gw_args_read(r, r->out.query, &args) &&
+	       ms_gw_args_get(&args, trigger, NULL) != NULL;
 }
 
 // What came, without what names secrets.
@@ -103,7 +104,8 @@ static enum gw_verdict access(struct gw_request *r, const void *config, void **s
 		return echo(r, c, message);
 	bool bare = c->status_code < 200 || c->status_code == 204 || c->status_code == 304;
 	if (bare || c->body.n > 0) {
-		struct slice type = c->content_type.n > 0 ? c->content_type : MS_SLICE_LIT("application/json; charset=utf-8");
+		struct slice type =
+			c->content_type.n > 0 ? c->content_type : MS_SLICE_LIT("application/json; charset=utf-8");
 		ms_gw_answer(r, (int)c->status_code, bare ? MS_SLICE_EMPTY : type, bare ? MS_SLICE_EMPTY : c->body);
 		return GW_ANSWERED;
 	}
@@ -125,7 +127,8 @@ static bool compile(struct plan *plan, void *config, const char *path, struct pr
 		return false;
 	}
 	if (c->status_code < 200) {
-		ms_problem_add(problems, path, NULL, "status_code: %lld would promise another answer; 200 to 599", (long long)c->status_code);
+		ms_problem_add(problems, path, NULL, "status_code: %lld would promise another answer; 200 to 599",
+			       (long long)c->status_code);
 		return false;
 	}
 	if (!ms_gw_header_value_ok(c->content_type)) {

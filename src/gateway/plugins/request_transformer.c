@@ -10,7 +10,7 @@ struct texts {
 };
 struct rule {
 	struct slice name;
-	struct slice to;                  // rename
+	struct slice to;                 // rename
 	const struct gw_template *value; // replace, add, append
 };
 struct rules {
@@ -26,8 +26,9 @@ struct config {
 	const struct gw_template *uri;
 	bool has_query, has_body;
 };
-#define LISTS(what) \
-	GW_STRINGS(texts, headers, NULL, "Headers " what), GW_STRINGS(texts, querystring, NULL, "Parameters of the query " what), \
+#define LISTS(what)                                                                    \
+	GW_STRINGS(texts, headers, NULL, "Headers " what),                             \
+		GW_STRINGS(texts, querystring, NULL, "Parameters of the query " what), \
 		GW_STRINGS(texts, body, NULL, "Members of a JSON or form body " what)
 static const struct field name_fields[] = {LISTS("by name"), {0}};
 static const struct field rename_fields[] = {LISTS("as old:new"), {0}};
@@ -53,7 +54,8 @@ static enum gw_verdict fail(struct gw_request *r, int status, const char *code, 
 
 static enum gw_verdict bad_value(struct gw_request *r)
 {
-	return fail(r, 400, "gateway.transform", "A value of the request cannot be used where the gateway is to put it");
+	return fail(r, 400, "gateway.transform",
+		    "A value of the request cannot be used where the gateway is to put it");
 }
 
 static enum gw_verdict no_memory(struct gw_request *r)
@@ -90,7 +92,8 @@ static enum gw_verdict header_rule(struct gw_request *r, enum step step, const s
 	if (step == STEP_RENAME)
 		return rename_header(r, rule) ? GW_NEXT : no_memory(r);
 	bool host = is_host(rule->name);
-	if ((step == STEP_REPLACE && !there && !host) || (step == STEP_ADD && (there || host)) || (step == STEP_APPEND && host))
+	if ((step == STEP_REPLACE && !there && !host) || (step == STEP_ADD && (there || host)) ||
+	    (step == STEP_APPEND && host))
 		return GW_NEXT;
 	if (!ms_gw_template_fill(r, rule->value, false, &value))
 		return no_memory(r);
@@ -162,7 +165,8 @@ static bool path_ok(struct slice path)
 	if (path.n == 0 || path.p[0] != '/')
 		return false;
 	for (size_t i = 0; i < path.n; i++) {
-		if ((unsigned char)path.p[i] <= ' ' || path.p[i] == 0x7f || path.p[i] == '?' || path.p[i] == '#' || path.p[i] == '\\')
+		if ((unsigned char)path.p[i] <= ' ' || path.p[i] == 0x7f || path.p[i] == '?' || path.p[i] == '#' ||
+		    path.p[i] == '\\')
 			return false;
 	}
 	while (ms_slice_next(&rest, '/', &part)) {
@@ -208,7 +212,8 @@ static enum gw_verdict access(struct gw_request *r, const void *config, void **s
 
 // --- Bodies --------------------------------------------------------------------------------------------------------
 
-static bool member_rule(struct gw_request *r, const struct config *c, struct gw_members *m, enum step step, const struct rule *rule)
+static bool member_rule(struct gw_request *r, const struct config *c, struct gw_members *m, enum step step,
+			const struct rule *rule)
 {
 	bool nested = !c->dots_in_keys, there = ms_gw_members_has(m, rule->name, nested);
 	struct json_value value = {.type = JSON_STRING};
@@ -267,14 +272,17 @@ static bool compile_rule(struct plan *plan, enum step step, bool header, struct 
 	size_t colon = ms_slice_find(text, ':');
 	struct slice rest = ms_slice_trim(ms_slice_sub(text, colon + 1, text.n));
 	rule->name = ms_slice_sub(text, 0, step == STEP_REMOVE ? text.n : colon);
-	bool ok = rule->name.n > 0 && (step == STEP_REMOVE || colon < text.n) && (!header || ms_gw_header_name_ok(rule->name));
+	bool ok = rule->name.n > 0 && (step == STEP_REMOVE || colon < text.n) &&
+		  (!header || ms_gw_header_name_ok(rule->name));
 	if (step == STEP_RENAME) {
 		rule->to = rest;
 		ok = ok && rest.n > 0 && (!header || ms_gw_header_name_ok(rest));
 	}
 	if (!ok) {
 		ms_problem_add(problems, path, NULL, "\"%.*s\": expected %s", MS_SLICE_ARG(text),
-			       step == STEP_REMOVE ? "a name" : step == STEP_RENAME ? "old:new" : "name:value");
+			       step == STEP_REMOVE   ? "a name"
+			       : step == STEP_RENAME ? "old:new"
+						     : "name:value");
 		return false;
 	}
 	if (step < STEP_REPLACE)
@@ -283,8 +291,8 @@ static bool compile_rule(struct plan *plan, enum step step, bool header, struct 
 	return rule->value != NULL;
 }
 
-static bool compile_rules(struct plan *plan, enum step step, bool header, const struct text_list *texts, const char *path,
-			  struct problems *problems, struct rules *rules)
+static bool compile_rules(struct plan *plan, enum step step, bool header, const struct text_list *texts,
+			  const char *path, struct problems *problems, struct rules *rules)
 {
 	bool ok = true;
 	rules->items = MS_ARENA_ARRAY(&plan->arena, struct rule, texts->count);
@@ -300,7 +308,8 @@ static bool compile_method(const struct config *c, const char *path, struct prob
 {
 	for (size_t i = 0; i < c->http_method.n; i++) {
 		if (c->http_method.p[i] < 'A' || c->http_method.p[i] > 'Z') {
-			ms_problem_add(problems, path, NULL, "http_method: \"%.*s\" is no method such as POST", MS_SLICE_ARG(c->http_method));
+			ms_problem_add(problems, path, NULL, "http_method: \"%.*s\" is no method such as POST",
+				       MS_SLICE_ARG(c->http_method));
 			return false;
 		}
 	}
@@ -317,9 +326,14 @@ static bool compile(struct plan *plan, void *config, const char *path, struct pr
 		const char *where = ms_arena_printf(&plan->arena, "%s.%s", path, names[step]);
 		if (where == NULL)
 			return false;
-		ok = compile_rules(plan, (enum step)step, true, &texts[step]->headers, where, problems, &c->headers[step]) && ok;
-		ok = compile_rules(plan, (enum step)step, false, &texts[step]->querystring, where, problems, &c->query[step]) && ok;
-		ok = compile_rules(plan, (enum step)step, false, &texts[step]->body, where, problems, &c->body[step]) && ok;
+		ok = compile_rules(plan, (enum step)step, true, &texts[step]->headers, where, problems,
+				   &c->headers[step]) &&
+		     ok;
+		ok = compile_rules(plan, (enum step)step, false, &texts[step]->querystring, where, problems,
+				   &c->query[step]) &&
+		     ok;
+		ok = compile_rules(plan, (enum step)step, false, &texts[step]->body, where, problems, &c->body[step]) &&
+		     ok;
 		c->has_query = c->has_query || texts[step]->querystring.count > 0;
 		c->has_body = c->has_body || texts[step]->body.count > 0;
 	}

@@ -85,7 +85,8 @@ static bool json_answer(const struct gw_request *r)
 	struct slice encoding = ms_gw_header(&r->answer.headers, MS_SLICE_LIT("Content-Encoding"));
 	return ms_gw_is_json(ms_gw_header(&r->answer.headers, MS_SLICE_LIT("Content-Type"))) &&
 	       (encoding.n == 0 || ms_slice_eq_nocase(encoding, MS_SLICE_LIT("identity"))) &&
-	       r->x->req.method != HTTP_HEAD && r->answer.status >= 200 && r->answer.status != 204 && r->answer.status != 304;
+	       r->x->req.method != HTTP_HEAD && r->answer.status >= 200 && r->answer.status != 204 &&
+	       r->answer.status != 304;
 }
 
 static void answer(struct gw_request *r, const void *config, void **state)
@@ -176,7 +177,9 @@ static bool compile_rule(enum step step, bool header, struct slice text, struct 
 		ok = ok && rule->value.n > 0 && (!header || ms_gw_header_name_ok(rule->value));
 	if (!ok)
 		ms_problem_add(problems, path, NULL, "\"%.*s\": expected %s", MS_SLICE_ARG(text),
-			       step == STEP_REMOVE ? "a name" : step == STEP_RENAME ? "old:new" : "name:value");
+			       step == STEP_REMOVE   ? "a name"
+			       : step == STEP_RENAME ? "old:new"
+						     : "name:value");
 	else if (!cast(rule->value, type, &rule->json))
 		ms_problem_add(problems, path, NULL, "json_types: \"%.*s\" is no %.*s", MS_SLICE_ARG(rule->value),
 			       MS_SLICE_ARG(type));
@@ -185,8 +188,9 @@ static bool compile_rule(enum step step, bool header, struct slice text, struct 
 	return false;
 }
 
-static bool compile_rules(struct plan *plan, enum step step, const struct text_list *texts, const struct text_list *types,
-			  const char *path, struct problems *problems, struct rules *rules)
+static bool compile_rules(struct plan *plan, enum step step, const struct text_list *texts,
+			  const struct text_list *types, const char *path, struct problems *problems,
+			  struct rules *rules)
 {
 	bool ok = true;
 	rules->items = MS_ARENA_ARRAY(&plan->arena, struct rule, texts->count);
@@ -214,7 +218,9 @@ static bool compile(struct plan *plan, void *config, const char *path, struct pr
 			ms_problem_add(problems, where, NULL, "json_types has more items than json");
 			ok = false;
 		}
-		ok = compile_rules(plan, (enum step)step, &texts[step]->headers, NULL, where, problems, &c->headers[step]) && ok;
+		ok = compile_rules(plan, (enum step)step, &texts[step]->headers, NULL, where, problems,
+				   &c->headers[step]) &&
+		     ok;
 		ok = compile_rules(plan, (enum step)step, &texts[step]->json, &texts[step]->json_types, where, problems,
 				   &c->json[step]) &&
 		     ok;

@@ -183,10 +183,8 @@ static struct cache *find_cache(struct gw_runtime *runtime, struct slice url, un
 		free(copy);
 		return NULL;
 	}
-	const struct cache_options options = {.url = copy,
-					      .timeout_ms = timeout_ms,
-					      .rt = runtime->services->rt,
-					      .log = runtime->services->log};
+	const struct cache_options options = {
+		.url = copy, .timeout_ms = timeout_ms, .rt = runtime->services->rt, .log = runtime->services->log};
 	if (ms_cache_new(&options, info, &cache) != MS_OK) {
 		free(copy);
 		return NULL;
@@ -266,8 +264,8 @@ bool ms_gw_redis_compile(struct plan *plan, struct gw_redis *redis, const char *
 		ms_buf_append_char(&url, '@');
 	}
 	bool v6 = ms_slice_find(redis->host, ':') < redis->host.n;
-	ms_buf_printf(&url, v6 ? "[%.*s]:%lld/%lld" : "%.*s:%lld/%lld", MS_SLICE_ARG(redis->host), (long long)redis->port,
-		      (long long)redis->database);
+	ms_buf_printf(&url, v6 ? "[%.*s]:%lld/%lld" : "%.*s:%lld/%lld", MS_SLICE_ARG(redis->host),
+		      (long long)redis->port, (long long)redis->database);
 	redis->url = ms_buf_ok(&url) ? ms_arena_copy(&plan->arena, ms_buf_slice(&url)) : MS_SLICE_EMPTY;
 	ms_buf_fini(&url);
 	if (redis->url.p == NULL)

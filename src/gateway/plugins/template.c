@@ -115,7 +115,8 @@ static size_t expression_end(struct slice s)
 static const struct gw_template *wrong(struct problems *problems, const char *path, struct slice text)
 {
 	ms_problem_add(problems, path, NULL,
-		       "\"%.*s\": expected text with $(headers.NAME), $(query_params.NAME) or $(uri_captures.NAME), each with \"or 'text'\" behind it or not",
+		       "\"%.*s\": expected text with $(headers.NAME), $(query_params.NAME) or $(uri_captures.NAME), "
+		       "each with \"or 'text'\" behind it or not",
 		       MS_SLICE_ARG(text));
 	return NULL;
 }

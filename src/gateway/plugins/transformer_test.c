@@ -14,7 +14,8 @@ TEST(headers_are_removed_renamed_replaced_added_and_appended_in_this_order)
 	with(&kit, "request-transformer",
 	     "{\"remove\":{\"headers\":[\"X-Gone\"]},\"rename\":{\"headers\":[\"X-Old:X-New\"]},"
 	     "\"replace\":{\"headers\":[\"X-There:new\",\"X-Absent:no\",\"Host:inner.example\"]},"
-	     "\"add\":{\"headers\":[\"X-There:not\",\"X-Added: a:b\",\"X-Gone:again\"]},\"append\":{\"headers\":[\"X-There:more\",\"X-New:two\"]}}");
+	     "\"add\":{\"headers\":[\"X-There:not\",\"X-Added: "
+	     "a:b\",\"X-Gone:again\"]},\"append\":{\"headers\":[\"X-There:more\",\"X-New:two\"]}}");
 	kit_request(&kit, HTTP_GET, "/");
 	kit_header(&kit, "x-gone", "1");
 	kit_header(&kit, "X-Old", "one");
@@ -35,7 +36,8 @@ TEST(queries_are_transformed_and_the_rest_stays_as_it_was)
 {
 	struct gw_kit kit;
 	with(&kit, "request-transformer",
-	     "{\"remove\":{\"querystring\":[\"gone\"]},\"rename\":{\"querystring\":[\"old:new\"]},\"replace\":{\"querystring\":[\"r:x y\",\"no:1\"]},"
+	     "{\"remove\":{\"querystring\":[\"gone\"]},\"rename\":{\"querystring\":[\"old:new\"]},\"replace\":{"
+	     "\"querystring\":[\"r:x y\",\"no:1\"]},"
 	     "\"add\":{\"querystring\":[\"a:1\",\"keep:2\"]},\"append\":{\"querystring\":[\"keep:3&\"]}}");
 	kit_request(&kit, HTTP_GET, "/p?keep=%7e+1&gone=1&old=5&gone&r=2&bare");
 	CHECK_INT(kit_status(&kit), 0);
@@ -50,7 +52,8 @@ TEST(bodies_of_json_and_forms_are_transformed)
 {
 	struct gw_kit kit;
 	with(&kit, "request-transformer",
-	     "{\"remove\":{\"body\":[\"gone\"]},\"rename\":{\"body\":[\"old:new\"]},\"replace\":{\"body\":[\"r:x\"]},\"add\":{\"body\":[\"a:1\"]},"
+	     "{\"remove\":{\"body\":[\"gone\"]},\"rename\":{\"body\":[\"old:new\"]},\"replace\":{\"body\":[\"r:x\"]},"
+	     "\"add\":{\"body\":[\"a:1\"]},"
 	     "\"append\":{\"body\":[\"list:z\",\"fresh:1\"]}}");
 	CHECK(kit.chain.reads_body);
 	kit_request(&kit, HTTP_POST, "/");
@@ -58,7 +61,8 @@ TEST(bodies_of_json_and_forms_are_transformed)
 	CHECK_INT(kit_status(&kit), 0);
 	CHECK_INT(kit_run_body(&kit), GW_NEXT);
 	CHECK(kit.r.out.body_changed);
-	CHECK_SLICE(kit.r.out.body, "{\"r\":\"x\",\"list\":[\"y\",\"z\"],\"n\":1.0,\"new\":[1e5],\"a\":\"1\",\"fresh\":[\"1\"]}");
+	CHECK_SLICE(kit.r.out.body,
+		    "{\"r\":\"x\",\"list\":[\"y\",\"z\"],\"n\":1.0,\"new\":[1e5],\"a\":\"1\",\"fresh\":[\"1\"]}");
 	kit_request(&kit, HTTP_POST, "/");
 	kit_body(&kit, "application/x-www-form-urlencoded", "gone=1&old=2&r=3&list=4");
 	CHECK_INT(kit_status(&kit), 0);
@@ -80,7 +84,8 @@ TEST(dots_lead_into_objects_when_they_are_not_of_the_name)
 {
 	struct gw_kit kit;
 	with(&kit, "request-transformer",
-	     "{\"dots_in_keys\":false,\"remove\":{\"body\":[\"a.b.c\",\"x.y\"]},\"rename\":{\"body\":[\"a.d:e.f\"]},\"add\":{\"body\":[\"a.n:1\",\"s.t:2\"]}}");
+	     "{\"dots_in_keys\":false,\"remove\":{\"body\":[\"a.b.c\",\"x.y\"]},\"rename\":{\"body\":[\"a.d:e.f\"]},"
+	     "\"add\":{\"body\":[\"a.n:1\",\"s.t:2\"]}}");
 	kit_request(&kit, HTTP_POST, "/");
 	kit_body(&kit, "application/json", "{\"a\":{\"b\":{\"c\":1,\"k\":2},\"d\":3},\"x.y\":4,\"s\":5}");
 	CHECK_INT(kit_status(&kit), 0);
@@ -93,8 +98,10 @@ TEST(templates_take_values_of_the_request)
 {
 	struct gw_kit kit;
 	with(&kit, "request-transformer",
-	     "{\"http_method\":\"PUT\",\"replace\":{\"uri\":\"/v2/$(uri_captures.user)/$(uri_captures[1])/$(headers['x-part'])\"},"
-	     "\"add\":{\"headers\":[\"X-A:<$(headers.user_agent)>\",\"X-B:$(query_params.q or \\\"none\\\")\",\"X-C:$(query_params['empty'])\",\"X-D:a$b\"]}}");
+	     "{\"http_method\":\"PUT\",\"replace\":{\"uri\":\"/v2/$(uri_captures.user)/$(uri_captures[1])/"
+	     "$(headers['x-part'])\"},"
+	     "\"add\":{\"headers\":[\"X-A:<$(headers.user_agent)>\",\"X-B:$(query_params.q or "
+	     "\\\"none\\\")\",\"X-C:$(query_params['empty'])\",\"X-D:a$b\"]}}");
 	kit_request(&kit, HTTP_POST, "/users/anna?q=a%20b");
 	kit.r.match.captures[0] = MS_SLICE_LIT("anna");
 	kit.r.match.capture_names[0] = MS_SLICE_LIT("user");
@@ -142,8 +149,11 @@ TEST(mistakes_in_transformers_are_told)
 		const char *wrong = kit_plugin(&kit, "request-transformer", cases[i].config);
 		CHECK_HAS(wrong != NULL ? wrong : "", cases[i].says);
 	}
-	CHECK_HAS(kit_plugin(&kit, "response-transformer", "{\"add\":{\"json\":[\"a:x\"],\"json_types\":[\"number\"]}}"), "\"x\" is no number");
-	CHECK_HAS(kit_plugin(&kit, "response-transformer", "{\"add\":{\"json\":[],\"json_types\":[\"number\"]}}"), "more items");
+	CHECK_HAS(
+		kit_plugin(&kit, "response-transformer", "{\"add\":{\"json\":[\"a:x\"],\"json_types\":[\"number\"]}}"),
+		"\"x\" is no number");
+	CHECK_HAS(kit_plugin(&kit, "response-transformer", "{\"add\":{\"json\":[],\"json_types\":[\"number\"]}}"),
+		  "more items");
 	kit_fini(&kit);
 }
 
@@ -151,9 +161,11 @@ TEST(answers_are_transformed)
 {
 	struct gw_kit kit;
 	with(&kit, "response-transformer",
-	     "{\"remove\":{\"headers\":[\"Server\"],\"json\":[\"secret\"]},\"rename\":{\"headers\":[\"X-Old:X-New\"],\"json\":[\"o:p\"]},"
+	     "{\"remove\":{\"headers\":[\"Server\"],\"json\":[\"secret\"]},\"rename\":{\"headers\":[\"X-Old:X-New\"],"
+	     "\"json\":[\"o:p\"]},"
 	     "\"replace\":{\"headers\":[\"X-R:2\",\"X-Absent:1\"],\"json\":[\"n:5\"],\"json_types\":[\"number\"]},"
-	     "\"add\":{\"headers\":[\"X-R:3\",\"X-A:1\"],\"json\":[\"t:true\",\"u:true\"],\"json_types\":[\"boolean\"]},"
+	     "\"add\":{\"headers\":[\"X-R:3\",\"X-A:1\"],\"json\":[\"t:true\",\"u:true\"],\"json_types\":[\"boolean\"]}"
+	     ","
 	     "\"append\":{\"headers\":[\"X-R:4\"],\"json\":[\"l:1\"]}}");
 	kit_request(&kit, HTTP_GET, "/");
 	kit_header(&kit, "Accept-Encoding", "gzip");

@@ -114,10 +114,18 @@ static bool remembers(const struct ring *ring, int32_t id)
 	return false;
 }
 
+static void forget(struct ring *ring, int32_t id)
+{
+	for (unsigned i = 0; ring->ids != NULL && i < ring->size; i++)
+		ring->ids[i] = ring->ids[i] == id ? 0 : ring->ids[i];
+}
+
 // A server's: nghttp2 ignores frames on closed streams, sections 5.1 and 5.1.1 call them errors.
 static void check_stream(struct h2_session *s, const struct frame_head *f)
 {
 	bool headers = f->type == NGHTTP2_HEADERS;
+	if (f->type == NGHTTP2_RST_STREAM) // from now on the peer knows, whoever was first
+		forget(&s->resets, f->stream);
 	if ((!headers && f->type != NGHTTP2_DATA) || s->in_block || s->last_word || f->stream % 2 == 0)
 		return;
 	if (f->stream > s->last_stream) {
@@ -150,7 +158,8 @@ static bool check_head(struct h2_session *s)
 	count_continuation(s, &f);
 	if (s->side == H2_SERVER && s->fault == MS_OK)
 		check_stream(s, &f);
-	if (f.type == NGHTTP2_HEADERS || f.type == NGHTTP2_CONTINUATION)
+	s->reads_headers = f.type == NGHTTP2_HEADERS || f.type == NGHTTP2_CONTINUATION;
+	if (s->reads_headers)
 		s->in_block = (f.flags & NGHTTP2_FLAG_END_HEADERS) == 0;
 	return s->fault == MS_OK;
 }

@@ -143,6 +143,7 @@ void ms_h2_abort(struct h2_session *s, enum h2_error error);
 bool ms_h2_draining(const struct h2_session *s); // we have called ms_h2_drain, or the peer has sent GOAWAY
 
 size_t ms_h2_stream_count(const struct h2_session *s); // streams whose `closed` has not come
+bool ms_h2_reads_head(const struct h2_session *s);     // a header block has begun and is not complete
 size_t ms_h2_memory(const struct h2_session *s);       // bytes taken now
 unsigned ms_h2_glitches(const struct h2_session *s);   // counted in the present minute
 // A glitch that only the driver can see.
@@ -188,7 +189,8 @@ void ms_h2_send_end(struct h2_session *s, struct h2_stream *stream, const struct
 size_t ms_h2_waiting(const struct h2_stream *stream);
 // Bytes of data of this stream that were handed out by ms_h2_output so far: what a write timeout looks at.
 uint64_t ms_h2_sent(const struct h2_stream *stream);
-bool ms_h2_sent_all(const struct h2_stream *stream); // our side has ended and everything was handed out
+bool ms_h2_sent_all(const struct h2_stream *stream);     // our side has ended and everything was handed out
+bool ms_h2_received_all(const struct h2_stream *stream); // the peer has ended its side, told or not
 
 // RST_STREAM; what waits is dropped, data that comes is ignored. `closed` comes with the next output.
 void ms_h2_reset(struct h2_session *s, struct h2_stream *stream, enum h2_error error);

@@ -232,6 +232,8 @@ void ms_h2_abort(struct h2_session *s, enum h2_error error)
 	s->failed |= nghttp2_session_terminate_session(s->ng, error) != 0;
 }
 
+#define STREAMS_BEFORE_SETTINGS 100
+
 // --- Questions ---------------------------------------------------------------------------------------
 
 bool ms_h2_draining(const struct h2_session *s)
@@ -242,6 +244,11 @@ bool ms_h2_draining(const struct h2_session *s)
 size_t ms_h2_stream_count(const struct h2_session *s)
 {
 	return s->streams.count;
+}
+
+bool ms_h2_reads_head(const struct h2_session *s)
+{
+	return s->in_block || (s->payload_left > 0 && s->reads_headers);
 }
 
 size_t ms_h2_memory(const struct h2_session *s)
@@ -275,7 +282,7 @@ size_t ms_h2_room(const struct h2_session *s)
 		return 0;
 	size_t most = s->settings_seen
 			      ? nghttp2_session_get_remote_settings(s->ng, NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS)
-			      : NGHTTP2_INITIAL_MAX_CONCURRENT_STREAMS;
+			      : STREAMS_BEFORE_SETTINGS;
 	return most > s->streams.count ? most - s->streams.count : 0;
 }
 

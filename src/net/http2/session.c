@@ -231,7 +231,8 @@ static int on_stream_close(nghttp2_session *ng, int32_t id, uint32_t error, void
 	stream->gone = true;
 	// A request that never left may be sent again, whatever kept it here.
 	bool unsent = s->side == H2_CLIENT && !stream->head_sent && !stream->was_reset;
-	stream->close_error = unsent ? (uint32_t)H2_REFUSED_STREAM : error;
+	if (!stream->was_reset)
+		stream->close_error = unsent ? (uint32_t)H2_REFUSED_STREAM : error;
 	bool waits = stream->in.n > 0 || stream->end_waits;
 	// All that the peer has said came; the owner has only not read it yet.
 	if (waits && stream->remote_ended && error == H2_NO_ERROR)

@@ -117,6 +117,7 @@ struct h2_session {
 	size_t preface_left;
 	size_t payload_left;
 	unsigned continuations;
+	bool reads_headers;  // it is HEADERS or CONTINUATION
 	bool in_block;       // a header block is not complete
 	int32_t last_stream; // the highest that the peer has opened
 	struct ring resets;  // streams that we have reset: frames that crossed our RST_STREAM are ignored

@@ -150,6 +150,11 @@ bool ms_h2_sent_all(const struct h2_stream *stream)
 	return stream->sent_all;
 }
 
+bool ms_h2_received_all(const struct h2_stream *stream)
+{
+	return stream->remote_ended;
+}
+
 static nghttp2_data_provider provider(struct h2_stream *stream)
 {
 	return (nghttp2_data_provider){.source.ptr = stream, .read_callback = ms_h2_stream_read};
@@ -193,6 +198,7 @@ void ms_h2_respond(struct h2_session *s, struct h2_stream *stream, const struct 
 			     : nghttp2_submit_response(s->ng, stream->id, s->nv, n, message->end ? NULL : &body);
 	}
 	stream->responded = !interim;
+	stream->tunnel &= interim || message->status < 300;
 	stream->ended = !interim && message->end;
 	if (rc != 0)
 		ms_h2_reset(s, stream, H2_INTERNAL_ERROR);
@@ -315,6 +321,7 @@ void ms_h2_reset(struct h2_session *s, struct h2_stream *stream, enum h2_error e
 	if (stream->was_reset)
 		return;
 	stream->was_reset = true;
+	stream->close_error = error;
 	give_window(stream, stream->in.n);
 	ms_buf_clear(&stream->in);
 	stream->end_waits = false;
@@ -322,7 +329,6 @@ void ms_h2_reset(struct h2_session *s, struct h2_stream *stream, enum h2_error e
 	ms_buf_clear(&stream->out);
 	stream->last = MS_SLICE_EMPTY;
 	if (stream->gone) {
-		stream->close_error = error;
 		s->sweep = true;
 		return;
 	}

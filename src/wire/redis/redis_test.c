@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Addresses. What a server does is tested with src/cache, against a real one.
+// Addresses, and replies as bytes. What a server does is tested with src/cache, against a real one.
 #include <stdio.h>
 
 #include "tests/lib/test.h"
@@ -105,4 +105,84 @@ TEST(redis_urls_cut_anywhere_do_no_harm)
 		if (ms_redis_parse_url(url, NULL, &a) == MS_OK)
 			CHECK(a.is_unix ? a.path[0] == '/' : a.host[0] != '\0' && a.port > 0);
 	}
+}
+
+// --- Replies -----------------------------------------------------------------------------------------
+
+#define REPLY_MAX 20000
+
+static size_t count_items(const struct redis_reply *reply, unsigned depth)
+{
+	size_t count = 1;
+	CHECK(depth < 10);
+	if (reply->kind == REDIS_STRING || reply->kind == REDIS_STATUS || reply->kind == REDIS_ERROR)
+		for (size_t i = 0; i < reply->text.n; i++)
+			count += reply->text.p[i] == 'x'; // every byte may be read
+	for (size_t i = 0; reply->kind == REDIS_ARRAY && i < reply->count; i++)
+		count += count_items(&reply->items[i], depth + 1);
+	return count;
+}
+
+// Fed in pieces; returns how many whole replies were found before the end or an error.
+static size_t read_replies(struct slice bytes, struct rand *rand, bool *ret_failed)
+{
+	struct arena arena;
+	size_t found = 0, at = 0;
+	redisReader *reader =
+		redisReaderCreateWithFunctions((redisReplyObjectFunctions *)(uintptr_t)&ms_redis_reply_functions);
+	REQUIRE(reader != NULL);
+	ms_arena_init(&arena, 256, REPLY_MAX);
+	reader->privdata = &arena;
+	*ret_failed = false;
+	while (at < bytes.n && !*ret_failed) {
+		size_t piece = 1 + ms_rand_below(rand, 40), n = MS_MIN(piece, bytes.n - at);
+		void *object = NULL;
+		*ret_failed = redisReaderFeed(reader, bytes.p + at, n) != REDIS_OK;
+		at += n;
+		while (!*ret_failed) {
+			*ret_failed = redisReaderGetReply(reader, &object) != REDIS_OK;
+			if (*ret_failed || object == NULL)
+				break;
+			CHECK(count_items(object, 0) > 0);
+			found++;
+			ms_arena_reset(&arena);
+		}
+	}
+	redisReaderFree(reader);
+	ms_arena_fini(&arena);
+	return found;
+}
+
+static const char REPLIES[] =
+	"+OK\r\n:-5\r\n$5\r\nhello\r\n$-1\r\n*3\r\n:1\r\n$2\r\nab\r\n*2\r\n+a\r\n-ERR no\r\n*0\r\n*-1\r\n-OOM x\r\n";
+
+TEST(redis_replies_are_read_in_any_pieces)
+{
+	bool failed;
+	for (size_t round = 0; round < 200; round++) {
+		CHECK_INT(read_replies(ms_slice_cstr(REPLIES), ms_test_rand(), &failed), 8);
+		CHECK(!failed);
+	}
+	CHECK_INT(read_replies(MS_SLICE_LIT("*1048577\r\n"), ms_test_rand(), &failed), 0);
+	CHECK(failed);
+	CHECK_INT(read_replies(MS_SLICE_LIT("*1000\r\n"), ms_test_rand(), &failed), 0); // beyond the arena
+	CHECK(failed);
+}
+
+TEST(redis_replies_that_are_none_do_no_harm)
+{
+	static const char alphabet[] = "+-:$*\r\n0123456789ax";
+	char bytes[sizeof(REPLIES)];
+	size_t failures = 0, rounds = ms_test_rounds(50000);
+	struct rand *rand = ms_test_rand();
+	for (size_t round = 0; round < rounds; round++) {
+		bool failed;
+		memcpy(bytes, REPLIES, sizeof(bytes));
+		for (size_t i = 1 + ms_rand_below(rand, 6); i > 0; i--)
+			bytes[ms_rand_below(rand, sizeof(bytes) - 1)] =
+				alphabet[ms_rand_below(rand, sizeof(alphabet) - 1)];
+		(void)read_replies(ms_slice(bytes, 1 + ms_rand_below(rand, sizeof(bytes) - 1)), rand, &failed);
+		failures += failed;
+	}
+	CHECK(failures > rounds / 10 && failures < rounds);
 }
