@@ -64,7 +64,7 @@ static void loaded(struct store_work *work)
 		ms_plan_unref(plan);
 	if (work->err != MS_OK)
 		ms_log(ms_gateway_log(a->gateway), LOG_ERROR, "the gateway's configuration could not be read again; the present one stays",
-		       LOG_STR("error", ms_slice_cstr(work->info.message)));
+		       MS_LOG_CSTR("error.message", work->info.message));
 	if (a->again)
 		ms_gateway_admin_look(a);
 }
@@ -103,12 +103,16 @@ static struct admin_work *begin(struct exchange *x, void *role)
 	w->actor = ms_auth_actor_of(x);
 	w->edit.by = &w->actor;
 	w->edit.expected = -1;
+	pthread_mutex_lock(&w->admin->lock);
+	w->file = ms_plan_ref(w->admin->file);
+	pthread_mutex_unlock(&w->admin->lock);
 	return w;
 }
 
 static void end(struct admin_work *w)
 {
 	ms_plan_unref(w->plan);
+	ms_plan_unref(w->file);
 	ms_buf_fini(&w->edit.words);
 	ms_arena_fini(&w->arena);
 }
@@ -233,7 +237,7 @@ static enum ms_err current(struct store_tx *tx, struct admin_work *w, struct err
 	w->problems = (struct problems){.arena = &w->arena};
 	MS_TRY(ms_versions_current(tx, w->edit.auth, info, ret_version, ret_document));
 	if (*ret_document == NULL)
-		*ret_document = w->admin->file->source;
+		*ret_document = w->file->source;
 	if (w->edit.expected >= 0 && w->edit.expected != *ret_version)
 		return ms_fail(info, MS_ERR_CONFLICT, "The gateway is at version %lld, not at %lld: somebody changed it meanwhile; look again.",
 			       (long long)*ret_version, (long long)w->edit.expected);
@@ -336,7 +340,7 @@ static void look(struct exchange *x, void *role, work_done_fn *answer)
 	}
 	struct errinfo info;
 	ms_errinfo_init(&info);
-	const struct json_value *old = w->admin->file->source;
+	const struct json_value *old = w->file->source;
 	if (ms_versions_plan(x->req.body, old, &w->arena, &w->problems, &info, &w->plan) != MS_OK) {
 		fail(w, &info);
 	} else {
@@ -643,30 +647,47 @@ void ms_gateway_get_schema(struct exchange *x, void *role)
 
 // --- Life ------------------------------------------------------------------------------------------
 
-static enum ms_err read_file(struct gateway_admin *a, struct slice file, const char *name, struct errinfo *info)
+static enum ms_err read_file(struct gateway_admin *a, struct slice file, const char *name, struct errinfo *info, struct plan **ret_plan)
 {
 	struct arena arena;
 	struct problems problems;
+	name = name != NULL ? name : "gateway";
 	ms_arena_init(&arena, 65536, (size_t)1 << 30);
-	enum ms_err err = ms_versions_plan(file.n > 0 ? file : MS_SLICE_LIT("{}"), NULL, &arena, &problems, info, &a->file);
+	enum ms_err err = ms_versions_plan(file.n > 0 ? file : MS_SLICE_LIT("{}"), NULL, &arena, &problems, info, ret_plan);
 	for (size_t i = 0; i < problems.count; i++) {
 		const struct problem *p = &problems.items[i];
-		ms_log(ms_gateway_log(a->gateway), LOG_ERROR, "the gateway's file is wrong", LOG_STR("file", ms_slice_cstr(name)),
-		       LOG_I64("line", p->line), LOG_STR("path", p->path), LOG_STR("problem", p->message));
+		ms_log(ms_gateway_log(a->gateway), LOG_ERROR, "the gateway's file is wrong", MS_LOG_CSTR("file.path", name), MS_LOG_INT("line", p->line),
+		       MS_LOG_STR("path", p->path), MS_LOG_STR("problem", p->message));
 	}
-	if (err != MS_OK && problems.count > 0) {
-		char message[MS_ERRINFO_MESSAGE_SIZE];
-		snprintf(message, sizeof(message), "%s", info->message);
-		err = ms_fail(info, MS_ERR_CONFIG, "%s:%lld: %s", name != NULL ? name : "gateway", (long long)problems.items[0].line, message);
-	}
+	if (err != MS_OK && problems.count > 0)
+		err = ms_fail(info, MS_ERR_CONFIG, "%.150s:%lld: %.*s: %.*s%s", name, (long long)problems.items[0].line, MS_SLICE_ARG(problems.items[0].path),
+			      MS_SLICE_ARG(problems.items[0].message), problems.count > 1 ? " (and more; see mainstay gateway check)" : "");
 	ms_arena_fini(&arena);
 	return err;
+}
+
+enum ms_err ms_gateway_reload(struct gateway *gateway, struct slice text, const char *name, struct errinfo *info)
+{
+	struct gateway_admin *a = ms_gateway_admin(gateway);
+	struct plan *plan, *old;
+	MS_TRY(read_file(a, text, name, info, &plan));
+	pthread_mutex_lock(&a->lock);
+	bool overruled = a->version > 0;
+	old = a->file;
+	a->file = plan; // what a first change at run time is made on
+	if (!overruled)
+		ms_gateway_set_plan(gateway, ms_plan_ref(plan));
+	pthread_mutex_unlock(&a->lock);
+	ms_plan_unref(old);
+	if (overruled)
+		ms_log(ms_gateway_log(gateway), LOG_WARN, "the gateway's file is not used: changes made at run time stand", MS_LOG_CSTR("file.path", name));
+	return MS_OK;
 }
 
 static enum ms_err start(struct gateway_admin *a, struct slice file, const char *name, struct errinfo *info)
 {
 	struct store *store = ms_gateway_store(a->gateway);
-	MS_TRY(read_file(a, file, name, info));
+	MS_TRY(read_file(a, file, name, info, &a->file));
 	put_in_force(a, ms_plan_ref(a->file));
 	if (store == NULL)
 		return MS_OK;

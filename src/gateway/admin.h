@@ -13,8 +13,8 @@ struct loading_state {
 };
 struct gateway_admin {
 	struct gateway *gateway;
-	struct plan *file; // version 0
 	pthread_mutex_t lock;
+	struct plan *file; // version 0; under the lock
 	int64_t version; // in force; under the lock
 	bool started;
 	// Reading again after a notice; on loop 0.
@@ -30,6 +30,7 @@ struct admin_work {
 	struct arena arena; // of a run of the transaction
 	struct problems problems;
 	struct plan *plan;
+	struct plan *file; // what stands in place of a version before there is one
 	struct gateway_edit edit;
 	struct auth_actor actor;
 	int64_t number; // version, or cursor

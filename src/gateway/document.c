@@ -153,10 +153,15 @@ struct restoring {
 static struct json_value restore_value(struct restoring *r, const struct json_value *value, const struct json_value *old, const struct field *fields,
 				       const char *path);
 
+static struct json_value restore_list(struct restoring *r, size_t kind, const struct json_value *list);
+
 static struct json_value restore_member(struct restoring *r, const struct json_value *object, const struct json_member *m, const struct json_value *old,
 					const struct field *fields, const char *path)
 {
 	const struct field *f = field_of(fields, m->key);
+	size_t nested = kind_of(m->key);
+	if (nested < ENTITY_KINDS && m->value.type == JSON_ARRAY)
+		return restore_list(r, nested, &m->value);
 	const char *key = ms_arena_cstr(r->arena, m->key);
 	const struct json_value *before = key != NULL ? ms_json_get(old, key) : NULL;
 	const struct field *inner = f == NULL ? NULL : f->kind == FIELD_RECORD ? f->fields : NULL;

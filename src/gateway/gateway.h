@@ -74,7 +74,7 @@ MS_MUST_USE enum ms_err ms_gateway_versions(struct store_tx *tx, int64_t before,
 					    struct gateway_version **ret_items, size_t *ret_count);
 // The document of a version (0: the newest) as JSON. MS_ERR_NOT_FOUND.
 MS_MUST_USE enum ms_err ms_gateway_export(struct store_tx *tx, struct auth *auth, int64_t version, bool hide_secrets, struct buf *out, struct errinfo *info);
-// Seals the documents anew after the master key changed; before ms_vault_drop_old. A store_fn; arg: the struct auth.
-MS_MUST_USE enum ms_err ms_gateway_reseal(struct store_tx *tx, void *auth, struct errinfo *info);
+// Seals the documents anew after the master key changed; before ms_vault_drop_old. A store_fn; arg: the struct vault.
+MS_MUST_USE enum ms_err ms_gateway_reseal(struct store_tx *tx, void *vault, struct errinfo *info);
 
 #endif

@@ -156,8 +156,9 @@ enum ms_err ms_history_add(struct store_tx *tx, const struct gateway_edit *edit,
 
 // --- After a change of the master key --------------------------------------------------------------
 
-enum ms_err ms_gateway_reseal(struct store_tx *tx, void *auth, struct errinfo *info)
+enum ms_err ms_gateway_reseal(struct store_tx *tx, void *arg, struct errinfo *info)
 {
+	const struct vault *vault = arg;
 	struct store_rows rows;
 	int64_t after = 0;
 	do {
@@ -165,14 +166,16 @@ enum ms_err ms_gateway_reseal(struct store_tx *tx, void *auth, struct errinfo *i
 				      MS_STORE_PARAMS(ms_store_int(after)), RESEAL_PAGE, info, &rows));
 		for (size_t i = 0; i < rows.count; i++) {
 			char context[40];
-			struct slice name = context_of(ms_store_get_text(&rows, i, 1), context), plain, fresh;
-			struct arena_mark mark = ms_arena_mark(ms_store_arena(tx));
+			struct slice name = context_of(ms_store_get_text(&rows, i, 1), context), sealed = ms_store_get_blob(&rows, i, 2), plain, fresh;
 			after = ms_store_get_int(&rows, i, 0);
-			MS_TRY(ms_auth_open(auth, name, ms_store_get_blob(&rows, i, 2), ms_store_arena(tx), info, &plain));
-			MS_TRY(ms_auth_seal(auth, name, plain, ms_store_arena(tx), info, &fresh));
+			if (ms_vault_is_current(vault, sealed))
+				continue;
+			MS_TRY(ms_vault_open_sealed(vault, name, sealed, ms_store_arena(tx), info, &plain));
+			enum ms_err err = ms_vault_seal(vault, name, plain, ms_store_arena(tx), info, &fresh);
+			ms_wipe((void *)(uintptr_t)plain.p, plain.n);
+			MS_TRY(err);
 			MS_TRY(ms_store_run(tx, "UPDATE gateway_versions SET document = $1 WHERE version = $2",
 					    MS_STORE_PARAMS(ms_store_blob(fresh), ms_store_int(after)), info, NULL));
-			ms_arena_rewind(ms_store_arena(tx), mark);
 		}
 	} while (rows.count == RESEAL_PAGE);
 	return MS_OK;

@@ -114,7 +114,7 @@ struct gw_route {
 	struct text_list methods, hosts, paths, snis;
 	struct text_map headers;
 	struct integer_list sources; // unused for HTTP
-	int64_t https_redirect_status_code;
+	int64_t https_redirect_status_code; // see ms_plan_protocol
 	bool strip_path, preserve_host, request_buffering, response_buffering;
 	int64_t regex_priority;
 	int path_handling; // 0 v0, 1 v1
