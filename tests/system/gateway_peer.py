@@ -350,3 +350,94 @@ def service(name, host, port=80, path=None, route=None, **fields):
 
 def upstream(name, *peers, **fields):
     return {"name": name, "targets": [{"target": p if isinstance(p, str) else p.target, "weight": 100} for p in peers], **fields}
+
+
+class Grpc:
+    """A gRPC upstream without a library: HTTP/2 frames by python3-h2; echoes the message, ends with trailers. Method /x.Y/Fail fails."""
+
+    def __init__(self):
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self.listener.getsockname()[1]
+        self.serving = True
+        self.seen = []
+        threading.Thread(target=self.accept, daemon=True).start()
+
+    @property
+    def target(self):
+        return f"127.0.0.1:{self.port}"
+
+    def accept(self):
+        while True:
+            try:
+                sock, _ = self.listener.accept()
+            except OSError:
+                return
+            threading.Thread(target=self.serve, args=(sock,), daemon=True).start()
+
+    def serve(self, sock):
+        import h2.config
+        import h2.connection
+        import h2.events
+
+        c = h2.connection.H2Connection(h2.config.H2Configuration(client_side=False))
+        c.initiate_connection()
+        sock.sendall(c.data_to_send())
+        bodies, heads = {}, {}
+        while True:
+            try:
+                data = sock.recv(65536)
+            except OSError:
+                return
+            if not data:
+                return
+            for event in c.receive_data(data):
+                if isinstance(event, h2.events.RequestReceived):
+                    heads[event.stream_id] = {n.decode(): v.decode() for n, v in event.headers}
+                    bodies[event.stream_id] = b""
+                elif isinstance(event, h2.events.DataReceived):
+                    bodies[event.stream_id] += event.data
+                    c.acknowledge_received_data(event.flow_controlled_length, event.stream_id)
+                elif isinstance(event, h2.events.StreamEnded):
+                    self.answer(c, event.stream_id, heads[event.stream_id], bodies[event.stream_id])
+            sock.sendall(c.data_to_send())
+
+    def answer(self, c, stream, head, body):
+        self.seen.append(head)
+        if head[":path"].endswith("/Fail"):
+            c.send_headers(stream, [(":status", "200"), ("content-type", "application/grpc"), ("grpc-status", "5"), ("grpc-message", "none")], end_stream=True)
+            return
+        if head[":path"] == "/grpc.health.v1.Health/Check":
+            body = b"\0\0\0\0\2\x08" + (b"\1" if self.serving else b"\2")
+        c.send_headers(stream, [(":status", "200"), ("content-type", "application/grpc")])
+        c.send_data(stream, body)
+        c.send_headers(stream, [("grpc-status", "0"), ("x-sum", str(len(body)))], end_stream=True)
+
+
+def grpc_call(port, path, message):
+    """Headers, message and trailers of one call, by prior knowledge."""
+    import h2.config
+    import h2.connection
+    import h2.events
+
+    sock = socket.create_connection(("127.0.0.1", port), timeout=ANSWER_SECONDS)
+    c = h2.connection.H2Connection(h2.config.H2Configuration(client_side=True))
+    c.initiate_connection()
+    c.send_headers(1, [(":method", "POST"), (":scheme", "http"), (":path", path), (":authority", "a"), ("content-type", "application/grpc"), ("te", "trailers")])
+    c.send_data(1, b"\0" + len(message).to_bytes(4, "big") + message, end_stream=True)
+    sock.sendall(c.data_to_send())
+    head, body, trailers = {}, b"", {}
+    with sock:
+        while True:
+            for event in c.receive_data(sock.recv(65536)):
+                if isinstance(event, h2.events.ResponseReceived):
+                    head = {n.decode(): v.decode() for n, v in event.headers}
+                elif isinstance(event, h2.events.DataReceived):
+                    body += event.data
+                    c.acknowledge_received_data(event.flow_controlled_length, 1)
+                elif isinstance(event, h2.events.TrailersReceived):
+                    trailers = {n.decode(): v.decode() for n, v in event.headers}
+                elif isinstance(event, h2.events.StreamEnded):
+                    return head, body, trailers
+                elif isinstance(event, h2.events.StreamReset):
+                    raise Closed(f"reset with {event.error_code}")
+            sock.sendall(c.data_to_send())

@@ -13,7 +13,7 @@ import time
 import pytest
 import requests
 from conftest import check_end
-from gateway_peer import Gateway, Peer, free_port, haproxy, nginx, node, service, upstream
+from gateway_peer import Gateway, Grpc, Peer, free_port, grpc_call, haproxy, nginx, node, service, upstream
 from harness import Closed, raw_request, sha256, wait_until
 
 FAST = {"connect_timeout": 500, "read_timeout": 500, "write_timeout": 500}
@@ -726,3 +726,44 @@ def test_wrong_file_changes_nothing(gateway, peers, binary, tmp_path):
     assert bad.process.wait(10) == 1
     bad.reader.join(5)
     assert "hots" in bad.log_text()
+
+
+# --- gRPC ------------------------------------------------------------------------------------------------
+
+
+def grpc_service(name, host, port=80, **fields):
+    return {"name": name, "protocol": "grpc", "host": host, "port": port, "routes": [
+        {"name": name, "protocols": ["grpc", "grpcs"], "paths": [f"/{name}."], "strip_path": False}], **fields}
+
+
+def test_grpc(gateway):
+    peer = Grpc()
+    g = gateway({"services": [grpc_service("x", "127.0.0.1", peer.port), grpc_service("gone", "127.0.0.1", free_port(), retries=0)]})
+    for size in (0, 10, 16_000):
+        head, body, trailers = grpc_call(g.port, "/x.Y/Echo", b"m" * size)
+        assert head[":status"] == "200" and head["content-type"] == "application/grpc"
+        assert body[5:] == b"m" * size
+        assert trailers["grpc-status"] == "0" and trailers["x-sum"] == str(size + 5)
+    assert peer.seen[0]["te"] == "trailers"
+    head, body, trailers = grpc_call(g.port, "/x.Y/Fail", b"")
+    assert head["grpc-status"] == "5" and head["grpc-message"] == "none" and not trailers
+    # Failures of our own: trailers alone, with the status that gRPC's clients would make of ours.
+    head, body, trailers = grpc_call(g.port, "/gone.Y/Echo", b"")
+    assert (head[":status"], head["grpc-status"], body) == ("200", "14", b"")
+    assert head["grpc-message"] == "An invalid response was received from the upstream server"
+    head, _, _ = grpc_call(g.port, "/nothing.Y/Echo", b"")
+    assert head["grpc-status"] == "12"
+
+
+def test_grpc_checks(gateway):
+    peers = [Grpc(), Grpc()]
+    peers[0].serving = False
+    checks = {"active": {"type": "grpc", "healthy": {"interval": 0.2, "successes": 1, "http_statuses": [200]},
+                         "unhealthy": {"interval": 0.2, "http_failures": 1, "tcp_failures": 1}}}
+    g = gateway({"upstreams": [upstream("u", *peers, healthchecks=checks)], "services": [grpc_service("x", "u")]})
+    g.wait_log(lambda line: line.get("message") == "target is unhealthy" and line.get("mainstay.gateway.target") == peers[0].target)
+    for peer in peers:
+        peer.seen.clear()
+    for _ in range(6):
+        assert grpc_call(g.port, "/x.Y/Echo", b"1")[2]["grpc-status"] == "0"
+    assert sum(h[":path"] == "/x.Y/Echo" for h in peers[1].seen) == 6
