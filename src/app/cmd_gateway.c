@@ -55,7 +55,6 @@ static enum cli_exit begin(struct cli *cli, struct task *task)
 	task->edit.auth = ms_config_settings(task->admin.config)->auth ? task->admin.state.auth : NULL;
 	task->edit.by = &task->admin.op.actor;
 	task->edit.expected = -1;
-	task->edit.comment = ms_cli_option_text(cli, "comment");
 	ms_buf_init(&task->edit.words, OUTPUT_MAX);
 	ms_buf_init(&task->out, OUTPUT_MAX);
 	return CLI_OK;
@@ -171,8 +170,10 @@ static void write_outcome(struct task *task)
 	ms_buf_append_char(&task->out, '\n');
 }
 
-static enum ms_err read_if_version(struct task *task, struct errinfo *info)
+// Of the commands that change something.
+static enum ms_err read_change_options(struct task *task, struct errinfo *info)
 {
+	task->edit.comment = ms_cli_option_text(task->cli, "comment");
 	const char *text = ms_cli_option(task->cli, "if-version");
 	if (text == NULL || (ms_slice_to_i64(ms_slice_cstr(text), &task->edit.expected) && task->edit.expected >= 0))
 		return MS_OK;
@@ -190,8 +191,8 @@ static enum cli_exit run_with_file(struct cli *cli, bool only_look)
 	task.edit.name = cli->arguments[0];
 	task.edit.only_look = only_look;
 	enum ms_err err = ms_file_read(cli->arguments[0], FILE_MAX, &info, &task.file);
-	if (err == MS_OK)
-		err = read_if_version(&task, &info);
+	if (err == MS_OK && !only_look)
+		err = read_change_options(&task, &info);
 	task.edit.text = task.file;
 	if (err == MS_OK)
 		err = only_look ? ms_store_read_wait(task.admin.state.store, apply, &task, &info)
@@ -258,7 +259,7 @@ static enum cli_exit run_rollback(struct cli *cli)
 	if (status != CLI_OK)
 		return status;
 	task.version = version;
-	enum ms_err err = read_if_version(&task, &info);
+	enum ms_err err = read_change_options(&task, &info);
 	if (err == MS_OK)
 		err = ms_store_write_wait(task.admin.state.store, roll_back, &task, &info);
 	if (err == MS_OK)
