@@ -22,8 +22,8 @@ const struct gw_plugin_kind *ms_plugin_kind_at(size_t index)
 	(void)index;
 	return NULL;
 }
-bool ms_gw_credential_compile(struct plan *plan, struct gw_credential *credential, const char *path, const struct json_value *where,
-			      struct problems *problems)
+bool ms_gw_credential_compile(struct plan *plan, struct gw_credential *credential, const char *path,
+			      const struct json_value *where, struct problems *problems)
 {
 	(void)plan, (void)credential, (void)path, (void)where, (void)problems;
 	return true;
@@ -71,7 +71,8 @@ static double measure(const struct plan *plan, enum shape shape, size_t count)
 		int64_t start = ms_clock_mono_ns();
 		for (size_t k = 0; k < MATCHES; k++) {
 			size_t i = k * 7919 % count;
-			struct exchange x = {.req = {.path = ms_slice_cstr(paths[i]), .authority = ms_slice_cstr(hosts[i])}};
+			struct exchange x = {
+				.req = {.path = ms_slice_cstr(paths[i]), .authority = ms_slice_cstr(hosts[i])}};
 			struct gw_match match;
 			if (ms_plan_match(plan, &x, NULL, &match) != MS_OK || match.route != &plan->routes[i]) {
 				fprintf(stderr, "wrong route for %s\n", paths[i]);

@@ -8,8 +8,8 @@
 #include "app/table.h"
 #include "app/width.h"
 #include "gateway/gateway.h"
-#include "json/json.h"
 #include "rt/rt.h"
+#include "json/json.h"
 
 #define FILE_MAX ((size_t)16 << 20)
 #define OUTPUT_MAX ((size_t)1 << 28)
@@ -115,7 +115,8 @@ const struct cli_command ms_cmd_gateway_check = {
 	.min_arguments = 1,
 	.max_arguments = 1,
 	.summary = "Check a Kong declarative file",
-	.details = "Every problem is one line with file, line, place, what was found and what would be right.\nNothing is changed, no server is asked.\n",
+	.details = "Every problem is one line with file, line, place, what was found and what would be right.\nNothing "
+		   "is changed, no server is asked.\n",
 	.run = run_check,
 };
 
@@ -220,8 +221,10 @@ const struct cli_command ms_cmd_gateway_apply = {
 	.min_arguments = 1,
 	.max_arguments = 1,
 	.summary = "Put a Kong declarative file in force",
-	.details = "The file is the whole configuration: what it does not name is removed. It is checked and swapped whole.\n"
-		   "Servers on the same store take it up within moments; from then on it stands in place of gateway.file.\n",
+	.details = "The file is the whole configuration: what it does not name is removed. It is checked and swapped "
+		   "whole.\n"
+		   "Servers on the same store take it up within moments; from then on it stands in place of "
+		   "gateway.file.\n",
 	.options = change_options,
 	.option_count = MS_ARRAY_LEN(change_options),
 	.settings = true,
@@ -254,7 +257,8 @@ static enum cli_exit run_rollback(struct cli *cli)
 	int64_t version;
 	ms_errinfo_init(&info);
 	if (!ms_slice_to_i64(ms_slice_cstr(cli->arguments[0]), &version) || version <= 0)
-		return ms_cli_usage(cli, "\"%.40s\" is no version; `mainstay gateway history` lists them", cli->arguments[0]);
+		return ms_cli_usage(cli, "\"%.40s\" is no version; `mainstay gateway history` lists them",
+				    cli->arguments[0]);
 	enum cli_exit status = begin(cli, &task);
 	if (status != CLI_OK)
 		return status;
@@ -297,9 +301,11 @@ static enum ms_err list(struct store_tx *tx, void *arg, struct errinfo *info)
 		for (struct slice line; changes.n > 0 && ms_slice_next(&changes, '\n', &line) && line.n > 0; lines++)
 			first = lines == 0 ? line : first;
 		const char *more = lines > 1 ? ms_arena_printf(arena, " (and %zu more)", lines - 1) : "";
-		const char *cells[] = {ms_arena_printf(arena, "%lld", (long long)items[i].version), ms_arena_cstr(arena, ms_slice_cstr(time)),
-				       ms_arena_cstr(arena, items[i].by), ms_arena_cstr(arena, items[i].comment),
-				       more != NULL ? ms_arena_printf(arena, "%.*s%s", MS_SLICE_ARG(first), more) : NULL};
+		const char *cells[] = {ms_arena_printf(arena, "%lld", (long long)items[i].version),
+				       ms_arena_cstr(arena, ms_slice_cstr(time)), ms_arena_cstr(arena, items[i].by),
+				       ms_arena_cstr(arena, items[i].comment),
+				       more != NULL ? ms_arena_printf(arena, "%.*s%s", MS_SLICE_ARG(first), more)
+						    : NULL};
 		for (size_t k = 0; k < MS_ARRAY_LEN(cells); k++) {
 			if (cells[k] == NULL)
 				return ms_fail(info, MS_ERR_NO_MEMORY, "out of memory");
@@ -312,7 +318,7 @@ static enum ms_err list(struct store_tx *tx, void *arg, struct errinfo *info)
 static enum cli_exit run_history(struct cli *cli)
 {
 	static const struct table_column columns[] = {
-		{"VERSION", "version", TABLE_NUMBER}, {"TIME", "time", TABLE_TEXT},	     {"BY", "by", TABLE_TEXT},
+		{"VERSION", "version", TABLE_NUMBER}, {"TIME", "time", TABLE_TEXT},       {"BY", "by", TABLE_TEXT},
 		{"COMMENT", "comment", TABLE_TEXT},   {"CHANGES", "changes", TABLE_TEXT},
 	};
 	struct task task;
@@ -369,7 +375,8 @@ static enum cli_exit run_export(struct cli *cli)
 	const char *text = ms_cli_option(cli, "version");
 	ms_errinfo_init(&info);
 	if (text != NULL && (!ms_slice_to_i64(ms_slice_cstr(text), &version) || version <= 0))
-		return ms_cli_usage(cli, "--version: \"%.40s\" is no version; `mainstay gateway history` lists them", text);
+		return ms_cli_usage(cli, "--version: \"%.40s\" is no version; `mainstay gateway history` lists them",
+				    text);
 	enum cli_exit status = begin(cli, &task);
 	if (status != CLI_OK)
 		return status;
