@@ -28,7 +28,7 @@ struct mirror_call {
 	struct side client, shadow;
 	uint64_t body_bytes;
 	struct slice route;
-	bool request_over;
+	bool request_over, too_large, too_slow;
 };
 
 static const struct http_call_handlers handlers;
@@ -41,6 +41,8 @@ static void count(struct gateway *g, struct loop *loop, struct slice route, cons
 
 static const char *outcome_of(const struct mirror_call *m)
 {
+	if (m->too_large || m->too_slow)
+		return m->too_large ? "too_large" : "too_slow";
 	if (!m->shadow.whole)
 		return "failed";
 	if (!m->client.whole)
@@ -175,27 +177,16 @@ static bool make_hashers(struct mirror_call *m)
 	return true;
 }
 
-// Whether this one is copied; what is not is counted.
-static bool wanted(const struct proxy *p, const struct gw_mirror *config)
-{
-	const struct gw_request *r = &p->r;
-	struct loop *loop = r->x->loop;
-	bool too_large = config->max_body > 0 && r->x->req.has_body && r->x->req.content_length != UINT64_MAX &&
-			 r->x->req.content_length > (uint64_t)config->max_body;
-	if (p->wants_tunnel || (config->percent < 100 && ms_rand_double(ms_loop_rand(loop)) * 100 >= config->percent))
-		return false;
-	if (!too_large && r->gateway->loops[ms_loop_index(loop)].mirrors < MIRRORS_MAX)
-		return true;
-	count(r->gateway, loop, r->route->name, too_large ? "too_large" : "too_many");
-	return false;
-}
-
 void ms_mirror_start(struct proxy *p)
 {
 	struct gw_request *r = &p->r;
 	const struct gw_mirror *config = r->out.mirror;
-	if (config == NULL || !wanted(p, config))
+	if (config == NULL || p->wants_tunnel) // the plugin has thrown the dice
 		return;
+	if (r->gateway->loops[ms_loop_index(r->x->loop)].mirrors >= MIRRORS_MAX) {
+		count(r->gateway, r->x->loop, r->route->name, "too_many");
+		return;
+	}
 	const struct service_run *run = find_run(p->snapshot, config);
 	struct mirror_call *m = run != NULL ? calloc(1, sizeof(*m)) : NULL;
 	if (m == NULL) {
@@ -233,8 +224,9 @@ void ms_mirror_body(struct proxy *p, struct slice bytes)
 	if (m == NULL || m->call == NULL)
 		return;
 	m->body_bytes += bytes.n;
-	bool too_large = m->config->max_body > 0 && m->body_bytes > (uint64_t)m->config->max_body;
-	if (too_large || ms_http_call_write(m->call, bytes) > WAITING_MAX)
+	m->too_large = m->body_bytes > (uint64_t)m->config->max_body;
+	m->too_slow = !m->too_large && ms_http_call_write(m->call, bytes) > WAITING_MAX;
+	if (m->too_large || m->too_slow)
 		give_up(m);
 }
 

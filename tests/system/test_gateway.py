@@ -612,3 +612,117 @@ def test_drain_waits_for_upstreams(gateway, peers):
     answer = c.getresponse()
     assert answer.status == 200 and answer.read() == b"late"
     assert g.wait_exit(10) == 0
+
+
+# --- Operators -------------------------------------------------------------------------------------------
+
+
+def test_health_document(gateway, peers):
+    checks = {"passive": {"unhealthy": {"http_failures": 1, "http_statuses": [500]}}}
+    g = gateway({"upstreams": [upstream("u", *peers, healthchecks=checks)], "services": [service("u", "u")]})
+    for _ in range(6):
+        g.get("/u/answer")
+    peers[1].status = 500
+    wait_until(lambda: g.get("/u/answer").status_code == 500)
+    document = g.get("/gateway/v1/upstreams/u/health").json()
+    targets = {t["target"]: t for t in document["targets"]}
+    assert document["health"] == "HEALTHY" and round(document["healthy_percent"]) == 67
+    assert targets[peers[1].target]["health"] == "UNHEALTHY" and targets[peers[1].target]["failures"] == 1
+    assert targets[peers[0].target]["health"] == "HEALTHY" and targets[peers[0].target]["requests"] >= 2
+    assert targets[peers[0].target]["latency_ms"] > 0 and targets[peers[0].target]["active_requests"] == 0
+    assert g.put(f"/gateway/v1/upstreams/u/targets/{peers[1].target}/health", data='{"healthy":true}').status_code == 200
+    peers[1].status = 200
+    assert set(ports_of(g, 9).values()) == {3}
+    for peer in peers:
+        assert g.put(f"/gateway/v1/upstreams/u/targets/{peer.target}/health", data='{"healthy":false}').status_code == 200
+    assert g.get("/u/answer").status_code == 503
+    assert g.get("/gateway/v1/upstreams/u/health").json()["health"] == "UNHEALTHY"
+    assert g.get("/gateway/v1/upstreams/none/health").status_code == 404
+
+
+def test_blue_green_switch(gateway, peers):
+    u = upstream("u", *peers[:2], active_group="blue")
+    u["targets"][0]["group"], u["targets"][1]["group"] = "blue", "green"
+    g = gateway({"upstreams": [u], "services": [service("u", "u")]}, auth=True)  # with a store
+    assert ports_of(g, 10) == {peers[0].port: 10}
+    peers[1].status = 500
+    bad = g.post("/gateway/v1/upstreams/u/switch", {"group": "green", "smoke": {"path": "/health"}})
+    assert bad.status_code == 409 and bad.json()["code"] == "gateway.smoke_failed"
+    assert bad.json()["smoke"] == [{"target": peers[1].target, "status": 500, "ok": False, "problem": "this status was not expected"}]
+    assert ports_of(g, 10) == {peers[0].port: 10}
+    peers[1].status = 200
+
+    stop, failed = threading.Event(), []
+
+    def load():
+        with requests.Session() as s:
+            s.trust_env = False
+            while not stop.is_set():
+                answer = s.get(f"{g.url}/u/answer", timeout=20)
+                if answer.status_code != 200:
+                    failed.append(answer.text)
+
+    threads = [threading.Thread(target=load) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    good = g.post("/gateway/v1/upstreams/u/switch", {"group": "green", "smoke": {"path": "/health", "statuses": [200]}})
+    assert good.status_code == 200, good.text
+    assert (good.json()["previous"], good.json()["group"], good.json()["changed"]) == ("blue", "green", True)
+    wait_until(lambda: ports_of(g, 1) == {peers[1].port: 1})
+    assert ports_of(g, 20) == {peers[1].port: 20}
+    back = g.post("/gateway/v1/upstreams/u/switch", {"group": good.json()["previous"]})
+    assert back.status_code == 200 and back.json()["version"] > good.json()["version"]
+    wait_until(lambda: ports_of(g, 1) == {peers[0].port: 1})
+    assert ports_of(g, 20) == {peers[0].port: 20}
+    stop.set()
+    for thread in threads:
+        thread.join()
+    assert not failed
+    assert g.post("/gateway/v1/upstreams/u/switch", {"group": "red"}).status_code == 400
+    assert g.post("/gateway/v1/upstreams/none/switch", {"group": "green"}).status_code == 404
+
+
+def mirrored(g, outcome):
+    return g.metric("mainstay_gateway_mirrored_total", outcome=outcome)
+
+
+def test_mirror(gateway, peers):
+    config = {"service": "shadow", "compare_status": True, "compare_body": True, "max_body": 50_000}
+    main = service("main", "127.0.0.1", peers[0].port, **FAST)
+    main["plugins"] = [{"name": "mirror", "config": config}]
+    g = gateway({"services": [main, service("shadow", "127.0.0.1", peers[1].port, **FAST)]})
+    for i in range(5):
+        assert g.post(f"/main/echo/{i}", data=b"both" * 1000).content == b"both" * 1000
+    wait_until(lambda: mirrored(g, "same") == 5)
+    assert [r.body for r in peers[1].requests] == [b"both" * 1000] * 5
+    assert g.get("/main/answer").status_code == 200  # names its port: the bodies differ
+    wait_until(lambda: mirrored(g, "body_differs") == 1)
+    peers[1].status = 500
+    g.get("/main/answer")
+    wait_until(lambda: mirrored(g, "status_differs") == 1)
+    before = len(peers[1].requests)
+    assert g.post("/main/echo", data=b"x" * 60_000).status_code == 200
+    assert g.post("/main/echo", data=iter([b"x" * 10_000] * 6)).content == b"x" * 60_000
+    wait_until(lambda: mirrored(g, "too_large") == 1)  # the other one was not even begun
+    assert len(peers[1].requests) == before
+    begin = time.monotonic()
+    for path in ("/main/echo",):  # a shadow that hangs, or is gone, holds up nobody
+        peers[1].stop()
+        for _ in range(20):
+            assert g.get(path).status_code == 200
+    assert time.monotonic() - begin < 2
+    wait_until(lambda: mirrored(g, "failed") == 20)
+
+
+def test_wrong_file_changes_nothing(gateway, peers, binary, tmp_path):
+    g = gateway({"services": [service("p", "127.0.0.1", peers[0].port)]})
+    g.write({"services": [{"name": "p", "hots": "127.0.0.1"}]})
+    after = len(g.log)
+    g.reload()
+    line = g.wait_log(lambda line: line.get("message") == "the gateway's file is wrong; the present plan stays", after=after)
+    assert "hots" in line["error.message"]
+    assert g.get("/p/answer").status_code == 200
+    bad = Gateway(binary, tmp_path / "bad", {"services": [{"name": "p", "hots": "x"}]}).spawn()
+    assert bad.process.wait(10) == 1
+    bad.reader.join(5)
+    assert "hots" in bad.log_text()
