@@ -2,7 +2,6 @@
 // Entities are found wherever they stand, learn whose they are, and get an id.
 #include <stdio.h>
 
-#include "base/text.h"
 #include "crypto/crypto.h"
 #include "gateway/plan_private.h"
 #include "rt/rt.h"

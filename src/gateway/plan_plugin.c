@@ -2,7 +2,6 @@
 // Configured plugins, and the chains of them that requests run.
 #include <stdio.h>
 
-#include "base/text.h"
 #include "gateway/plan_private.h"
 #include "rt/rt.h"
 
