@@ -9,6 +9,7 @@
 #include "app/roles.h"
 #include "app/state.h"
 #include "bus/bus.h"
+#include "cache/cache.h"
 #include "config/config.h"
 #include "console/console.h"
 #include "identity/identity.h"
@@ -31,6 +32,7 @@ struct app {
 	struct console *console;
 	struct store *store; // NULL when nothing needs it
 	struct bus *bus;     // with the store
+	struct cache *cache; // NULL until a role opens it (app/cache.h)
 	int64_t start_unix_ns;
 	atomic_bool draining;
 	// What the roles add when they start.

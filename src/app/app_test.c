@@ -8,6 +8,7 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
+#include "app/cache.h"
 #include "app/cli.h"
 #include "app/measure.h"
 #include "app/progress.h"
@@ -336,6 +337,76 @@ TEST(settings_are_checked_together)
 	origin.flag_count = 1;
 	CHECK_INT(ms_settings_load(&origin, NULL, NULL, &info, &config), MS_ERR_CONFIG);
 	CHECK_STR(info.message, "flag --data-dir: data_dir: is empty; expected a folder");
+}
+
+TEST(addresses_of_the_cache_are_checked)
+{
+	static const struct {
+		const char *environment, *says;
+	} cases[] = {
+		{"REDIS_HOST=cache", NULL},
+		{"REDIS_HOST=cache:7000", NULL},
+		{"REDIS_HOST=::1", NULL},
+		{"REDIS_HOST=[::1]:7000", NULL},
+		{"REDIS_URL=unix:///run/redis.sock", NULL},
+		{"REDIS_HOST=cache:70000",
+		 "REDIS_HOST: cache.host: the address of Redis: the port must be a number from 1 to 65535"},
+		{"REDIS_URL=rediss://:hush@h", "no TLS"},
+		{"REDIS_URL=h", "REDIS_URL: cache.url: the address of Redis: it must begin with redis:// or unix://"},
+	};
+	char yaml[512];
+	snprintf(yaml, sizeof(yaml), "%s/empty.yaml", ms_test_temp_dir());
+	fclose(fopen(yaml, "w"));
+	for (size_t i = 0; i < MS_ARRAY_LEN(cases); i++) {
+		const char *environment[] = {cases[i].environment, NULL};
+		const struct settings_origin origin = {.config_path = yaml, .environment = environment};
+		struct config *config = NULL;
+		struct errinfo info;
+		ms_errinfo_init(&info);
+		enum ms_err err = ms_settings_load(&origin, NULL, NULL, &info, &config);
+		CHECK_INT(err, cases[i].says == NULL ? MS_OK : MS_ERR_CONFIG);
+		CHECK_HAS(info.message, cases[i].says != NULL ? cases[i].says : "");
+		CHECK(strstr(info.message, "hush") == NULL);
+		if (err == MS_OK)
+			ms_config_free(config);
+	}
+}
+
+TEST(the_cache_is_opened_once_and_says_how_it_is)
+{
+	struct config *config;
+	char yaml[512], path[512], text[4096] = "";
+	struct app app = {0};
+	snprintf(yaml, sizeof(yaml), "%s/replicas.yaml", ms_test_temp_dir());
+	snprintf(path, sizeof(path), "%s/log", ms_test_temp_dir());
+	FILE *file = fopen(yaml, "w");
+	REQUIRE(file != NULL);
+	fprintf(file, "replicas: 3\nauth: false\nstore:\n  url: postgres://h/d\n");
+	fclose(file);
+	int fd = open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+	const struct settings_origin origin = {.config_path = yaml};
+	const struct log_options log = {.level = LOG_INFO, .fd = fd, .service = "t", .version = "0"};
+	CHECK_OK(ms_settings_load(&origin, NULL, NULL, NULL, &config));
+	app.settings = ms_config_settings(config);
+	REQUIRE(fd >= 0 && ms_rt_new(&(struct rt_options){.loops = 1}, NULL, &app.rt) == MS_OK);
+	REQUIRE(ms_log_new(&log, NULL, &app.log) == MS_OK);
+	CHECK_OK(ms_app_open_cache(&app, NULL));
+	CHECK_OK(ms_app_open_cache(&app, NULL));
+	REQUIRE(app.cache != NULL);
+	CHECK_INT(app.check_count, 1);
+	struct health_report report;
+	app.checks[0].fn(app.checks[0].arg, NULL, &report);
+	CHECK_INT(report.health, HEALTH_OK);
+	CHECK_STR(report.message, "memory");
+	ms_log_flush(app.log);
+	CHECK(pread(fd, text, sizeof(text) - 1, 0) > 0);
+	CHECK_HAS(text, "limits count per process");
+	ms_cache_stop(app.cache);
+	ms_rt_free(app.rt);
+	ms_cache_free(app.cache);
+	ms_log_free(app.log);
+	ms_config_free(config);
+	close(fd);
 }
 
 // Choices are kept as indexes; these become enums of observe.

@@ -427,6 +427,7 @@ static void end(struct run *run)
 	if (app->bus != NULL)
 		ms_bus_stop(app->bus);
 	ms_store_stop(app->store);
+	ms_cache_stop(app->cache);
 	if (app->rt != NULL)
 		ms_rt_deliver(app->rt); // requests whose clients were cut off come home before their connections go
 	ms_http_server_free(app->server);
@@ -435,6 +436,7 @@ static void end(struct run *run)
 		if ((run->started >> i & 1) != 0 && ms_role(i)->release != NULL)
 			ms_role(i)->release(app);
 	}
+	ms_cache_free(app->cache);
 	ms_state_free(&app->state);
 	ms_bus_free(app->bus);
 	ms_store_free(app->store);

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "app/bus.h"
+#include "app/cache.h"
 #include "app/roles.h"
 #include "app/store.h"
 #include "auth/auth.h"
@@ -341,8 +342,8 @@ static enum ms_err check_all(const struct config *config, config_problem_fn *on_
 			     struct errinfo *info)
 {
 	static enum ms_err (*const checks[])(const struct settings *, struct errinfo *) = {
-		check_roles,  check_data_dir, ms_app_check_store, ms_app_check_bus, check_tls,
-		check_listen, check_auth,     check_identity,     check_provider};
+		check_roles, check_data_dir, ms_app_check_store, ms_app_check_bus, ms_app_check_cache,
+		check_tls,   check_listen,   check_auth,         check_identity,   check_provider};
 	enum ms_err first = MS_OK;
 	for (size_t i = 0; i < MS_ARRAY_LEN(checks) && (first == MS_OK || on_problem != NULL); i++) {
 		struct errinfo own;

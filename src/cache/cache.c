@@ -154,14 +154,16 @@ enum ms_err ms_cache_new(const struct cache_options *options, struct errinfo *in
 	bool redis = options->url != NULL && options->url[0] != '\0';
 	enum ms_err err = redis ? ms_cache_redis_new(cache, options, info, &cache->redis)
 				: ms_cache_memory_new(cache, options, info, &cache->memory);
-	if (err == MS_OK && !register_metrics(cache, options->metrics)) {
-		ms_cache_stop(cache);
+	if (err == MS_OK && !register_metrics(cache, options->metrics))
 		err = ms_fail(info, MS_ERR_NO_MEMORY, "out of memory for the metrics of the cache");
-	}
 	if (err != MS_OK) {
+		if (cache->memory != NULL)
+			ms_cache_memory_stop(cache->memory);
 		ms_cache_free(cache);
 		return err;
 	}
+	if (redis)
+		ms_cache_redis_start(cache->redis);
 	*ret_cache = cache;
 	return MS_OK;
 }

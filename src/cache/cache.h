@@ -30,6 +30,8 @@ struct cache_options {
 	struct log *log;
 	struct metrics *metrics; // may be NULL
 };
+// An address that is not empty: MS_ERR_CONFIG says what is wrong with it, without a password.
+MS_MUST_USE enum ms_err ms_cache_check_url(const char *url, struct errinfo *info);
 MS_MUST_USE enum ms_err ms_cache_new(const struct cache_options *options, struct errinfo *info,
 				     struct cache **ret_cache);
 // On loop 0 while the loops run, or after they have ended and before ms_rt_free(): closes connections; operations under way end with

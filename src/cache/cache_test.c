@@ -15,9 +15,9 @@ CACHE_TEST(values_come_back_until_they_end)
 	CHECK_SLICE(op.value, "one");
 	ms_cache_test_set(f, "a", "two", 60000);
 	CHECK_SLICE(ms_cache_test_get(f, "a").value, "two");
-	ms_cache_test_set(f, "a", "three", 40);
+	ms_cache_test_set(f, "a", "three", 250);
 	CHECK_SLICE(ms_cache_test_get(f, "a").value, "three");
-	ms_cache_test_turn(f, 60);
+	ms_cache_test_turn(f, 300);
 	op = ms_cache_test_get(f, "a");
 	CHECK_OK(op.err);
 	CHECK(!op.found);
@@ -74,7 +74,7 @@ CACHE_TEST(large_values_come_back_whole)
 CACHE_TEST(add_does_not_replace)
 {
 	struct cache_op op = {
-		.verb = CACHE_ADD, .key = MS_SLICE_LIT("a"), .value = MS_SLICE_LIT("first"), .ttl_ms = 50};
+		.verb = CACHE_ADD, .key = MS_SLICE_LIT("a"), .value = MS_SLICE_LIT("first"), .ttl_ms = 250};
 	ms_cache_test_do(f, &op);
 	CHECK(op.err == MS_OK && !op.found);
 	op.value = MS_SLICE_LIT("second");
@@ -82,7 +82,7 @@ CACHE_TEST(add_does_not_replace)
 	ms_cache_test_do(f, &op);
 	CHECK(op.err == MS_OK && op.found);
 	CHECK_SLICE(op.value, "first");
-	ms_cache_test_turn(f, 70);
+	ms_cache_test_turn(f, 300);
 	op.value = MS_SLICE_LIT("third");
 	ms_cache_test_do(f, &op);
 	CHECK(op.err == MS_OK && !op.found);
@@ -179,6 +179,39 @@ CACHE_TEST(the_stop_ends_what_is_under_way)
 	CHECK_INT(op.err, MS_ERR_CANCELLED);
 }
 
+CACHE_TEST(operations_are_counted)
+{
+	struct cache_options options = {.url = f->url, .rt = f->rt};
+	struct cache *cache = f->cache;
+	struct buf page;
+	ms_buf_init(&page, 1 << 20);
+	REQUIRE(ms_metrics_new(1, &options.metrics) == MS_OK);
+	REQUIRE(ms_cache_new(&options, NULL, &f->cache) == MS_OK);
+	const struct cache_quota quota = {.kind = QUOTA_YEAR, .limit = 2};
+	for (unsigned i = 0; i < 5; i++)
+		(void)ms_cache_test_take(f, "k", &quota, 1, 1);
+	ms_cache_test_set(f, "a", "x", 60000);
+	CHECK(ms_cache_test_get(f, "a").found && !ms_cache_test_get(f, "b").found);
+	CHECK_INT(ms_cache_test_get(f, "k").err, MS_ERR_CACHE);
+	ms_metrics_write(options.metrics, METRICS_PROMETHEUS_TEXT, &page);
+	ms_buf_append_char(&page, '\0');
+	CHECK_HAS(page.p, "cache_operations_total{verb=\"take\",outcome=\"ok\"} 2\n");
+	CHECK_HAS(page.p, "cache_operations_total{verb=\"take\",outcome=\"refused\"} 3\n");
+	CHECK_HAS(page.p, "cache_operations_total{verb=\"get\",outcome=\"ok\"} 1\n");
+	CHECK_HAS(page.p, "cache_operations_total{verb=\"get\",outcome=\"miss\"} 1\n");
+	CHECK_HAS(page.p, "cache_operations_total{verb=\"get\",outcome=\"error\"} 1\n");
+	CHECK_HAS(page.p, "cache_up 1\n");
+	CHECK_HAS(page.p,
+		  f->redis ? "cache_operation_duration_seconds_count{verb=\"take\"} 5\n" : "cache_memory_items 2\n");
+	ms_buf_fini(&page);
+	ms_cache_stop(cache);
+	ms_cache_stop(f->cache);
+	ms_rt_free(f->rt);
+	ms_cache_free(f->cache);
+	ms_metrics_free(options.metrics);
+	*f = (struct fixture){.cache = cache}; // the rest is taken down by the caller
+}
+
 // --- Exact over threads ------------------------------------------------------------------------------
 
 #define LOOPS 4
@@ -234,9 +267,9 @@ static void let_crowd_take(bool redis, const struct cache_quota *quotas, size_t 
 	struct fixture f;
 	struct crowd *crowd = calloc(1, sizeof(*crowd));
 	REQUIRE(crowd != NULL);
-	ms_cache_test_begin(&f, redis, LOOPS, NULL);
+	ms_cache_test_begin(&f, redis, LOOPS, &(struct cache_options){.timeout_ms = 60000});
 	*crowd = (struct crowd){.caches = {f.cache, f.cache}, .rt = f.rt, .quotas = quotas, .quota_count = count};
-	const struct cache_options second = {.url = f.url, .rt = f.rt};
+	const struct cache_options second = {.url = f.url, .rt = f.rt, .timeout_ms = 60000};
 	if (redis)
 		CHECK_OK(ms_cache_new(&second, NULL, &crowd->caches[1]));
 	else

@@ -97,15 +97,13 @@ void ms_redis_test_start(struct redis_server *server)
 	REQUIRE(server->pid >= 0);
 	if (server->pid == 0)
 		exec_server(server);
-	for (unsigned i = 0; i < 1000; i++) {
-		int fd = connect_to(server);
-		if (fd >= 0) {
-			close(fd);
-			return;
-		}
+	int fd = connect_to(server);
+	for (unsigned i = 0; i < 1000 && fd < 0; i++) {
 		usleep(10000);
+		fd = connect_to(server);
 	}
-	REQUIRE(!"redis-server started");
+	REQUIRE(fd >= 0); // redis-server has started
+	close(fd);
 }
 
 void ms_redis_test_kill(struct redis_server *server, int signum)

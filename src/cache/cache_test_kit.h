@@ -13,7 +13,7 @@ struct redis_server {
 	pid_t pid; // 0: does not run
 	unsigned port;
 	char dir[64];
-	char args[8][128]; // further ones of the command line
+	char args[24][32]; // further ones of the command line
 	size_t arg_count;
 };
 // With its arguments; waits until it answers, unless it is told to load for long.

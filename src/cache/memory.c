@@ -11,8 +11,9 @@
 #define BYTES_MIN ((size_t)1 << 20)
 #define BYTES_PER_BUCKET 256
 #define EVICT_MAX 4096     // for one operation, which is then not kept: some 0.5 ms
+#define SHARDS_ASKED 4     // which of them has the most gives room
 #define SECOND_CHANCES 8   // for one eviction
-#define SWEEP_MS 250       // how often ended things are looked for
+#define SWEEP_MS 100       // how often ended things are looked for
 #define SWEEP_BUCKETS 256  // under one lock
 #define SWEEP_NS 200000    // of a turn
 #define MALLOC_OVERHEAD 16 // of a block, about
@@ -38,13 +39,14 @@ struct item {
 	atomic_uint refs;             // of the table, and of loops whose caller looks at the value
 	uint8_t slot_count, slot_max; // a counter has some, a value none
 	bool touched;
-	char bytes[]; // slots, key, value
+	_Alignas(struct slot) char bytes[]; // slots, key, value
 };
 
 struct shard {
 	pthread_mutex_t lock;
 	struct item **buckets;
 	struct list clock;
+	atomic_uint count;      // of it, for those who do not have the lock
 	char apart[CACHE_LINE]; // threads do not share lines
 };
 
@@ -152,6 +154,7 @@ static struct item *unlink_at(struct cache_memory *m, struct shard *shard, struc
 	*at = item->next;
 	item->next = NULL;
 	ms_list_remove(&shard->clock, &item->clock);
+	atomic_fetch_sub(&shard->count, 1);
 	atomic_fetch_sub(&m->items, 1);
 	return item;
 }
@@ -162,6 +165,7 @@ static void link_item(struct cache_memory *m, struct shard *shard, struct item *
 	item->next = *bucket;
 	*bucket = item;
 	ms_list_append(&shard->clock, &item->clock);
+	atomic_fetch_add(&shard->count, 1);
 	atomic_fetch_add(&m->items, 1);
 }
 
@@ -190,6 +194,23 @@ static bool evict_from(struct cache_memory *m, struct shard *shard)
 	return true;
 }
 
+// Shards in turn would do if each got as many as it gave; what comes by chance would empty some of them, and what is in use there would go too early.
+static struct shard *fullest_of_some(struct cache_memory *m)
+{
+	unsigned at = atomic_fetch_add(&m->hand, SHARDS_ASKED), most = 0;
+	struct shard *fullest = &m->shards[at % SHARDS];
+	for (unsigned i = 0; i < SHARDS_ASKED; i++) {
+		// Neighbours of now are not those of the next round.
+		struct shard *shard = &m->shards[(at + i + at / SHARDS * i) % SHARDS];
+		unsigned count = atomic_load_explicit(&shard->count, memory_order_relaxed);
+		if (count > most) {
+			most = count;
+			fullest = shard;
+		}
+	}
+	return fullest;
+}
+
 // Counts `size` bytes as used, and makes room for them. No lock is held. False: too much would have to go at once.
 static bool reserve(struct cache_memory *m, size_t size)
 {
@@ -200,8 +221,7 @@ static bool reserve(struct cache_memory *m, size_t size)
 			atomic_fetch_sub(&m->used, size);
 			return false;
 		}
-		unsigned shard = atomic_fetch_add(&m->hand, 1) % SHARDS;
-		empty = evict_from(m, &m->shards[shard]) ? 0 : empty + 1;
+		empty = evict_from(m, fullest_of_some(m)) ? 0 : empty + 1;
 	}
 	return true;
 }

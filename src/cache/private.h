@@ -50,6 +50,7 @@ struct cache_memory_figures ms_cache_memory_figures(struct cache_memory *memory)
 
 MS_MUST_USE enum ms_err ms_cache_redis_new(struct cache *cache, const struct cache_options *options,
 					   struct errinfo *info, struct cache_redis **ret_redis);
+void ms_cache_redis_start(struct cache_redis *redis);
 void ms_cache_redis_stop(struct cache_redis *redis);
 void ms_cache_redis_free(struct cache_redis *redis); // accepts NULL
 bool ms_cache_redis_run(struct cache_redis *redis, struct loop *loop, struct cache_op *op, const struct meter *meters);

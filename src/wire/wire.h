@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// HTTP to services outside, over libcurl: one request, one answer, whole. Blocks: pool threads and the command line only.
+// Clients of services outside. Redis, for loops, is in wire/redis/redis.h, which is part of this header.
+//
+// HTTP over libcurl: one request, one answer, whole. Blocks: pool threads and the command line only.
 //
 // A client is for addresses that an operator chose, and for those that such an address names in its answers (an OpenID provider names its
 // endpoints): https, its certificate checked; http to this machine alone, and only when the operator allows it. Redirects are not followed. No
@@ -13,6 +15,7 @@
 #include <stdint.h>
 
 #include "base/base.h"
+#include "wire/redis/redis.h"
 
 #define MS_WIRE_URL_MAX 2000
 
