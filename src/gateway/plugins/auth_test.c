@@ -493,8 +493,11 @@ static struct auth *open_auth(struct gw_kit *kit, struct store **ret_store)
 {
 	static const char *const environment[] = {"ML_API_KEY_HASH=" HASH_OF_TEST, NULL};
 	const struct store_migrations all[] = {ms_auth_migrations};
-	const struct store_options store = {
-		.url = ms_test_database(false), .migrations = all, .migration_count = 1, .migrate = true, .poll_ms = 20};
+	const struct store_options store = {.url = ms_test_database(false),
+					    .migrations = all,
+					    .migration_count = 1,
+					    .migrate = true,
+					    .poll_ms = 20};
 	struct auth *auth;
 	struct errinfo info;
 	ms_errinfo_init(&info);

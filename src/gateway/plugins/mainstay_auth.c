@@ -118,8 +118,7 @@ static bool compile(struct plan *plan, void *config, const char *path, struct pr
 		if (ms_slice_eq_cstr(c->permission, permissions[i].name))
 			return c->permission_text.p != NULL;
 	}
-	ms_problem_add(problems, path, NULL, "permission: there is no \"%.*s\"",
-		       MS_SLICE_ARG(c->permission));
+	ms_problem_add(problems, path, NULL, "permission: there is no \"%.*s\"", MS_SLICE_ARG(c->permission));
 	return false;
 }
 
