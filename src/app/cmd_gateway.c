@@ -8,8 +8,8 @@
 #include "app/table.h"
 #include "app/width.h"
 #include "gateway/gateway.h"
-#include "json/json.h"
 #include "rt/rt.h"
+#include "json/json.h"
 
 #define FILE_MAX ((size_t)16 << 20)
 #define OUTPUT_MAX ((size_t)1 << 28)
@@ -55,7 +55,6 @@ static enum cli_exit begin(struct cli *cli, struct task *task)
 	task->edit.auth = ms_config_settings(task->admin.config)->auth ? task->admin.state.auth : NULL;
 	task->edit.by = &task->admin.op.actor;
 	task->edit.expected = -1;
-	task->edit.comment = ms_cli_option_text(cli, "comment");
 	ms_buf_init(&task->edit.words, OUTPUT_MAX);
 	ms_buf_init(&task->out, OUTPUT_MAX);
 	return CLI_OK;
@@ -116,7 +115,8 @@ const struct cli_command ms_cmd_gateway_check = {
 	.min_arguments = 1,
 	.max_arguments = 1,
 	.summary = "Check a Kong declarative file",
-	.details = "Every problem is one line with file, line, place, what was found and what would be right.\nNothing is changed, no server is asked.\n",
+	.details = "Every problem is one line with file, line, place, what was found and what would be right.\nNothing "
+		   "is changed, no server is asked.\n",
 	.run = run_check,
 };
 
@@ -171,8 +171,10 @@ static void write_outcome(struct task *task)
 	ms_buf_append_char(&task->out, '\n');
 }
 
-static enum ms_err read_if_version(struct task *task, struct errinfo *info)
+// Of the commands that change something.
+static enum ms_err read_change_options(struct task *task, struct errinfo *info)
 {
+	task->edit.comment = ms_cli_option_text(task->cli, "comment");
 	const char *text = ms_cli_option(task->cli, "if-version");
 	if (text == NULL || (ms_slice_to_i64(ms_slice_cstr(text), &task->edit.expected) && task->edit.expected >= 0))
 		return MS_OK;
@@ -190,8 +192,8 @@ static enum cli_exit run_with_file(struct cli *cli, bool only_look)
 	task.edit.name = cli->arguments[0];
 	task.edit.only_look = only_look;
 	enum ms_err err = ms_file_read(cli->arguments[0], FILE_MAX, &info, &task.file);
-	if (err == MS_OK)
-		err = read_if_version(&task, &info);
+	if (err == MS_OK && !only_look)
+		err = read_change_options(&task, &info);
 	task.edit.text = task.file;
 	if (err == MS_OK)
 		err = only_look ? ms_store_read_wait(task.admin.state.store, apply, &task, &info)
@@ -219,8 +221,10 @@ const struct cli_command ms_cmd_gateway_apply = {
 	.min_arguments = 1,
 	.max_arguments = 1,
 	.summary = "Put a Kong declarative file in force",
-	.details = "The file is the whole configuration: what it does not name is removed. It is checked and swapped whole.\n"
-		   "Servers on the same store take it up within moments; from then on it stands in place of gateway.file.\n",
+	.details = "The file is the whole configuration: what it does not name is removed. It is checked and swapped "
+		   "whole.\n"
+		   "Servers on the same store take it up within moments; from then on it stands in place of "
+		   "gateway.file.\n",
 	.options = change_options,
 	.option_count = MS_ARRAY_LEN(change_options),
 	.settings = true,
@@ -253,12 +257,13 @@ static enum cli_exit run_rollback(struct cli *cli)
 	int64_t version;
 	ms_errinfo_init(&info);
 	if (!ms_slice_to_i64(ms_slice_cstr(cli->arguments[0]), &version) || version <= 0)
-		return ms_cli_usage(cli, "\"%.40s\" is no version; `mainstay gateway history` lists them", cli->arguments[0]);
+		return ms_cli_usage(cli, "\"%.40s\" is no version; `mainstay gateway history` lists them",
+				    cli->arguments[0]);
 	enum cli_exit status = begin(cli, &task);
 	if (status != CLI_OK)
 		return status;
 	task.version = version;
-	enum ms_err err = read_if_version(&task, &info);
+	enum ms_err err = read_change_options(&task, &info);
 	if (err == MS_OK)
 		err = ms_store_write_wait(task.admin.state.store, roll_back, &task, &info);
 	if (err == MS_OK)
@@ -296,9 +301,11 @@ static enum ms_err list(struct store_tx *tx, void *arg, struct errinfo *info)
 		for (struct slice line; changes.n > 0 && ms_slice_next(&changes, '\n', &line) && line.n > 0; lines++)
 			first = lines == 0 ? line : first;
 		const char *more = lines > 1 ? ms_arena_printf(arena, " (and %zu more)", lines - 1) : "";
-		const char *cells[] = {ms_arena_printf(arena, "%lld", (long long)items[i].version), ms_arena_cstr(arena, ms_slice_cstr(time)),
-				       ms_arena_cstr(arena, items[i].by), ms_arena_cstr(arena, items[i].comment),
-				       more != NULL ? ms_arena_printf(arena, "%.*s%s", MS_SLICE_ARG(first), more) : NULL};
+		const char *cells[] = {ms_arena_printf(arena, "%lld", (long long)items[i].version),
+				       ms_arena_cstr(arena, ms_slice_cstr(time)), ms_arena_cstr(arena, items[i].by),
+				       ms_arena_cstr(arena, items[i].comment),
+				       more != NULL ? ms_arena_printf(arena, "%.*s%s", MS_SLICE_ARG(first), more)
+						    : NULL};
 		for (size_t k = 0; k < MS_ARRAY_LEN(cells); k++) {
 			if (cells[k] == NULL)
 				return ms_fail(info, MS_ERR_NO_MEMORY, "out of memory");
@@ -311,7 +318,7 @@ static enum ms_err list(struct store_tx *tx, void *arg, struct errinfo *info)
 static enum cli_exit run_history(struct cli *cli)
 {
 	static const struct table_column columns[] = {
-		{"VERSION", "version", TABLE_NUMBER}, {"TIME", "time", TABLE_TEXT},	     {"BY", "by", TABLE_TEXT},
+		{"VERSION", "version", TABLE_NUMBER}, {"TIME", "time", TABLE_TEXT},       {"BY", "by", TABLE_TEXT},
 		{"COMMENT", "comment", TABLE_TEXT},   {"CHANGES", "changes", TABLE_TEXT},
 	};
 	struct task task;
@@ -368,7 +375,8 @@ static enum cli_exit run_export(struct cli *cli)
 	const char *text = ms_cli_option(cli, "version");
 	ms_errinfo_init(&info);
 	if (text != NULL && (!ms_slice_to_i64(ms_slice_cstr(text), &version) || version <= 0))
-		return ms_cli_usage(cli, "--version: \"%.40s\" is no version; `mainstay gateway history` lists them", text);
+		return ms_cli_usage(cli, "--version: \"%.40s\" is no version; `mainstay gateway history` lists them",
+				    text);
 	enum cli_exit status = begin(cli, &task);
 	if (status != CLI_OK)
 		return status;

@@ -63,7 +63,8 @@ static void loaded(struct store_work *work)
 	else
 		ms_plan_unref(plan);
 	if (work->err != MS_OK)
-		ms_log(ms_gateway_log(a->gateway), LOG_ERROR, "the gateway's configuration could not be read again; the present one stays",
+		ms_log(ms_gateway_log(a->gateway), LOG_ERROR,
+		       "the gateway's configuration could not be read again; the present one stays",
 		       MS_LOG_CSTR("error.message", work->info.message));
 	if (a->again)
 		ms_gateway_admin_look(a);
@@ -186,7 +187,8 @@ static bool read_match(struct admin_work *w)
 	struct slice text = ms_http_header(&w->x->req, "If-Match");
 	if (text.p == NULL || ms_slice_eq_cstr(text, "*"))
 		return true;
-	if (text.n > 3 && ms_slice_starts_with(text, MS_SLICE_LIT("\"v")) && ms_slice_to_i64(ms_slice_sub(text, 2, text.n - 3), &w->edit.expected))
+	if (text.n > 3 && ms_slice_starts_with(text, MS_SLICE_LIT("\"v")) &&
+	    ms_slice_to_i64(ms_slice_sub(text, 2, text.n - 3), &w->edit.expected))
 		return true;
 	ms_http_fail_code(w->x, MS_ERR_INVALID, "If-Match: expected the ETag of an earlier answer, such as \"v7\"");
 	end(w);
@@ -197,7 +199,8 @@ static bool has_store(struct admin_work *w)
 {
 	if (ms_gateway_store(w->admin->gateway) != NULL)
 		return true;
-	ms_http_fail_code(w->x, MS_ERR_UNSUPPORTED, "The gateway runs without a store, from its file alone: change the file.");
+	ms_http_fail_code(w->x, MS_ERR_UNSUPPORTED,
+			  "The gateway runs without a store, from its file alone: change the file.");
 	end(w);
 	return false;
 }
@@ -219,7 +222,8 @@ static void submit(struct admin_work *w, bool writes, store_fn *fn, work_done_fn
 {
 	struct store *store = ms_gateway_store(w->admin->gateway);
 	w->answer = answer;
-	enum ms_err err = writes ? ms_store_write(store, &w->work, w->x->loop, fn, w, finish) : ms_store_read(store, &w->work, w->x->loop, fn, w, finish);
+	enum ms_err err = writes ? ms_store_write(store, &w->work, w->x->loop, fn, w, finish)
+				 : ms_store_read(store, &w->work, w->x->loop, fn, w, finish);
 	if (err == MS_OK)
 		return;
 	ms_http_fail_code(w->x, err, "The store takes no more work now.");
@@ -229,7 +233,8 @@ static void submit(struct admin_work *w, bool writes, store_fn *fn, work_done_fn
 // --- Changing --------------------------------------------------------------------------------------
 
 // What a change is made on: the newest version, or, before there is one, the file.
-static enum ms_err current(struct store_tx *tx, struct admin_work *w, struct errinfo *info, int64_t *ret_version, const struct json_value **ret_document)
+static enum ms_err current(struct store_tx *tx, struct admin_work *w, struct errinfo *info, int64_t *ret_version,
+			   const struct json_value **ret_document)
 {
 	ms_arena_reset(&w->arena);
 	ms_plan_unref(w->plan);
@@ -239,13 +244,15 @@ static enum ms_err current(struct store_tx *tx, struct admin_work *w, struct err
 	if (*ret_document == NULL)
 		*ret_document = w->file->source;
 	if (w->edit.expected >= 0 && w->edit.expected != *ret_version)
-		return ms_fail(info, MS_ERR_CONFLICT, "The gateway is at version %lld, not at %lld: somebody changed it meanwhile; look again.",
-			       (long long)*ret_version, (long long)w->edit.expected);
+		return ms_fail(
+			info, MS_ERR_CONFLICT,
+			"The gateway is at version %lld, not at %lld: somebody changed it meanwhile; look again.",
+			(long long)*ret_version, (long long)w->edit.expected);
 	return MS_OK;
 }
 
-static enum ms_err put_text(struct store_tx *tx, struct admin_work *w, struct slice text, int64_t before, const struct json_value *old,
-			    struct errinfo *info)
+static enum ms_err put_text(struct store_tx *tx, struct admin_work *w, struct slice text, int64_t before,
+			    const struct json_value *old, struct errinfo *info)
 {
 	MS_TRY(ms_versions_plan(text, old, &w->arena, &w->problems, info, &w->plan));
 	return ms_versions_add(tx, &w->edit, before, old, w->plan, info);
@@ -484,7 +491,8 @@ static const struct json_value *read_entity(struct admin_work *w)
 		ms_http_fail_code(x, MS_ERR_INVALID, "expected an object, found %s", ms_json_type_name(body->type));
 		return NULL;
 	}
-	bool named = strcmp(w->kind, "services") == 0 || strcmp(w->kind, "routes") == 0 || strcmp(w->kind, "upstreams") == 0;
+	bool named =
+		strcmp(w->kind, "services") == 0 || strcmp(w->kind, "routes") == 0 || strcmp(w->kind, "upstreams") == 0;
 	const char *member = named ? "name" : strcmp(w->kind, "consumers") == 0 ? "username" : "id";
 	if (ms_json_get(body, "id") != NULL || ms_json_get(body, member) != NULL)
 		return body;
@@ -647,21 +655,25 @@ void ms_gateway_get_schema(struct exchange *x, void *role)
 
 // --- Life ------------------------------------------------------------------------------------------
 
-static enum ms_err read_file(struct gateway_admin *a, struct slice file, const char *name, struct errinfo *info, struct plan **ret_plan)
+static enum ms_err read_file(struct gateway_admin *a, struct slice file, const char *name, struct errinfo *info,
+			     struct plan **ret_plan)
 {
 	struct arena arena;
 	struct problems problems;
 	name = name != NULL ? name : "gateway";
 	ms_arena_init(&arena, 65536, (size_t)1 << 30);
-	enum ms_err err = ms_versions_plan(file.n > 0 ? file : MS_SLICE_LIT("{}"), NULL, &arena, &problems, info, ret_plan);
+	enum ms_err err =
+		ms_versions_plan(file.n > 0 ? file : MS_SLICE_LIT("{}"), NULL, &arena, &problems, info, ret_plan);
 	for (size_t i = 0; i < problems.count; i++) {
 		const struct problem *p = &problems.items[i];
-		ms_log(ms_gateway_log(a->gateway), LOG_ERROR, "the gateway's file is wrong", MS_LOG_CSTR("file.path", name), MS_LOG_INT("line", p->line),
-		       MS_LOG_STR("path", p->path), MS_LOG_STR("problem", p->message));
+		ms_log(ms_gateway_log(a->gateway), LOG_ERROR, "the gateway's file is wrong",
+		       MS_LOG_CSTR("file.path", name), MS_LOG_INT("line", p->line), MS_LOG_STR("path", p->path),
+		       MS_LOG_STR("problem", p->message));
 	}
 	if (err != MS_OK && problems.count > 0)
-		err = ms_fail(info, MS_ERR_CONFIG, "%.150s:%lld: %.*s: %.*s%s", name, (long long)problems.items[0].line, MS_SLICE_ARG(problems.items[0].path),
-			      MS_SLICE_ARG(problems.items[0].message), problems.count > 1 ? " (and more; see mainstay gateway check)" : "");
+		err = ms_fail(info, MS_ERR_CONFIG, "%.150s:%lld: %.*s: %.*s%s", name, (long long)problems.items[0].line,
+			      MS_SLICE_ARG(problems.items[0].path), MS_SLICE_ARG(problems.items[0].message),
+			      problems.count > 1 ? " (and more; see mainstay gateway check)" : "");
 	ms_arena_fini(&arena);
 	return err;
 }
@@ -680,7 +692,9 @@ enum ms_err ms_gateway_reload(struct gateway *gateway, struct slice text, const 
 	pthread_mutex_unlock(&a->lock);
 	ms_plan_unref(old);
 	if (overruled)
-		ms_log(ms_gateway_log(gateway), LOG_WARN, "the gateway's file is not used: changes made at run time stand", MS_LOG_CSTR("file.path", name));
+		ms_log(ms_gateway_log(gateway), LOG_WARN,
+		       "the gateway's file is not used: changes made at run time stand",
+		       MS_LOG_CSTR("file.path", name));
 	return MS_OK;
 }
 
@@ -699,8 +713,8 @@ static enum ms_err start(struct gateway_admin *a, struct slice file, const char 
 	return ms_store_watch(store, MS_GATEWAY_CHANGED, ms_rt_loop(ms_gateway_rt(a->gateway), 0), changed, a);
 }
 
-enum ms_err ms_gateway_admin_new(struct gateway *gateway, struct slice file, const char *file_name, struct errinfo *info,
-				 struct gateway_admin **ret_admin)
+enum ms_err ms_gateway_admin_new(struct gateway *gateway, struct slice file, const char *file_name,
+				 struct errinfo *info, struct gateway_admin **ret_admin)
 {
 	struct gateway_admin *a = calloc(1, sizeof(*a));
 	if (a == NULL)

@@ -15,7 +15,7 @@ struct gateway_admin {
 	struct gateway *gateway;
 	pthread_mutex_t lock;
 	struct plan *file; // version 0; under the lock
-	int64_t version; // in force; under the lock
+	int64_t version;   // in force; under the lock
 	bool started;
 	// Reading again after a notice; on loop 0.
 	struct store_work work;
@@ -43,8 +43,8 @@ struct admin_work {
 };
 
 void ms_gateway_admin_look(struct gateway_admin *admin);
-http_handler_fn ms_gateway_get_config, ms_gateway_put_config, ms_gateway_check_config, ms_gateway_diff_config, ms_gateway_get_history,
-	ms_gateway_get_version, ms_gateway_post_rollback, ms_gateway_get_schema, ms_gateway_list_entities, ms_gateway_get_entity, ms_gateway_put_entity,
-	ms_gateway_delete_entity;
+http_handler_fn ms_gateway_get_config, ms_gateway_put_config, ms_gateway_check_config, ms_gateway_diff_config,
+	ms_gateway_get_history, ms_gateway_get_version, ms_gateway_post_rollback, ms_gateway_get_schema,
+	ms_gateway_list_entities, ms_gateway_get_entity, ms_gateway_put_entity, ms_gateway_delete_entity;
 
 #endif

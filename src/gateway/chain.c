@@ -414,6 +414,7 @@ void ms_gw_collect(struct gw_request *r, void (*then)(struct gw_request *r))
 		then(r);
 		return;
 	}
-	size_t max = r->out.max_body < SIZE_MAX ? (size_t)r->out.max_body : 0;
+	size_t max =
+		r->out.max_body < SIZE_MAX ? (size_t)MS_MAX(r->out.max_body, (uint64_t)1) : 0; // 0: the server's limit
 	ms_http_body_collect(r->x, max, collected, NULL, r);
 }

@@ -33,7 +33,7 @@ void ms_chain_over(struct gw_request *r, const struct http_outcome *outcome);
 // What outlives requests and plans: queues of http-log, own connections to Redis, passwords that were verified a moment ago, series of metrics.
 // services->runtime points to it; services outlives it.
 MS_MUST_USE enum ms_err ms_gw_runtime_new(const struct gw_services *services, struct gw_runtime **ret_runtime);
-void ms_gw_runtime_stop(struct gw_runtime *runtime); // on loop 0, loops still run
+void ms_gw_runtime_stop(struct gw_runtime *runtime); // on loop 0, loops still run; accepts NULL
 void ms_gw_runtime_free(struct gw_runtime *runtime); // the loops have ended; accepts NULL
 
 // --- Purging proxy-cache -------------------------------------------------------------------------------

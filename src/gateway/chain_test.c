@@ -125,3 +125,46 @@ TEST(plugins_run_for_their_protocols_alone)
 	CHECK_INT(kit_status(&kit), 503);
 	kit_fini(&kit);
 }
+
+static struct gw_kit *tortured;
+
+// Whatever allocation fails: the request is answered or goes on, and nothing is left behind.
+static void torture_request(void)
+{
+	struct gw_kit *kit = tortured;
+	kit_request(kit, HTTP_POST, "/a?x=1&gone=2");
+	kit_header(kit, "apikey", "key-of-anna");
+	kit_body(kit, "application/json", "{\"a\":{\"b\":[1,2]},\"c\":\"d\"}");
+	enum gw_verdict verdict = kit_access(kit);
+	if (verdict == GW_NEXT)
+		verdict = kit_run_body(kit);
+	if (verdict == GW_NEXT)
+		kit_upstream(kit, 200, "application/json", "{\"l\":[1]}");
+	else
+		ms_chain_answer(&kit->r);
+	CHECK(kit->r.answer.status >= 200);
+	if (!ms_test_allocation_failed())
+		CHECK_SLICE(kit->r.answer.body, "{\"l\":[1],\"m\":\"1\"}");
+	kit_over(kit);
+}
+
+TEST(memory_that_is_out_ends_requests_and_nothing_else)
+{
+	struct gw_kit kit;
+	kit_init(&kit);
+	tortured = &kit;
+	CHECK(kit_plugin(&kit, "correlation-id", "{\"echo_downstream\":true}") == NULL);
+	CHECK(kit_plugin(&kit, "cors", "{\"origins\":[\"https://a.*\"]}") == NULL);
+	CHECK(kit_plugin(&kit, "key-auth", "{\"hide_credentials\":true,\"key_in_body\":true}") == NULL);
+	CHECK(kit_plugin(&kit, "rate-limiting", "{\"year\":100000}") == NULL);
+	CHECK(kit_plugin(&kit, "request-transformer",
+			 "{\"remove\":{\"querystring\":[\"gone\"],\"body\":[\"c\"]},\"add\":{\"headers\":[\"X:$(query_"
+			 "params.x)\"]}}") == NULL);
+	CHECK(kit_plugin(&kit, "response-transformer", "{\"add\":{\"json\":[\"m:1\"]}}") == NULL);
+	CHECK(kit_plugin(&kit, "prometheus", "{\"status_code_metrics\":true}") == NULL);
+	CHECK(kit_plugin(&kit, "http-log",
+			 "{\"http_endpoint\":\"http://l.example/\",\"queue\":{\"max_batch_size\":100}}") == NULL);
+	CHECK(kit_credential(&kit, GW_KEYAUTH, kit_consumer(&kit, "anna"), "key-of-anna", "", "") == NULL);
+	ms_test_torture(torture_request);
+	kit_fini(&kit);
+}

@@ -4,7 +4,8 @@
 #include "gateway/plan_private.h"
 #include "rt/rt.h"
 
-bool ms_document_parse(struct slice text, struct arena *arena, struct problems *problems, const struct json_value **ret_document)
+bool ms_document_parse(struct slice text, struct arena *arena, struct problems *problems,
+		       const struct json_value **ret_document)
 {
 	struct errinfo info;
 	struct yaml_lines *lines;
@@ -81,16 +82,20 @@ static const struct field *field_of(const struct field *fields, struct slice nam
 static const struct field *config_fields(const struct json_value *entity)
 {
 	struct slice name;
-	const struct gw_plugin_kind *kind = ms_json_as_str(ms_json_get(entity, "name"), &name) ? ms_plugin_kind(name) : NULL;
+	const struct gw_plugin_kind *kind =
+		ms_json_as_str(ms_json_get(entity, "name"), &name) ? ms_plugin_kind(name) : NULL;
 	return kind != NULL ? kind->fields : NULL;
 }
 
 static void write_hidden(const struct json_value *value, const struct field *fields, struct json_writer *w);
 
-static void write_member(const struct json_value *object, const struct json_member *m, const struct field *fields, struct json_writer *w)
+static void write_member(const struct json_value *object, const struct json_member *m, const struct field *fields,
+			 struct json_writer *w)
 {
 	const struct field *f = field_of(fields, m->key);
-	const struct field *inner = f == NULL ? NULL : f->kind == FIELD_RECORD || f->kind == FIELD_RECORDS ? f->fields : NULL;
+	const struct field *inner = f == NULL                                             ? NULL
+				    : f->kind == FIELD_RECORD || f->kind == FIELD_RECORDS ? f->fields
+											  : NULL;
 	if (ms_slice_eq_cstr(m->key, "config") && fields == ms_entity_defs[ENTITY_PLUGIN].fields)
 		inner = config_fields(object);
 	ms_json_key(w, m->key);
@@ -150,12 +155,13 @@ struct restoring {
 	bool good;
 };
 
-static struct json_value restore_value(struct restoring *r, const struct json_value *value, const struct json_value *old, const struct field *fields,
-				       const char *path);
+static struct json_value restore_value(struct restoring *r, const struct json_value *value,
+				       const struct json_value *old, const struct field *fields, const char *path);
 
 static struct json_value restore_list(struct restoring *r, size_t kind, const struct json_value *list);
 
-static struct json_value restore_member(struct restoring *r, const struct json_value *object, const struct json_member *m, const struct json_value *old,
+static struct json_value restore_member(struct restoring *r, const struct json_value *object,
+					const struct json_member *m, const struct json_value *old,
 					const struct field *fields, const char *path)
 {
 	const struct field *f = field_of(fields, m->key);
@@ -171,15 +177,16 @@ static struct json_value restore_member(struct restoring *r, const struct json_v
 	if (f != NULL && f->secret && m->value.type == JSON_STRING && ms_slice_eq_cstr(m->value.str, MS_HIDDEN)) {
 		if (before != NULL)
 			return *before;
-		ms_problem_add(r->problems, place, &m->value, "is hidden here, and there is none before to keep; expected the secret itself");
+		ms_problem_add(r->problems, place, &m->value,
+			       "is hidden here, and there is none before to keep; expected the secret itself");
 		r->good = false;
 		return m->value;
 	}
 	return inner != NULL ? restore_value(r, &m->value, before, inner, place) : m->value;
 }
 
-static struct json_value restore_value(struct restoring *r, const struct json_value *value, const struct json_value *old, const struct field *fields,
-				       const char *path)
+static struct json_value restore_value(struct restoring *r, const struct json_value *value,
+				       const struct json_value *old, const struct field *fields, const char *path)
 {
 	if (value->type != JSON_OBJECT)
 		return *value;
@@ -225,8 +232,8 @@ static bool holds_hidden(const struct json_value *value)
 	return found;
 }
 
-bool ms_document_restore(const struct json_value *document, const struct json_value *old, struct arena *arena, struct problems *problems,
-			 const struct json_value **ret_document)
+bool ms_document_restore(const struct json_value *document, const struct json_value *old, struct arena *arena,
+			 struct problems *problems, const struct json_value **ret_document)
 {
 	*ret_document = document;
 	if (document->type != JSON_OBJECT || !holds_hidden(document))
@@ -259,21 +266,23 @@ static bool goes_along(size_t kind, const struct json_value *entity, size_t owne
 {
 	for (int o = 0; o < OWNER_KINDS; o++) {
 		struct slice text;
-		if (ms_owner_entities[o] == (enum entity_kind)owner_kind && ms_json_as_str(ms_json_get(entity, ms_owner_names[o]), &text))
+		if (ms_owner_entities[o] == (enum entity_kind)owner_kind &&
+		    ms_json_as_str(ms_json_get(entity, ms_owner_names[o]), &text))
 			return is_own(kind) && is_named(owner_kind, owner, text);
 	}
 	return false;
 }
 
-static void write_changed_list(size_t kind, const struct json_value *list, size_t changed_kind, const struct json_value *present,
-			       const struct json_value *entity, struct json_writer *w)
+static void write_changed_list(size_t kind, const struct json_value *list, size_t changed_kind,
+			       const struct json_value *present, const struct json_value *entity, struct json_writer *w)
 {
 	ms_json_begin_array(w);
 	for (size_t i = 0; list != NULL && i < list->array.count; i++) {
 		const struct json_value *item = &list->array.items[i];
 		if (item == present && entity != NULL)
 			ms_json_value(w, entity);
-		else if (item != present && !(entity == NULL && present != NULL && goes_along(kind, item, changed_kind, present)))
+		else if (item != present &&
+			 !(entity == NULL && present != NULL && goes_along(kind, item, changed_kind, present)))
 			ms_json_value(w, item);
 	}
 	if (kind == changed_kind && present == NULL && entity != NULL)
@@ -281,7 +290,8 @@ static void write_changed_list(size_t kind, const struct json_value *list, size_
 	ms_json_end_array(w);
 }
 
-void ms_document_change(const struct json_value *document, const char *kind, struct slice name_or_id, const struct json_value *entity, struct buf *out)
+void ms_document_change(const struct json_value *document, const char *kind, struct slice name_or_id,
+			const struct json_value *entity, struct buf *out)
 {
 	struct json_writer w;
 	size_t changed = kind_of(ms_slice_cstr(kind));

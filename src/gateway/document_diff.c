@@ -30,7 +30,8 @@ static bool equal(const struct json_value *a, const struct json_value *b)
 		return true;
 	bool same = a->object.count == b->object.count;
 	for (size_t i = 0; same && i < a->object.count; i++)
-		same = ms_slice_eq(a->object.members[i].key, b->object.members[i].key) && equal(&a->object.members[i].value, &b->object.members[i].value);
+		same = ms_slice_eq(a->object.members[i].key, b->object.members[i].key) &&
+		       equal(&a->object.members[i].value, &b->object.members[i].value);
 	return same;
 }
 
@@ -72,25 +73,27 @@ static const struct field *find_field(const struct field *fields, struct slice n
 	return NULL;
 }
 
-static void tell_objects(struct differ *d, const struct json_value *old, const struct json_value *new, const struct field *fields, const char *prefix,
-			 const struct json_value *entity);
+static void tell_objects(struct differ *d, const struct json_value *old, const struct json_value *new,
+			 const struct field *fields, const char *prefix, const struct json_value *entity);
 
-static void tell_field(struct differ *d, struct slice key, const struct json_value *old, const struct json_value *new, const struct field *fields,
-		       const char *prefix, const struct json_value *entity)
+static void tell_field(struct differ *d, struct slice key, const struct json_value *old, const struct json_value *new,
+		       const struct field *fields, const char *prefix, const struct json_value *entity)
 {
 	if (equal(old, new) || ms_slice_eq_cstr(key, "created_at") || ms_slice_eq_cstr(key, "updated_at"))
 		return;
 	const struct field *f = find_field(fields, key), *inner = f != NULL ? f->fields : NULL;
 	struct slice name;
-	if (ms_slice_eq_cstr(key, "config") && prefix[0] == '\0' && ms_json_as_str(ms_json_get(entity, "name"), &name) && ms_plugin_kind(name) != NULL)
+	if (ms_slice_eq_cstr(key, "config") && prefix[0] == '\0' &&
+	    ms_json_as_str(ms_json_get(entity, "name"), &name) && ms_plugin_kind(name) != NULL)
 		inner = ms_plugin_kind(name)->fields;
-	if (inner != NULL && old != NULL && new != NULL && old->type == JSON_OBJECT && new->type == JSON_OBJECT) {
+	if (inner != NULL && old != NULL && new != NULL && old->type == JSON_OBJECT &&new->type == JSON_OBJECT) {
 		char path[256];
 		snprintf(path, sizeof(path), "%s%.*s.", prefix, MS_SLICE_ARG(ms_slice_sub(key, 0, 64)));
 		tell_objects(d, old, new, inner, path, entity);
 		return;
 	}
-	ms_buf_printf(d->out, "%s%s%.*s ", d->fields++ > 0 ? ", " : ": ", prefix, MS_SLICE_ARG(ms_slice_sub(key, 0, 64)));
+	ms_buf_printf(d->out, "%s%s%.*s ", d->fields++ > 0 ? ", " : ": ", prefix,
+		      MS_SLICE_ARG(ms_slice_sub(key, 0, 64)));
 	// Records that hold a secret somewhere are not shown when they come or go.
 	if ((f != NULL && f->secret) || inner != NULL) {
 		ms_buf_append_cstr(d->out, old == NULL ? "set" : new == NULL ? "removed" : "changed");
@@ -110,8 +113,8 @@ static const struct json_value *get(const struct json_value *object, struct slic
 	return NULL;
 }
 
-static void tell_objects(struct differ *d, const struct json_value *old, const struct json_value *new, const struct field *fields, const char *prefix,
-			 const struct json_value *entity)
+static void tell_objects(struct differ *d, const struct json_value *old, const struct json_value *new,
+			 const struct field *fields, const char *prefix, const struct json_value *entity)
 {
 	for (size_t i = 0; i < new->object.count; i++) {
 		const struct json_member *m = &new->object.members[i];
@@ -175,10 +178,11 @@ static void tell_kind(struct buf *out, size_t kind, const struct json_value *old
 	ms_map_init(&after, 2000000, ms_random_hash_seed());
 	index_ids(old, &before);
 	index_ids(new, &after);
-	for (size_t i = 0; new != NULL && i < new->array.count; i++) {
+	for (size_t i = 0; new != NULL &&i < new->array.count; i++) {
 		const struct json_value *entity = &new->array.items[i];
 		struct slice id = MS_SLICE_EMPTY;
-		const struct json_value *was = ms_json_as_str(ms_json_get(entity, "id"), &id) ? ms_map_get(&before, id) : NULL;
+		const struct json_value *was =
+			ms_json_as_str(ms_json_get(entity, "id"), &id) ? ms_map_get(&before, id) : NULL;
 		if (was == NULL) {
 			tell_line(out, "added ", kind, entity);
 			ms_buf_append_char(out, '\n');
@@ -207,5 +211,6 @@ static void tell_kind(struct buf *out, size_t kind, const struct json_value *old
 void ms_document_diff(const struct json_value *old, const struct json_value *new, struct buf *out)
 {
 	for (size_t kind = 0; kind < ENTITY_KINDS; kind++)
-		tell_kind(out, kind, ms_document_list(old, ms_entity_defs[kind].list), ms_document_list(new, ms_entity_defs[kind].list));
+		tell_kind(out, kind, ms_document_list(old, ms_entity_defs[kind].list),
+			  ms_document_list(new, ms_entity_defs[kind].list));
 }

@@ -20,7 +20,8 @@ static const char schema[] = "CREATE TABLE gateway_versions (\n"
 			     "  sealed BIGINT NOT NULL,\n"
 			     "  document BLOB NOT NULL\n"
 			     ");\n";
-static const struct store_migration steps[] = {{.module = "gateway", .version = 1, .name = "versions of the configuration", .sql = schema}};
+static const struct store_migration steps[] = {
+	{.module = "gateway", .version = 1, .name = "versions of the configuration", .sql = schema}};
 const struct store_migrations ms_gateway_migrations = {.steps = steps, .count = MS_ARRAY_LEN(steps)};
 
 static void write_id(int64_t version, char dst[24])
@@ -37,7 +38,8 @@ static struct slice context_of(struct slice id, char dst[40])
 enum ms_err ms_history_newest(struct store_tx *tx, struct errinfo *info, int64_t *ret_version)
 {
 	struct store_rows rows;
-	MS_TRY(ms_store_query(tx, "SELECT version FROM gateway_versions ORDER BY version DESC LIMIT 1", MS_STORE_NO_PARAMS, 1, info, &rows));
+	MS_TRY(ms_store_query(tx, "SELECT version FROM gateway_versions ORDER BY version DESC LIMIT 1",
+			      MS_STORE_NO_PARAMS, 1, info, &rows));
 	*ret_version = rows.count > 0 ? ms_store_get_int(&rows, 0, 0) : 0;
 	return MS_OK;
 }
@@ -52,13 +54,16 @@ static void read_version(const struct store_rows *rows, size_t i, struct gateway
 				      .changes = ms_store_get_text(rows, i, 5)};
 }
 
-enum ms_err ms_gateway_versions(struct store_tx *tx, int64_t before, size_t limit, struct errinfo *info, struct gateway_version **ret_items,
-				size_t *ret_count)
+enum ms_err ms_gateway_versions(struct store_tx *tx, int64_t before, size_t limit, struct errinfo *info,
+				struct gateway_version **ret_items, size_t *ret_count)
 {
 	struct store_rows rows;
-	MS_TRY(ms_store_query(tx,
-			      "SELECT version, time_us, by_id, by_name, comment, changes FROM gateway_versions WHERE version < $1 ORDER BY version DESC LIMIT $2",
-			      MS_STORE_PARAMS(ms_store_int(before > 0 ? before : INT64_MAX), ms_store_int((int64_t)limit)), limit, info, &rows));
+	MS_TRY(ms_store_query(
+		tx,
+		"SELECT version, time_us, by_id, by_name, comment, changes FROM gateway_versions WHERE version < $1 "
+		"ORDER BY version DESC LIMIT $2",
+		MS_STORE_PARAMS(ms_store_int(before > 0 ? before : INT64_MAX), ms_store_int((int64_t)limit)), limit,
+		info, &rows));
 	struct gateway_version *items = MS_ARENA_ARRAY(ms_store_arena(tx), struct gateway_version, rows.count);
 	if (items == NULL)
 		return ms_fail(info, MS_ERR_NO_MEMORY, "out of memory");
@@ -69,15 +74,16 @@ enum ms_err ms_gateway_versions(struct store_tx *tx, int64_t before, size_t limi
 	return MS_OK;
 }
 
-enum ms_err ms_history_load(struct store_tx *tx, struct auth *auth, int64_t version, struct errinfo *info, struct gateway_version *ret_version,
-			    struct slice *ret_document)
+enum ms_err ms_history_load(struct store_tx *tx, struct auth *auth, int64_t version, struct errinfo *info,
+			    struct gateway_version *ret_version, struct slice *ret_document)
 {
 	struct store_rows rows;
 	bool newest = version == 0;
 	if (newest)
 		MS_TRY(ms_history_newest(tx, info, &version));
 	MS_TRY(ms_store_query(tx,
-			      "SELECT version, time_us, by_id, by_name, comment, changes, id, sealed, document FROM gateway_versions WHERE version = $1",
+			      "SELECT version, time_us, by_id, by_name, comment, changes, id, sealed, document FROM "
+			      "gateway_versions WHERE version = $1",
 			      MS_STORE_PARAMS(ms_store_int(version)), 1, info, &rows));
 	if (rows.count == 0)
 		return newest ? ms_fail(info, MS_ERR_NOT_FOUND, "the gateway has no versions yet")
@@ -87,9 +93,12 @@ enum ms_err ms_history_load(struct store_tx *tx, struct auth *auth, int64_t vers
 	if (ms_store_get_int(&rows, 0, 7) == 0)
 		return MS_OK;
 	if (auth == NULL)
-		return ms_fail(info, MS_ERR_CONFIG, "version %lld of the gateway is sealed; it can be read with auth switched on", (long long)version);
+		return ms_fail(info, MS_ERR_CONFIG,
+			       "version %lld of the gateway is sealed; it can be read with auth switched on",
+			       (long long)version);
 	char context[40];
-	return ms_auth_open(auth, context_of(ms_store_get_text(&rows, 0, 6), context), *ret_document, ms_store_arena(tx), info, ret_document);
+	return ms_auth_open(auth, context_of(ms_store_get_text(&rows, 0, 6), context), *ret_document,
+			    ms_store_arena(tx), info, ret_document);
 }
 
 static enum ms_err record(struct store_tx *tx, const struct gateway_edit *edit, int64_t version, struct errinfo *info)
@@ -117,34 +126,41 @@ static enum ms_err record(struct store_tx *tx, const struct gateway_edit *edit, 
 	return err;
 }
 
-static enum ms_err insert(struct store_tx *tx, const struct gateway_edit *edit, int64_t version, struct slice document, struct errinfo *info)
+static enum ms_err insert(struct store_tx *tx, const struct gateway_edit *edit, int64_t version, struct slice document,
+			  struct errinfo *info)
 {
 	char id[24], context[40];
 	write_id(version, id);
 	struct slice stored = document;
 	if (edit->auth != NULL)
-		MS_TRY(ms_auth_seal(edit->auth, context_of(ms_slice_cstr(id), context), document, ms_store_arena(tx), info, &stored));
+		MS_TRY(ms_auth_seal(edit->auth, context_of(ms_slice_cstr(id), context), document, ms_store_arena(tx),
+				    info, &stored));
 	struct slice by_id = edit->by != NULL && edit->by->id.n > 0 ? edit->by->id : MS_SLICE_LIT("");
 	struct slice by_name = edit->by != NULL && edit->by->name.n > 0 ? edit->by->name : MS_SLICE_LIT("");
 	struct slice words = edit->words.n > 0 ? ms_buf_slice(&edit->words) : MS_SLICE_LIT("");
-	return ms_store_run(tx,
-			    "INSERT INTO gateway_versions (version, id, time_us, by_id, by_name, comment, changes, sealed, document) "
-			    "VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
-			    MS_STORE_PARAMS(ms_store_int(version), ms_store_text(ms_slice_cstr(id)), ms_store_int(ms_store_now_us(tx)), ms_store_text(by_id),
-					    ms_store_text(by_name), ms_store_text(edit->comment.n > 0 ? edit->comment : MS_SLICE_LIT("")), ms_store_text(words),
-					    ms_store_int(edit->auth != NULL), ms_store_blob(stored)),
-			    info, NULL);
+	return ms_store_run(
+		tx,
+		"INSERT INTO gateway_versions (version, id, time_us, by_id, by_name, comment, changes, sealed, "
+		"document) "
+		"VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+		MS_STORE_PARAMS(ms_store_int(version), ms_store_text(ms_slice_cstr(id)),
+				ms_store_int(ms_store_now_us(tx)), ms_store_text(by_id), ms_store_text(by_name),
+				ms_store_text(edit->comment.n > 0 ? edit->comment : MS_SLICE_LIT("")),
+				ms_store_text(words), ms_store_int(edit->auth != NULL), ms_store_blob(stored)),
+		info, NULL);
 }
 
-enum ms_err ms_history_add(struct store_tx *tx, const struct gateway_edit *edit, int64_t before, struct plan *plan, struct errinfo *info)
+enum ms_err ms_history_add(struct store_tx *tx, const struct gateway_edit *edit, int64_t before, struct plan *plan,
+			   struct errinfo *info)
 {
 	struct buf document;
 	struct json_writer w;
 	ms_buf_init(&document, DOCUMENT_MAX);
 	ms_json_writer_init(&w, &document);
 	ms_json_value(&w, plan->source);
-	enum ms_err err = ms_buf_ok(&document) ? insert(tx, edit, before + 1, ms_buf_slice(&document), info)
-					       : ms_fail(info, MS_ERR_NO_MEMORY, "the configuration is too large to be kept");
+	enum ms_err err = ms_buf_ok(&document)
+				  ? insert(tx, edit, before + 1, ms_buf_slice(&document), info)
+				  : ms_fail(info, MS_ERR_NO_MEMORY, "the configuration is too large to be kept");
 	if (document.p != NULL)
 		ms_wipe(document.p, document.n);
 	ms_buf_fini(&document);
@@ -162,11 +178,14 @@ enum ms_err ms_gateway_reseal(struct store_tx *tx, void *arg, struct errinfo *in
 	struct store_rows rows;
 	int64_t after = 0;
 	do {
-		MS_TRY(ms_store_query(tx, "SELECT version, id, document FROM gateway_versions WHERE sealed = 1 AND version > $1 ORDER BY version LIMIT 20",
+		MS_TRY(ms_store_query(tx,
+				      "SELECT version, id, document FROM gateway_versions WHERE sealed = 1 AND version "
+				      "> $1 ORDER BY version LIMIT 20",
 				      MS_STORE_PARAMS(ms_store_int(after)), RESEAL_PAGE, info, &rows));
 		for (size_t i = 0; i < rows.count; i++) {
 			char context[40];
-			struct slice name = context_of(ms_store_get_text(&rows, i, 1), context), sealed = ms_store_get_blob(&rows, i, 2), plain, fresh;
+			struct slice name = context_of(ms_store_get_text(&rows, i, 1), context),
+				     sealed = ms_store_get_blob(&rows, i, 2), plain, fresh;
 			after = ms_store_get_int(&rows, i, 0);
 			if (ms_vault_is_current(vault, sealed))
 				continue;

@@ -12,7 +12,10 @@ struct expectation {
 	bool tls;
 	int64_t version, status;
 };
-#define TEXT(member) {.name = #member, .kind = FIELD_STRING, .offset = offsetof(struct expectation, member)}
+#define TEXT(member)                                                                                  \
+	{                                                                                             \
+		.name = #member, .kind = FIELD_STRING, .offset = offsetof(struct expectation, member) \
+	}
 static const struct field fields[] = {
 	{.name = "method", .kind = FIELD_STRING, .offset = offsetof(struct expectation, method), .fallback = "\"GET\""},
 	{.name = "route", .kind = FIELD_STRING, .offset = offsetof(struct expectation, route), .required = true},
@@ -21,22 +24,32 @@ static const struct field fields[] = {
 	{.name = "status", .kind = FIELD_INTEGER, .offset = offsetof(struct expectation, status)},
 	{.name = "headers", .kind = FIELD_MAP, .offset = offsetof(struct expectation, headers)},
 	{.name = "captures", .kind = FIELD_MAP, .offset = offsetof(struct expectation, captures)},
-	TEXT(host), TEXT(path), TEXT(sni), TEXT(upstream), TEXT(plugins), TEXT(instance), TEXT(consumer), TEXT(key), TEXT(groups), TEXT(balanced),
+	TEXT(host),
+	TEXT(path),
+	TEXT(sni),
+	TEXT(upstream),
+	TEXT(plugins),
+	TEXT(instance),
+	TEXT(consumer),
+	TEXT(key),
+	TEXT(groups),
+	TEXT(balanced),
 	{0},
 };
 
 static char place[128]; // of what is being checked, for the messages
 
-#define CHECK_HERE(got, want)                                                  \
-	do {                                                                   \
-		struct slice got_ = (got), want_ = (want);                     \
-		if (!ms_slice_eq(got_, want_)) {                               \
-			fprintf(stderr, "# %s\n", place);                      \
-			CHECK_SLICE(got_, ms_arena_cstr(arena, want_));        \
-		}                                                              \
+#define CHECK_HERE(got, want)                                           \
+	do {                                                            \
+		struct slice got_ = (got), want_ = (want);              \
+		if (!ms_slice_eq(got_, want_)) {                        \
+			fprintf(stderr, "# %s\n", place);               \
+			CHECK_SLICE(got_, ms_arena_cstr(arena, want_)); \
+		}                                                       \
 	} while (0)
 
-static void check_consumer(const struct plan *plan, const struct expectation *e, struct arena *arena, const struct gw_consumer **ret_consumer)
+static void check_consumer(const struct plan *plan, const struct expectation *e, struct arena *arena,
+			   const struct gw_consumer **ret_consumer)
 {
 	*ret_consumer = ms_plan_consumer(plan, e->consumer);
 	CHECK(e->consumer.n == 0 || *ret_consumer != NULL);
@@ -49,7 +62,8 @@ static void check_consumer(const struct plan *plan, const struct expectation *e,
 	char groups[256] = "";
 	size_t n = 0;
 	for (size_t i = 0; i < (*ret_consumer)->groups.count; i++)
-		n += (size_t)snprintf(groups + n, sizeof(groups) - n, "%s%.*s", i > 0 ? " " : "", MS_SLICE_ARG((*ret_consumer)->groups.items[i]));
+		n += (size_t)snprintf(groups + n, sizeof(groups) - n, "%s%.*s", i > 0 ? " " : "",
+				      MS_SLICE_ARG((*ret_consumer)->groups.items[i]));
 	CHECK_HERE(ms_slice_cstr(groups), e->groups);
 }
 
@@ -65,8 +79,8 @@ static void check_captures(const struct gw_match *m, const struct text_map *want
 	}
 }
 
-static void check_chain(const struct plan *plan, const struct gw_route *route, const struct gw_consumer *consumer, const struct expectation *e,
-			struct arena *arena)
+static void check_chain(const struct plan *plan, const struct gw_route *route, const struct gw_consumer *consumer,
+			const struct expectation *e, struct arena *arena)
 {
 	const struct gw_chain *chain = ms_plan_chain(plan, route, consumer);
 	char names[256];
@@ -81,10 +95,14 @@ static void check_chain(const struct plan *plan, const struct gw_route *route, c
 
 static void check_request(const struct plan *plan, const struct expectation *e, struct arena *arena)
 {
-	struct kit_request q = {.method = ms_arena_cstr(arena, e->method), .host = ms_arena_cstr(arena, e->host), .path = ms_arena_cstr(arena, e->path),
-				.sni = ms_arena_cstr(arena, e->sni), .tls = e->tls};
+	struct kit_request q = {.method = ms_arena_cstr(arena, e->method),
+				.host = ms_arena_cstr(arena, e->host),
+				.path = ms_arena_cstr(arena, e->path),
+				.sni = ms_arena_cstr(arena, e->sni),
+				.tls = e->tls};
 	for (size_t i = 0; i < e->headers.count; i++)
-		q.headers[q.header_count++] = (struct http_header){e->headers.items[i].name, e->headers.items[i].values.items[0]};
+		q.headers[q.header_count++] =
+			(struct http_header){e->headers.items[i].name, e->headers.items[i].values.items[0]};
 	struct gw_match m;
 	enum ms_err err = ms_kit_match(plan, &q, arena, &m);
 	CHECK(err == MS_OK || err == MS_ERR_HTTP_NO_ROUTE);
@@ -97,7 +115,8 @@ static void check_request(const struct plan *plan, const struct expectation *e, 
 	CHECK_INT(ms_plan_protocol(m.route, e->tls, (unsigned)e->version), e->status);
 	const struct gw_service *service = m.route->service;
 	if (e->upstream.n > 0)
-		CHECK_HERE(ms_plan_upstream_path(&m, service != NULL ? service->path : MS_SLICE_EMPTY, arena), e->upstream);
+		CHECK_HERE(ms_plan_upstream_path(&m, service != NULL ? service->path : MS_SLICE_EMPTY, arena),
+			   e->upstream);
 	if (e->balanced.n > 0)
 		CHECK_HERE(service->upstream != NULL ? service->upstream->name : MS_SLICE_EMPTY, e->balanced);
 	check_captures(&m, &e->captures, arena);
@@ -141,8 +160,10 @@ static void check_file(const char *name)
 
 TEST(files_of_kongs_users_behave)
 {
-	static const char *const names[] = {"microservices", "regex_versions", "canary_by_header", "tenants",     "grpc",     "websocket", "plugin_scopes", "consumers",
-					    "healthchecks",  "hashing",        "rate_limits",      "old_1_1",     "old_2_1",  "exported",  "blue_green"};
+	static const char *const names[] = {"microservices", "regex_versions", "canary_by_header", "tenants",
+					    "grpc",          "websocket",      "plugin_scopes",    "consumers",
+					    "healthchecks",  "hashing",        "rate_limits",      "old_1_1",
+					    "old_2_1",       "exported",       "blue_green"};
 	for (size_t i = 0; i < MS_ARRAY_LEN(names); i++)
 		check_file(names[i]);
 }
@@ -151,17 +172,23 @@ TEST(values_of_upstreams_are_read)
 {
 	struct plan *plan = ms_kit_plan(ms_test_file("tests/gateway/kong/healthchecks.yml").p);
 	const struct gw_upstream *u = &plan->upstreams[0];
-	CHECK(u->algorithm == GW_LEAST_CONNECTIONS && u->slots == 100 && u->health_threshold == 50 && u->target_count == 3);
-	CHECK(u->active.timeout_s == 0.5 && u->active.concurrency == 5 && u->active.healthy_interval_s == 5 && u->active.unhealthy_interval_s == 2.5);
-	CHECK(u->active.healthy_statuses.count == 1 && u->active.unhealthy_statuses.count == 8 && u->active.unhealthy_http_failures == 3);
-	CHECK(u->passive.healthy_statuses.count == 19 && u->passive.unhealthy_statuses.count == 3 && u->passive.healthy_successes == 5);
-	CHECK(u->active.https_verify_certificate && !u->outlier.enabled && u->outlier.consecutive_5xx == 5 && u->breaker.max_connections == 1024);
+	CHECK(u->algorithm == GW_LEAST_CONNECTIONS && u->slots == 100 && u->health_threshold == 50 &&
+	      u->target_count == 3);
+	CHECK(u->active.timeout_s == 0.5 && u->active.concurrency == 5 && u->active.healthy_interval_s == 5 &&
+	      u->active.unhealthy_interval_s == 2.5);
+	CHECK(u->active.healthy_statuses.count == 1 && u->active.unhealthy_statuses.count == 8 &&
+	      u->active.unhealthy_http_failures == 3);
+	CHECK(u->passive.healthy_statuses.count == 19 && u->passive.unhealthy_statuses.count == 3 &&
+	      u->passive.healthy_successes == 5);
+	CHECK(u->active.https_verify_certificate && !u->outlier.enabled && u->outlier.consecutive_5xx == 5 &&
+	      u->breaker.max_connections == 1024);
 	CHECK_SLICE(u->active.http_path, "/healthz");
 	CHECK_SLICE(u->host_header, "web.internal");
 	ms_plan_unref(plan);
 	plan = ms_kit_plan(ms_test_file("tests/gateway/kong/hashing.yml").p);
 	u = &plan->upstreams[0];
-	CHECK(u->algorithm == GW_CONSISTENT_HASHING && u->hash_on == GW_HASH_URI_CAPTURE && u->hash_fallback == GW_HASH_IP);
+	CHECK(u->algorithm == GW_CONSISTENT_HASHING && u->hash_on == GW_HASH_URI_CAPTURE &&
+	      u->hash_fallback == GW_HASH_IP);
 	CHECK_SLICE(u->hash_on_uri_capture, "user");
 	ms_plan_unref(plan);
 }

@@ -14,7 +14,7 @@ struct matching {
 	char host[HOST_MAX]; // in lower case
 	size_t host_n;
 	unsigned port;
-	bool failed;   // an expression took too long
+	bool failed; // an expression took too long
 	bool no_memory;
 };
 
@@ -54,7 +54,8 @@ static bool header_has(struct matching *g, const struct header_rule *rule)
 		for (size_t k = 0; k < rule->count; k++) {
 			pcre2_match_data *data;
 			const struct header_value *v = &rule->values[k];
-			if (v->regex != NULL ? run_regex(g, v->regex, req->headers[i].value, &data) : ms_slice_eq_nocase(req->headers[i].value, v->text))
+			if (v->regex != NULL ? run_regex(g, v->regex, req->headers[i].value, &data)
+					     : ms_slice_eq_nocase(req->headers[i].value, v->text))
 				return true;
 		}
 	}
@@ -96,7 +97,8 @@ static void take_captures(struct matching *g, const struct gw_regex *regex, pcre
 	m->capture_count = regex->groups;
 	for (size_t i = 0; i < regex->groups; i++) {
 		bool set = at[2 * i + 2] != PCRE2_UNSET;
-		m->captures[i] = set ? ms_slice_sub(g->path, at[2 * i + 2], at[2 * i + 3] - at[2 * i + 2]) : MS_SLICE_EMPTY;
+		m->captures[i] =
+			set ? ms_slice_sub(g->path, at[2 * i + 2], at[2 * i + 3] - at[2 * i + 2]) : MS_SLICE_EMPTY;
 		m->capture_names[i] = regex->names[i];
 	}
 }
@@ -178,7 +180,8 @@ static void read_host(struct matching *g)
 {
 	struct slice authority = g->x->req.authority;
 	g->port = g->x->req.tls ? 443 : 80;
-	size_t end = authority.n > 0 && authority.p[0] == '[' ? ms_slice_find(authority, ']') + 1 : ms_slice_find(authority, ':');
+	size_t end = authority.n > 0 && authority.p[0] == '[' ? ms_slice_find(authority, ']') + 1
+							      : ms_slice_find(authority, ':');
 	struct slice host = ms_slice_sub(authority, 0, end);
 	uint64_t port;
 	if (end < authority.n && ms_slice_to_u64(ms_slice_sub(authority, end + 1, SIZE_MAX), &port) && port <= 65535)
@@ -207,7 +210,8 @@ static void try_hosts(struct matching *g)
 	try_bucket(g, &t->any);
 }
 
-enum ms_err ms_plan_match(const struct plan *plan, const struct exchange *x, struct errinfo *info, struct gw_match *ret_match)
+enum ms_err ms_plan_match(const struct plan *plan, const struct exchange *x, struct errinfo *info,
+			  struct gw_match *ret_match)
 {
 	struct matching g = {.tree = plan->matcher, .x = x, .match = ret_match};
 	if (!ms_path_normalize(x->req.path, x->arena, &g.path))
@@ -225,7 +229,8 @@ enum ms_err ms_plan_match(const struct plan *plan, const struct exchange *x, str
 	if (g.no_memory)
 		return ms_fail(info, MS_ERR_NO_MEMORY, "Not enough memory to find a route.");
 	if (g.failed)
-		return ms_fail(info, MS_ERR_HTTP_SYNTAX, "The path or a header takes too many steps to compare with the routes.");
+		return ms_fail(info, MS_ERR_HTTP_SYNTAX,
+			       "The path or a header takes too many steps to compare with the routes.");
 	if (g.best == NULL)
 		return ms_fail(info, MS_ERR_HTTP_NO_ROUTE, "no Route matched with those values");
 	ret_match->route = g.best->rule->route;

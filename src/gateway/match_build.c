@@ -42,12 +42,14 @@ static void free_tree(void *object)
 	ms_map_fini(&t->after);
 }
 
-static bool compile_failed(struct building *b, int code, size_t offset, const char *path, const struct json_value *where)
+static bool compile_failed(struct building *b, int code, size_t offset, const char *path,
+			   const struct json_value *where)
 {
 	char message[128];
 	if (pcre2_get_error_message(code, (PCRE2_UCHAR *)message, sizeof(message)) < 0)
 		snprintf(message, sizeof(message), "error %d", code);
-	ms_problem_add(b->m->problems, path, where, "not a regular expression: %s, at character %zu", message, offset + 1);
+	ms_problem_add(b->m->problems, path, where, "not a regular expression: %s, at character %zu", message,
+		       offset + 1);
 	return false;
 }
 
@@ -68,13 +70,16 @@ static void read_names(struct gw_regex *regex)
 	}
 }
 
-static const struct gw_regex *compile(struct building *b, struct slice pattern, bool caseless, const char *path, const struct json_value *where)
+static const struct gw_regex *compile(struct building *b, struct slice pattern, bool caseless, const char *path,
+				      const struct json_value *where)
 {
 	struct gw_match_tree *t = b->tree;
 	struct gw_regex *regex = MS_ARENA_NEW(b->arena, struct gw_regex);
 	if (t->regex_count == t->regex_room) {
 		size_t room = MS_MAX(t->regex_room * 2, (size_t)16);
-		struct gw_regex **bigger = ms_arena_grow(b->arena, t->regexes, t->regex_room * sizeof(struct gw_regex *), room * sizeof(struct gw_regex *));
+		struct gw_regex **bigger =
+			ms_arena_grow(b->arena, t->regexes, t->regex_room * sizeof(struct gw_regex *),
+				      room * sizeof(struct gw_regex *));
 		if (bigger == NULL)
 			regex = NULL;
 		else
@@ -87,7 +92,8 @@ static const struct gw_regex *compile(struct building *b, struct slice pattern, 
 	}
 	int code;
 	PCRE2_SIZE offset;
-	uint32_t options = (caseless ? PCRE2_CASELESS : PCRE2_ANCHORED | PCRE2_DOLLAR_ENDONLY) | PCRE2_NEVER_UTF | PCRE2_NEVER_BACKSLASH_C;
+	uint32_t options = (caseless ? PCRE2_CASELESS : PCRE2_ANCHORED | PCRE2_DOLLAR_ENDONLY) | PCRE2_NEVER_UTF |
+			   PCRE2_NEVER_BACKSLASH_C;
 	regex->code = pcre2_compile((PCRE2_SPTR)pattern.p, pattern.n, options, &code, &offset, NULL);
 	if (regex->code == NULL) {
 		(void)compile_failed(b, code, offset, path, where);
@@ -119,7 +125,8 @@ static unsigned method_bits(const struct text_list *methods)
 	return bits;
 }
 
-static bool read_header_values(struct building *b, const struct entity *e, const struct text_pair *pair, struct header_rule *ret_rule)
+static bool read_header_values(struct building *b, const struct entity *e, const struct text_pair *pair,
+			       struct header_rule *ret_rule)
 {
 	struct header_value *values = MS_ARENA_ARRAY(b->arena, struct header_value, pair->values.count);
 	if (values == NULL)
@@ -130,7 +137,8 @@ static bool read_header_values(struct building *b, const struct entity *e, const
 		values[i].text = text;
 		if (!ms_slice_starts_with(text, MS_SLICE_LIT("~*")))
 			continue;
-		values[i].regex = compile(b, ms_slice_sub(text, 2, SIZE_MAX), true, ms_plan_field(b->m, e, "headers"), ms_plan_value(e, "headers"));
+		values[i].regex = compile(b, ms_slice_sub(text, 2, SIZE_MAX), true, ms_plan_field(b->m, e, "headers"),
+					  ms_plan_value(e, "headers"));
 		good &= values[i].regex != NULL;
 	}
 	*ret_rule = (struct header_rule){pair->name, values, pair->values.count};
@@ -141,7 +149,8 @@ static bool add_source(struct building *b, const struct rule_source *source)
 {
 	if (b->count == b->room) {
 		size_t room = MS_MAX(b->room * 2, (size_t)64);
-		struct rule_source *bigger = ms_arena_grow(b->arena, b->sources, b->room * sizeof(*bigger), room * sizeof(*bigger));
+		struct rule_source *bigger =
+			ms_arena_grow(b->arena, b->sources, b->room * sizeof(*bigger), room * sizeof(*bigger));
 		if (bigger == NULL)
 			return ms_plan_no_memory(b->m);
 		b->sources = bigger;
@@ -191,7 +200,8 @@ static bool add_route(struct building *b, const struct entity *e)
 				    .any_method = r->methods.count == 0,
 				    .headers = headers,
 				    .header_count = r->headers.count};
-	source.weight = (r->methods.count > 0) + (r->hosts.count > 0) + (r->headers.count > 0) + (r->snis.count > 0) + (r->paths.count > 0);
+	source.weight = (r->methods.count > 0) + (r->hosts.count > 0) + (r->headers.count > 0) + (r->snis.count > 0) +
+			(r->paths.count > 0);
 	source.plain_hosts = r->hosts.count > 0;
 	for (size_t i = 0; i < r->hosts.count; i++)
 		source.plain_hosts &= ms_slice_find(r->hosts.items[i], '*') == r->hosts.items[i].n;
@@ -211,11 +221,13 @@ static int by_rank(const void *left, const void *right)
 	if (order == 0)
 		order = compare_u64(a->plain_hosts, b->plain_hosts);
 	if (order == 0)
-		order = compare_u64(MS_MIN(a->route->headers.count, (size_t)255), MS_MIN(b->route->headers.count, (size_t)255));
+		order = compare_u64(MS_MIN(a->route->headers.count, (size_t)255),
+				    MS_MIN(b->route->headers.count, (size_t)255));
 	if (order == 0)
 		order = compare_u64(a->regex, b->regex);
 	if (order == 0 && a->regex)
-		order = (a->route->regex_priority < b->route->regex_priority) - (a->route->regex_priority > b->route->regex_priority);
+		order = (a->route->regex_priority < b->route->regex_priority) -
+			(a->route->regex_priority > b->route->regex_priority);
 	if (order == 0)
 		order = compare_u64(a->length, b->length);
 	return order != 0 ? order : compare_u64(b->order, a->order);
@@ -227,7 +239,8 @@ static bool add_item(struct building *b, struct items *items, const struct item 
 {
 	if (items->n == items->room) {
 		size_t room = MS_MAX(items->room * 2, (size_t)2);
-		struct item *bigger = ms_arena_grow(b->arena, items->at, items->room * sizeof(*bigger), room * sizeof(*bigger));
+		struct item *bigger =
+			ms_arena_grow(b->arena, items->at, items->room * sizeof(*bigger), room * sizeof(*bigger));
 		if (bigger == NULL)
 			return ms_plan_no_memory(b->m);
 		items->at = bigger;
@@ -240,13 +253,15 @@ static bool add_item(struct building *b, struct items *items, const struct item 
 static struct radix *add_child(struct building *b, struct radix *node, struct slice label)
 {
 	struct radix *child = MS_ARENA_NEW(b->arena, struct radix);
-	struct radix **bigger = ms_arena_grow(b->arena, node->children, node->child_count * sizeof(*bigger), (node->child_count + 1) * sizeof(*bigger));
+	struct radix **bigger = ms_arena_grow(b->arena, node->children, node->child_count * sizeof(*bigger),
+					      (node->child_count + 1) * sizeof(*bigger));
 	if (child == NULL || bigger == NULL)
 		return NULL;
 	child->label = label;
 	node->children = bigger;
 	node->children[node->child_count++] = child;
-	node->child_of[(unsigned char)label.p[0]] = (uint8_t)node->child_count; // first bytes differ and are no NUL: at most 255
+	node->child_of[(unsigned char)label.p[0]] =
+		(uint8_t)node->child_count; // first bytes differ and are no NUL: at most 255
 	return child;
 }
 
@@ -374,7 +389,8 @@ static struct bucket *bucket_of(struct building *b, struct slice host, unsigned 
 	return bucket != NULL && ms_map_put(map, key, bucket, NULL) ? bucket : NULL;
 }
 
-static bool add_paths(struct building *b, const struct rule_source *s, struct bucket *bucket, unsigned port, const struct gw_regex *const *regexes)
+static bool add_paths(struct building *b, const struct rule_source *s, struct bucket *bucket, unsigned port,
+		      const struct gw_regex *const *regexes)
 {
 	const struct text_list *paths = &s->route->paths;
 	struct item item = {.rule = &s->rule, .port = port};
@@ -424,8 +440,8 @@ static bool compile_paths(struct building *b, struct entity *e)
 		bool listed = where->type == JSON_ARRAY && i < where->array.count;
 		if (!is_regex(text))
 			continue;
-		regexes[i] = compile(b, ms_slice_sub(text, 1, SIZE_MAX), false, ms_problem_item(b->m->problems, path, i),
-				     listed ? &where->array.items[i] : where);
+		regexes[i] = compile(b, ms_slice_sub(text, 1, SIZE_MAX), false,
+				     ms_problem_item(b->m->problems, path, i), listed ? &where->array.items[i] : where);
 		good &= regexes[i] != NULL;
 	}
 	e->config = regexes;
@@ -455,7 +471,8 @@ bool ms_match_new(struct making *m, bool all)
 	if (!new_tree(&b))
 		return ms_plan_no_memory(m);
 	bool good = true;
-	FOR_ENTITIES(m, ENTITY_ROUTE, e) {
+	FOR_ENTITIES(m, ENTITY_ROUTE, e)
+	{
 		const struct gw_route *r = e->made;
 		good &= compile_paths(&b, e);
 		if (r->service == NULL || r->service->enabled)

@@ -53,9 +53,9 @@ struct radix {
 	uint8_t child_of[256]; // by first byte, from 1; 0: none
 };
 struct segment {
-	struct items end, tail;  // the path ends here; anything may follow
-	struct segment *any;     // a segment that is not looked at
-	struct map *literals;    // segment → struct segment, or NULL
+	struct items end, tail; // the path ends here; anything may follow
+	struct segment *any;    // a segment that is not looked at
+	struct map *literals;   // segment → struct segment, or NULL
 };
 struct bucket {
 	struct items no_path;

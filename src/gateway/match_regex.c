@@ -113,8 +113,8 @@ static bool read_group(struct regex_reader *r, int depth)
 		r->at++;
 		if (c == ')')
 			return true;
-		bool good = c == '['	? read_class(r)
-			    : c == '('	? read_group(r, depth + 1)
+		bool good = c == '['    ? read_class(r)
+			    : c == '('  ? read_group(r, depth + 1)
 			    : c == '\\' ? read_escape(r, &literal)
 					: c != '/' && c != '.' && c != '^' && c != '$' && c != '*';
 		if (!good)
@@ -139,7 +139,8 @@ static bool has_alternatives(struct slice text)
 			in_class = c != ']';
 		} else if (c == '[') {
 			in_class = true;
-			i += i + 1 < text.n && (text.p[i + 1] == ']' || (text.p[i + 1] == '^' && i + 2 < text.n && text.p[i + 2] == ']'));
+			i += i + 1 < text.n &&
+			     (text.p[i + 1] == ']' || (text.p[i + 1] == '^' && i + 2 < text.n && text.p[i + 2] == ']'));
 		} else {
 			depth += (c == '(') - (c == ')');
 			if (c == '|' && depth <= 0)

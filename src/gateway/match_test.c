@@ -17,16 +17,22 @@ static void check_route(const struct plan *plan, const struct kit_request *reque
 	ms_arena_init(&arena, 4096, 1 << 20);
 	struct gw_match match;
 	enum ms_err err = ms_kit_match(plan, request, &arena, &match);
-	CHECK_SLICE(err == MS_OK ? match.route->name : err == MS_ERR_HTTP_NO_ROUTE ? MS_SLICE_LIT("none") : MS_SLICE_LIT("bad"), want);
+	CHECK_SLICE(err == MS_OK                  ? match.route->name
+		    : err == MS_ERR_HTTP_NO_ROUTE ? MS_SLICE_LIT("none")
+						  : MS_SLICE_LIT("bad"),
+		    want);
 	ms_arena_fini(&arena);
 }
-#define GET(plan, host_, path_, want) check_route((plan), &(struct kit_request){.host = (host_), .path = (path_)}, (want))
+#define GET(plan, host_, path_, want) \
+	check_route((plan), &(struct kit_request){.host = (host_), .path = (path_)}, (want))
 
 TEST(more_attributes_go_first)
 {
-	struct plan *plan = ms_kit_plan("routes:\n- {name: path, paths: [/a/long/prefix]}\n- {name: host, hosts: [h.example]}\n"
-					"- {name: host_path, hosts: [h.example], paths: [/a]}\n- {name: all, hosts: [h.example], paths: [/a], methods: [POST]}\n"
-					"- {name: method, methods: [DELETE]}\n");
+	struct plan *plan =
+		ms_kit_plan("routes:\n- {name: path, paths: [/a/long/prefix]}\n- {name: host, hosts: [h.example]}\n"
+			    "- {name: host_path, hosts: [h.example], paths: [/a]}\n- {name: all, hosts: [h.example], "
+			    "paths: [/a], methods: [POST]}\n"
+			    "- {name: method, methods: [DELETE]}\n");
 	GET(plan, "h.example", "/a/long/prefix", "host_path");
 	GET(plan, "H.Example:8080", "/a/long/prefix", "host_path");
 	GET(plan, "h.example", "/b", "host");
@@ -39,9 +45,11 @@ TEST(more_attributes_go_first)
 
 TEST(plain_hosts_go_before_wildcards)
 {
-	struct plan *plan = ms_kit_plan("routes:\n- {name: after, hosts: ['a.*']}\n- {name: before, hosts: ['*.example']}\n- {name: plain, hosts: [a.example]}\n"
-					"- {name: mixed, hosts: [b.example, '*.b.example']}\n- {name: port, hosts: ['p.example:81']}\n"
-					"- {name: wide_port, hosts: ['*.p.example:443']}\n- {name: b_only, hosts: [b.example]}\n");
+	struct plan *plan = ms_kit_plan(
+		"routes:\n- {name: after, hosts: ['a.*']}\n- {name: before, hosts: ['*.example']}\n- {name: plain, "
+		"hosts: [a.example]}\n"
+		"- {name: mixed, hosts: [b.example, '*.b.example']}\n- {name: port, hosts: ['p.example:81']}\n"
+		"- {name: wide_port, hosts: ['*.p.example:443']}\n- {name: b_only, hosts: [b.example]}\n");
 	GET(plan, "a.example", "/", "plain");
 	GET(plan, "a.other", "/", "after");
 	GET(plan, "a.b.c", "/", "after");
@@ -60,8 +68,10 @@ TEST(plain_hosts_go_before_wildcards)
 
 TEST(expressions_go_before_prefixes_and_longer_prefixes_first)
 {
-	struct plan *plan = ms_kit_plan("_format_version: '3.0'\nroutes:\n- {name: short, paths: [/a]}\n- {name: long, paths: [/a/b/c]}\n- {name: regex, paths: ['~/a/b/\\w+$']}\n"
-					"- {name: strong, paths: ['~/a/b/x'], regex_priority: 5}\n- {name: root, paths: [/]}\n- {name: weak, paths: ['~/a/b/x.*'], "
+	struct plan *plan = ms_kit_plan("_format_version: '3.0'\nroutes:\n- {name: short, paths: [/a]}\n- {name: long, "
+					"paths: [/a/b/c]}\n- {name: regex, paths: ['~/a/b/\\w+$']}\n"
+					"- {name: strong, paths: ['~/a/b/x'], regex_priority: 5}\n- {name: root, "
+					"paths: [/]}\n- {name: weak, paths: ['~/a/b/x.*'], "
 					"regex_priority: -1}\n- {name: several, paths: [/s, '~/s/\\d+', /s/1/long]}\n");
 	GET(plan, "", "/a", "short");
 	GET(plan, "", "/ab", "short"); // prefixes do not end at slashes
@@ -80,10 +90,12 @@ TEST(expressions_go_before_prefixes_and_longer_prefixes_first)
 
 TEST(headers_and_names_of_tls_are_compared)
 {
-	struct plan *plan = ms_kit_plan("routes:\n- {name: none, paths: [/]}\n- {name: one, paths: [/], headers: {X-Version: [v2, v3]}}\n"
-					"- {name: two, paths: [/], headers: {x-version: [v2], x-other: ['~*^a+$']}}\n"
-					"- {name: sni, snis: [S.example.], protocols: [https], paths: [/]}\n");
-	struct kit_request r = {.path = "/", .headers = {{MS_SLICE_LIT("x-VERSION"), MS_SLICE_LIT("V2")}}, .header_count = 1};
+	struct plan *plan = ms_kit_plan(
+		"routes:\n- {name: none, paths: [/]}\n- {name: one, paths: [/], headers: {X-Version: [v2, v3]}}\n"
+		"- {name: two, paths: [/], headers: {x-version: [v2], x-other: ['~*^a+$']}}\n"
+		"- {name: sni, snis: [S.example.], protocols: [https], paths: [/]}\n");
+	struct kit_request r = {
+		.path = "/", .headers = {{MS_SLICE_LIT("x-VERSION"), MS_SLICE_LIT("V2")}}, .header_count = 1};
 	check_route(plan, &r, "one");
 	r.headers[1] = (struct http_header){MS_SLICE_LIT("X-Other"), MS_SLICE_LIT("AAA")};
 	r.header_count = 2;
@@ -101,7 +113,8 @@ TEST(headers_and_names_of_tls_are_compared)
 
 TEST(captures_and_what_is_stripped)
 {
-	struct plan *plan = ms_kit_plan("routes:\n- {name: r, paths: ['~/users/(?<id>\\d+)/(\\w+)?']}\n- {name: p, paths: [/static/]}\n");
+	struct plan *plan = ms_kit_plan(
+		"routes:\n- {name: r, paths: ['~/users/(?<id>\\d+)/(\\w+)?']}\n- {name: p, paths: [/static/]}\n");
 	struct arena arena;
 	ms_arena_init(&arena, 4096, 1 << 20);
 	struct gw_match m;
@@ -136,15 +149,18 @@ TEST(expressions_that_take_too_long_are_no_answer)
 
 TEST(services_that_are_off_have_no_routes)
 {
-	struct plan *plan = ms_kit_plan("services: [{name: s, host: h, enabled: false, routes: [{name: off, paths: [/a]}]}]\nroutes: [{name: on, paths: [/]}]\n");
+	struct plan *plan = ms_kit_plan("services: [{name: s, host: h, enabled: false, routes: [{name: off, paths: "
+					"[/a]}]}]\nroutes: [{name: on, paths: [/]}]\n");
 	GET(plan, "", "/a", "on");
 	ms_plan_unref(plan);
 }
 
 TEST(protocols_decide_after_the_match)
 {
-	struct plan *plan = ms_kit_plan("routes:\n- {name: a, paths: [/a], protocols: [https]}\n- {name: b, paths: [/b], protocols: [https], https_redirect_status_code: 308}\n"
-					"- {name: c, paths: [/c]}\n- {name: d, paths: [/d], protocols: [grpc]}\n- {name: e, paths: [/e], protocols: [grpcs]}\n");
+	struct plan *plan = ms_kit_plan("routes:\n- {name: a, paths: [/a], protocols: [https]}\n- {name: b, paths: "
+					"[/b], protocols: [https], https_redirect_status_code: 308}\n"
+					"- {name: c, paths: [/c]}\n- {name: d, paths: [/d], protocols: [grpc]}\n- "
+					"{name: e, paths: [/e], protocols: [grpcs]}\n");
 	CHECK_INT(ms_plan_protocol(&plan->routes[0], false, 11), 426);
 	CHECK_INT(ms_plan_protocol(&plan->routes[0], true, 11), 0);
 	CHECK_INT(ms_plan_protocol(&plan->routes[1], false, 11), 308);
@@ -157,15 +173,40 @@ TEST(protocols_decide_after_the_match)
 
 // --- Random plans ----------------------------------------------------------------------------------
 
-static const char *const hosts[] = {"a.example", "b.example", "*.example", "a.*", "x.a.example", "*.a.example", "a.example:81", "*.example:81"};
-static const char *const paths[] = {"/",       "/a",          "/a/b",          "/a/b/c",      "/ab",          "~/a",           "~/a$",          "~/a/\\w+$",
-				    "~/a/b",   "~/a/[^/]+/c", "~/a/(?<x>\\d+)/?$", "~/a|/b",  "~/(a|b)/c$",   "~/a/b?/c",      "~/[a-c]+/b",    "/b/",
-				    "~/a/.*c", "~/a(/b)?$",   "~/a\\.b$",      "~/a/[^x]/c$", "~/a/(?:b|c)$", "~/\\w{1,2}/c$", "~/a/[+-9]$",    "~/a/b+$",
-				    "~/a/[^x]+/c$", "~/a/(b.?)/c$"};
-static const char *const ask_hosts[] = {"a.example", "b.example", "c.example", "a.other", "x.a.example", "y.x.a.example", "a.example:81", "c.example:81", "z"};
-static const char *const ask_paths[] = {"/",    "/a",     "/a/",  "/a/b", "/a/b/c", "/ab",  "/abc", "/a/7",  "/a/7/", "/a/7/c", "/b",   "/b/c",
-					"/b/",  "/c/b",   "/a.b", "/axb", "/a/bc",  "/a/c", "/a//c", "/ab/c", "/a/y/c", "/a/x/c", "/a/bb", "/a/b/cc",
-					"/a/b/", "/a/b/7/c"};
+static const char *const hosts[] = {"a.example",   "b.example",   "*.example",    "a.*",
+				    "x.a.example", "*.a.example", "a.example:81", "*.example:81"};
+static const char *const paths[] = {"/",
+				    "/a",
+				    "/a/b",
+				    "/a/b/c",
+				    "/ab",
+				    "~/a",
+				    "~/a$",
+				    "~/a/\\w+$",
+				    "~/a/b",
+				    "~/a/[^/]+/c",
+				    "~/a/(?<x>\\d+)/?$",
+				    "~/a|/b",
+				    "~/(a|b)/c$",
+				    "~/a/b?/c",
+				    "~/[a-c]+/b",
+				    "/b/",
+				    "~/a/.*c",
+				    "~/a(/b)?$",
+				    "~/a\\.b$",
+				    "~/a/[^x]/c$",
+				    "~/a/(?:b|c)$",
+				    "~/\\w{1,2}/c$",
+				    "~/a/[+-9]$",
+				    "~/a/b+$",
+				    "~/a/[^x]+/c$",
+				    "~/a/(b.?)/c$"};
+static const char *const ask_hosts[] = {"a.example",     "b.example",    "c.example",    "a.other", "x.a.example",
+					"y.x.a.example", "a.example:81", "c.example:81", "z"};
+static const char *const ask_paths[] = {"/",      "/a",    "/a/",     "/a/b",  "/a/b/c",  "/ab",   "/abc",
+					"/a/7",   "/a/7/", "/a/7/c",  "/b",    "/b/c",    "/b/",   "/c/b",
+					"/a.b",   "/axb",  "/a/bc",   "/a/c",  "/a//c",   "/ab/c", "/a/y/c",
+					"/a/x/c", "/a/bb", "/a/b/cc", "/a/b/", "/a/b/7/c"};
 static const char *const methods[] = {"GET", "POST", "PUT"};
 static const char *const versions[] = {"v1", "v2"};
 
@@ -205,7 +246,8 @@ static bool host_matches(struct slice pattern, struct slice host, unsigned port)
 {
 	size_t colon = ms_slice_find(pattern, ':');
 	uint64_t wanted = 0;
-	if (colon < pattern.n && (!ms_slice_to_u64(ms_slice_sub(pattern, colon + 1, SIZE_MAX), &wanted) || wanted != port))
+	if (colon < pattern.n &&
+	    (!ms_slice_to_u64(ms_slice_sub(pattern, colon + 1, SIZE_MAX), &wanted) || wanted != port))
 		return false;
 	pattern = ms_slice_sub(pattern, 0, colon);
 	if (pattern.p[0] == '*')
@@ -219,7 +261,8 @@ static bool regex_matches(struct slice regex, struct slice path)
 {
 	int code;
 	PCRE2_SIZE offset;
-	pcre2_code *re = pcre2_compile((PCRE2_SPTR)regex.p, regex.n, PCRE2_ANCHORED | PCRE2_DOLLAR_ENDONLY, &code, &offset, NULL);
+	pcre2_code *re = pcre2_compile((PCRE2_SPTR)regex.p, regex.n, PCRE2_ANCHORED | PCRE2_DOLLAR_ENDONLY, &code,
+				       &offset, NULL);
 	REQUIRE(re != NULL);
 	pcre2_match_data *data = pcre2_match_data_create(16, NULL);
 	int n = pcre2_match(re, (PCRE2_SPTR)path.p, path.n, 0, 0, data, NULL);
@@ -250,7 +293,8 @@ static bool best_path(const struct gw_route *r, struct slice path, struct score 
 	return found;
 }
 
-static bool score_route(const struct gw_route *r, const struct kit_request *q, struct slice host, unsigned port, struct slice path, struct score *s)
+static bool score_route(const struct gw_route *r, const struct kit_request *q, struct slice host, unsigned port,
+			struct slice path, struct score *s)
 {
 	*s = (struct score){{0}};
 	bool host_fits = r->hosts.count == 0, method_fits = r->methods.count == 0, plain = r->hosts.count > 0;
@@ -317,9 +361,11 @@ TEST(random_plans_match_as_a_slow_reading_does)
 		struct plan *plan = ms_kit_plan(yaml.p);
 		for (int i = 0; i < 60; i++) {
 			ms_arena_reset(&arena);
-			struct kit_request q = {.method = PICK(methods), .host = PICK(ask_hosts), .path = PICK(ask_paths)};
+			struct kit_request q = {
+				.method = PICK(methods), .host = PICK(ask_hosts), .path = PICK(ask_paths)};
 			if (ms_rand_below(ms_test_rand(), 2) == 0)
-				q.headers[q.header_count++] = (struct http_header){MS_SLICE_LIT("X-V"), ms_slice_cstr(PICK(versions))};
+				q.headers[q.header_count++] =
+					(struct http_header){MS_SLICE_LIT("X-V"), ms_slice_cstr(PICK(versions))};
 			const char *want = slow_match(plan, &q, &arena);
 			struct gw_match match;
 			enum ms_err err = ms_kit_match(plan, &q, &arena, &match);

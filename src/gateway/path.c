@@ -4,7 +4,8 @@
 
 static bool is_unreserved(unsigned char c)
 {
-	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' || c == '.' || c == '_' || c == '~';
+	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' || c == '.' ||
+	       c == '_' || c == '~';
 }
 
 // May stand in a path as it is (RFC 3986, pchar and the slash).
@@ -76,7 +77,8 @@ static bool scan(struct slice path, struct scan *s)
 			s->hiding |= c == '\\';
 		} else if (c == '/') {
 			char next = i + 1 < path.n ? path.p[i + 1] : 'x';
-			s->change |= next == '/' || next == '.'; // a name that begins with a dot is looked at closely too
+			s->change |=
+				next == '/' || next == '.'; // a name that begins with a dot is looked at closely too
 		} else if (c == ';') {
 			s->hiding = true;
 		}

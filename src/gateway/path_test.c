@@ -73,7 +73,8 @@ TEST(paths_that_others_may_read_otherwise_are_refused)
 	check_path("/a%2f...;/b%2f", "/a%2F...;/b%2F");
 }
 
-static void check_upstream(const char *service, const char *matched, bool strip, int handling, const char *path, const char *want)
+static void check_upstream(const char *service, const char *matched, bool strip, int handling, const char *path,
+			   const char *want)
 {
 	struct arena arena;
 	ms_arena_init(&arena, 1024, 1 << 20);

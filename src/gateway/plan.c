@@ -29,7 +29,7 @@ static bool compile_credentials(struct making *m)
 	bool good = true;
 	for (size_t k = 0; k < MS_ARRAY_LEN(kinds); k++) {
 		FOR_ENTITIES(m, kinds[k], e)
-			good &= ms_gw_credential_compile(m->plan, e->made, e->path, e->object, m->problems);
+		good &= ms_gw_credential_compile(m->plan, e->made, e->path, e->object, m->problems);
 	}
 	return good;
 }
@@ -44,7 +44,8 @@ static bool make(struct making *m, const struct json_value *document)
 	// What refers to others is looked at even if some of them are wrong: the more problems are told at once the better.
 	bool good = ms_plan_gather(m, copy);
 	for (size_t kind = 0; kind < ENTITY_KINDS; kind++) {
-		FOR_ENTITIES(m, kind, e) {
+		FOR_ENTITIES(m, kind, e)
+		{
 			if (e->row == NULL)
 				return false;
 		}

@@ -7,7 +7,8 @@
 #include "gateway/plan_private.h"
 #include "rt/rt.h"
 
-#define PROBLEM(m, e, field, ...) ms_problem_add((m)->problems, ms_plan_field((m), (e), (field)), ms_plan_value((e), (field)), __VA_ARGS__)
+#define PROBLEM(m, e, field, ...) \
+	ms_problem_add((m)->problems, ms_plan_field((m), (e), (field)), ms_plan_value((e), (field)), __VA_ARGS__)
 #define LOOKUP_SIZE (1 + MS_SHA256_SIZE)
 
 static void lookup_key(enum gw_credential_kind kind, struct slice key, char dst[LOOKUP_SIZE])
@@ -53,25 +54,29 @@ static bool make_groups(struct making *m)
 	struct slice *all = MS_ARENA_ARRAY(&m->plan->arena, struct slice, m->count[ENTITY_ACL]);
 	if (all == NULL)
 		return ms_plan_no_memory(m);
-	FOR_ENTITIES(m, ENTITY_ACL, e) {
+	FOR_ENTITIES(m, ENTITY_ACL, e)
+	{
 		if (e->owners[OWNER_CONSUMER] != NULL)
 			((struct gw_consumer *)e->owners[OWNER_CONSUMER]->made)->groups.count++;
 	}
-	FOR_ENTITIES(m, ENTITY_CONSUMER, e) {
+	FOR_ENTITIES(m, ENTITY_CONSUMER, e)
+	{
 		struct gw_consumer *c = e->made;
 		c->groups.items = all;
 		all += c->groups.count;
 		c->groups.count = 0;
 	}
 	bool good = true;
-	FOR_ENTITIES(m, ENTITY_ACL, e) {
+	FOR_ENTITIES(m, ENTITY_ACL, e)
+	{
 		if (e->owners[OWNER_CONSUMER] == NULL)
 			continue;
 		struct gw_consumer *c = e->owners[OWNER_CONSUMER]->made;
 		struct slice group = ((const struct acl_row *)e->row)->group;
 		for (size_t i = 0; i < c->groups.count && i < 1000; i++) {
 			if (ms_slice_eq(c->groups.items[i], group)) {
-				PROBLEM(m, e, "group", "the consumer is in the group \"%.*s\" already", MS_SLICE_ARG(ms_slice_sub(group, 0, 64)));
+				PROBLEM(m, e, "group", "the consumer is in the group \"%.*s\" already",
+					MS_SLICE_ARG(ms_slice_sub(group, 0, 64)));
 				good = false;
 				break;
 			}
@@ -92,8 +97,10 @@ static bool index_credential(struct making *m, struct entity *e, struct gw_crede
 	struct slice key = ms_slice(lookup, LOOKUP_SIZE);
 	const struct gw_credential *other = ms_map_get(m->plan->credentials_by_key, key);
 	if (other != NULL) {
-		PROBLEM(m, e, c->kind == GW_BASICAUTH ? "username" : "key", "the same as that of another credential, of the consumer %.*s",
-			MS_SLICE_ARG(other->consumer->username.n > 0 ? other->consumer->username : other->consumer->custom_id));
+		PROBLEM(m, e, c->kind == GW_BASICAUTH ? "username" : "key",
+			"the same as that of another credential, of the consumer %.*s",
+			MS_SLICE_ARG(other->consumer->username.n > 0 ? other->consumer->username
+								     : other->consumer->custom_id));
 		return false;
 	}
 	return ms_map_put(m->plan->credentials_by_key, key, c, NULL) || ms_plan_no_memory(m);
@@ -112,7 +119,8 @@ static bool make_credential(struct making *m, struct entity *e, struct gw_creden
 	if (c->kind == GW_JWT) {
 		bool hmac = ms_slice_starts_with(c->algorithm, MS_SLICE_LIT("HS"));
 		if (hmac ? c->secret.n == 0 : c->rsa_public_key.n == 0) {
-			PROBLEM(m, e, hmac ? "secret" : "rsa_public_key", "required for the algorithm %.*s", MS_SLICE_ARG(c->algorithm));
+			PROBLEM(m, e, hmac ? "secret" : "rsa_public_key", "required for the algorithm %.*s",
+				MS_SLICE_ARG(c->algorithm));
 			good = false;
 		}
 	}
@@ -131,7 +139,7 @@ static bool make_credentials(struct making *m)
 	bool good = true;
 	for (size_t k = 0; k < MS_ARRAY_LEN(kinds); k++) {
 		FOR_ENTITIES(m, kinds[k], e)
-			good &= make_credential(m, e, &plan->credentials[plan->credential_count++]);
+		good &= make_credential(m, e, &plan->credentials[plan->credential_count++]);
 	}
 	return good;
 }
@@ -156,7 +164,8 @@ static bool check_custom_ids(struct making *m)
 	struct map seen;
 	ms_map_init(&seen, MS_MAX(m->count[ENTITY_CONSUMER], (size_t)1), ms_random_hash_seed());
 	bool good = true;
-	FOR_ENTITIES(m, ENTITY_CONSUMER, e) {
+	FOR_ENTITIES(m, ENTITY_CONSUMER, e)
+	{
 		struct gw_consumer *c = e->made;
 		const struct entity *other = c->custom_id.n > 0 ? ms_map_get(&seen, c->custom_id) : NULL;
 		if (other != NULL) {
@@ -176,7 +185,8 @@ bool ms_plan_make_consumers(struct making *m)
 	if (m->plan->consumers == NULL)
 		return ms_plan_no_memory(m);
 	bool good = true;
-	FOR_ENTITIES(m, ENTITY_CONSUMER, e) {
+	FOR_ENTITIES(m, ENTITY_CONSUMER, e)
+	{
 		struct gw_consumer *c = e->made;
 		*c = ((const struct consumer_row *)e->row)->c;
 		c->chain_row = SIZE_MAX;

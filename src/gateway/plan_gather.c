@@ -2,7 +2,6 @@
 // Entities are found wherever they stand, learn whose they are, and get an id.
 #include <stdio.h>
 
-#include "base/text.h"
 #include "crypto/crypto.h"
 #include "gateway/plan_private.h"
 #include "rt/rt.h"
@@ -38,14 +37,15 @@ void *ms_plan_array(struct making *m, enum entity_kind kind, size_t item_bytes, 
 	if (items == NULL)
 		return NULL;
 	FOR_ENTITIES(m, kind, e)
-		e->made = items + e->index * item_bytes;
+	e->made = items + e->index * item_bytes;
 	*ret_count = m->count[kind];
 	return items;
 }
 
 // --- Gathering -------------------------------------------------------------------------------------
 
-static bool gather_list(struct making *m, enum entity_kind kind, const struct json_value *list, const char *path, struct entity *owner);
+static bool gather_list(struct making *m, enum entity_kind kind, const struct json_value *list, const char *path,
+			struct entity *owner);
 
 static bool gather_nested(struct making *m, struct entity *e)
 {
@@ -69,10 +69,12 @@ static enum owner_kind owner_kind_of(enum entity_kind kind)
 	return OWNER_KINDS;
 }
 
-static bool gather_one(struct making *m, enum entity_kind kind, const struct json_value *object, const char *path, struct entity *owner)
+static bool gather_one(struct making *m, enum entity_kind kind, const struct json_value *object, const char *path,
+		       struct entity *owner)
 {
 	if (object->type != JSON_OBJECT) {
-		ms_problem_add(m->problems, path, object, "found %s; expected an object", ms_json_type_name(object->type));
+		ms_problem_add(m->problems, path, object, "found %s; expected an object",
+			       ms_json_type_name(object->type));
 		return false;
 	}
 	struct entity *e = MS_ARENA_NEW(&m->plan->arena, struct entity);
@@ -89,7 +91,8 @@ static bool gather_one(struct making *m, enum entity_kind kind, const struct jso
 	return gather_nested(m, e);
 }
 
-static bool gather_list(struct making *m, enum entity_kind kind, const struct json_value *list, const char *path, struct entity *owner)
+static bool gather_list(struct making *m, enum entity_kind kind, const struct json_value *list, const char *path,
+			struct entity *owner)
 {
 	if (list->type != JSON_ARRAY) {
 		ms_problem_add(m->problems, path, list, "found %s; expected a list", ms_json_type_name(list->type));
@@ -116,9 +119,10 @@ static bool check_format(struct making *m, const struct json_value *value)
 		}
 	}
 	bool number = value->type == JSON_NUMBER;
-	ms_problem_add(m->problems, "_format_version", value, "found %s%.*s; expected \"1.1\", \"2.1\" or \"3.0\"%s", number ? "the number " : "",
-		       value->type == JSON_STRING || number ? (int)MS_MIN(value->str.n, (size_t)32) : 0, value->type == JSON_STRING || number ? value->str.p : "",
-		       number ? ", in quotes" : "");
+	ms_problem_add(m->problems, "_format_version", value, "found %s%.*s; expected \"1.1\", \"2.1\" or \"3.0\"%s",
+		       number ? "the number " : "",
+		       value->type == JSON_STRING || number ? (int)MS_MIN(value->str.n, (size_t)32) : 0,
+		       value->type == JSON_STRING || number ? value->str.p : "", number ? ", in quotes" : "");
 	return false;
 }
 
@@ -145,8 +149,8 @@ static bool check_meta(struct making *m, const struct json_member *member)
 
 static bool is_meta(struct slice key)
 {
-	return ms_slice_eq_cstr(key, "_format_version") || ms_slice_eq_cstr(key, "_transform") || ms_slice_eq_cstr(key, "_comment") ||
-	       ms_slice_eq_cstr(key, "_ignore");
+	return ms_slice_eq_cstr(key, "_format_version") || ms_slice_eq_cstr(key, "_transform") ||
+	       ms_slice_eq_cstr(key, "_comment") || ms_slice_eq_cstr(key, "_ignore");
 }
 
 static bool refuse_unknown(struct making *m, const struct json_member *member)
@@ -157,7 +161,8 @@ static bool refuse_unknown(struct making *m, const struct json_member *member)
 	const char *path = ms_problem_path(m->problems, "", member->key);
 	size_t nearest = ms_text_nearest(member->key, names, ENTITY_KINDS);
 	if (nearest != SIZE_MAX)
-		ms_problem_add(m->problems, path, &member->value, "unknown field; did you mean %s?", ms_entity_defs[nearest].list);
+		ms_problem_add(m->problems, path, &member->value, "unknown field; did you mean %s?",
+			       ms_entity_defs[nearest].list);
 	else
 		ms_problem_add(m->problems, path, &member->value, "unknown field");
 	return false;
@@ -186,15 +191,18 @@ static bool gather_top(struct making *m, const struct json_value *document)
 // "my-service", or {"id": …}, or {"name": …}.
 static bool reference_text(const struct json_value *value, struct slice *ret_text)
 {
-	return ms_json_as_str(value, ret_text) || ms_json_as_str(ms_json_get(value, "id"), ret_text) || ms_json_as_str(ms_json_get(value, "name"), ret_text) ||
+	return ms_json_as_str(value, ret_text) || ms_json_as_str(ms_json_get(value, "id"), ret_text) ||
+	       ms_json_as_str(ms_json_get(value, "name"), ret_text) ||
 	       ms_json_as_str(ms_json_get(value, "username"), ret_text);
 }
 
-static void suggest(struct making *m, const struct entity *e, const char *member, enum entity_kind kind, const struct json_value *value, struct slice text)
+static void suggest(struct making *m, const struct entity *e, const char *member, enum entity_kind kind,
+		    const struct json_value *value, struct slice text)
 {
 	struct slice names[256];
 	size_t count = 0;
-	FOR_ENTITIES(m, kind, other) {
+	FOR_ENTITIES(m, kind, other)
+	{
 		if (other->name.n > 0 && count < MS_ARRAY_LEN(names))
 			names[count++] = other->name;
 	}
@@ -202,10 +210,11 @@ static void suggest(struct making *m, const struct entity *e, const char *member
 	const char *path = ms_plan_field(m, e, member);
 	struct slice shown = ms_slice_sub(text, 0, 128);
 	if (nearest != SIZE_MAX)
-		ms_problem_add(m->problems, path, value, "no %s has the name or id \"%.*s\"; did you mean %.*s?", member, MS_SLICE_ARG(shown),
-			       MS_SLICE_ARG(names[nearest]));
+		ms_problem_add(m->problems, path, value, "no %s has the name or id \"%.*s\"; did you mean %.*s?",
+			       member, MS_SLICE_ARG(shown), MS_SLICE_ARG(names[nearest]));
 	else
-		ms_problem_add(m->problems, path, value, "no %s has the name or id \"%.*s\"", member, MS_SLICE_ARG(shown));
+		ms_problem_add(m->problems, path, value, "no %s has the name or id \"%.*s\"", member,
+			       MS_SLICE_ARG(shown));
 }
 
 static bool resolve_owner(struct making *m, struct entity *e, enum owner_kind o)
@@ -220,7 +229,8 @@ static bool resolve_owner(struct making *m, struct entity *e, enum owner_kind o)
 	}
 	struct slice text;
 	if (!reference_text(value, &text)) {
-		ms_problem_add(m->problems, ms_plan_field(m, e, member), value, "found %s; expected a name or an id", ms_json_type_name(value->type));
+		ms_problem_add(m->problems, ms_plan_field(m, e, member), value, "found %s; expected a name or an id",
+			       ms_json_type_name(value->type));
 		return false;
 	}
 	struct entity *owner = ms_plan_find(m, ms_owner_entities[o], text);
@@ -229,7 +239,8 @@ static bool resolve_owner(struct making *m, struct entity *e, enum owner_kind o)
 		return false;
 	}
 	if (e->owners[o] != NULL && e->owners[o] != owner) {
-		ms_problem_add(m->problems, ms_plan_field(m, e, member), value, "stands inside another %s than it names", member);
+		ms_problem_add(m->problems, ms_plan_field(m, e, member), value,
+			       "stands inside another %s than it names", member);
 		return false;
 	}
 	e->owners[o] = owner;
@@ -275,15 +286,16 @@ static void make_uuid(struct slice text, char dst[GW_ID_SIZE])
 	ms_digest(CRYPTO_SHA1, ms_slice(joined, sizeof(joined)), mac);
 	mac[6] = (uint8_t)((mac[6] & 0x0f) | 0x50);
 	mac[8] = (uint8_t)((mac[8] & 0x3f) | 0x80);
-	snprintf(dst, GW_ID_SIZE, "%02x%02x%02x%02x-%02x%02x-%02x%02x-%02x%02x-%02x%02x%02x%02x%02x%02x", mac[0], mac[1], mac[2], mac[3], mac[4], mac[5],
-		 mac[6], mac[7], mac[8], mac[9], mac[10], mac[11], mac[12], mac[13], mac[14], mac[15]);
+	snprintf(dst, GW_ID_SIZE, "%02x%02x%02x%02x-%02x%02x-%02x%02x-%02x%02x-%02x%02x%02x%02x%02x%02x", mac[0],
+		 mac[1], mac[2], mac[3], mac[4], mac[5], mac[6], mac[7], mac[8], mac[9], mac[10], mac[11], mac[12],
+		 mac[13], mac[14], mac[15]);
 }
 
 // What tells an entity without a name from its neighbours, and is no secret.
 static void append_identity(const struct entity *e, struct buf *text)
 {
-	static const char *const members[] = {"name",     "instance_name", "target",  "group", "username", "custom_id", "hosts",
-					      "methods", "paths",         "headers", "snis",  "protocols"};
+	static const char *const members[] = {"name",  "instance_name", "target", "group",   "username", "custom_id",
+					      "hosts", "methods",       "paths",  "headers", "snis",     "protocols"};
 	struct json_writer w;
 	for (size_t i = 0; i < MS_ARRAY_LEN(members); i++) {
 		const struct json_value *value = ms_json_get(e->object, members[i]);
@@ -304,7 +316,8 @@ static bool set_id(struct making *m, struct entity *e, struct buf *text, unsigne
 			memcpy(e->id, given.p, 36);
 			return true;
 		}
-		ms_problem_add(m->problems, ms_plan_field(m, e, "id"), value, "expected a UUID, such as 123e4567-e89b-42d3-a456-426614174000");
+		ms_problem_add(m->problems, ms_plan_field(m, e, "id"), value,
+			       "expected a UUID, such as 123e4567-e89b-42d3-a456-426614174000");
 		return false;
 	}
 	ms_buf_clear(text);
@@ -344,7 +357,8 @@ static bool identify(struct making *m, struct entity *e, struct buf *text)
 		if (other == NULL)
 			return ms_map_put(&m->by_id[e->kind], ms_slice_cstr(e->id), e, NULL) || ms_plan_no_memory(m);
 		if (has_id(e)) {
-			ms_problem_add(m->problems, ms_plan_field(m, e, "id"), ms_plan_value(e, "id"), "is the id of %s already", other->path);
+			ms_problem_add(m->problems, ms_plan_field(m, e, "id"), ms_plan_value(e, "id"),
+				       "is the id of %s already", other->path);
 			return false;
 		}
 	}
@@ -359,8 +373,8 @@ static bool index_name(struct making *m, struct entity *e)
 	struct entity *other = ms_map_get(&m->by_name[e->kind], e->name);
 	const char *field = ms_entity_defs[e->kind].name;
 	if (other != NULL) {
-		ms_problem_add(m->problems, ms_plan_field(m, e, field), ms_plan_value(e, field), "\"%.*s\" is the %s of %s already", MS_SLICE_ARG(e->name), field,
-			       other->path);
+		ms_problem_add(m->problems, ms_plan_field(m, e, field), ms_plan_value(e, field),
+			       "\"%.*s\" is the %s of %s already", MS_SLICE_ARG(e->name), field, other->path);
 		return false;
 	}
 	return ms_map_put(&m->by_name[e->kind], e->name, e, NULL) || ms_plan_no_memory(m);
@@ -370,12 +384,14 @@ static bool identify_kind(struct making *m, enum entity_kind kind, struct buf *t
 {
 	bool good = true;
 	FOR_ENTITIES(m, kind, e)
-		good &= resolve_owners(m, e);
-	FOR_ENTITIES(m, kind, e) {
+	good &= resolve_owners(m, e);
+	FOR_ENTITIES(m, kind, e)
+	{
 		if (has_id(e))
 			good &= identify(m, e, text);
 	}
-	FOR_ENTITIES(m, kind, e) {
+	FOR_ENTITIES(m, kind, e)
+	{
 		if (!has_id(e))
 			good &= identify(m, e, text);
 		good &= index_name(m, e);
@@ -389,7 +405,8 @@ static bool read_rows(struct making *m, enum entity_kind kind)
 {
 	const struct entity_def *def = &ms_entity_defs[kind];
 	bool good = true;
-	FOR_ENTITIES(m, kind, e) {
+	FOR_ENTITIES(m, kind, e)
+	{
 		e->row = ms_arena_calloc(&m->plan->arena, 1, def->row_bytes);
 		if (e->row == NULL)
 			return ms_plan_no_memory(m);
@@ -401,7 +418,8 @@ static bool read_rows(struct making *m, enum entity_kind kind)
 bool ms_plan_gather(struct making *m, const struct json_value *document)
 {
 	if (document->type != JSON_OBJECT) {
-		ms_problem_add(m->problems, "", document, "found %s; expected an object with _format_version, services, routes and so on",
+		ms_problem_add(m->problems, "", document,
+			       "found %s; expected an object with _format_version, services, routes and so on",
 			       ms_json_type_name(document->type));
 		return false;
 	}
@@ -409,9 +427,10 @@ bool ms_plan_gather(struct making *m, const struct json_value *document)
 	struct buf text;
 	ms_buf_init(&text, (size_t)16 << 20);
 	// Owners before what they own.
-	static const enum entity_kind order[ENTITY_KINDS] = {ENTITY_CERTIFICATE, ENTITY_CA_CERTIFICATE, ENTITY_UPSTREAM, ENTITY_SERVICE,
-							     ENTITY_CONSUMER,    ENTITY_ROUTE,          ENTITY_TARGET,   ENTITY_KEYAUTH,
-							     ENTITY_JWT,         ENTITY_BASICAUTH,      ENTITY_ACL,      ENTITY_PLUGIN};
+	static const enum entity_kind order[ENTITY_KINDS] = {
+		ENTITY_CERTIFICATE, ENTITY_CA_CERTIFICATE, ENTITY_UPSTREAM, ENTITY_SERVICE,
+		ENTITY_CONSUMER,    ENTITY_ROUTE,          ENTITY_TARGET,   ENTITY_KEYAUTH,
+		ENTITY_JWT,         ENTITY_BASICAUTH,      ENTITY_ACL,      ENTITY_PLUGIN};
 	for (size_t i = 0; i < ENTITY_KINDS; i++)
 		good &= identify_kind(m, order[i], &text);
 	for (size_t i = 0; i < ENTITY_KINDS; i++)

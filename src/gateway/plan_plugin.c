@@ -2,11 +2,11 @@
 // Configured plugins, and the chains of them that requests run.
 #include <stdio.h>
 
-#include "base/text.h"
 #include "gateway/plan_private.h"
 #include "rt/rt.h"
 
-#define PROBLEM(m, e, field, ...) ms_problem_add((m)->problems, ms_plan_field((m), (e), (field)), ms_plan_value((e), (field)), __VA_ARGS__)
+#define PROBLEM(m, e, field, ...) \
+	ms_problem_add((m)->problems, ms_plan_field((m), (e), (field)), ms_plan_value((e), (field)), __VA_ARGS__)
 #define CONSUMER_CHAINS_MAX 1000000
 
 // --- Configs ---------------------------------------------------------------------------------------
@@ -32,7 +32,8 @@ static const struct gw_plugin_kind *find_kind(struct making *m, struct entity *e
 		names[count] = ms_slice_cstr(ms_plugin_kind_at(count)->name);
 	size_t nearest = ms_text_nearest(name, names, count);
 	if (nearest != SIZE_MAX)
-		PROBLEM(m, e, "name", "there is no plugin \"%.*s\"; did you mean %.*s?", MS_SLICE_ARG(name), MS_SLICE_ARG(names[nearest]));
+		PROBLEM(m, e, "name", "there is no plugin \"%.*s\"; did you mean %.*s?", MS_SLICE_ARG(name),
+			MS_SLICE_ARG(names[nearest]));
 	else
 		PROBLEM(m, e, "name", "there is no plugin \"%.*s\" here", MS_SLICE_ARG(name));
 	return NULL;
@@ -49,7 +50,8 @@ static bool check_once(struct making *m, struct entity *e, struct map *seen, con
 		return ms_plan_no_memory(m);
 	const struct entity *other = ms_map_get(seen, ms_slice_cstr(key));
 	if (other != NULL) {
-		PROBLEM(m, e, "name", "%.*s is configured for the same scope by %s already", MS_SLICE_ARG(row->name), other->path);
+		PROBLEM(m, e, "name", "%.*s is configured for the same scope by %s already", MS_SLICE_ARG(row->name),
+			other->path);
 		return false;
 	}
 	return ms_map_put(seen, ms_slice_cstr(key), e, NULL) || ms_plan_no_memory(m);
@@ -81,7 +83,8 @@ static bool make_use(struct making *m, struct entity *e, struct map *seen)
 	use->slot = slot_of(use->kind);
 	bool good = check_once(m, e, seen, row);
 	if (use->consumer != NULL && !use->kind->per_consumer) {
-		PROBLEM(m, e, "consumer", "%s cannot be set for a consumer: it runs before one is known", use->kind->name);
+		PROBLEM(m, e, "consumer", "%s cannot be set for a consumer: it runs before one is known",
+			use->kind->name);
 		good = false;
 	}
 	if (use->route != NULL && use->service != NULL && use->route->service != use->service) {
@@ -93,7 +96,9 @@ static bool make_use(struct making *m, struct entity *e, struct map *seen)
 		return ms_plan_no_memory(m);
 	e->config = use->config;
 	const struct json_value *config = row->config != NULL ? row->config : &nothing;
-	return ms_record_read(use->kind->fields, config, ms_plan_field(m, e, "config"), &m->plan->arena, m->problems, use->config) && good;
+	return ms_record_read(use->kind->fields, config, ms_plan_field(m, e, "config"), &m->plan->arena, m->problems,
+			      use->config) &&
+	       good;
 }
 
 bool ms_plan_make_plugins(struct making *m)
@@ -105,7 +110,7 @@ bool ms_plan_make_plugins(struct making *m)
 	ms_map_init(&seen, MS_MAX(m->count[ENTITY_PLUGIN], (size_t)1), ms_random_hash_seed());
 	bool good = true;
 	FOR_ENTITIES(m, ENTITY_PLUGIN, e)
-		good &= make_use(m, e, &seen);
+	good &= make_use(m, e, &seen);
 	ms_map_fini(&seen);
 	return good;
 }
@@ -119,7 +124,8 @@ static void release_use(void *object)
 bool ms_plan_compile_plugins(struct making *m)
 {
 	bool good = true;
-	FOR_ENTITIES(m, ENTITY_PLUGIN, e) {
+	FOR_ENTITIES(m, ENTITY_PLUGIN, e)
+	{
 		struct gw_plugin_use *use = e->made;
 		if (use->kind->release != NULL && !ms_arena_defer(&m->plan->arena, release_use, use))
 			return ms_plan_no_memory(m);
@@ -130,7 +136,8 @@ bool ms_plan_compile_plugins(struct making *m)
 		// What spans several fields has no line of its own: it gets that of the config.
 		for (size_t i = before; i < m->problems->count; i++) {
 			if (m->problems->items[i].line < 0)
-				m->problems->items[i].line = ms_yaml_line(m->problems->lines, ms_plan_value(e, "config"));
+				m->problems->items[i].line =
+					ms_yaml_line(m->problems->lines, ms_plan_value(e, "config"));
 		}
 	}
 	return good;
@@ -144,9 +151,10 @@ struct link {
 };
 struct chains {
 	struct making *m;
-	struct link *global, **of_service, **of_route, **of_consumer; // by index; each use once, by the narrowest of its scopes
-	bool *own_class;                                              // of routes: a plugin names the route
-	const struct gw_route **class_routes;                         // one of each class; [0]: none
+	struct link *global, **of_service, **of_route,
+		**of_consumer;                // by index; each use once, by the narrowest of its scopes
+	bool *own_class;                      // of routes: a plugin names the route
+	const struct gw_route **class_routes; // one of each class; [0]: none
 };
 
 // Kong's order of specificity, the most specific last.
@@ -201,11 +209,13 @@ static bool link_uses(struct chains *c)
 	return true;
 }
 
-static void choose(const struct link *links, const struct gw_route *route, const struct gw_plugin_use *best[GW_SLOTS_MAX])
+static void choose(const struct link *links, const struct gw_route *route,
+		   const struct gw_plugin_use *best[GW_SLOTS_MAX])
 {
 	for (; links != NULL; links = links->next) {
 		const struct gw_plugin_use *use = links->use;
-		bool fits = (use->route == NULL || use->route == route) && (use->service == NULL || (route != NULL && use->service == route->service)) &&
+		bool fits = (use->route == NULL || use->route == route) &&
+			    (use->service == NULL || (route != NULL && use->service == route->service)) &&
 			    (route == NULL || (use->protocols & route->protocols) != 0);
 		if (fits && (best[use->slot] == NULL || specificity(use) > specificity(best[use->slot])))
 			best[use->slot] = use;
@@ -239,7 +249,8 @@ static const struct gw_chain *build(struct chains *c, const struct gw_route *rou
 			uses[at] = uses[at - 1];
 		uses[at] = use;
 		chain->reads_body |= use->kind->wants_body != NULL && use->kind->wants_body(use->config);
-		chain->rewrites_answer |= use->kind->wants_answer_body != NULL && use->kind->wants_answer_body(use->config);
+		chain->rewrites_answer |=
+			use->kind->wants_answer_body != NULL && use->kind->wants_answer_body(use->config);
 	}
 	chain->uses = uses;
 	return chain;
@@ -256,7 +267,8 @@ static bool classify(struct chains *c, struct map *classes)
 	for (size_t i = 0; i < plan->route_count; i++) {
 		struct gw_route *r = &plan->routes[i];
 		char text[64];
-		int n = snprintf(text, sizeof(text), "%zx:%llx", r->service != NULL ? (size_t)(r->service - plan->services) + 1 : 0,
+		int n = snprintf(text, sizeof(text), "%zx:%llx",
+				 r->service != NULL ? (size_t)(r->service - plan->services) + 1 : 0,
 				 (unsigned long long)r->protocols);
 		const struct gw_route *other = c->own_class[i] ? NULL : ms_map_get(classes, ms_slice(text, (size_t)n));
 		if (other != NULL) {
@@ -298,7 +310,9 @@ static bool make_consumer_chains(struct chains *c)
 			plan->consumers[i].chain_row = rows++;
 	}
 	if (MS_MUL_OVERFLOWS(rows, plan->class_count, &total) || total > CONSUMER_CHAINS_MAX) {
-		ms_problem_add(c->m->problems, "consumers", NULL, "%zu consumers have plugins of their own, for %zu kinds of routes; together at most %d are possible",
+		ms_problem_add(c->m->problems, "consumers", NULL,
+			       "%zu consumers have plugins of their own, for %zu kinds of routes; together at most %d "
+			       "are possible",
 			       rows, plan->class_count, CONSUMER_CHAINS_MAX);
 		return false;
 	}
@@ -327,9 +341,11 @@ bool ms_plan_make_chains(struct making *m)
 	return good ? make_consumer_chains(&c) : ms_plan_no_memory(m);
 }
 
-const struct gw_chain *ms_plan_chain(const struct plan *plan, const struct gw_route *route, const struct gw_consumer *consumer)
+const struct gw_chain *ms_plan_chain(const struct plan *plan, const struct gw_route *route,
+				     const struct gw_consumer *consumer)
 {
 	if (consumer != NULL && consumer->chain_row != SIZE_MAX)
-		return plan->consumer_chains[consumer->chain_row * plan->class_count + (route != NULL ? route->chain_class : 0)];
+		return plan->consumer_chains[consumer->chain_row * plan->class_count +
+					     (route != NULL ? route->chain_class : 0)];
 	return route != NULL ? route->chain : plan->global_chain;
 }

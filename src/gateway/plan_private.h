@@ -83,12 +83,12 @@ struct certificate_row {
 };
 
 struct entity_def {
-	const char *list;     // name of the list: "services"
-	const char *name;     // the field that names it, or NULL
+	const char *list; // name of the list: "services"
+	const char *name; // the field that names it, or NULL
 	const struct field *fields;
 	size_t row_bytes;
-	unsigned owners;      // bits of enum owner_kind that it may have
-	unsigned needs;       // bits of those that it must have
+	unsigned owners;            // bits of enum owner_kind that it may have
+	unsigned needs;             // bits of those that it must have
 	enum entity_kind nested[7]; // ENTITY_KINDS ends
 };
 extern const struct entity_def ms_entity_defs[ENTITY_KINDS];
@@ -104,10 +104,10 @@ struct entity {
 	struct entity *next; // of its kind, in the order of the document
 	char id[GW_ID_SIZE];
 	struct slice name;
-	size_t index;  // of its kind
-	unsigned keys; // consumers: keys that were numbered
-	void *row;     // *_row
-	void *made;    // gw_*, in the plan
+	size_t index;       // of its kind
+	unsigned keys;      // consumers: keys that were numbered
+	void *row;          // *_row
+	void *made;         // gw_*, in the plan
 	const void *config; // plugins: what `config` was read into
 };
 

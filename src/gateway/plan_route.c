@@ -2,7 +2,8 @@
 // Routes: what Kong's rules ask of them beyond the single fields. Expressions are compiled by match.c.
 #include "gateway/plan_private.h"
 
-#define PROBLEM(m, e, field, ...) ms_problem_add((m)->problems, ms_plan_field((m), (e), (field)), ms_plan_value((e), (field)), __VA_ARGS__)
+#define PROBLEM(m, e, field, ...) \
+	ms_problem_add((m)->problems, ms_plan_field((m), (e), (field)), ms_plan_value((e), (field)), __VA_ARGS__)
 #define BIT(protocol) ((uint64_t)1 << (protocol))
 #define GRPC_BITS (BIT(GW_GRPC) | BIT(GW_GRPCS))
 #define TLS_BITS (BIT(GW_HTTPS) | BIT(GW_GRPCS) | BIT(GW_WSS))
@@ -44,10 +45,11 @@ static bool check_grpc(struct making *m, struct entity *e, struct gw_route *r)
 static bool check_something(struct making *m, struct entity *e, const struct gw_route *r)
 {
 	bool grpc = (r->protocols & GRPC_BITS) != 0;
-	if (r->methods.count + r->hosts.count + r->headers.count + r->paths.count > 0 || (r->snis.count > 0 && (r->protocols & TLS_BITS) == r->protocols))
+	if (r->methods.count + r->hosts.count + r->headers.count + r->paths.count > 0 ||
+	    (r->snis.count > 0 && (r->protocols & TLS_BITS) == r->protocols))
 		return true;
-	ms_problem_add(m->problems, e->path, e->object, "must have one of %shosts, headers and paths%s", grpc ? "" : "methods, ",
-		       (r->protocols & TLS_BITS) == r->protocols ? ", or snis" : "");
+	ms_problem_add(m->problems, e->path, e->object, "must have one of %shosts, headers and paths%s",
+		       grpc ? "" : "methods, ", (r->protocols & TLS_BITS) == r->protocols ? ", or snis" : "");
 	return false;
 }
 
@@ -57,7 +59,8 @@ static bool check_methods(struct making *m, struct entity *e, const struct gw_ro
 		struct slice method = r->methods.items[i];
 		for (size_t k = 0; k < method.n; k++) {
 			if (method.p[k] < 'A' || method.p[k] > 'Z') {
-				PROBLEM(m, e, "methods", "found \"%.*s\"; expected capital letters", MS_SLICE_ARG(method));
+				PROBLEM(m, e, "methods", "found \"%.*s\"; expected capital letters",
+					MS_SLICE_ARG(method));
 				return false;
 			}
 		}
@@ -70,7 +73,8 @@ static bool is_host_pattern(struct slice host)
 {
 	size_t colon = ms_slice_find(host, ':');
 	uint64_t port;
-	if (colon < host.n && (!ms_slice_to_u64(ms_slice_sub(host, colon + 1, SIZE_MAX), &port) || port == 0 || port > 65535))
+	if (colon < host.n &&
+	    (!ms_slice_to_u64(ms_slice_sub(host, colon + 1, SIZE_MAX), &port) || port == 0 || port > 65535))
 		return false;
 	host = ms_slice_sub(host, 0, colon);
 	if (ms_slice_starts_with(host, MS_SLICE_LIT("*.")))
@@ -81,7 +85,8 @@ static bool is_host_pattern(struct slice host)
 		return false;
 	for (size_t i = 0; i < host.n; i++) {
 		char c = host.p[i];
-		if (!(c >= 'a' && c <= 'z') && !(c >= 'A' && c <= 'Z') && !(c >= '0' && c <= '9') && c != '-' && c != '_' && c != '.')
+		if (!(c >= 'a' && c <= 'z') && !(c >= 'A' && c <= 'Z') && !(c >= '0' && c <= '9') && c != '-' &&
+		    c != '_' && c != '.')
 			return false;
 		if (c == '.' && (i == 0 || host.p[i - 1] == '.'))
 			return false;
@@ -95,7 +100,9 @@ static bool check_hosts(struct making *m, struct entity *e, const struct gw_rout
 	for (size_t i = 0; i < r->hosts.count; i++) {
 		if (is_host_pattern(r->hosts.items[i]))
 			continue;
-		PROBLEM(m, e, "hosts", "found \"%.*s\"; expected a host, with a * as its first or last label at most: example.com, *.example.com, example.*",
+		PROBLEM(m, e, "hosts",
+			"found \"%.*s\"; expected a host, with a * as its first or last label at most: example.com, "
+			"*.example.com, example.*",
 			MS_SLICE_ARG(ms_slice_sub(r->hosts.items[i], 0, 64)));
 		good = false;
 	}
@@ -111,7 +118,8 @@ static bool check_headers(struct making *m, struct entity *e, const struct gw_ro
 			PROBLEM(m, e, "headers", "\"%.*s\" cannot be set here; use hosts", MS_SLICE_ARG(pair->name));
 			good = false;
 		} else if (pair->values.count == 0 || pair->name.n == 0) {
-			PROBLEM(m, e, "headers", "\"%.*s\" has no values; expected a list of at least one", MS_SLICE_ARG(ms_slice_sub(pair->name, 0, 64)));
+			PROBLEM(m, e, "headers", "\"%.*s\" has no values; expected a list of at least one",
+				MS_SLICE_ARG(ms_slice_sub(pair->name, 0, 64)));
 			good = false;
 		}
 	}
@@ -159,7 +167,8 @@ static bool check_path(struct making *m, struct entity *e, size_t index, struct 
 	if (where->type == JSON_ARRAY && index < where->array.count)
 		where = &where->array.items[index];
 	if (m->format < 30 && path->n > 0 && path->p[0] == '/' && !looks_plain(*path)) {
-		const char *regex = ms_arena_printf(arena, "~%.*s", (int)path->n, path->p); // at most 4096 bytes, see the table
+		const char *regex =
+			ms_arena_printf(arena, "~%.*s", (int)path->n, path->p); // at most 4096 bytes, see the table
 		if (regex == NULL)
 			return ms_plan_no_memory(m);
 		*path = ms_slice_cstr(regex);
@@ -167,13 +176,15 @@ static bool check_path(struct making *m, struct entity *e, size_t index, struct 
 	if (ms_slice_starts_with(*path, MS_SLICE_LIT("~/")))
 		return true; // compiled in match.c
 	if (path->n == 0 || path->p[0] != '/') {
-		ms_problem_add(m->problems, place, where, "found \"%.*s\"; expected it to begin with / (a prefix) or ~/ (a regular expression)",
+		ms_problem_add(m->problems, place, where,
+			       "found \"%.*s\"; expected it to begin with / (a prefix) or ~/ (a regular expression)",
 			       MS_SLICE_ARG(ms_slice_sub(*path, 0, 128)));
 		return false;
 	}
 	struct slice normal;
 	if (!ms_path_normalize(*path, arena, &normal)) {
-		ms_problem_add(m->problems, place, where, "\"%.*s\" is no path of a URL", MS_SLICE_ARG(ms_slice_sub(*path, 0, 128)));
+		ms_problem_add(m->problems, place, where, "\"%.*s\" is no path of a URL",
+			       MS_SLICE_ARG(ms_slice_sub(*path, 0, 128)));
 		return false;
 	}
 	if (normal.p == NULL)
@@ -196,7 +207,8 @@ bool ms_plan_make_routes(struct making *m)
 	if (m->plan->routes == NULL)
 		return ms_plan_no_memory(m);
 	bool good = true;
-	FOR_ENTITIES(m, ENTITY_ROUTE, e) {
+	FOR_ENTITIES(m, ENTITY_ROUTE, e)
+	{
 		struct gw_route *row = &((struct route_row *)e->row)->r;
 		good &= check_protocols(m, e, row);
 		good &= check_grpc(m, e, row);

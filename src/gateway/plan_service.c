@@ -3,7 +3,8 @@
 #include "gateway/plan_private.h"
 #include "rt/rt.h"
 
-#define PROBLEM(m, e, field, ...) ms_problem_add((m)->problems, ms_plan_field((m), (e), (field)), ms_plan_value((e), (field)), __VA_ARGS__)
+#define PROBLEM(m, e, field, ...) \
+	ms_problem_add((m)->problems, ms_plan_field((m), (e), (field)), ms_plan_value((e), (field)), __VA_ARGS__)
 
 // Labels of letters, digits, '-' and '_', with dots between.
 static bool is_host_name(struct slice s)
@@ -13,7 +14,8 @@ static bool is_host_name(struct slice s)
 	for (size_t i = 0; i < s.n; i++) {
 		char c = s.p[i];
 		bool dot = c == '.';
-		if (!dot && !(c >= 'a' && c <= 'z') && !(c >= 'A' && c <= 'Z') && !(c >= '0' && c <= '9') && c != '-' && c != '_')
+		if (!dot && !(c >= 'a' && c <= 'z') && !(c >= 'A' && c <= 'Z') && !(c >= '0' && c <= '9') && c != '-' &&
+		    c != '_')
 			return false;
 		if (dot && (i == 0 || s.p[i - 1] == '.'))
 			return false;
@@ -44,7 +46,8 @@ static bool is_ipv6(struct slice s)
 		return false;
 	for (size_t i = 0; i < s.n; i++) {
 		char c = s.p[i];
-		if (!(c >= '0' && c <= '9') && !(c >= 'a' && c <= 'f') && !(c >= 'A' && c <= 'F') && c != ':' && c != '.')
+		if (!(c >= '0' && c <= '9') && !(c >= 'a' && c <= 'f') && !(c >= 'A' && c <= 'F') && c != ':' &&
+		    c != '.')
 			return false;
 	}
 	return true;
@@ -89,7 +92,8 @@ static bool make_target(struct making *m, struct entity *e, struct gw_target *t)
 	memcpy(t->id, e->id, sizeof(t->id));
 	t->weight = (unsigned)row->weight;
 	if (!split_address(t->target, &t->host, &t->port)) {
-		PROBLEM(m, e, "target", "found \"%.*s\"; expected host:port, such as 10.0.0.7:8080 or [::1]:8080", MS_SLICE_ARG(ms_slice_sub(t->target, 0, 64)));
+		PROBLEM(m, e, "target", "found \"%.*s\"; expected host:port, such as 10.0.0.7:8080 or [::1]:8080",
+			MS_SLICE_ARG(ms_slice_sub(t->target, 0, 64)));
 		return false;
 	}
 	if (t->port == 0)
@@ -108,18 +112,21 @@ static bool make_targets(struct making *m)
 	struct gw_target *all = MS_ARENA_ARRAY(&m->plan->arena, struct gw_target, m->count[ENTITY_TARGET]);
 	if (all == NULL)
 		return ms_plan_no_memory(m);
-	FOR_ENTITIES(m, ENTITY_TARGET, e) {
+	FOR_ENTITIES(m, ENTITY_TARGET, e)
+	{
 		if (e->owners[OWNER_UPSTREAM] != NULL)
 			((struct gw_upstream *)e->owners[OWNER_UPSTREAM]->made)->target_count++;
 	}
-	FOR_ENTITIES(m, ENTITY_UPSTREAM, e) {
+	FOR_ENTITIES(m, ENTITY_UPSTREAM, e)
+	{
 		struct gw_upstream *u = e->made;
 		u->targets = all;
 		all += u->target_count;
 		u->target_count = 0;
 	}
 	bool good = true;
-	FOR_ENTITIES(m, ENTITY_TARGET, e) {
+	FOR_ENTITIES(m, ENTITY_TARGET, e)
+	{
 		if (e->owners[OWNER_UPSTREAM] == NULL)
 			continue;
 		struct gw_upstream *u = e->owners[OWNER_UPSTREAM]->made;
@@ -131,7 +138,8 @@ static bool make_targets(struct making *m)
 		}
 		for (size_t i = 0; i + 1 < u->target_count && i < 1000; i++) {
 			if (same_target(&u->targets[i], t)) {
-				PROBLEM(m, e, "target", "%.*s stands twice in the upstream %.*s", MS_SLICE_ARG(t->target), MS_SLICE_ARG(u->name));
+				PROBLEM(m, e, "target", "%.*s stands twice in the upstream %.*s",
+					MS_SLICE_ARG(t->target), MS_SLICE_ARG(u->name));
 				good = false;
 				break;
 			}
@@ -164,9 +172,11 @@ static bool check_hash_input(struct making *m, struct entity *e, const struct gw
 	if (u->hash_fallback == GW_HASH_HEADER)
 		good &= need_text(m, e, u->hash_fallback_header, "hash_fallback_header", "hash_fallback is header");
 	if (u->hash_fallback == GW_HASH_QUERY_ARG)
-		good &= need_text(m, e, u->hash_fallback_query_arg, "hash_fallback_query_arg", "hash_fallback is query_arg");
+		good &= need_text(m, e, u->hash_fallback_query_arg, "hash_fallback_query_arg",
+				  "hash_fallback is query_arg");
 	if (u->hash_fallback == GW_HASH_URI_CAPTURE)
-		good &= need_text(m, e, u->hash_fallback_uri_capture, "hash_fallback_uri_capture", "hash_fallback is uri_capture");
+		good &= need_text(m, e, u->hash_fallback_uri_capture, "hash_fallback_uri_capture",
+				  "hash_fallback is uri_capture");
 	return good;
 }
 
@@ -212,7 +222,8 @@ static bool check_upstream(struct making *m, struct entity *e, struct gw_upstrea
 {
 	bool good = check_hash(m, e, u);
 	if (!is_host_name(u->name) || is_ipv4(u->name)) {
-		PROBLEM(m, e, "name", "found \"%.*s\"; expected the form of a host name, no address, no port", MS_SLICE_ARG(ms_slice_sub(u->name, 0, 64)));
+		PROBLEM(m, e, "name", "found \"%.*s\"; expected the form of a host name, no address, no port",
+			MS_SLICE_ARG(ms_slice_sub(u->name, 0, 64)));
 		good = false;
 	}
 	if (row->use_srv_name) {
@@ -220,7 +231,8 @@ static bool check_upstream(struct making *m, struct entity *e, struct gw_upstrea
 		good = false;
 	}
 	if (u->active.http_path.n > 0 && u->active.http_path.p[0] != '/') {
-		PROBLEM(m, e, "healthchecks", "active.http_path: found \"%.*s\"; expected it to begin with /", MS_SLICE_ARG(ms_slice_sub(u->active.http_path, 0, 64)));
+		PROBLEM(m, e, "healthchecks", "active.http_path: found \"%.*s\"; expected it to begin with /",
+			MS_SLICE_ARG(ms_slice_sub(u->active.http_path, 0, 64)));
 		good = false;
 	}
 	return good;
@@ -232,7 +244,8 @@ bool ms_plan_make_upstreams(struct making *m)
 	if (m->plan->upstreams == NULL)
 		return ms_plan_no_memory(m);
 	bool good = true;
-	FOR_ENTITIES(m, ENTITY_UPSTREAM, e) {
+	FOR_ENTITIES(m, ENTITY_UPSTREAM, e)
+	{
 		struct upstream_row *row = e->row;
 		good &= check_upstream(m, e, &row->u, row);
 		struct gw_upstream *u = e->made;
@@ -240,13 +253,15 @@ bool ms_plan_make_upstreams(struct making *m)
 		memcpy(u->id, e->id, sizeof(u->id));
 	}
 	good &= make_targets(m);
-	FOR_ENTITIES(m, ENTITY_UPSTREAM, e) {
+	FOR_ENTITIES(m, ENTITY_UPSTREAM, e)
+	{
 		const struct gw_upstream *u = e->made;
 		bool found = u->active_group.n == 0;
 		for (size_t i = 0; i < u->target_count; i++)
 			found |= ms_slice_eq(u->targets[i].group, u->active_group);
 		if (!found) {
-			PROBLEM(m, e, "active_group", "no target of this upstream is in the group \"%.*s\"", MS_SLICE_ARG(u->active_group));
+			PROBLEM(m, e, "active_group", "no target of this upstream is in the group \"%.*s\"",
+				MS_SLICE_ARG(u->active_group));
 			good = false;
 		}
 	}
@@ -265,7 +280,8 @@ static bool read_scheme(struct slice *rest, enum gw_protocol *ret_protocol)
 {
 	for (size_t i = 0; ms_gw_protocol_names[i] != NULL; i++) {
 		struct slice name = ms_slice_cstr(ms_gw_protocol_names[i]);
-		if (ms_slice_starts_with(*rest, name) && ms_slice_starts_with(ms_slice_sub(*rest, name.n, SIZE_MAX), MS_SLICE_LIT("://"))) {
+		if (ms_slice_starts_with(*rest, name) &&
+		    ms_slice_starts_with(ms_slice_sub(*rest, name.n, SIZE_MAX), MS_SLICE_LIT("://"))) {
 			*rest = ms_slice_sub(*rest, name.n + 3, SIZE_MAX);
 			*ret_protocol = (enum gw_protocol)i;
 			return true;
@@ -290,7 +306,8 @@ static bool read_url(struct making *m, struct entity *e, struct service_row *row
 	size_t slash = ms_slice_find(rest, '/');
 	good = good && ms_slice_find(rest, '?') == rest.n && ms_slice_find(rest, '#') == rest.n;
 	if (!good || !split_address(ms_slice_sub(rest, 0, slash), &row->s.host, &port)) {
-		PROBLEM(m, e, "url", "found \"%.*s\"; expected http://host:port/path, or https, grpc, grpcs", MS_SLICE_ARG(ms_slice_sub(row->url, 0, 128)));
+		PROBLEM(m, e, "url", "found \"%.*s\"; expected http://host:port/path, or https, grpc, grpcs",
+			MS_SLICE_ARG(ms_slice_sub(row->url, 0, 128)));
 		return false;
 	}
 	bool tls = row->s.protocol == GW_HTTPS || row->s.protocol == GW_GRPCS || row->s.protocol == GW_WSS;
@@ -311,7 +328,9 @@ static bool check_path(struct making *m, struct entity *e, const struct service_
 	}
 	struct slice normal;
 	if (path.p[0] != '/' || !ms_path_normalize(path, &m->plan->arena, &normal) || !ms_slice_eq(normal, path)) {
-		PROBLEM(m, e, field, "found the path \"%.*s\"; expected it to begin with /, without //, dot segments and characters that a URL encodes",
+		PROBLEM(m, e, field,
+			"found the path \"%.*s\"; expected it to begin with /, without //, dot segments and characters "
+			"that a URL encodes",
 			MS_SLICE_ARG(ms_slice_sub(path, 0, 128)));
 		return false;
 	}
@@ -345,10 +364,12 @@ static bool read_certificates(struct making *m, struct entity *e, struct service
 	if (row->client_certificate == NULL)
 		return good;
 	struct slice id = MS_SLICE_EMPTY;
-	bool named = ms_json_as_str(row->client_certificate, &id) || ms_json_as_str(ms_json_get(row->client_certificate, "id"), &id);
+	bool named = ms_json_as_str(row->client_certificate, &id) ||
+		     ms_json_as_str(ms_json_get(row->client_certificate, "id"), &id);
 	const struct entity *certificate = named ? ms_plan_find(m, ENTITY_CERTIFICATE, id) : NULL;
 	if (certificate == NULL) {
-		PROBLEM(m, e, "client_certificate", "no certificate has the id \"%.*s\"", MS_SLICE_ARG(ms_slice_sub(id, 0, 64)));
+		PROBLEM(m, e, "client_certificate", "no certificate has the id \"%.*s\"",
+			MS_SLICE_ARG(ms_slice_sub(id, 0, 64)));
 		return false;
 	}
 	row->s.client_cert_pem = ((const struct certificate_row *)certificate->row)->cert;
@@ -364,7 +385,8 @@ static bool check_tls(struct making *m, struct entity *e, const struct service_r
 		// What an export writes for a plain service says nothing.
 		if (!has(e, fields[i]) || (i == 0 && row->s.tls_verify))
 			continue;
-		PROBLEM(m, e, fields[i], "only for https, grpcs and wss; the protocol is %s", ms_gw_protocol_names[row->s.protocol]);
+		PROBLEM(m, e, fields[i], "only for https, grpcs and wss; the protocol is %s",
+			ms_gw_protocol_names[row->s.protocol]);
 		good = false;
 	}
 	return good;
@@ -383,7 +405,8 @@ static bool check_host(struct making *m, struct entity *e, struct service_row *r
 		return false;
 	}
 	if (!split_address(row->s.host, &host, &port) || port != 0) {
-		PROBLEM(m, e, "host", "found \"%.*s\"; expected a host or the name of an upstream, without a port", MS_SLICE_ARG(ms_slice_sub(row->s.host, 0, 64)));
+		PROBLEM(m, e, "host", "found \"%.*s\"; expected a host or the name of an upstream, without a port",
+			MS_SLICE_ARG(ms_slice_sub(row->s.host, 0, 64)));
 		return false;
 	}
 	row->s.host = host;
@@ -416,6 +439,6 @@ bool ms_plan_make_services(struct making *m)
 		return ms_plan_no_memory(m);
 	bool good = true;
 	FOR_ENTITIES(m, ENTITY_SERVICE, e)
-		good &= make_service(m, e);
+	good &= make_service(m, e);
 	return good;
 }

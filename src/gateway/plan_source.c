@@ -59,7 +59,8 @@ struct source_writer {
 	struct buf record; // an entity's fields, with nulls
 };
 
-static bool write_fields(struct source_writer *s, const struct entity *e, const struct field *fields, const void *row, bool config)
+static bool write_fields(struct source_writer *s, const struct entity *e, const struct field *fields, const void *row,
+			 bool config)
 {
 	struct arena *arena = &s->m->plan->arena;
 	struct json_writer inner;
@@ -76,7 +77,8 @@ static bool write_fields(struct source_writer *s, const struct entity *e, const 
 		const struct json_member *member = &value->object.members[i];
 		if (member->value.type == JSON_NULL)
 			continue;
-		if (!config && (is_owner_or_nested(&ms_entity_defs[e->kind], member->key) || is_shorthand(e, member->key) || is_implied(e, member)))
+		if (!config && (is_owner_or_nested(&ms_entity_defs[e->kind], member->key) ||
+				is_shorthand(e, member->key) || is_implied(e, member)))
 			continue;
 		ms_json_key(s->w, member->key);
 		write_value(&member->value, s->w);
@@ -122,7 +124,8 @@ static bool write_all(struct source_writer *s)
 			continue;
 		ms_json_key_lit(w, ms_entity_defs[kind].list);
 		ms_json_begin_array(w);
-		FOR_ENTITIES(s->m, kind, e) {
+		FOR_ENTITIES(s->m, kind, e)
+		{
 			if (!write_entity(s, e))
 				return false;
 		}

@@ -13,21 +13,59 @@ struct kit_config {
 	struct slice password;
 	int64_t minute;
 };
-#define ANY(field_name, index) {.name = field_name, .kind = FIELD_JSON, .offset = offsetof(struct kit_config, values[index])}
+#define ANY(field_name, index)                                                                               \
+	{                                                                                                    \
+		.name = field_name, .kind = FIELD_JSON, .offset = offsetof(struct kit_config, values[index]) \
+	}
 
 static const struct field limit_fields[] = {
 	{.name = "minute", .kind = FIELD_INTEGER, .offset = offsetof(struct kit_config, minute), .min = 1, .max = 1e9},
-	ANY("second", 0), ANY("hour", 1), ANY("day", 2), ANY("policy", 3), ANY("limit_by", 4), ANY("header_name", 5), ANY("path", 6),
-	ANY("fault_tolerant", 7), ANY("hide_client_headers", 8), ANY("error_code", 9), ANY("error_message", 10), ANY("redis", 11),
-	{.name = "redis_password", .kind = FIELD_STRING, .offset = offsetof(struct kit_config, password), .secret = true},
-	ANY("redis_host", 12), ANY("month", 13), ANY("year", 14),
+	ANY("second", 0),
+	ANY("hour", 1),
+	ANY("day", 2),
+	ANY("policy", 3),
+	ANY("limit_by", 4),
+	ANY("header_name", 5),
+	ANY("path", 6),
+	ANY("fault_tolerant", 7),
+	ANY("hide_client_headers", 8),
+	ANY("error_code", 9),
+	ANY("error_message", 10),
+	ANY("redis", 11),
+	{.name = "redis_password",
+	 .kind = FIELD_STRING,
+	 .offset = offsetof(struct kit_config, password),
+	 .secret = true},
+	ANY("redis_host", 12),
+	ANY("month", 13),
+	ANY("year", 14),
 	{0},
 };
 static const struct field loose_fields[] = {
-	ANY("anonymous", 0), ANY("key_names", 1), ANY("hide_credentials", 2), ANY("allow", 3), ANY("deny", 4), ANY("whitelist", 5), ANY("origins", 6),
-	ANY("header_name", 7), ANY("generator", 8), ANY("status_code", 9), ANY("message", 10), ANY("add", 11), ANY("remove", 12), ANY("http_endpoint", 13),
-	ANY("strategy", 14), ANY("allowed_payload_size", 15), ANY("claims_to_verify", 16), ANY("percentage", 17), ANY("upstream_host", 18),
-	ANY("credentials", 19), ANY("methods", 20), ANY("max_age", 21), ANY("echo_downstream", 22), ANY("per_consumer", 23),
+	ANY("anonymous", 0),
+	ANY("key_names", 1),
+	ANY("hide_credentials", 2),
+	ANY("allow", 3),
+	ANY("deny", 4),
+	ANY("whitelist", 5),
+	ANY("origins", 6),
+	ANY("header_name", 7),
+	ANY("generator", 8),
+	ANY("status_code", 9),
+	ANY("message", 10),
+	ANY("add", 11),
+	ANY("remove", 12),
+	ANY("http_endpoint", 13),
+	ANY("strategy", 14),
+	ANY("allowed_payload_size", 15),
+	ANY("claims_to_verify", 16),
+	ANY("percentage", 17),
+	ANY("upstream_host", 18),
+	ANY("credentials", 19),
+	ANY("methods", 20),
+	ANY("max_age", 21),
+	ANY("echo_downstream", 22),
+	ANY("per_consumer", 23),
 	{0},
 };
 
@@ -47,8 +85,11 @@ static bool yes(const void *config)
 	return true;
 }
 
-#define KIND(kind_name, kind_priority, consumer) \
-	{.name = kind_name, .priority = kind_priority, .fields = loose_fields, .config_bytes = sizeof(struct kit_config), .per_consumer = consumer}
+#define KIND(kind_name, kind_priority, consumer)                                      \
+	{                                                                             \
+		.name = kind_name, .priority = kind_priority, .fields = loose_fields, \
+		.config_bytes = sizeof(struct kit_config), .per_consumer = consumer   \
+	}
 
 static const struct gw_plugin_kind kinds[] = {
 	KIND("correlation-id", 100001, true),
@@ -59,10 +100,18 @@ static const struct gw_plugin_kind kinds[] = {
 	KIND("ip-restriction", 990, true),
 	KIND("request-size-limiting", 951, true),
 	KIND("acl", 950, false),
-	{.name = "rate-limiting", .priority = 910, .fields = limit_fields, .config_bytes = sizeof(struct kit_config), .per_consumer = true,
+	{.name = "rate-limiting",
+	 .priority = 910,
+	 .fields = limit_fields,
+	 .config_bytes = sizeof(struct kit_config),
+	 .per_consumer = true,
 	 .compile = compile_limit},
 	KIND("request-transformer", 801, true),
-	{.name = "response-transformer", .priority = 800, .fields = loose_fields, .config_bytes = sizeof(struct kit_config), .per_consumer = true,
+	{.name = "response-transformer",
+	 .priority = 800,
+	 .fields = loose_fields,
+	 .config_bytes = sizeof(struct kit_config),
+	 .per_consumer = true,
 	 .wants_answer_body = yes},
 	KIND("proxy-cache", 100, true),
 	KIND("prometheus", 13, true),
@@ -84,8 +133,8 @@ const struct gw_plugin_kind *ms_plugin_kind(struct slice name)
 	return NULL;
 }
 
-bool ms_gw_credential_compile(struct plan *plan, struct gw_credential *credential, const char *path, const struct json_value *where,
-			      struct problems *problems)
+bool ms_gw_credential_compile(struct plan *plan, struct gw_credential *credential, const char *path,
+			      const struct json_value *where, struct problems *problems)
 {
 	(void)plan;
 	if (!ms_slice_eq_cstr(credential->secret, "refused"))
@@ -117,7 +166,8 @@ static struct plan *read_plan(const char *yaml, char *dst, size_t size)
 	size_t n = 0;
 	for (size_t i = 0; i < problems.count && n < size; i++) {
 		const struct problem *p = &problems.items[i];
-		n += (size_t)snprintf(dst + n, size - n, "%lld %.*s: %.*s\n", (long long)p->line, MS_SLICE_ARG(p->path), MS_SLICE_ARG(p->message));
+		n += (size_t)snprintf(dst + n, size - n, "%lld %.*s: %.*s\n", (long long)p->line, MS_SLICE_ARG(p->path),
+				      MS_SLICE_ARG(p->message));
 	}
 	ms_arena_fini(&arena);
 	return plan;
@@ -149,7 +199,8 @@ static enum http_method method_of(const char *name)
 	return HTTP_GET;
 }
 
-enum ms_err ms_kit_match(const struct plan *plan, const struct kit_request *request, struct arena *arena, struct gw_match *ret_match)
+enum ms_err ms_kit_match(const struct plan *plan, const struct kit_request *request, struct arena *arena,
+			 struct gw_match *ret_match)
 {
 	struct exchange x = {.arena = arena};
 	x.req.method = method_of(request->method != NULL ? request->method : "GET");

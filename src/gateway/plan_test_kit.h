@@ -20,7 +20,8 @@ struct kit_request {
 	size_t header_count;
 };
 // MS_ERR_… of ms_plan_match. `arena` outlives the match.
-enum ms_err ms_kit_match(const struct plan *plan, const struct kit_request *request, struct arena *arena, struct gw_match *ret_match);
+enum ms_err ms_kit_match(const struct plan *plan, const struct kit_request *request, struct arena *arena,
+			 struct gw_match *ret_match);
 // The names of the chain's plugins, "a b c".
 void ms_kit_chain(const struct gw_chain *chain, char *dst, size_t size);
 

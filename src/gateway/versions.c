@@ -14,7 +14,8 @@ static void write_problems(const struct problems *problems, const char *name, st
 		ms_buf_append_cstr(out, name);
 		if (p->line > 0)
 			ms_buf_printf(out, ":%lld", (long long)p->line);
-		ms_buf_printf(out, ": %.*s%s%.*s\n", MS_SLICE_ARG(p->path), p->path.n > 0 ? ": " : "", MS_SLICE_ARG(p->message));
+		ms_buf_printf(out, ": %.*s%s%.*s\n", MS_SLICE_ARG(p->path), p->path.n > 0 ? ": " : "",
+			      MS_SLICE_ARG(p->message));
 	}
 	if (problems->count == MS_PROBLEMS_MAX)
 		ms_buf_printf(out, "%s: … and perhaps more\n", name);
@@ -28,16 +29,17 @@ static enum ms_err fail_with(const struct problems *problems, struct errinfo *in
 	ms_errinfo_set_field(info, p->path);
 	if (info != NULL)
 		info->line = p->line;
-	return ms_fail(info, MS_ERR_CONFIG, "%.*s%s%.*s%s", MS_SLICE_ARG(p->path), p->path.n > 0 ? ": " : "", MS_SLICE_ARG(p->message),
-		       problems->count > 1 ? " (and more)" : "");
+	return ms_fail(info, MS_ERR_CONFIG, "%.*s%s%.*s%s", MS_SLICE_ARG(p->path), p->path.n > 0 ? ": " : "",
+		       MS_SLICE_ARG(p->message), problems->count > 1 ? " (and more)" : "");
 }
 
-enum ms_err ms_versions_plan(struct slice text, const struct json_value *old, struct arena *arena, struct problems *problems, struct errinfo *info,
-			     struct plan **ret_plan)
+enum ms_err ms_versions_plan(struct slice text, const struct json_value *old, struct arena *arena,
+			     struct problems *problems, struct errinfo *info, struct plan **ret_plan)
 {
 	const struct json_value *document;
 	*problems = (struct problems){.arena = arena};
-	bool good = ms_document_parse(text, arena, problems, &document) && ms_document_restore(document, old, arena, problems, &document);
+	bool good = ms_document_parse(text, arena, problems, &document) &&
+		    ms_document_restore(document, old, arena, problems, &document);
 	struct plan *plan = good ? ms_plan_new(document, problems) : NULL;
 	if (plan == NULL)
 		return fail_with(problems, info);
@@ -60,8 +62,8 @@ enum ms_err ms_gateway_check(struct slice text, const char *name, struct buf *ou
 
 // --- Applying --------------------------------------------------------------------------------------
 
-enum ms_err ms_versions_add(struct store_tx *tx, struct gateway_edit *edit, int64_t before, const struct json_value *old, struct plan *plan,
-			    struct errinfo *info)
+enum ms_err ms_versions_add(struct store_tx *tx, struct gateway_edit *edit, int64_t before,
+			    const struct json_value *old, struct plan *plan, struct errinfo *info)
 {
 	ms_buf_clear(&edit->words);
 	ms_document_diff(old, plan->source, &edit->words);
@@ -77,7 +79,8 @@ enum ms_err ms_versions_add(struct store_tx *tx, struct gateway_edit *edit, int6
 	return MS_OK;
 }
 
-enum ms_err ms_versions_current(struct store_tx *tx, struct auth *auth, struct errinfo *info, int64_t *ret_version, const struct json_value **ret_document)
+enum ms_err ms_versions_current(struct store_tx *tx, struct auth *auth, struct errinfo *info, int64_t *ret_version,
+				const struct json_value **ret_document)
 {
 	const struct json_limits limits = {.max_depth = 128, .max_bytes = (size_t)256 << 20};
 	struct gateway_version version;
@@ -94,8 +97,9 @@ static enum ms_err expect(const struct gateway_edit *edit, int64_t version, stru
 {
 	if (edit->expected < 0 || edit->expected == version)
 		return MS_OK;
-	return ms_fail(info, MS_ERR_CONFLICT, "the gateway is at version %lld, not at %lld: somebody changed it meanwhile; look again", (long long)version,
-		       (long long)edit->expected);
+	return ms_fail(info, MS_ERR_CONFLICT,
+		       "the gateway is at version %lld, not at %lld: somebody changed it meanwhile; look again",
+		       (long long)version, (long long)edit->expected);
 }
 
 static enum ms_err apply_text(struct store_tx *tx, struct gateway_edit *edit, struct slice text, struct errinfo *info)
@@ -132,7 +136,8 @@ enum ms_err ms_gateway_rollback(struct store_tx *tx, int64_t version, struct gat
 	return apply_text(tx, edit, document, info);
 }
 
-enum ms_err ms_gateway_export(struct store_tx *tx, struct auth *auth, int64_t version, bool hide_secrets, struct buf *out, struct errinfo *info)
+enum ms_err ms_gateway_export(struct store_tx *tx, struct auth *auth, int64_t version, bool hide_secrets,
+			      struct buf *out, struct errinfo *info)
 {
 	const struct json_limits limits = {.max_depth = 128, .max_bytes = (size_t)256 << 20};
 	struct gateway_version ignored;

@@ -22,7 +22,8 @@ static void begin(struct fixture *f, const char *url)
 	struct store_migrations migrations[1] = {*modules[0]};
 	*f = (struct fixture){0};
 	ms_errinfo_init(&f->info);
-	const struct store_options options = {.url = url, .migrations = migrations, .migration_count = 1, .migrate = true};
+	const struct store_options options = {
+		.url = url, .migrations = migrations, .migration_count = 1, .migrate = true};
 	REQUIRE(ms_store_open(&options, &f->info, &f->store) == MS_OK);
 	ms_buf_init(&f->edit.words, 1 << 20);
 	ms_buf_init(&f->out, 1 << 20);
@@ -90,7 +91,8 @@ static enum ms_err run_list(struct store_tx *tx, void *arg, struct errinfo *info
 	MS_TRY(ms_gateway_versions(tx, f->version, 10, info, &items, &count));
 	ms_buf_clear(&f->out);
 	for (size_t i = 0; i < count; i++)
-		ms_buf_printf(&f->out, "%lld %.*s|%.*s", (long long)items[i].version, MS_SLICE_ARG(items[i].comment), MS_SLICE_ARG(items[i].changes));
+		ms_buf_printf(&f->out, "%lld %.*s|%.*s", (long long)items[i].version, MS_SLICE_ARG(items[i].comment),
+			      MS_SLICE_ARG(items[i].changes));
 	ms_buf_append_char(&f->out, '\0');
 	return MS_OK;
 }
@@ -107,12 +109,15 @@ TEST_ON_DATABASES(changes_become_versions)
 	CHECK(!f.edit.changed && f.edit.version == 1); // the same once more is no version
 	f.edit.comment = MS_SLICE_LIT("second");
 	f.edit.expected = 1;
-	CHECK_OK(apply(&f, "services: [{name: s, host: h, port: 81}]\nplugins: [{name: rate-limiting, config: {minute: 5, redis_password: s3cret}}]\n"));
-	CHECK_STR(f.edit.words.p, "changed service s: port 80 → 81\nremoved route r (service s)\nadded plugin rate-limiting\n");
+	CHECK_OK(apply(&f, "services: [{name: s, host: h, port: 81}]\nplugins: [{name: rate-limiting, config: {minute: "
+			   "5, redis_password: s3cret}}]\n"));
+	CHECK_STR(f.edit.words.p,
+		  "changed service s: port 80 → 81\nremoved route r (service s)\nadded plugin rate-limiting\n");
 	CHECK_INT(apply(&f, "services: []"), MS_ERR_CONFLICT);
 	f.edit.expected = 2;
 	f.edit.only_look = true;
-	CHECK_OK(apply(&f, "services: [{name: s, host: h, port: 81}]\nplugins: [{name: rate-limiting, config: {minute: 6, redis_password: other}}]\n"));
+	CHECK_OK(apply(&f, "services: [{name: s, host: h, port: 81}]\nplugins: [{name: rate-limiting, config: {minute: "
+			   "6, redis_password: other}}]\n"));
 	CHECK_STR(f.edit.words.p, "changed plugin rate-limiting: config.minute 5 → 6, config.redis_password changed\n");
 	CHECK(f.edit.changed && f.edit.version == 2);
 	f.edit.only_look = false;
@@ -123,13 +128,15 @@ TEST_ON_DATABASES(changes_become_versions)
 	f.edit.comment = MS_SLICE_LIT("back");
 	CHECK_OK(roll_back(&f, 1));
 	CHECK_INT(f.edit.version, 3);
-	CHECK_STR(f.edit.words.p, "changed service s: port 81 → 80\nadded route r (service s)\nremoved plugin rate-limiting\n");
+	CHECK_STR(f.edit.words.p,
+		  "changed service s: port 81 → 80\nadded route r (service s)\nremoved plugin rate-limiting\n");
 	CHECK_INT(roll_back(&f, 9), MS_ERR_NOT_FOUND);
 	CHECK_INT(roll_back(&f, 0), MS_ERR_NOT_FOUND);
 	f.version = 3;
 	CHECK_OK(ms_store_read_wait(f.store, run_list, &f, &f.info));
-	CHECK_STR(f.out.p, "2 second|changed service s: port 80 → 81\nremoved route r (service s)\nadded plugin rate-limiting\n"
-			   "1 first|added service s\nadded route r (service s)\n");
+	CHECK_STR(f.out.p,
+		  "2 second|changed service s: port 80 → 81\nremoved route r (service s)\nadded plugin rate-limiting\n"
+		  "1 first|added service s\nadded route r (service s)\n");
 	end(&f);
 }
 
@@ -137,7 +144,8 @@ TEST(secrets_are_hidden_and_come_back)
 {
 	struct fixture f;
 	begin(&f, ms_test_database(false));
-	CHECK_OK(apply(&f, "consumers: [{username: a, keyauth_credentials: [{key: my-key}], basicauth_credentials: [{username: u, password: pw-of-u}]}]\n"
+	CHECK_OK(apply(&f, "consumers: [{username: a, keyauth_credentials: [{key: my-key}], basicauth_credentials: "
+			   "[{username: u, password: pw-of-u}]}]\n"
 			   "plugins: [{name: rate-limiting, config: {minute: 5, redis_password: s3cret}}]\n"));
 	const char *shown = export(&f, 1, true);
 	CHECK(strstr(shown, "my-key") == NULL && strstr(shown, "s3cret") == NULL && strstr(shown, "pw-of-u") == NULL);
@@ -158,7 +166,8 @@ TEST(secrets_are_hidden_and_come_back)
 	CHECK_HAS(full, "\"redis_password\":\"s3cret\"");
 	CHECK_HAS(full, "\"password\":\"pw-of-u\"");
 	CHECK_INT(apply(&f, "consumers: [{username: b, keyauth_credentials: [{key: '…'}]}]"), MS_ERR_CONFIG);
-	CHECK_INT(apply(&f, "keyauth_credentials: [{key: '…', consumer: a}]\nconsumers: [{username: a}]"), MS_ERR_CONFIG);
+	CHECK_INT(apply(&f, "keyauth_credentials: [{key: '…', consumer: a}]\nconsumers: [{username: a}]"),
+		  MS_ERR_CONFIG);
 	CHECK_HAS(f.edit.words.p, "is hidden here");
 	ms_buf_fini(&edited);
 	end(&f);
@@ -166,9 +175,11 @@ TEST(secrets_are_hidden_and_come_back)
 
 TEST(one_entity_is_changed_within_its_document)
 {
-	struct plan *plan = ms_kit_plan("services: [{name: s, host: h}, {name: t, host: h}]\nroutes: [{name: r, service: s, paths: [/a]}]\n"
-					"consumers: [{username: a, acls: [{group: g}], keyauth_credentials: [{key: k}]}, {username: b, acls: [{group: g}]}]\n"
-					"plugins: [{name: cors, service: s}, {name: prometheus}]\n");
+	struct plan *plan = ms_kit_plan(
+		"services: [{name: s, host: h}, {name: t, host: h}]\nroutes: [{name: r, service: s, paths: [/a]}]\n"
+		"consumers: [{username: a, acls: [{group: g}], keyauth_credentials: [{key: k}]}, {username: b, acls: "
+		"[{group: g}]}]\n"
+		"plugins: [{name: cors, service: s}, {name: prometheus}]\n");
 	struct buf out;
 	ms_buf_init(&out, 1 << 20);
 	struct arena arena;
@@ -176,7 +187,8 @@ TEST(one_entity_is_changed_within_its_document)
 	ms_document_change(plan->source, "consumers", MS_SLICE_LIT("a"), NULL, &out);
 	ms_buf_append_char(&out, '\0');
 	struct plan *without = ms_kit_plan(out.p);
-	CHECK(without->consumer_count == 1 && without->credential_count == 0 && without->consumers[0].groups.count == 1);
+	CHECK(without->consumer_count == 1 && without->credential_count == 0 &&
+	      without->consumers[0].groups.count == 1);
 	CHECK_INT(without->use_count, 2);
 	ms_plan_unref(without);
 	ms_buf_clear(&out);
@@ -186,7 +198,8 @@ TEST(one_entity_is_changed_within_its_document)
 	ms_kit_problems(out.p, problems, sizeof(problems)); // its plugin goes along, its route would be left without it
 	CHECK_STR(problems, "1 routes[0].service: no service has the name or id \"s\"\n");
 	const struct json_value *entity;
-	REQUIRE(ms_json_parse(MS_SLICE_LIT("{\"name\":\"t\",\"host\":\"other\"}"), NULL, &arena, NULL, &entity) == MS_OK);
+	REQUIRE(ms_json_parse(MS_SLICE_LIT("{\"name\":\"t\",\"host\":\"other\"}"), NULL, &arena, NULL, &entity) ==
+		MS_OK);
 	ms_buf_clear(&out);
 	ms_document_change(plan->source, "services", MS_SLICE_LIT("t"), entity, &out);
 	ms_buf_append_char(&out, '\0');

@@ -69,7 +69,8 @@ struct builder {
 
 // --- Errors ----------------------------------------------------------------------------------------
 
-#define FAIL(b, at_line, code, ...) ((b)->info != NULL ? (void)((b)->info->line = (at_line)) : (void)0, ms_fail((b)->info, (code), __VA_ARGS__))
+#define FAIL(b, at_line, code, ...) \
+	((b)->info != NULL ? (void)((b)->info->line = (at_line)) : (void)0, ms_fail((b)->info, (code), __VA_ARGS__))
 
 static enum ms_err no_memory(struct builder *b)
 {
@@ -107,8 +108,9 @@ static enum ms_err syntax_error(struct builder *b)
 			column = before.p[i] == '\n' ? 0 : column + 1;
 		}
 	}
-	return FAIL(b, (int64_t)line + 1, MS_ERR_CONFIG, "not valid YAML: %s%s%s (column %zu)%s", context, context[0] != '\0' ? ": " : "", problem,
-		    column + 1, line_has_tab(b->text, line) ? "; indent with spaces, not with tabs" : "");
+	return FAIL(b, (int64_t)line + 1, MS_ERR_CONFIG, "not valid YAML: %s%s%s (column %zu)%s", context,
+		    context[0] != '\0' ? ": " : "", problem, column + 1,
+		    line_has_tab(b->text, line) ? "; indent with spaces, not with tabs" : "");
 }
 
 // --- Stacks ----------------------------------------------------------------------------------------
@@ -156,14 +158,16 @@ static int by_order(const void *a, const void *b)
 static enum ms_err add_merged(struct builder *b, const struct json_value *value, int64_t line)
 {
 	if (value->type != JSON_OBJECT)
-		return FAIL(b, line, MS_ERR_CONFIG, "\"<<\" takes a mapping or a list of mappings; found %s", ms_json_type_name(value->type));
+		return FAIL(b, line, MS_ERR_CONFIG, "\"<<\" takes a mapping or a list of mappings; found %s",
+			    ms_json_type_name(value->type));
 	for (size_t i = 0; i < value->object.count; i++) {
 		const struct json_member *m = &value->object.members[i];
 		if (!grow((void **)&b->items, sizeof(b->items[0]), b->item_count, &b->item_room))
 			return no_memory(b);
 		if (b->item_count >= b->limits.nodes)
 			return FAIL(b, line, MS_ERR_LIMIT, "more than %zu values", b->limits.nodes);
-		b->items[b->item_count] = (struct item){.key = m->key, .value = m->value, .line = line, .key_line = line, .merge = true};
+		b->items[b->item_count] =
+			(struct item){.key = m->key, .value = m->value, .line = line, .key_line = line, .merge = true};
 		b->item_count++;
 	}
 	return MS_OK;
@@ -180,7 +184,8 @@ static enum ms_err expand_merges(struct builder *b, size_t first)
 			continue;
 		}
 		if (merge_count == MS_ARRAY_LEN(merges))
-			return FAIL(b, b->items[i].key_line, MS_ERR_LIMIT, "more than %zu times \"<<\" in one mapping", MS_ARRAY_LEN(merges));
+			return FAIL(b, b->items[i].key_line, MS_ERR_LIMIT, "more than %zu times \"<<\" in one mapping",
+				    MS_ARRAY_LEN(merges));
 		merges[merge_count++] = b->items[i];
 	}
 	b->item_count = kept;
@@ -216,7 +221,8 @@ static enum ms_err check_keys(struct builder *b, size_t first)
 		if (!ms_slice_eq(before->key, items[i].key)) {
 			items[kept++] = items[i];
 		} else if (!items[i].merge) {
-			return FAIL(b, items[i].key_line, MS_ERR_CONFIG, "the key \"%.*s\" stands twice; the first time in line %lld",
+			return FAIL(b, items[i].key_line, MS_ERR_CONFIG,
+				    "the key \"%.*s\" stands twice; the first time in line %lld",
 				    MS_SLICE_ARG(ms_slice_sub(items[i].key, 0, 64)), (long long)before->key_line);
 		}
 	}
@@ -230,7 +236,8 @@ static enum ms_err check_keys(struct builder *b, size_t first)
 static enum ms_err count_nodes(struct builder *b, size_t n, int64_t line)
 {
 	if (n > b->limits.nodes - b->nodes)
-		return FAIL(b, line, MS_ERR_LIMIT, "more than %zu values, aliases counted as often as they are used", b->limits.nodes);
+		return FAIL(b, line, MS_ERR_LIMIT, "more than %zu values, aliases counted as often as they are used",
+			    b->limits.nodes);
 	b->nodes += n;
 	return MS_OK;
 }
@@ -254,7 +261,8 @@ static enum ms_err put(struct builder *b, struct json_value value, int64_t line,
 	return MS_OK;
 }
 
-static enum ms_err set_anchor(struct builder *b, const char *name, struct json_value value, size_t nodes, unsigned levels, int64_t line)
+static enum ms_err set_anchor(struct builder *b, const char *name, struct json_value value, size_t nodes,
+			      unsigned levels, int64_t line)
 {
 	if (name == NULL)
 		return MS_OK;
@@ -295,8 +303,10 @@ static enum ms_err take_scalar(struct builder *b, const yaml_event_t *event, int
 	const char *tag = (const char *)event->data.scalar.tag;
 	if (key_is_next(b)) {
 		struct frame *f = &b->frames[b->depth - 1];
-		if (event->data.scalar.anchor != NULL || (tag != NULL && strcmp(tag, "tag:yaml.org,2002:str") != 0 && strcmp(tag, "!") != 0))
-			return FAIL(b, line, MS_ERR_CONFIG, "an anchor or a tag stands before a key; expected the key alone");
+		if (event->data.scalar.anchor != NULL ||
+		    (tag != NULL && strcmp(tag, "tag:yaml.org,2002:str") != 0 && strcmp(tag, "!") != 0))
+			return FAIL(b, line, MS_ERR_CONFIG,
+				    "an anchor or a tag stands before a key; expected the key alone");
 		f->key = text;
 		f->key_line = line;
 		f->has_key = true;
@@ -322,7 +332,8 @@ static enum ms_err take_alias(struct builder *b, const yaml_event_t *event, int6
 		return FAIL(b, line, MS_ERR_CONFIG, "an alias stands where a key is expected");
 	const struct anchor *anchor = ms_map_get(&b->anchors, name);
 	if (anchor == NULL)
-		return FAIL(b, line, MS_ERR_CONFIG, "*%.*s: no anchor of that name is complete before this line", MS_SLICE_ARG(ms_slice_sub(name, 0, 64)));
+		return FAIL(b, line, MS_ERR_CONFIG, "*%.*s: no anchor of that name is complete before this line",
+			    MS_SLICE_ARG(ms_slice_sub(name, 0, 64)));
 	if (b->depth + anchor->levels > b->limits.depth)
 		return FAIL(b, line, MS_ERR_LIMIT, "nested deeper than %u levels", b->limits.depth);
 	MS_TRY(count_nodes(b, anchor->nodes, line));
@@ -343,7 +354,8 @@ static enum ms_err open_collection(struct builder *b, const yaml_event_t *event,
 	const char *anchor;
 	MS_TRY(copy_anchor(b, name, line, &anchor));
 	MS_TRY(count_nodes(b, 1, line));
-	b->frames[b->depth++] = (struct frame){.mapping = mapping, .line = line, .first = b->item_count, .nodes = b->nodes - 1, .anchor = anchor};
+	b->frames[b->depth++] = (struct frame){
+		.mapping = mapping, .line = line, .first = b->item_count, .nodes = b->nodes - 1, .anchor = anchor};
 	return MS_OK;
 }
 
@@ -400,7 +412,8 @@ static enum ms_err take_event(struct builder *b, const yaml_event_t *event)
 	int64_t line = (int64_t)event->start_mark.line + 1;
 	switch ((int)event->type) {
 	case YAML_DOCUMENT_START_EVENT:
-		return b->has_root ? FAIL(b, line, MS_ERR_CONFIG, "a second document starts here; expected one") : MS_OK;
+		return b->has_root ? FAIL(b, line, MS_ERR_CONFIG, "a second document starts here; expected one")
+				   : MS_OK;
 	case YAML_SCALAR_EVENT:
 		return take_scalar(b, event, line);
 	case YAML_ALIAS_EVENT:
@@ -434,7 +447,8 @@ static enum ms_err read_all(struct builder *b)
 
 static int by_address(const void *a, const void *b)
 {
-	uintptr_t left = (uintptr_t)((const struct line_entry *)a)->value, right = (uintptr_t)((const struct line_entry *)b)->value;
+	uintptr_t left = (uintptr_t)((const struct line_entry *)a)->value,
+		  right = (uintptr_t)((const struct line_entry *)b)->value;
 	return (left > right) - (left < right);
 }
 
@@ -465,7 +479,8 @@ int64_t ms_yaml_line(const struct yaml_lines *lines, const struct json_value *va
 	if (lines == NULL || value == NULL)
 		return -1;
 	struct line_entry wanted = {value, 0};
-	const struct line_entry *hit = lines->count == 0 ? NULL : bsearch(&wanted, lines->entries, lines->count, sizeof(wanted), by_address);
+	const struct line_entry *hit =
+		lines->count == 0 ? NULL : bsearch(&wanted, lines->entries, lines->count, sizeof(wanted), by_address);
 	return hit != NULL ? hit->line : -1;
 }
 
@@ -531,8 +546,8 @@ static bool copy_value(struct copier *c, const struct json_value *from, struct j
 	return true;
 }
 
-bool ms_yaml_copy(const struct json_value *value, const struct yaml_lines *lines, struct arena *arena, const struct json_value **ret_value,
-		  struct yaml_lines **ret_lines)
+bool ms_yaml_copy(const struct json_value *value, const struct yaml_lines *lines, struct arena *arena,
+		  const struct json_value **ret_value, struct yaml_lines **ret_lines)
 {
 	struct copier c = {.from = lines, .arena = arena};
 	struct json_value *root = MS_ARENA_NEW(arena, struct json_value);
@@ -554,8 +569,8 @@ bool ms_yaml_copy(const struct json_value *value, const struct yaml_lines *lines
 	return true;
 }
 
-enum ms_err ms_yaml_parse(struct slice text, const struct yaml_limits *limits, struct arena *arena, struct errinfo *info,
-			  const struct json_value **ret_value, struct yaml_lines **ret_lines)
+enum ms_err ms_yaml_parse(struct slice text, const struct yaml_limits *limits, struct arena *arena,
+			  struct errinfo *info, const struct json_value **ret_value, struct yaml_lines **ret_lines)
 {
 	struct builder b = {.text = text, .arena = arena, .info = info};
 	b.limits = limits != NULL ? *limits : (struct yaml_limits){0};

@@ -21,7 +21,7 @@ MS_MUST_USE enum ms_err ms_yaml_parse(struct slice text, const struct yaml_limit
 // The line (from 1) at which a value of this document began; -1: not known.
 int64_t ms_yaml_line(const struct yaml_lines *lines, const struct json_value *value);
 // A copy of the value, its texts and (when `lines` is not NULL) the lines that are known of it, in another arena. Aliases are written out. False: no memory.
-MS_MUST_USE bool ms_yaml_copy(const struct json_value *value, const struct yaml_lines *lines, struct arena *arena, const struct json_value **ret_value,
-			      struct yaml_lines **ret_lines);
+MS_MUST_USE bool ms_yaml_copy(const struct json_value *value, const struct yaml_lines *lines, struct arena *arena,
+			      const struct json_value **ret_value, struct yaml_lines **ret_lines);
 
 #endif

@@ -2,9 +2,12 @@
 // key-auth, basic-auth, jwt, acl, mainstay-auth.
 #include <stdio.h>
 
+#include "auth/auth.h"
 #include "crypto/crypto.h"
 #include "gateway/gateway_test_kit.h"
 #include "jose/jose.h"
+#include "store/store.h"
+#include "tests/lib/database.h"
 
 // --- key-auth ----------------------------------------------------------------------------------------------------------
 
@@ -482,4 +485,69 @@ TEST(mainstay_auth_refuses_who_shows_nothing)
 	CHECK_INT(kit_status(&kit), 401);
 	says(&kit, "Several credentials");
 	kit_fini(&kit);
+}
+
+#define HASH_OF_TEST "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08" // SHA-256 of "test"
+
+static struct auth *open_auth(struct gw_kit *kit, struct store **ret_store)
+{
+	static const char *const environment[] = {"ML_API_KEY_HASH=" HASH_OF_TEST, NULL};
+	const struct store_migrations all[] = {ms_auth_migrations};
+	const struct store_options store = {.url = ms_test_database(false),
+					    .migrations = all,
+					    .migration_count = 1,
+					    .migrate = true,
+					    .poll_ms = 20};
+	struct auth *auth;
+	struct errinfo info;
+	ms_errinfo_init(&info);
+	REQUIRE(ms_store_open(&store, &info, ret_store) == MS_OK);
+	const struct auth_options options = {.store = *ret_store,
+					     .rt = kit->rt,
+					     .data_dir = ms_test_temp_dir(),
+					     .issuer = "http://test",
+					     .audience = "mainstay",
+					     .jwt_secret = SECRET,
+					     .master_key = "",
+					     .token_life_ms = 3600000,
+					     .refresh_life_ms = 3600000,
+					     .refresh_idle_ms = 3600000,
+					     .password_threads = 1,
+					     .password_depth = 10,
+					     .password_memory_kib = 64,
+					     .password_passes = 1,
+					     .password_min_length = 8,
+					     .registration_role = "viewer"};
+	REQUIRE(ms_auth_new(&options, &info, &auth) == MS_OK);
+	CHECK_OK(ms_auth_take_environment(auth, environment, &info));
+	return auth;
+}
+
+TEST(mainstay_auth_lets_in_keys_of_this_installation)
+{
+	struct gw_kit kit;
+	struct store *store;
+	kit_init(&kit);
+	CHECK_STR(kit_plugin(&kit, "mainstay-auth", "{\"permission\":\"predict\"}"), NULL);
+	kit.services.auth = open_auth(&kit, &store);
+	kit_calls_run(&kit); // what it published comes to the loop
+	kit_request(&kit, HTTP_GET, "/");
+	kit_header(&kit, "X-API-Key", "test");
+	kit_header(&kit, "X-Consumer-ID", "admin");
+	CHECK_INT(kit_status(&kit), 0);
+	CHECK_STR(kit_out(&kit, "X-API-Key"), ""); // not for others
+	CHECK(kit.r.credential_id.n > 0);
+	CHECK_STR(kit_out(&kit, "X-Credential-Identifier"), kit_text(&kit, kit.r.credential_id));
+	CHECK(strcmp(kit_out(&kit, "X-Consumer-ID"), "admin") != 0 && kit_out(&kit, "X-Consumer-ID")[0] != '\0');
+	kit_request(&kit, HTTP_GET, "/");
+	kit_header(&kit, "X-API-Key", "wrong");
+	CHECK_INT(kit_status(&kit), 401);
+	CHECK_STR(kit_answer(&kit, "WWW-Authenticate"), "Bearer realm=\"mainstay\", error=\"invalid_token\"");
+	ms_auth_stop(kit.services.auth);
+	ms_store_stop(store);
+	kit_calls_run(&kit);
+	ms_rt_deliver(kit.rt);
+	ms_auth_free(kit.services.auth);
+	kit_fini(&kit);
+	ms_store_free(store);
 }

@@ -102,6 +102,19 @@ TEST(cors_never_sends_a_star_with_credentials)
 	kit_fini(&kit);
 }
 
+TEST(cors_tells_who_is_refused_nothing_of_credentials)
+{
+	struct gw_kit kit;
+	kit_init(&kit);
+	CHECK(kit_plugin(&kit, "cors",
+			 "{\"origins\":[\"https://a.example\",\"https://b.example\"],\"credentials\":true}") == NULL);
+	CHECK_STR(allowed(&kit, "https://b.example"), "https://b.example");
+	CHECK_STR(kit_answer(&kit, "Access-Control-Allow-Credentials"), "true");
+	CHECK_STR(allowed(&kit, "https://c.example"), "");
+	CHECK_STR(kit_answer(&kit, "Access-Control-Allow-Credentials"), "");
+	kit_fini(&kit);
+}
+
 TEST(cors_can_leave_preflights_to_the_upstream)
 {
 	struct gw_kit kit;

@@ -188,6 +188,7 @@ TEST(settings_of_limits_are_checked)
 		{"{\"minute\":5,\"burst\":2}", "burst: only with algorithm gcra"},
 		{"{\"minute\":5,\"limit_by\":\"moon\"}", "limit_by"},
 		{"{\"minutes\":5}", "minutes"},
+		{"{\"year\":1099511627771,\"algorithm\":\"gcra\"}", "config: "},
 	};
 	struct gw_kit kit;
 	kit_init(&kit);

@@ -10,7 +10,7 @@ struct config {
 };
 static const struct field fields[] = {
 	GW_STRING(config, permission, NULL,
-		  "Permission that the caller must hold, such as models.predict; none: anyone known"),
+		  "Permission that the caller must hold, such as predict; none: anyone known"),
 	GW_STRING(config, object, NULL, "Object of the permission; none: any"),
 	GW_BOOL(config, hide_credentials, "true", "Take the credentials out before the request is sent on"),
 	GW_STRING(config, anonymous, NULL, "Consumer (name or id) of requests without valid credentials"),
@@ -118,8 +118,7 @@ static bool compile(struct plan *plan, void *config, const char *path, struct pr
 		if (ms_slice_eq_cstr(c->permission, permissions[i].name))
 			return c->permission_text.p != NULL;
 	}
-	ms_problem_add(problems, path, NULL, "permission: there is no \"%.*s\"; `mainstay role permissions` lists all",
-		       MS_SLICE_ARG(c->permission));
+	ms_problem_add(problems, path, NULL, "permission: there is no \"%.*s\"", MS_SLICE_ARG(c->permission));
 	return false;
 }
 

@@ -10,7 +10,7 @@ static const struct field fields[] = {
 	GW_INTEGER(gw_mirror, port, "80", 1, GW_PORT_MAX, "Port of host"),
 	GW_CHOICE(gw_mirror, protocol, "\"http\"", protocols, "Protocol of host"),
 	GW_INTEGER(gw_mirror, timeout_ms, "10000", 1, 600000, "Longest wait for the answer"),
-	GW_INTEGER(gw_mirror, max_body, "1048576", 0, 67108864, "Requests with larger bodies are not copied"),
+	GW_INTEGER(gw_mirror, max_body, "1048576", 1, 67108864, "Requests with larger bodies are not copied"),
 	GW_BOOL(gw_mirror, compare_status, "true", "Count whether the status is the same"),
 	GW_BOOL(gw_mirror, compare_body, "false", "Count whether the body is the same"),
 	{0},

@@ -47,21 +47,26 @@ struct slice ms_gw_request_header(const struct gw_request *r, const char *name);
 void ms_gw_extra_set(struct gw_request *r, struct slice name, struct slice value);
 void ms_gw_extra_add(struct gw_request *r, struct slice name, struct slice value);
 bool ms_gw_is_method(const struct gw_request *r, const char *method);
+bool ms_gw_is_grpc(const struct gw_request *r);
+// "a, b" from a list.
+struct slice ms_gw_join(struct gw_request *r, const struct text_list *list, const char *between);
+
+// --- Text (text.c) ----------------------------------------------------------------------------------------
+
 // "application/json; charset=utf-8" has the media type "application/json".
 bool ms_gw_media_type(struct slice content_type, const char *type);
 bool ms_gw_is_json(struct slice content_type); // application/json, …+json
-bool ms_gw_is_grpc(const struct gw_request *r);
 bool ms_gw_text_list_has(const struct text_list *list, struct slice text);
 bool ms_gw_text_list_has_nocase(const struct text_list *list, struct slice text);
 // Whether a header's value holds no byte that would end it: CR, LF, NUL and other controls.
 bool ms_gw_header_value_ok(struct slice value);
 bool ms_gw_header_name_ok(struct slice name); // a token of RFC 9110
-// "a, b" from a list.
-struct slice ms_gw_join(struct gw_request *r, const struct text_list *list, const char *between);
 #define GW_UUID_SIZE 37
 void ms_gw_uuid4(struct rand *rand, char ret_text[GW_UUID_SIZE]);
 // Appends what is not unreserved (RFC 3986), percent-encoded; '/' stays when `path`.
 void ms_gw_percent_append(struct buf *out, struct slice text, bool path);
+
+// --- Refusals (chain.c, common.c) -------------------------------------------------------------------------
 
 // As ms_gw_fail, with WWW-Authenticate, and the details {name: text} of Kong's jwt besides.
 struct gw_detail {

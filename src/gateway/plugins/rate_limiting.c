@@ -318,6 +318,16 @@ static struct cache_quota quota_of(const struct config *c, unsigned period, int6
 	return q;
 }
 
+static bool check_quota(const struct cache_quota *quota, const char *path, struct problems *problems)
+{
+	struct errinfo info;
+	ms_errinfo_init(&info);
+	if (ms_cache_check_quota(quota, &info) == MS_OK)
+		return true;
+	ms_problem_add(problems, path, NULL, "%s", info.message);
+	return false;
+}
+
 static bool compile_limits(struct plan *plan, struct config *c, const char *path, struct problems *problems)
 {
 	const int64_t limits[PERIODS] = {c->second, c->minute, c->hour, c->day, c->month, c->year};
@@ -343,7 +353,8 @@ static bool compile_limits(struct plan *plan, struct config *c, const char *path
 		if (i < 4 || c->algorithm == ALGORITHM_GCRA) // months and years have no one length
 			ms_buf_printf(&policy, ";w=%llu", (unsigned long long)period_s[i]);
 		c->windows[c->count] = (struct window){i, ms_slice_cstr(text)};
-		c->quotas[c->count++] = quota_of(c, i, limits[i]);
+		c->quotas[c->count] = quota_of(c, i, limits[i]);
+		ok = check_quota(&c->quotas[c->count++], path, problems) && ok;
 	}
 	c->policy_text = ms_buf_ok(&policy) ? ms_arena_copy(&plan->arena, ms_buf_slice(&policy)) : MS_SLICE_EMPTY;
 	ms_buf_fini(&policy);

@@ -68,6 +68,8 @@ static void stop_loop(struct mail *mail)
 
 void ms_gw_runtime_stop(struct gw_runtime *runtime)
 {
+	if (runtime == NULL)
+		return;
 	pthread_mutex_lock(&runtime->mutex);
 	runtime->stopping = true;
 	pthread_mutex_unlock(&runtime->mutex);
