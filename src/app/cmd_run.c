@@ -94,8 +94,8 @@ static void read_again(struct job *job)
 	if (ms_settings_load(&run->cli->origin, NULL, NULL, &reload->info, &reload->config) != MS_OK)
 		reload->config = NULL;
 	ms_errinfo_init(&reload->gateway_info);
-	if (reload->config != NULL &&
-	    ms_app_reload_gateway(&run->app, ms_config_settings(reload->config)->gateway_file, &reload->gateway_info) == MS_OK)
+	if (reload->config != NULL && ms_app_reload_gateway(&run->app, ms_config_settings(reload->config)->gateway_file,
+							    &reload->gateway_info) == MS_OK)
 		reload->gateway_info.code = MS_OK;
 }
 
@@ -349,19 +349,19 @@ static enum ms_err start_listening(struct run *run, struct errinfo *info)
 		bool tls = ms_slice_starts_with(ms_slice_cstr(address), MS_SLICE_LIT("https://"));
 		run->listens[i] = (struct http_listen){.address = address, .tls = tls ? &run->tls : NULL};
 	}
-	const struct http_server_options server = {.rt = app->rt,
-						   .log = app->log,
-						   .metrics = app->metrics,
-						   .route_sets = app->route_sets,
-						   .route_set_count = app->route_set_count,
-						   .listens = run->listens,
-						   .listen_count = run->addresses.count,
-						   .limits = limits_of(s),
-						   .guard = app->state.auth != NULL ? ms_auth_guard(app->state.auth)
-										    : NULL,
-						   .front = app->gateway != NULL ? ms_gateway_front(app->gateway) : NULL,
-						   .access_log = (unsigned)s->log_access,
-						   .h2 = s->http_h2};
+	const struct http_server_options server = {
+		.rt = app->rt,
+		.log = app->log,
+		.metrics = app->metrics,
+		.route_sets = app->route_sets,
+		.route_set_count = app->route_set_count,
+		.listens = run->listens,
+		.listen_count = run->addresses.count,
+		.limits = limits_of(s),
+		.guard = app->state.auth != NULL ? ms_auth_guard(app->state.auth) : NULL,
+		.front = app->gateway != NULL ? ms_gateway_front(app->gateway) : NULL,
+		.access_log = (unsigned)s->log_access,
+		.h2 = s->http_h2};
 	MS_TRY(ms_http_server_new(&server, info, &app->server));
 	return ms_console_attach(app->console, app->server, info);
 }

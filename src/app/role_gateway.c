@@ -15,8 +15,9 @@ static void check(void *arg, const struct loop *loop, struct health_report *ret_
 	struct app *app = arg;
 	(void)loop;
 	// Other upstreams are served, and the roles of this process.
-	ret_report->health = ms_gateway_healthy(app->gateway, ret_report->message, sizeof(ret_report->message)) ? HEALTH_OK
-														: HEALTH_DEGRADED;
+	ret_report->health = ms_gateway_healthy(app->gateway, ret_report->message, sizeof(ret_report->message))
+				     ? HEALTH_OK
+				     : HEALTH_DEGRADED;
 }
 
 // The settings' lists are not NULL-terminated.
@@ -36,7 +37,9 @@ static enum ms_err read_file(const char *path, struct errinfo *info, struct slic
 	if (path[0] == '\0')
 		return MS_OK;
 	enum ms_err err = ms_file_read(path, GATEWAY_FILE_MAX, &why, ret_text);
-	return err == MS_OK ? MS_OK : ms_fail(info, MS_ERR_CONFIG, "gateway.file %.150s cannot be read: %.250s", path, why.message);
+	return err == MS_OK
+		       ? MS_OK
+		       : ms_fail(info, MS_ERR_CONFIG, "gateway.file %.150s cannot be read: %.250s", path, why.message);
 }
 
 static enum ms_err make(struct app *app, struct slice text, struct errinfo *info)

@@ -112,13 +112,14 @@ static void drop_all(struct balancer *b)
 	shared_drop(b->shared);
 }
 
-enum ms_err ms_balancer_new(struct balancers *home, const struct gw_upstream *upstream, int64_t now_ns, struct errinfo *info,
-			    struct balancer **ret_balancer)
+enum ms_err ms_balancer_new(struct balancers *home, const struct gw_upstream *upstream, int64_t now_ns,
+			    struct errinfo *info, struct balancer **ret_balancer)
 {
 	struct balancer *b = calloc(1, sizeof(*b) + upstream->target_count * sizeof(b->peers[0]));
 	bool whole = b != NULL;
 	if (b == NULL)
-		return ms_fail(info, MS_ERR_NO_MEMORY, "out of memory for upstream '%.*s'", MS_SLICE_ARG(upstream->name));
+		return ms_fail(info, MS_ERR_NO_MEMORY, "out of memory for upstream '%.*s'",
+			       MS_SLICE_ARG(upstream->name));
 	b->upstream = upstream;
 	pthread_mutex_lock(&home->lock);
 	b->shared = shared_take(home, upstream->name);
@@ -134,7 +135,8 @@ enum ms_err ms_balancer_new(struct balancers *home, const struct gw_upstream *up
 			drop_all(b);
 		pthread_mutex_unlock(&home->lock);
 		free(b);
-		return ms_fail(info, MS_ERR_NO_MEMORY, "out of memory for upstream '%.*s'", MS_SLICE_ARG(upstream->name));
+		return ms_fail(info, MS_ERR_NO_MEMORY, "out of memory for upstream '%.*s'",
+			       MS_SLICE_ARG(upstream->name));
 	}
 	pthread_mutex_unlock(&home->lock);
 	*ret_balancer = b;
@@ -220,7 +222,8 @@ static bool may_pick(const struct choice *c, size_t i)
 {
 	const struct gw_upstream *u = c->b->upstream;
 	const struct peer *p = c->b->peers[i];
-	return ms_target_serves(u, &u->targets[i]) && ms_peer_well(p, c->in->now_ns) && (c->again || !has_tried(c->in, i)) &&
+	return ms_target_serves(u, &u->targets[i]) && ms_peer_well(p, c->in->now_ns) &&
+	       (c->again || !has_tried(c->in, i)) &&
 	       (u->breaker.max_connections <= 0 ||
 		atomic_load_explicit(&p->active, memory_order_relaxed) < (uint64_t)u->breaker.max_connections);
 }
@@ -243,7 +246,8 @@ static size_t pick_by_turn(const struct choice *c, bool least)
 		if (!may_pick(c, i))
 			continue;
 		int64_t weight = ms_peer_weight(b, i, c->in->now_ns);
-		if (least && (double)atomic_load_explicit(&b->peers[i]->active, memory_order_relaxed) / (double)weight > fewest)
+		if (least &&
+		    (double)atomic_load_explicit(&b->peers[i]->active, memory_order_relaxed) / (double)weight > fewest)
 			continue;
 		total += weight;
 		b->peers[i]->turn += weight;
@@ -416,7 +420,8 @@ enum gw_pick_outcome ms_balancer_pick(struct balancer *b, const struct gw_pick_i
 		choice.again = true; // the healthy ones were all tried: once more is better than not at all
 		target = pick_one(&choice);
 	}
-	struct gw_lease lease = {.balancer = b, .target = target, .start_ns = input->now_ns, .pending = true, .retry = input->retry};
+	struct gw_lease lease = {
+		.balancer = b, .target = target, .start_ns = input->now_ns, .pending = true, .retry = input->retry};
 	if (target == SIZE_MAX) {
 		leave(&b->shared->pending);
 		leave(&b->shared->active);

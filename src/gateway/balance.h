@@ -9,8 +9,8 @@
 
 #include "gateway/plan.h"
 
-struct balancers; // the state of all upstreams of the process
-struct balancers *ms_balancers_new(void); // NULL: no memory
+struct balancers;                                    // the state of all upstreams of the process
+struct balancers *ms_balancers_new(void);            // NULL: no memory
 void ms_balancers_free(struct balancers *balancers); // all balancers are freed; accepts NULL
 
 // An upstream as one plan describes it, on the state that all plans share. `upstream` outlives it.
@@ -26,10 +26,11 @@ const struct gw_upstream *ms_balancer_upstream(const struct balancer *balancer);
 struct gw_pick_input {
 	int64_t now_ns;
 	bool has_hash; // consistent hashing: hash_on, else hash_fallback, was found. Without: round robin
-	uint64_t hash;         // ms_gw_hash of the value
-	const uint64_t *tried; // bits of targets (target_count of them) that failed for this request already; NULL: none
-	uint64_t random;       // of the loop's generator: power of two choices
-	bool retry;            // takes part in the retry budget
+	uint64_t hash; // ms_gw_hash of the value
+	const uint64_t
+		*tried;  // bits of targets (target_count of them) that failed for this request already; NULL: none
+	uint64_t random; // of the loop's generator: power of two choices
+	bool retry;      // takes part in the retry budget
 };
 enum gw_pick_outcome {
 	GW_PICK_OK,
@@ -60,8 +61,8 @@ enum gw_health_change ms_lease_report(struct gw_lease *lease, enum gw_result res
 // The place is free again. Without a lease nothing.
 void ms_lease_end(struct gw_lease *lease);
 // The result of an active check.
-enum gw_health_change ms_balancer_check_result(struct balancer *balancer, size_t target, enum gw_result result, int status,
-					       int64_t now_ns);
+enum gw_health_change ms_balancer_check_result(struct balancer *balancer, size_t target, enum gw_result result,
+					       int status, int64_t now_ns);
 // An operator's word; counters start anew.
 enum gw_health_change ms_balancer_set_health(struct balancer *balancer, size_t target, bool healthy, int64_t now_ns);
 
@@ -71,14 +72,15 @@ enum gw_target_health { GW_HEALTHY, GW_UNHEALTHY, GW_TARGET_EJECTED, GW_DRAINED,
 const char *ms_gw_target_health_name(enum gw_target_health health); // "HEALTHY", … as Kong's admin interface has them
 struct gw_target_state {
 	enum gw_target_health health;
-	unsigned weight;         // with slow start; 0: drained or of another group
-	unsigned active;         // requests at the target now
-	double latency_s;        // peak-sensitive moving average; 0: not known
+	unsigned weight;             // with slow start; 0: drained or of another group
+	unsigned active;             // requests at the target now
+	double latency_s;            // peak-sensitive moving average; 0: not known
 	uint64_t requests, failures; // since the start; failures: no answer, or a status of 500 and above
 	int64_t ejected_for_ns;
 	unsigned ejections;
 };
-void ms_balancer_target(const struct balancer *balancer, size_t target, int64_t now_ns, struct gw_target_state *ret_state);
+void ms_balancer_target(const struct balancer *balancer, size_t target, int64_t now_ns,
+			struct gw_target_state *ret_state);
 struct gw_upstream_state {
 	unsigned active, pending, retries;
 	double healthy_percent; // of the weight

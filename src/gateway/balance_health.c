@@ -70,12 +70,13 @@ static enum gw_health_change count_success(struct peer *p, struct check_counts *
 	// Only who is unhealthy is counted: the hot path writes nothing.
 	if (limit <= 0 || !atomic_load_explicit(&p->unhealthy, memory_order_relaxed))
 		return GW_NO_CHANGE;
-	return atomic_fetch_add_explicit(&c->successes, 1, memory_order_relaxed) + 1 >= (uint64_t)limit ? turn(p, false, now_ns)
-													: GW_NO_CHANGE;
+	return atomic_fetch_add_explicit(&c->successes, 1, memory_order_relaxed) + 1 >= (uint64_t)limit
+		       ? turn(p, false, now_ns)
+		       : GW_NO_CHANGE;
 }
 
-static enum gw_health_change count_failure(struct peer *p, struct check_counts *c, enum failure_kind kind, int64_t limit,
-					   int64_t now_ns)
+static enum gw_health_change count_failure(struct peer *p, struct check_counts *c, enum failure_kind kind,
+					   int64_t limit, int64_t now_ns)
 {
 	if (limit <= 0)
 		return GW_NO_CHANGE;
@@ -85,8 +86,8 @@ static enum gw_health_change count_failure(struct peer *p, struct check_counts *
 		       : GW_NO_CHANGE;
 }
 
-static enum gw_health_change count(struct peer *p, struct check_counts *c, const struct limits *l, enum gw_result result,
-				   int status, int64_t now_ns)
+static enum gw_health_change count(struct peer *p, struct check_counts *c, const struct limits *l,
+				   enum gw_result result, int status, int64_t now_ns)
 {
 	switch (result) {
 	case GW_RESULT_TCP_FAILURE:
@@ -120,7 +121,8 @@ static bool may_eject(const struct balancer *b, int64_t now_ns)
 		well += ms_peer_well(b->peers[i], now_ns);
 	}
 	return well > 1 &&
-	       (ejected == 0 || (double)(ejected + 1) * 100 <= (double)b->upstream->outlier.max_ejection_percent * (double)serving);
+	       (ejected == 0 ||
+		(double)(ejected + 1) * 100 <= (double)b->upstream->outlier.max_ejection_percent * (double)serving);
 }
 
 static enum gw_health_change eject(struct balancer *b, struct peer *p, int64_t now_ns)
@@ -171,7 +173,8 @@ static void end_window(struct balancer *b, int64_t now_ns)
 	const struct gw_outlier *o = &b->upstream->outlier;
 	int64_t end_ns = atomic_load_explicit(&b->shared->window_end_ns, memory_order_relaxed);
 	int64_t next_ns = now_ns + MS_MAX(seconds_ns(o->interval_s), (int64_t)1000000);
-	if (now_ns < end_ns || !atomic_compare_exchange_strong(&b->shared->window_end_ns, &end_ns, next_ns) || end_ns == 0)
+	if (now_ns < end_ns || !atomic_compare_exchange_strong(&b->shared->window_end_ns, &end_ns, next_ns) ||
+	    end_ns == 0)
 		return;
 	eject_by_rate(b, now_ns);
 	for (size_t i = 0; i < b->count; i++) {
@@ -179,7 +182,8 @@ static void end_window(struct balancer *b, int64_t now_ns)
 		unsigned times = atomic_load_explicit(&p->ejections, memory_order_relaxed);
 		// A quiet interval makes the next ejection shorter again.
 		if (times > 0 && !is_ejected(p, now_ns) &&
-		    atomic_load_explicit(&p->ejected_until_ns, memory_order_relaxed) + seconds_ns(o->interval_s) <= now_ns)
+		    atomic_load_explicit(&p->ejected_until_ns, memory_order_relaxed) + seconds_ns(o->interval_s) <=
+			    now_ns)
 			atomic_store_explicit(&p->ejections, times - 1, memory_order_relaxed);
 		atomic_store_explicit(&p->window_requests, 0, memory_order_relaxed);
 		atomic_store_explicit(&p->window_good, 0, memory_order_relaxed);
@@ -197,7 +201,8 @@ static enum gw_health_change watch_outlier(struct balancer *b, struct peer *p, b
 		atomic_fetch_add_explicit(&p->window_good, 1, memory_order_relaxed);
 		if (atomic_load_explicit(&p->consecutive_5xx, memory_order_relaxed) != 0)
 			atomic_store_explicit(&p->consecutive_5xx, 0, memory_order_relaxed);
-	} else if (atomic_fetch_add_explicit(&p->consecutive_5xx, 1, memory_order_relaxed) + 1 >= (uint64_t)o->consecutive_5xx &&
+	} else if (atomic_fetch_add_explicit(&p->consecutive_5xx, 1, memory_order_relaxed) + 1 >=
+			   (uint64_t)o->consecutive_5xx &&
 		   o->consecutive_5xx > 0) {
 		change = eject(b, p, now_ns);
 	}
@@ -294,18 +299,19 @@ void ms_balancer_target(const struct balancer *b, size_t target, int64_t now_ns,
 	const struct peer *p = b->peers[target];
 	bool serves = ms_target_serves(u, &u->targets[target]);
 	*ret_state = (struct gw_target_state){
-		.health = !serves						       ? GW_DRAINED
+		.health = !serves                                                     ? GW_DRAINED
 			  : atomic_load_explicit(&p->unhealthy, memory_order_relaxed) ? GW_UNHEALTHY
-			  : is_ejected(p, now_ns)				       ? GW_TARGET_EJECTED
-			  : checks_are_on(u)					       ? GW_HEALTHY
-										       : GW_CHECKS_OFF,
+			  : is_ejected(p, now_ns)                                     ? GW_TARGET_EJECTED
+			  : checks_are_on(u)                                          ? GW_HEALTHY
+										      : GW_CHECKS_OFF,
 		.weight = serves ? (unsigned)((ms_peer_weight(b, target, now_ns) + 255) / 256) : 0,
 		.active = atomic_load_explicit(&p->active, memory_order_relaxed),
 		.latency_s = ms_peer_latency(p, now_ns),
 		.requests = atomic_load_explicit(&p->requests, memory_order_relaxed),
 		.failures = atomic_load_explicit(&p->failures, memory_order_relaxed),
-		.ejected_for_ns =
-			is_ejected(p, now_ns) ? atomic_load_explicit(&p->ejected_until_ns, memory_order_relaxed) - now_ns : 0,
+		.ejected_for_ns = is_ejected(p, now_ns)
+					  ? atomic_load_explicit(&p->ejected_until_ns, memory_order_relaxed) - now_ns
+					  : 0,
 		.ejections = atomic_load_explicit(&p->ejections, memory_order_relaxed),
 	};
 }

@@ -10,8 +10,8 @@
 #include "gateway/balance.h"
 
 #define LATENCY_DECAY_NS (10 * INT64_C(1000000000)) // a latency that nobody measured again loses weight this fast
-#define SLOW_START_LEAST 0.1                       // of the weight, at the beginning
-#define RETRY_FLOOR 3                              // retries that a budget in percent always allows
+#define SLOW_START_LEAST 0.1                        // of the weight, at the beginning
+#define RETRY_FLOOR 3                               // retries that a budget in percent always allows
 
 enum failure_kind { FAILED_TCP, FAILED_TIMEOUT, FAILED_HTTP, FAILURE_KINDS };
 // Counts of one kind of checks; a success clears the failures and the other way round.

@@ -26,7 +26,8 @@ static int64_t good_statuses[] = {200, 302};
 static void bench_init(struct bench *b, enum gw_algorithm algorithm, const unsigned *weights, size_t count)
 {
 	*b = (struct bench){.now_ns = 1000 * SECOND, .rand = {7}};
-	b->upstream = (struct gw_upstream){.name = MS_SLICE_LIT("u"), .algorithm = algorithm, .targets = b->targets, .target_count = count};
+	b->upstream = (struct gw_upstream){
+		.name = MS_SLICE_LIT("u"), .algorithm = algorithm, .targets = b->targets, .target_count = count};
 	b->upstream.outlier = (struct gw_outlier){.consecutive_5xx = 5,
 						  .max_ejection_percent = 10,
 						  .interval_s = 10,
@@ -73,7 +74,8 @@ static size_t by_key(struct bench *b, uint64_t key)
 	char text[24];
 	struct gw_lease lease;
 	snprintf(text, sizeof(text), "key-%llu", (unsigned long long)key);
-	const struct gw_pick_input in = {.now_ns = b->now_ns, .has_hash = true, .hash = ms_gw_hash(ms_slice_cstr(text))};
+	const struct gw_pick_input in = {
+		.now_ns = b->now_ns, .has_hash = true, .hash = ms_gw_hash(ms_slice_cstr(text))};
 	if (ms_balancer_pick(b->balancer, &in, &lease) != GW_PICK_OK)
 		return SIZE_MAX;
 	ms_lease_end(&lease);
@@ -221,7 +223,8 @@ TEST(balance_latency_avoids_the_slow_one_and_forgives)
 		struct gw_lease lease;
 		REQUIRE(take(&b, NULL, &lease) == GW_PICK_OK);
 		got[lease.target]++;
-		(void)ms_lease_report(&lease, GW_RESULT_OK, 200, b.now_ns + (lease.target == 2 ? 500 : 5) * SECOND / 1000);
+		(void)ms_lease_report(&lease, GW_RESULT_OK, 200,
+				      b.now_ns + (lease.target == 2 ? 500 : 5) * SECOND / 1000);
 		ms_lease_end(&lease);
 		b.now_ns += SECOND / 1000;
 	}
@@ -358,7 +361,8 @@ TEST(balance_active_checks_bring_back)
 	CHECK_INT(ms_balancer_check_result(b.balancer, 0, GW_RESULT_TCP_FAILURE, 0, b.now_ns), GW_NO_CHANGE);
 	CHECK_INT(ms_balancer_check_result(b.balancer, 0, GW_RESULT_OK, 200, b.now_ns), GW_NO_CHANGE);
 	CHECK_INT(ms_balancer_check_result(b.balancer, 0, GW_RESULT_TCP_FAILURE, 0, b.now_ns), GW_NO_CHANGE);
-	CHECK_INT(ms_balancer_check_result(b.balancer, 0, GW_RESULT_OK, 200, b.now_ns), GW_NO_CHANGE); // the failure came between
+	CHECK_INT(ms_balancer_check_result(b.balancer, 0, GW_RESULT_OK, 200, b.now_ns),
+		  GW_NO_CHANGE); // the failure came between
 	CHECK_INT(ms_balancer_check_result(b.balancer, 0, GW_RESULT_OK, 302, b.now_ns), GW_TURNED_HEALTHY);
 	CHECK_INT(health(&b, 0), GW_HEALTHY);
 	bench_fini(&b);
@@ -614,7 +618,8 @@ TEST(balance_is_exact_over_threads)
 
 static void allocate(void)
 {
-	struct gw_target targets[] = {{.target = MS_SLICE_LIT("a:1"), .weight = 1}, {.target = MS_SLICE_LIT("b:1"), .weight = 1}};
+	struct gw_target targets[] = {{.target = MS_SLICE_LIT("a:1"), .weight = 1},
+				      {.target = MS_SLICE_LIT("b:1"), .weight = 1}};
 	const struct gw_upstream upstream = {.name = MS_SLICE_LIT("u"), .targets = targets, .target_count = 2};
 	struct balancer *balancer = NULL;
 	struct balancers *home = ms_balancers_new();

@@ -19,17 +19,17 @@ struct canary_limits {
 	double significance;       // of the whole analysis: the chance to call a canary bad that is not; 0.01
 	unsigned looks;            // how often the figures are looked at: each look gets its part of the significance
 	double error_tolerance;    // so much more of the error rate is no harm; 0.001
-	double latency_tolerance;  // likewise of the chance that the canary is the slower one of a pair, beyond a half; 0.05
+	double latency_tolerance; // likewise of the chance that the canary is the slower one of a pair, beyond a half; 0.05
 };
 enum canary_verdict { CANARY_HOLD, CANARY_PROMOTE, CANARY_ROLLBACK };
 struct canary_analysis {
 	enum canary_verdict verdict;
-	const char *reason;      // one sentence
-	double error_rate[2];    // baseline, canary
-	double error_p;          // of so many errors or more, if the canary were like the baseline
-	bool error_exact;        // Fisher's
-	double latency_p;        // of so slow or slower
-	double slower;           // chance that a request to the canary takes longer than one to the baseline; 0.5: alike
+	const char *reason;   // one sentence
+	double error_rate[2]; // baseline, canary
+	double error_p;       // of so many errors or more, if the canary were like the baseline
+	bool error_exact;     // Fisher's
+	double latency_p;     // of so slow or slower
+	double slower;        // chance that a request to the canary takes longer than one to the baseline; 0.5: alike
 };
 const char *ms_canary_verdict_name(enum canary_verdict verdict); // "hold", "promote", "rollback"
 struct canary_analysis ms_canary_analyse(const struct canary_arm *baseline, const struct canary_arm *canary,

@@ -26,13 +26,15 @@ TEST(canary_exact_test)
 TEST(canary_z_test)
 {
 	// 50 of 1000 against 80 of 1000: z = 0.03 / sqrt(0.065 * 0.935 * 0.002) = 2.72103…
-	CHECK(near(ms_test_proportions_z(50, 1000, 80, 1000), 0.5 * erfc(0.03 / sqrt(0.065 * 0.935 * 0.002) / sqrt(2)), 1e-12));
+	CHECK(near(ms_test_proportions_z(50, 1000, 80, 1000), 0.5 * erfc(0.03 / sqrt(0.065 * 0.935 * 0.002) / sqrt(2)),
+		   1e-12));
 	CHECK(near(ms_test_proportions_z(50, 1000, 80, 1000), 0.003254, 1e-3));
 	CHECK(near(ms_test_proportions_z(50, 1000, 50, 1000), 0.5, 1e-12));
 	CHECK(ms_test_proportions_z(80, 1000, 50, 1000) > 0.99);
 	CHECK_F64(ms_test_proportions_z(0, 10, 0, 10), 1);
 	// Both tests agree where both hold.
-	double z = ms_test_proportions_z(500, 10000, 560, 10000), exact = ms_test_proportions_exact(500, 10000, 560, 10000);
+	double z = ms_test_proportions_z(500, 10000, 560, 10000),
+	       exact = ms_test_proportions_exact(500, 10000, 560, 10000);
 	CHECK(fabs(z - exact) < 0.005);
 }
 

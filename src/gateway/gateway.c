@@ -109,8 +109,8 @@ struct route_set ms_gateway_routes(struct gateway *g)
 	return ms_gateway_admin_routes(g->admin);
 }
 
-void ms_gateway_tell_health(struct gateway *g, const struct balancer *balancer, size_t target, enum gw_health_change change,
-			    struct loop *loop, const char *why)
+void ms_gateway_tell_health(struct gateway *g, const struct balancer *balancer, size_t target,
+			    enum gw_health_change change, struct loop *loop, const char *why)
 {
 	static const char *const words[] = {[GW_TURNED_HEALTHY] = "target is healthy again",
 					    [GW_TURNED_UNHEALTHY] = "target is unhealthy",
@@ -121,8 +121,8 @@ void ms_gateway_tell_health(struct gateway *g, const struct balancer *balancer, 
 		return;
 	const struct gw_upstream *u = ms_balancer_upstream(balancer);
 	ms_log(g->options.log, change == GW_TURNED_HEALTHY ? LOG_INFO : LOG_WARN, words[change],
-	       MS_LOG_STR("mainstay.gateway.upstream", u->name), MS_LOG_STR("mainstay.gateway.target", u->targets[target].target),
-	       MS_LOG_CSTR("event.reason", why));
+	       MS_LOG_STR("mainstay.gateway.upstream", u->name),
+	       MS_LOG_STR("mainstay.gateway.target", u->targets[target].target), MS_LOG_CSTR("event.reason", why));
 	const struct slice values[] = {u->name, u->targets[target].target, ms_slice_cstr(labels[change])};
 	ms_counter_add(ms_metrics_series(g->metrics.health_changes, values), ms_loop_index(loop), 1);
 }
@@ -166,7 +166,8 @@ static enum ms_err read_trusted(struct gateway *g, const char *const *texts, str
 	for (; g->trusted_count < count; g->trusted_count++) {
 		if (!ms_gw_network_parse(ms_slice_cstr(texts[g->trusted_count]), &g->trusted[g->trusted_count]))
 			return ms_fail(info, MS_ERR_CONFIG,
-				       "gateway.trusted_proxies: \"%.100s\" is neither an address nor a network; right would be "
+				       "gateway.trusted_proxies: \"%.100s\" is neither an address nor a network; right "
+				       "would be "
 				       "10.0.0.0/8 or 2001:db8::1",
 				       texts[g->trusted_count]);
 	}
@@ -176,8 +177,8 @@ static enum ms_err read_trusted(struct gateway *g, const char *const *texts, str
 
 static struct metric_series *plain_counter(struct metrics *metrics, const char *name, const char *help)
 {
-	struct metric_family *family =
-		ms_metrics_family(metrics, &(struct metric_options){.name = name, .help = help, .type = METRIC_COUNTER});
+	struct metric_family *family = ms_metrics_family(
+		metrics, &(struct metric_options){.name = name, .help = help, .type = METRIC_COUNTER});
 	return family != NULL ? ms_metrics_series(family, NULL) : NULL;
 }
 
@@ -188,25 +189,29 @@ static bool make_metrics(struct gateway *g)
 	static const char *const mirrored[] = {"route", "outcome"};
 	struct metrics *m = g->options.metrics;
 	struct gateway_metrics *to = &g->metrics;
-	to->tries = ms_metrics_family(m, &(struct metric_options){.name = "mainstay_gateway_upstream_failures_total",
-								  .help = "Requests that got no answer from their target.",
-								  .type = METRIC_COUNTER,
-								  .labels = tries,
-								  .label_count = 2});
-	to->health_changes =
-		ms_metrics_family(m, &(struct metric_options){.name = "mainstay_gateway_target_changes_total",
-							      .help = "Targets that turned healthy or unhealthy or were ejected.",
+	to->tries =
+		ms_metrics_family(m, &(struct metric_options){.name = "mainstay_gateway_upstream_failures_total",
+							      .help = "Requests that got no answer from their target.",
 							      .type = METRIC_COUNTER,
-							      .labels = changes,
-							      .label_count = 3});
+							      .labels = tries,
+							      .label_count = 2});
+	to->health_changes = ms_metrics_family(
+		m, &(struct metric_options){.name = "mainstay_gateway_target_changes_total",
+					    .help = "Targets that turned healthy or unhealthy or were ejected.",
+					    .type = METRIC_COUNTER,
+					    .labels = changes,
+					    .label_count = 3});
 	to->mirrored = ms_metrics_family(m, &(struct metric_options){.name = "mainstay_gateway_mirrored_total",
 								     .help = "Shadow requests by what came of them.",
 								     .type = METRIC_COUNTER,
 								     .labels = mirrored,
 								     .label_count = 2});
-	to->retries = plain_counter(m, "mainstay_gateway_retries_total", "Requests that were sent to a target once more.");
-	to->breaker = plain_counter(m, "mainstay_gateway_breaker_open_total", "Requests that a circuit breaker refused.");
-	to->no_target = plain_counter(m, "mainstay_gateway_no_target_total", "Requests for which no target was healthy.");
+	to->retries =
+		plain_counter(m, "mainstay_gateway_retries_total", "Requests that were sent to a target once more.");
+	to->breaker =
+		plain_counter(m, "mainstay_gateway_breaker_open_total", "Requests that a circuit breaker refused.");
+	to->no_target =
+		plain_counter(m, "mainstay_gateway_no_target_total", "Requests for which no target was healthy.");
 	to->cut = plain_counter(m, "mainstay_gateway_answers_cut_total", "Answers that the upstream did not finish.");
 	return to->tries != NULL && to->health_changes != NULL && to->mirrored != NULL && to->cut != NULL;
 }

@@ -83,8 +83,8 @@ static void tell(struct check *c, enum gw_result result, int status, const char 
 	ms_gateway_tell_health(g, c->balancer, c->target, change, c->home->loop, why);
 }
 
-static void head(struct http_call *call, int status, const struct http_header *headers, size_t count, uint64_t content_length,
-		 void *arg)
+static void head(struct http_call *call, int status, const struct http_header *headers, size_t count,
+		 uint64_t content_length, void *arg)
 {
 	struct check *c = arg;
 	(void)call;
@@ -127,7 +127,8 @@ static void end(struct http_call *call, const struct http_header *trailers, size
 	end_check(c);
 }
 
-static void failed(struct http_call *call, enum http_call_failure failure, bool sent, const struct errinfo *info, void *arg)
+static void failed(struct http_call *call, enum http_call_failure failure, bool sent, const struct errinfo *info,
+		   void *arg)
 {
 	struct check *c = arg;
 	(void)call;
@@ -168,7 +169,9 @@ static enum ms_err start_call(struct check *c, struct errinfo *info)
 		.origin = c->origin,
 		.loop = c->home->loop,
 		.method = grpc ? MS_SLICE_LIT("POST") : MS_SLICE_LIT("GET"),
-		.target = grpc ? MS_SLICE_LIT("/grpc.health.v1.Health/Check") : a->http_path.n > 0 ? a->http_path : MS_SLICE_LIT("/"),
+		.target = grpc                 ? MS_SLICE_LIT("/grpc.health.v1.Health/Check")
+			  : a->http_path.n > 0 ? a->http_path
+					       : MS_SLICE_LIT("/"),
 		.authority = c->upstream->host_header.n > 0 ? c->upstream->host_header : t->target,
 		.headers = c->headers,
 		.header_count = c->header_count,
@@ -199,8 +202,8 @@ static void start_check(struct check *c, int64_t now_ns)
 	c->started_ns = now_ns;
 	++*c->running_of_upstream;
 	enum ms_err err = c->upstream->active.type == CHECK_TCP
-				  ? ms_net_probe_start(c->home->loop, t->host, t->port, timeout_ms(&c->upstream->active), probed, c,
-						       &info, &c->probe)
+				  ? ms_net_probe_start(c->home->loop, t->host, t->port,
+						       timeout_ms(&c->upstream->active), probed, c, &info, &c->probe)
 				  : start_call(c, &info);
 	if (err != MS_OK)
 		end_check(c); // ours to blame: looked at again when it is due
@@ -257,16 +260,17 @@ static bool make_headers(struct gw_health *h, struct check *c)
 		return false;
 	for (size_t i = 0; i < map->count; i++) {
 		for (size_t k = 0; k < map->items[i].values.count; k++)
-			c->headers[c->header_count++] =
-				(struct http_header){.name = map->items[i].name, .value = map->items[i].values.items[k]};
+			c->headers[c->header_count++] = (struct http_header){.name = map->items[i].name,
+									     .value = map->items[i].values.items[k]};
 	}
 	if (is_grpc(c)) {
+		c->headers[c->header_count++] = (struct http_header){.name = MS_SLICE_LIT("content-type"),
+								     .value = MS_SLICE_LIT("application/grpc")};
 		c->headers[c->header_count++] =
-			(struct http_header){.name = MS_SLICE_LIT("content-type"), .value = MS_SLICE_LIT("application/grpc")};
-		c->headers[c->header_count++] = (struct http_header){.name = MS_SLICE_LIT("te"), .value = MS_SLICE_LIT("trailers")};
+			(struct http_header){.name = MS_SLICE_LIT("te"), .value = MS_SLICE_LIT("trailers")};
 	} else {
-		c->headers[c->header_count++] =
-			(struct http_header){.name = MS_SLICE_LIT("User-Agent"), .value = MS_SLICE_LIT("mainstay-health")};
+		c->headers[c->header_count++] = (struct http_header){.name = MS_SLICE_LIT("User-Agent"),
+								     .value = MS_SLICE_LIT("mainstay-health")};
 	}
 	return true;
 }
@@ -287,8 +291,8 @@ static bool make_origin(struct gw_health *h, struct check *c)
 	ms_errinfo_init(&info);
 	if (ms_http_origin_new(h->gateway->client, &options, &info, &c->origin) == MS_OK)
 		return true;
-	ms_log(h->gateway->options.log, LOG_ERROR, "a target cannot be checked", MS_LOG_STR("mainstay.gateway.target", t->target),
-	       MS_LOG_CSTR("error.message", info.message));
+	ms_log(h->gateway->options.log, LOG_ERROR, "a target cannot be checked",
+	       MS_LOG_STR("mainstay.gateway.target", t->target), MS_LOG_CSTR("error.message", info.message));
 	return false;
 }
 

@@ -6,8 +6,8 @@
 
 #include "crypto/crypto.h"
 
-#define MIRRORS_MAX 256                   // under way at once on a loop
-#define WAITING_MAX ((size_t)1 << 20)     // of the body, for a shadow that reads too slowly
+#define MIRRORS_MAX 256               // under way at once on a loop
+#define WAITING_MAX ((size_t)1 << 20) // of the body, for a shadow that reads too slowly
 #define TIMEOUT_DEFAULT_MS 60000
 
 // What was answered.
@@ -70,8 +70,8 @@ static void free_if_over(struct mirror_call *m)
 
 // --- The shadow's side ---------------------------------------------------------------------------------
 
-static void head(struct http_call *call, int status, const struct http_header *headers, size_t header_count, uint64_t content_length,
-		 void *arg)
+static void head(struct http_call *call, int status, const struct http_header *headers, size_t header_count,
+		 uint64_t content_length, void *arg)
 {
 	struct mirror_call *m = arg;
 	(void)call;
@@ -106,7 +106,8 @@ static void end(struct http_call *call, const struct http_header *trailers, size
 	free_if_over(m);
 }
 
-static void failed(struct http_call *call, enum http_call_failure failure, bool sent, const struct errinfo *info, void *arg)
+static void failed(struct http_call *call, enum http_call_failure failure, bool sent, const struct errinfo *info,
+		   void *arg)
 {
 	struct mirror_call *m = arg;
 	(void)call;
@@ -114,7 +115,8 @@ static void failed(struct http_call *call, enum http_call_failure failure, bool 
 	(void)info;
 	m->call = NULL;
 	if (m->lease.pending && failure != CALL_FULL && failure != CALL_STALE)
-		(void)ms_lease_report(&m->lease, failure == CALL_TIMED_OUT ? GW_RESULT_TIMEOUT : GW_RESULT_TCP_FAILURE, 0,
+		(void)ms_lease_report(&m->lease, failure == CALL_TIMED_OUT ? GW_RESULT_TIMEOUT : GW_RESULT_TCP_FAILURE,
+				      0,
 				      ms_loop_now_ns(m->loop)); // the next real request tells
 	ms_lease_end(&m->lease);
 	free_if_over(m);
@@ -128,23 +130,28 @@ static const struct service_run *find_run(struct gw_snapshot *s, const struct gw
 {
 	const struct plan *plan = s->plan;
 	for (size_t i = 0; config->service.n > 0 && i < plan->service_count; i++) {
-		if (ms_slice_eq(plan->services[i].name, config->service) || ms_slice_eq_cstr(config->service, plan->services[i].id))
-			return plan->services[i].protocol != GW_LOCAL ? ms_gw_snapshot_service(s, &plan->services[i]) : NULL;
+		if (ms_slice_eq(plan->services[i].name, config->service) ||
+		    ms_slice_eq_cstr(config->service, plan->services[i].id))
+			return plan->services[i].protocol != GW_LOCAL ? ms_gw_snapshot_service(s, &plan->services[i])
+								      : NULL;
 	}
-	return config->host.n > 0
-		       ? ms_gw_snapshot_detour(s, &s->plain[config->protocol == 1], config->host, (unsigned)MS_MAX(config->port, (int64_t)0))
-		       : NULL;
+	return config->host.n > 0 ? ms_gw_snapshot_detour(s, &s->plain[config->protocol == 1], config->host,
+							  (unsigned)MS_MAX(config->port, (int64_t)0))
+				  : NULL;
 }
 
 static bool start(struct mirror_call *m, const struct proxy *p)
 {
 	const struct gw_request *r = &p->r;
-	const struct gw_pick_input input = {
-		.now_ns = ms_loop_now_ns(m->loop), .has_hash = p->has_hash, .hash = p->hash, .random = ms_rand_u64(ms_loop_rand(m->loop))};
+	const struct gw_pick_input input = {.now_ns = ms_loop_now_ns(m->loop),
+					    .has_hash = p->has_hash,
+					    .hash = p->hash,
+					    .random = ms_rand_u64(ms_loop_rand(m->loop))};
 	if (ms_balancer_pick(m->run->balancer, &input, &m->lease) != GW_PICK_OK)
 		return false;
 	const struct gw_target *t = &m->run->upstream->targets[m->lease.target];
-	unsigned timeout_ms = m->config->timeout_ms > 0 ? (unsigned)MS_MIN(m->config->timeout_ms, (int64_t)INT32_MAX) : TIMEOUT_DEFAULT_MS;
+	unsigned timeout_ms = m->config->timeout_ms > 0 ? (unsigned)MS_MIN(m->config->timeout_ms, (int64_t)INT32_MAX)
+							: TIMEOUT_DEFAULT_MS;
 	struct slice whole;
 	if (!ms_proxy_target(r, &whole))
 		return false;
@@ -157,7 +164,8 @@ static bool start(struct mirror_call *m, const struct proxy *p)
 						  .headers = r->out.headers.items,
 						  .header_count = r->out.headers.count,
 						  .has_body = collected ? r->out.body.n > 0 : r->x->req.has_body,
-						  .content_length = collected ? r->out.body.n : r->x->req.content_length,
+						  .content_length =
+							  collected ? r->out.body.n : r->x->req.content_length,
 						  .connect_timeout_ms = timeout_ms,
 						  .send_timeout_ms = timeout_ms,
 						  .read_timeout_ms = timeout_ms,

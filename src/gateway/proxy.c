@@ -162,10 +162,12 @@ static bool redirect_to_tls(struct proxy *p)
 	size_t colon = ms_slice_find(host, ':');
 	if (host.n > 0 && host.p[0] != '[')
 		host = ms_slice_sub(host, 0, colon);
-	char *location = ms_arena_printf(r->arena, "https://%.*s%.*s", MS_SLICE_ARG(host), MS_SLICE_ARG(r->x->req.target));
-	bool added = status == 426
-			     ? ms_gw_header_add(&r->answer.headers, MS_SLICE_LIT("Upgrade"), MS_SLICE_LIT("TLS/1.2, HTTP/1.1"))
-			     : location != NULL && ms_gw_header_add(&r->answer.headers, MS_SLICE_LIT("Location"), ms_slice_cstr(location));
+	char *location =
+		ms_arena_printf(r->arena, "https://%.*s%.*s", MS_SLICE_ARG(host), MS_SLICE_ARG(r->x->req.target));
+	bool added = status == 426 ? ms_gw_header_add(&r->answer.headers, MS_SLICE_LIT("Upgrade"),
+						      MS_SLICE_LIT("TLS/1.2, HTTP/1.1"))
+				   : location != NULL && ms_gw_header_add(&r->answer.headers, MS_SLICE_LIT("Location"),
+									  ms_slice_cstr(location));
 	(void)added; // without memory: the answer alone
 	ms_proxy_send(p);
 	return true;

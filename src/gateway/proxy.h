@@ -46,11 +46,11 @@ struct gw_snapshot *ms_gw_snapshot_ref(struct gw_snapshot *snapshot);
 void ms_gw_snapshot_unref(struct gw_snapshot *snapshot); // accepts NULL
 const struct service_run *ms_gw_snapshot_service(const struct gw_snapshot *snapshot, const struct gw_service *service);
 // The service by way of another upstream or host. NULL: no memory, or more than a thousand such hosts.
-const struct service_run *ms_gw_snapshot_detour(struct gw_snapshot *snapshot, const struct gw_service *service, struct slice host,
-						unsigned port);
+const struct service_run *ms_gw_snapshot_detour(struct gw_snapshot *snapshot, const struct gw_service *service,
+						struct slice host, unsigned port);
 // An origin for requests of the service to this target.
-MS_MUST_USE enum ms_err ms_gw_origin_new(struct gateway *gateway, const struct gw_service *service, struct slice host, unsigned port,
-					 struct errinfo *info, struct http_origin **ret_origin);
+MS_MUST_USE enum ms_err ms_gw_origin_new(struct gateway *gateway, const struct gw_service *service, struct slice host,
+					 unsigned port, struct errinfo *info, struct http_origin **ret_origin);
 
 // --- The gateway (gateway.c) ---------------------------------------------------------------------------
 
@@ -76,7 +76,7 @@ struct gateway {
 	struct pool *pool;
 	struct gateway_admin *admin;
 	struct gw_health *health;
-	struct plan *empty; // before the first plan
+	struct plan *empty;   // before the first plan
 	pthread_mutex_t lock; // of latest
 	struct gw_snapshot *latest;
 	atomic_uint_fast64_t version; // of latest
@@ -92,8 +92,8 @@ struct gateway {
 struct gw_snapshot *ms_gateway_snapshot(struct gateway *gateway, struct loop *loop);
 // Any thread; a reference.
 struct gw_snapshot *ms_gateway_latest(struct gateway *gateway);
-void ms_gateway_tell_health(struct gateway *gateway, const struct balancer *balancer, size_t target, enum gw_health_change change,
-			    struct loop *loop, const char *why);
+void ms_gateway_tell_health(struct gateway *gateway, const struct balancer *balancer, size_t target,
+			    enum gw_health_change change, struct loop *loop, const char *why);
 
 // --- Requests (proxy*.c) -------------------------------------------------------------------------------
 
@@ -152,20 +152,24 @@ bool ms_proxy_hash(const struct proxy *p, uint64_t *ret_hash);
 
 // proxy_call.c: to the upstream.
 void ms_proxy_call(struct proxy *p);
-MS_MUST_USE bool ms_proxy_target(const struct gw_request *r, struct slice *ret_target); // path and query; false: no memory
-void ms_proxy_drop_call(struct proxy *p); // nobody is interested any more
+MS_MUST_USE bool ms_proxy_target(const struct gw_request *r,
+				 struct slice *ret_target); // path and query; false: no memory
+void ms_proxy_drop_call(struct proxy *p);                   // nobody is interested any more
 
 // proxy_answer.c: what comes back.
 void ms_proxy_fail(struct proxy *p, int status, const char *code, const char *message); // ours instead of an answer
-void ms_proxy_send(struct proxy *p);                                                    // r->answer stands: answer phase, then to the client
-void ms_proxy_answer_head(struct proxy *p, int status, const struct http_header *headers, size_t count, uint64_t length);
+void ms_proxy_send(struct proxy *p); // r->answer stands: answer phase, then to the client
+void ms_proxy_answer_head(struct proxy *p, int status, const struct http_header *headers, size_t count,
+			  uint64_t length);
 void ms_proxy_answer_data(struct proxy *p, struct slice bytes);
 void ms_proxy_answer_end(struct proxy *p, const struct http_header *trailers, size_t count);
 void ms_proxy_answer_broken(struct proxy *p); // the upstream's answer will not become whole
-void ms_proxy_peer_ended(struct proxy *p); // of a tunnel
+void ms_proxy_peer_ended(struct proxy *p);    // of a tunnel
 void ms_proxy_interim(struct proxy *p, int status, const struct http_header *headers, size_t count);
-void ms_proxy_tunnel(struct proxy *p, const struct http_header *headers, size_t count, const struct http_body_reader *reader);
+void ms_proxy_tunnel(struct proxy *p, const struct http_header *headers, size_t count,
+		     const struct http_body_reader *reader);
 void ms_proxy_gone(struct exchange *x, void *arg);
-MS_MUST_USE bool ms_proxy_copy_headers(struct arena *arena, const struct http_header *from, size_t count, struct http_header **ret_copy);
+MS_MUST_USE bool ms_proxy_copy_headers(struct arena *arena, const struct http_header *from, size_t count,
+				       struct http_header **ret_copy);
 
 #endif

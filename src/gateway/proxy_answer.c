@@ -5,7 +5,8 @@
 
 #define EXTRA_HEADERS 16 // room for those that plugins add
 
-bool ms_proxy_copy_headers(struct arena *arena, const struct http_header *from, size_t count, struct http_header **ret_copy)
+bool ms_proxy_copy_headers(struct arena *arena, const struct http_header *from, size_t count,
+			   struct http_header **ret_copy)
 {
 	size_t bytes = 0;
 	for (size_t i = 0; i < count; i++)
@@ -36,11 +37,12 @@ static void send_whole(struct proxy *p)
 {
 	struct gw_request *r = &p->r;
 	struct slice body = r->answer.body;
-	const struct http_answer answer = {.status = r->answer.status,
-					   .headers = r->answer.headers.items,
-					   .header_count = r->answer.headers.count,
-					   .content_length = p->gathering && p->r.x->req.method == HTTP_HEAD ? p->answer_length : body.n,
-					   .no_server_headers = r->answer.source == GW_FROM_UPSTREAM};
+	const struct http_answer answer = {
+		.status = r->answer.status,
+		.headers = r->answer.headers.items,
+		.header_count = r->answer.headers.count,
+		.content_length = p->gathering && p->r.x->req.method == HTTP_HEAD ? p->answer_length : body.n,
+		.no_server_headers = r->answer.source == GW_FROM_UPSTREAM};
 	p->head_sent = true;
 	ms_http_answer_start(r->x, &answer, NULL, NULL);
 	if (body.n > 0)
@@ -103,8 +105,16 @@ static void start_answer(struct proxy *p)
 
 static bool latency_header(struct gw_request *r, const char *name, int64_t ns)
 {
-	char *text = ms_arena_printf(r->arena, "%lld", (long long)(MS_MAX(ns, (int64_t)0) / 1000000));
-	return text != NULL && ms_gw_header_set(&r->answer.headers, ms_slice_cstr(name), ms_slice_cstr(text));
+	uint64_t ms = (uint64_t)(MS_MAX(ns, (int64_t)0) / 1000000);
+	char *text = ms_arena_alloc(r->arena, 20); // digits of the largest number
+	size_t at = 20;
+	if (text == NULL)
+		return false;
+	do {
+		text[--at] = (char)('0' + ms % 10);
+		ms /= 10;
+	} while (ms > 0);
+	return ms_gw_header_set(&r->answer.headers, ms_slice_cstr(name), ms_slice(text + at, 20 - at));
 }
 
 static bool take_head(struct proxy *p, int status, const struct http_header *headers, size_t count)
@@ -115,7 +125,8 @@ static bool take_head(struct proxy *p, int status, const struct http_header *hea
 		return false;
 	r->answer.status = status;
 	r->answer.source = GW_FROM_UPSTREAM;
-	r->answer.headers = (struct gw_headers){.arena = r->arena, .items = copy, .count = count, .room = count + EXTRA_HEADERS};
+	r->answer.headers =
+		(struct gw_headers){.arena = r->arena, .items = copy, .count = count, .room = count + EXTRA_HEADERS};
 	return latency_header(r, "X-Mainstay-Upstream-Latency", r->upstream_ns - r->sent_ns) &&
 	       latency_header(r, "X-Mainstay-Proxy-Latency", r->sent_ns - r->start_ns);
 }
@@ -215,14 +226,18 @@ void ms_proxy_interim(struct proxy *p, int status, const struct http_header *hea
 	// 100 is between us and the upstream: the client had its own from us, or asked for none.
 	if (status == 100 || p->r.x->req.version == 10)
 		return;
-	const struct http_answer answer = {
-		.status = status, .headers = headers, .header_count = count, .content_length = UINT64_MAX, .no_server_headers = true};
+	const struct http_answer answer = {.status = status,
+					   .headers = headers,
+					   .header_count = count,
+					   .content_length = UINT64_MAX,
+					   .no_server_headers = true};
 	ms_http_answer_start(p->r.x, &answer, NULL, NULL);
 }
 
 // --- Tunnels and the end -----------------------------------------------------------------------------
 
-void ms_proxy_tunnel(struct proxy *p, const struct http_header *headers, size_t count, const struct http_body_reader *reader)
+void ms_proxy_tunnel(struct proxy *p, const struct http_header *headers, size_t count,
+		     const struct http_body_reader *reader)
 {
 	struct gw_request *r = &p->r;
 	if (!take_head(p, 101, headers, count)) {

@@ -86,12 +86,14 @@ static void body_cut(struct exchange *x, const struct errinfo *info, void *arg)
 		ms_proxy_fail(p, ms_err_http_status(info->code), ms_err_name(info->code), info->message);
 }
 
-static const struct http_body_reader body_reader = {.data = body_data, .end = body_end, .cut = body_cut, .max_bytes = UINT64_MAX};
+static const struct http_body_reader body_reader = {
+	.data = body_data, .end = body_end, .cut = body_cut, .max_bytes = UINT64_MAX};
 
 static bool has_body(const struct proxy *p)
 {
 	const struct gw_request *r = &p->r;
-	return r->out.body_collected || r->out.body_changed ? r->out.body.n > 0 || r->x->req.has_body : r->x->req.has_body;
+	return r->out.body_collected || r->out.body_changed ? r->out.body.n > 0 || r->x->req.has_body
+							    : r->x->req.has_body;
 }
 
 // What this try has to send. The exchange may be over afterwards.
@@ -173,7 +175,8 @@ static struct slice authority_of(const struct proxy *p, const struct gw_target *
 	const struct gw_request *r = &p->r;
 	if (r->out.authority.n > 0)
 		return r->out.authority;
-	bool tls = p->run->service->protocol == GW_HTTPS || p->run->service->protocol == GW_GRPCS || p->run->service->protocol == GW_WSS;
+	bool tls = p->run->service->protocol == GW_HTTPS || p->run->service->protocol == GW_GRPCS ||
+		   p->run->service->protocol == GW_WSS;
 	if (t->port == (tls ? 443U : 80U) && ms_slice_find(t->host, ':') == t->host.n)
 		return t->host;
 	return t->target;
@@ -328,13 +331,13 @@ static void remember_failure(struct proxy *p, enum http_call_failure failure, co
 {
 	bool late = failure == CALL_TIMED_OUT || (failure == CALL_NO_CONNECTION && info->code == MS_ERR_HTTP_TIMEOUT);
 	p->failed_status = late ? 504 : failure == CALL_FULL ? 503 : 502;
-	p->failed_code = late			? "gateway.upstream_timeout"
-			 : failure == CALL_FULL ? "gateway.overloaded"
+	p->failed_code = late                            ? "gateway.upstream_timeout"
+			 : failure == CALL_FULL          ? "gateway.overloaded"
 			 : failure == CALL_NO_CONNECTION ? "gateway.upstream_unreachable"
 							 : "gateway.upstream_broken";
-	p->failed_message = late		    ? "The upstream server is timing out"
+	p->failed_message = late                   ? "The upstream server is timing out"
 			    : failure == CALL_FULL ? "too many requests are under way to this upstream"
-						    : "An invalid response was received from the upstream server";
+						   : "An invalid response was received from the upstream server";
 }
 
 static void report_failure(struct proxy *p, enum http_call_failure failure)
@@ -352,7 +355,8 @@ static void report_failure(struct proxy *p, enum http_call_failure failure)
 	ms_gateway_tell_health(g, p->run->balancer, p->lease.target, change, loop, why);
 }
 
-static void call_failed(struct http_call *call, enum http_call_failure failure, bool sent, const struct errinfo *info, void *arg)
+static void call_failed(struct http_call *call, enum http_call_failure failure, bool sent, const struct errinfo *info,
+			void *arg)
 {
 	struct proxy *p = arg;
 	(void)call;
@@ -364,8 +368,10 @@ static void call_failed(struct http_call *call, enum http_call_failure failure, 
 		ms_proxy_answer_broken(p);
 		return;
 	}
-	ms_log(p->r.gateway->options.log, LOG_DEBUG, "a request got no answer from its target", MS_LOG_STR("mainstay.gateway.target", p->r.target),
-	       MS_LOG_CSTR("event.reason", ms_http_call_failure_name(failure)), MS_LOG_CSTR("error.message", info->message));
+	ms_log(p->r.gateway->options.log, LOG_DEBUG, "a request got no answer from its target",
+	       MS_LOG_STR("mainstay.gateway.target", p->r.target),
+	       MS_LOG_CSTR("event.reason", ms_http_call_failure_name(failure)),
+	       MS_LOG_CSTR("error.message", info->message));
 	bool stale = failure == CALL_STALE;
 	bool others = !stale && mark_tried(p);
 	ms_lease_end(&p->lease);
@@ -378,8 +384,8 @@ static void call_failed(struct http_call *call, enum http_call_failure failure, 
 
 // --- The answer --------------------------------------------------------------------------------------
 
-static void call_head(struct http_call *call, int status, const struct http_header *headers, size_t count, uint64_t content_length,
-		      void *arg)
+static void call_head(struct http_call *call, int status, const struct http_header *headers, size_t count,
+		      uint64_t content_length, void *arg)
 {
 	struct proxy *p = arg;
 	struct gw_request *r = &p->r;

@@ -59,8 +59,8 @@ static bool upstream_path(struct proxy *p)
 	}
 	if (ends_with_slash(base) && begins_with_slash(rest))
 		base.n--;
-	else if (!ends_with_slash(base) && !begins_with_slash(rest) && (r->route == NULL || r->route->path_handling == 0) &&
-		 !join(r->arena, base, MS_SLICE_LIT("/"), &base))
+	else if (!ends_with_slash(base) && !begins_with_slash(rest) &&
+		 (r->route == NULL || r->route->path_handling == 0) && !join(r->arena, base, MS_SLICE_LIT("/"), &base))
 		return false;
 	return join(r->arena, base, rest, &r->out.path);
 }
@@ -144,8 +144,9 @@ static bool is_forwarding(struct slice name)
 // Set anew for every upstream, whoever sent them; Host and Content-Length are no fields of ours.
 static bool is_ours(struct slice name)
 {
-	static const struct slice names[] = {MS_SLICE_LIT("x-request-id"), MS_SLICE_LIT("traceparent"),	 MS_SLICE_LIT("host"),
-					     MS_SLICE_LIT("expect"),	   MS_SLICE_LIT("content-length"), MS_SLICE_LIT("x-real-ip"),
+	static const struct slice names[] = {MS_SLICE_LIT("x-request-id"),   MS_SLICE_LIT("traceparent"),
+					     MS_SLICE_LIT("host"),           MS_SLICE_LIT("expect"),
+					     MS_SLICE_LIT("content-length"), MS_SLICE_LIT("x-real-ip"),
 					     MS_SLICE_LIT("forwarded")};
 	return is_one_of(name, names, MS_ARRAY_LEN(names));
 }
@@ -209,7 +210,9 @@ static void split_authority(struct slice authority, bool tls, struct slice *ret_
 		colon--;
 	bool has_port = colon > 0 && authority.p[colon - 1] == ':';
 	*ret_host = has_port ? ms_slice_sub(authority, 0, colon - 1) : authority;
-	*ret_port = has_port ? ms_slice_sub(authority, colon, SIZE_MAX) : tls ? MS_SLICE_LIT("443") : MS_SLICE_LIT("80");
+	*ret_port = has_port ? ms_slice_sub(authority, colon, SIZE_MAX)
+		    : tls    ? MS_SLICE_LIT("443")
+			     : MS_SLICE_LIT("80");
 }
 
 bool ms_proxy_forward(struct proxy *p)

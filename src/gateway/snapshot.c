@@ -18,8 +18,8 @@ struct detour {
 	struct service_run run;
 };
 
-enum ms_err ms_gw_origin_new(struct gateway *gateway, const struct gw_service *service, struct slice host, unsigned port,
-			     struct errinfo *info, struct http_origin **ret_origin)
+enum ms_err ms_gw_origin_new(struct gateway *gateway, const struct gw_service *service, struct slice host,
+			     unsigned port, struct errinfo *info, struct http_origin **ret_origin)
 {
 	bool grpc = service->protocol == GW_GRPC || service->protocol == GW_GRPCS;
 	bool tls = service->protocol == GW_HTTPS || service->protocol == GW_GRPCS || service->protocol == GW_WSS;
@@ -28,7 +28,8 @@ enum ms_err ms_gw_origin_new(struct gateway *gateway, const struct gw_service *s
 						    .protocol = grpc ? ORIGIN_H2 : ORIGIN_HTTP1,
 						    .tls = tls,
 						    .tls_verify = service->tls_verify,
-						    .tls_verify_depth = (unsigned)MS_MAX(service->tls_verify_depth, (int64_t)0),
+						    .tls_verify_depth =
+							    (unsigned)MS_MAX(service->tls_verify_depth, (int64_t)0),
 						    .ca_pem = service->ca_pem,
 						    .client_cert_pem = service->client_cert_pem,
 						    .client_key_pem = service->client_key_pem};
@@ -62,14 +63,15 @@ static enum ms_err run_upstream(struct gw_snapshot *s, struct service_run *run, 
 	return MS_OK;
 }
 
-static enum ms_err run_host(struct gw_snapshot *s, struct service_run *run, const struct gw_service *service, struct slice host,
-			    unsigned port, struct errinfo *info)
+static enum ms_err run_host(struct gw_snapshot *s, struct service_run *run, const struct gw_service *service,
+			    struct slice host, unsigned port, struct errinfo *info)
 {
 	bool v6 = ms_slice_find(host, ':') < host.n;
 	char *name = ms_arena_printf(&s->arena, v6 ? "[%.*s]:%u" : "%.*s:%u", MS_SLICE_ARG(host), port);
 	if (name == NULL)
 		return ms_fail(info, MS_ERR_NO_MEMORY, "out of memory for the gateway's plan");
-	run->single_target = (struct gw_target){.target = ms_slice_cstr(name), .host = host, .port = port, .weight = 100};
+	run->single_target =
+		(struct gw_target){.target = ms_slice_cstr(name), .host = host, .port = port, .weight = 100};
 	run->single = (struct gw_upstream){
 		.name = ms_slice_cstr(name),
 		.targets = &run->single_target,
@@ -92,11 +94,8 @@ static enum ms_err run_service(struct gw_snapshot *s, struct service_run *run, c
 	return run_host(s, run, service, service->host, service->port, info);
 }
 
-static const struct gw_service plain_service = {.enabled = true,
-						.port = 80,
-						.connect_timeout_ms = 60000,
-						.write_timeout_ms = 60000,
-						.read_timeout_ms = 60000};
+static const struct gw_service plain_service = {
+	.enabled = true, .port = 80, .connect_timeout_ms = 60000, .write_timeout_ms = 60000, .read_timeout_ms = 60000};
 
 static enum ms_err fill(struct gw_snapshot *s, struct errinfo *info)
 {
@@ -130,7 +129,8 @@ static void destroy(struct gw_snapshot *s)
 	free(s);
 }
 
-enum ms_err ms_gw_snapshot_new(struct gateway *gateway, struct plan *plan, struct errinfo *info, struct gw_snapshot **ret_snapshot)
+enum ms_err ms_gw_snapshot_new(struct gateway *gateway, struct plan *plan, struct errinfo *info,
+			       struct gw_snapshot **ret_snapshot)
 {
 	struct gw_snapshot *s = calloc(1, sizeof(*s));
 	if (s == NULL)
@@ -178,7 +178,8 @@ static const struct gw_upstream *find_upstream(const struct plan *plan, struct s
 	return NULL;
 }
 
-static struct detour *detour_new(struct gw_snapshot *s, const struct gw_service *service, struct slice host, unsigned port)
+static struct detour *detour_new(struct gw_snapshot *s, const struct gw_service *service, struct slice host,
+				 unsigned port)
 {
 	const struct gw_upstream *upstream = find_upstream(s->plan, host);
 	struct detour *d = s->detour_count < DETOURS_MAX ? MS_ARENA_NEW(&s->arena, struct detour) : NULL;
@@ -187,7 +188,7 @@ static struct detour *detour_new(struct gw_snapshot *s, const struct gw_service 
 	d->service = service;
 	d->host = ms_arena_copy(&s->arena, host);
 	d->port = port;
-	enum ms_err err = d->host.p == NULL   ? MS_ERR_NO_MEMORY
+	enum ms_err err = d->host.p == NULL  ? MS_ERR_NO_MEMORY
 			  : upstream != NULL ? run_upstream(s, &d->run, service, upstream, NULL)
 					     : run_host(s, &d->run, service, d->host, port, NULL);
 	if (err != MS_OK) {
@@ -200,8 +201,8 @@ static struct detour *detour_new(struct gw_snapshot *s, const struct gw_service 
 	return d;
 }
 
-const struct service_run *ms_gw_snapshot_detour(struct gw_snapshot *s, const struct gw_service *service, struct slice host,
-						unsigned port)
+const struct service_run *ms_gw_snapshot_detour(struct gw_snapshot *s, const struct gw_service *service,
+						struct slice host, unsigned port)
 {
 	port = port != 0 ? port : service->port;
 	pthread_mutex_lock(&s->lock);

@@ -198,7 +198,8 @@ static enum ms_err store_switch(struct store_tx *tx, void *arg, struct errinfo *
 		ms_buf_clear(&s->edit.words);
 		ms_document_change(document, "upstreams", s->upstream, fresh, &text);
 		s->edit.text = ms_buf_slice(&text);
-		err = ms_buf_ok(&text) ? ms_gateway_apply(tx, &s->edit, info) : ms_fail(info, MS_ERR_NO_MEMORY, "out of memory");
+		err = ms_buf_ok(&text) ? ms_gateway_apply(tx, &s->edit, info)
+				       : ms_fail(info, MS_ERR_NO_MEMORY, "out of memory");
 	}
 	ms_buf_fini(&text);
 	ms_gw_snapshot_unref(present);
@@ -244,8 +245,8 @@ static void smoke_over(struct smoke *k)
 		smokes_done(s);
 }
 
-static void smoke_head(struct http_call *call, int status, const struct http_header *headers, size_t count, uint64_t content_length,
-		       void *arg)
+static void smoke_head(struct http_call *call, int status, const struct http_header *headers, size_t count,
+		       uint64_t content_length, void *arg)
 {
 	struct smoke *k = arg;
 	const struct integer_list *wanted = &k->home->statuses;
@@ -278,7 +279,8 @@ static void smoke_end(struct http_call *call, const struct http_header *trailers
 	smoke_over(arg);
 }
 
-static void smoke_failed(struct http_call *call, enum http_call_failure failure, bool sent, const struct errinfo *info, void *arg)
+static void smoke_failed(struct http_call *call, enum http_call_failure failure, bool sent, const struct errinfo *info,
+			 void *arg)
 {
 	struct smoke *k = arg;
 	(void)call;
@@ -332,7 +334,9 @@ static void start_smokes(struct switching *s, const struct gw_snapshot *snapshot
 	s->smokes = MS_ARENA_ARRAY(&s->arena, struct smoke, SMOKES_MAX);
 	if (s->smokes == NULL || service == NULL) {
 		fail(s, service == NULL ? MS_ERR_CONFLICT : MS_ERR_NO_MEMORY,
-		     service == NULL ? "no service uses this upstream: there is nobody to tell how its targets are spoken to" : "out of memory");
+		     service == NULL
+			     ? "no service uses this upstream: there is nobody to tell how its targets are spoken to"
+			     : "out of memory");
 		return;
 	}
 	for (size_t i = 0; i < u->target_count && s->smoke_count < SMOKES_MAX; i++) {
@@ -359,7 +363,8 @@ static bool read_smoke(struct switching *s, const struct json_value *smoke)
 	const struct json_value *timeout = ms_json_get(smoke, "timeout_ms"), *list = ms_json_get(smoke, "statuses");
 	struct slice path;
 	bool good = ms_json_as_str(ms_json_get(smoke, "path"), &path) && path.n > 0 && path.p[0] == '/';
-	good = good && (timeout == NULL || (ms_json_as_i64(timeout, &timeout_ms) && timeout_ms >= 1 && timeout_ms <= SMOKE_TIMEOUT_MAX_MS));
+	good = good && (timeout == NULL || (ms_json_as_i64(timeout, &timeout_ms) && timeout_ms >= 1 &&
+					    timeout_ms <= SMOKE_TIMEOUT_MAX_MS));
 	good = good && (list == NULL || (list->type == JSON_ARRAY && list->array.count <= 100));
 	if (good && list != NULL) {
 		s->statuses.items = MS_ARENA_ARRAY(&s->arena, int64_t, list->array.count);
@@ -369,7 +374,8 @@ static bool read_smoke(struct switching *s, const struct json_value *smoke)
 		}
 	}
 	if (!good) {
-		fail(s, MS_ERR_INVALID, "'smoke' takes a path that begins with '/', statuses (integers) and timeout_ms (1 to 60000)");
+		fail(s, MS_ERR_INVALID,
+		     "'smoke' takes a path that begins with '/', statuses (integers) and timeout_ms (1 to 60000)");
 		return false;
 	}
 	s->smoke_path = ms_arena_copy(&s->arena, path);
@@ -423,9 +429,11 @@ static void post_switch(struct exchange *x, void *role)
 		return;
 	}
 	size_t at = present != NULL ? find_upstream(present->plan, x->req.params[0]) : 0;
-	const struct gw_upstream *u = present != NULL && at < present->plan->upstream_count ? &present->plan->upstreams[at] : NULL;
+	const struct gw_upstream *u =
+		present != NULL && at < present->plan->upstream_count ? &present->plan->upstreams[at] : NULL;
 	if (g->options.store == NULL) {
-		fail(s, MS_ERR_UNSUPPORTED, "The gateway runs without a store, from its file alone: change active_group in the file.");
+		fail(s, MS_ERR_UNSUPPORTED,
+		     "The gateway runs without a store, from its file alone: change active_group in the file.");
 	} else if (u == NULL) {
 		fail(s, MS_ERR_NOT_FOUND, "there is no such upstream");
 	} else if (!ms_json_as_str(ms_json_get(body, "group"), &group) || !has_group(u, group)) {
@@ -434,7 +442,8 @@ static void post_switch(struct exchange *x, void *role)
 		s->group = ms_arena_copy(&s->arena, group);
 		s->previous = ms_arena_copy(&s->arena, u->active_group);
 		s->upstream = ms_arena_copy(&s->arena, u->name);
-		s->edit.comment = ms_slice_cstr(ms_arena_printf(&s->arena, "switch of %.*s to %.*s", MS_SLICE_ARG(u->name), MS_SLICE_ARG(group)));
+		s->edit.comment = ms_slice_cstr(ms_arena_printf(&s->arena, "switch of %.*s to %.*s",
+								MS_SLICE_ARG(u->name), MS_SLICE_ARG(group)));
 		if (s->smoke_wanted)
 			start_smokes(s, present, u);
 		else
@@ -466,7 +475,8 @@ static const struct route routes[] = {
 	 .operation_id = "gateway_switch",
 	 .tag = "gateway",
 	 .summary = "Sends the traffic of an upstream to another group of its targets",
-	 .description = "With `smoke`, each target of the new group is asked first; one that fails stops the switch (409). The answer names the previous "
+	 .description = "With `smoke`, each target of the new group is asked first; one that fails stops the switch "
+			"(409). The answer names the previous "
 			"group: switching to that one, without `smoke`, is the way back.",
 	 .request_type = "application/json",
 	 .request_example = "{\"group\":\"green\",\"smoke\":{\"path\":\"/health\",\"statuses\":[200]}}"},

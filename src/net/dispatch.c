@@ -131,5 +131,6 @@ bool ms_http_serves(struct exchange *x)
 	struct route_match match;
 	struct errinfo info;
 	ms_errinfo_init(&info);
-	return ms_router_find(w->nl->server->router, x->req.method, x->req.path, &w->arena, &info, &match) != MS_ERR_HTTP_NO_ROUTE;
+	return ms_router_find(w->nl->server->router, x->req.method, x->req.path, &w->arena, &info, &match) !=
+	       MS_ERR_HTTP_NO_ROUTE;
 }

@@ -121,8 +121,8 @@ static void too_late(uv_timer_t *timer)
 	finish(timer->data, MS_ERR_HTTP_TIMEOUT, "no connection in time");
 }
 
-enum ms_err ms_net_probe_start(struct loop *loop, struct slice host, unsigned port, unsigned timeout_ms, net_probe_fn *done,
-			       void *arg, struct errinfo *info, struct net_probe **ret_probe)
+enum ms_err ms_net_probe_start(struct loop *loop, struct slice host, unsigned port, unsigned timeout_ms,
+			       net_probe_fn *done, void *arg, struct errinfo *info, struct net_probe **ret_probe)
 {
 	const struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_protocol = IPPROTO_TCP};
 	char name[256], service[16];
