@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "gateway/canary_watch.h"
 #include "gateway/health.h"
 #include "gateway/proxy.h"
 
@@ -243,6 +244,7 @@ static enum ms_err start(struct gateway *g, struct errinfo *info)
 					   .pool = g->pool};
 	MS_TRY(ms_gw_runtime_new(&g->services, &g->services.runtime));
 	MS_TRY(ms_gw_health_new(g, info, &g->health));
+	MS_TRY(ms_canary_watch_new(g, info, &g->canaries));
 	g->front = (struct http_front){
 		.take = ms_proxy_take, .answer = ms_proxy_local_answer, .over = ms_proxy_over, .arg = g};
 	return ms_gateway_admin_new(g, o->file, o->file_name, info, &g->admin);
@@ -273,6 +275,7 @@ void ms_gateway_stop(struct gateway *g)
 	atomic_store(&g->stopping, true);
 	ms_gateway_admin_stop(g->admin);
 	ms_gw_health_stop(g->health);
+	ms_canary_watch_stop(g->canaries);
 	ms_gw_runtime_stop(g->services.runtime);
 	ms_http_client_stop(g->client);
 }
@@ -283,6 +286,7 @@ void ms_gateway_free(struct gateway *g)
 		return;
 	ms_gateway_admin_free(g->admin);
 	ms_gw_health_free(g->health);
+	ms_canary_watch_free(g->canaries);
 	for (size_t i = 0; g->loops != NULL && i < g->loop_count; i++)
 		ms_gw_snapshot_unref(g->loops[i].snapshot);
 	ms_gw_snapshot_unref(g->latest);

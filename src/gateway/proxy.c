@@ -2,6 +2,7 @@
 // The way of a request: match, plugins, body if a plugin reads it, then to our own routes or to an upstream.
 #include <stdio.h>
 
+#include "gateway/canary_watch.h"
 #include "gateway/mirror.h"
 #include "gateway/proxy.h"
 
@@ -46,6 +47,8 @@ static const struct service_run *run_of(struct proxy *p)
 {
 	struct gw_request *r = &p->r;
 	struct gw_upstream_state state;
+	if (r->out.host.n == 0 && r->out.port != 0)
+		return ms_gw_snapshot_detour(p->snapshot, r->service, r->service->host, r->out.port);
 	if (r->out.host.n == 0)
 		return ms_gw_snapshot_service(p->snapshot, r->service);
 	const struct service_run *run = ms_gw_snapshot_detour(p->snapshot, r->service, r->out.host, r->out.port);
@@ -256,6 +259,7 @@ void ms_proxy_over(struct exchange *x, const struct http_outcome *outcome, void 
 	(void)arg;
 	ms_proxy_drop_call(p);
 	ms_mirror_over(p);
+	ms_canary_over(p, outcome);
 	ms_chain_over(&p->r, outcome);
 	ms_buf_fini(&p->gathered);
 	ms_gw_snapshot_unref(p->snapshot);

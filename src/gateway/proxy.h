@@ -26,7 +26,8 @@ struct service_run {
 	struct gw_upstream single; // of a host that is no upstream
 	struct gw_target single_target;
 };
-struct detour; // to a host that a plugin named
+struct canary_stats; // canary_watch.h
+struct detour;       // to a host that a plugin named
 struct gw_snapshot {
 	atomic_uint refs;
 	struct gateway *gateway;
@@ -37,7 +38,8 @@ struct gw_snapshot {
 	pthread_mutex_t lock;         // of detours
 	struct detour *detours;
 	size_t detour_count;
-	struct gw_service plain[2]; // http, https: for hosts that belong to no service
+	struct canary_stats **canaries; // of plan->uses; NULL: none is watched
+	struct gw_service plain[2];     // http, https: for hosts that belong to no service
 };
 // Takes the caller's reference of the plan when it succeeds.
 MS_MUST_USE enum ms_err ms_gw_snapshot_new(struct gateway *gateway, struct plan *plan, struct errinfo *info,
@@ -55,6 +57,7 @@ MS_MUST_USE enum ms_err ms_gw_origin_new(struct gateway *gateway, const struct g
 // --- The gateway (gateway.c) ---------------------------------------------------------------------------
 
 struct gw_health;
+struct canary_watch;
 struct gw_loop {
 	struct gateway *gateway;
 	struct loop *loop;
@@ -76,6 +79,7 @@ struct gateway {
 	struct pool *pool;
 	struct gateway_admin *admin;
 	struct gw_health *health;
+	struct canary_watch *canaries;
 	struct plan *empty;   // before the first plan
 	pthread_mutex_t lock; // of latest
 	struct gw_snapshot *latest;
@@ -129,7 +133,7 @@ struct proxy {
 	const struct http_header *trailers;
 	size_t trailer_count;
 	// The answer.
-	bool answer_phase, head_seen, head_sent, tunnel, out_ended, gathering, call_paused;
+	bool answer_phase, head_seen, failed_answer, head_sent, tunnel, out_ended, gathering, call_paused;
 	uint64_t answer_length;
 	struct buf gathered;
 	const struct http_header *answer_trailers;

@@ -209,6 +209,7 @@ void ms_proxy_answer_end(struct proxy *p, const struct http_header *trailers, si
 void ms_proxy_answer_broken(struct proxy *p)
 {
 	struct gw_request *r = &p->r;
+	p->failed_answer = true;
 	ms_counter_add(r->gateway->metrics.cut, ms_loop_index(r->x->loop), 1);
 	if (p->head_sent || p->tunnel) {
 		ms_http_stream_cut(r->x);

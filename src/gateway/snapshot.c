@@ -2,6 +2,7 @@
 // A plan made ready for requests: balancers, and an origin for each service and target.
 #include <stdlib.h>
 
+#include "gateway/canary_watch.h"
 #include "gateway/proxy.h"
 
 #define SNAPSHOT_MAX_BYTES ((size_t)256 << 20)
@@ -113,7 +114,8 @@ static enum ms_err fill(struct gw_snapshot *s, struct errinfo *info)
 		MS_TRY(ms_balancer_new(s->gateway->balancers, &plan->upstreams[i], now_ns, info, &s->balancers[i]));
 	for (size_t i = 0; i < plan->service_count; i++)
 		MS_TRY(run_service(s, &s->services[i], &plan->services[i], info));
-	return MS_OK;
+	return ms_canary_watch_plan(s) ? MS_OK
+				       : ms_fail(info, MS_ERR_NO_MEMORY, "out of memory for the gateway's plan");
 }
 
 static void destroy(struct gw_snapshot *s)

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "gateway/admin.h"
+#include "gateway/canary_watch.h"
 #include "gateway/document.h"
 #include "gateway/health.h"
 #include "gateway/versions.h"
@@ -451,7 +452,46 @@ static void post_switch(struct exchange *x, void *role)
 	}
 }
 
+// --- Canaries ------------------------------------------------------------------------------------------
+
+static void list_canaries(struct exchange *x, void *role)
+{
+	struct json_writer w;
+	ms_json_writer_init(&w, x->body);
+	ms_json_begin_object(&w);
+	ms_json_key_lit(&w, "items");
+	ms_json_begin_array(&w);
+	ms_canary_write(role, &w);
+	ms_json_end_array(&w);
+	ms_json_key_lit(&w, "next_cursor");
+	ms_json_null(&w);
+	ms_json_end_object(&w);
+	ms_http_send_json(x, 200);
+}
+
+static void reset_canary(struct exchange *x, void *role)
+{
+	if (ms_canary_reset(role, x->req.params[0]))
+		ms_http_send(x, 204, NULL);
+	else
+		ms_http_fail_code(x, MS_ERR_NOT_FOUND, "there are no figures of such a plugin");
+}
+
 static const struct route routes[] = {
+	{.method = HTTP_GET,
+	 .pattern = "/gateway/v1/canaries",
+	 .handle = list_canaries,
+	 .permission = "gateway.read",
+	 .operation_id = "gateway_canaries",
+	 .tag = "gateway",
+	 .summary = "Figures and verdicts of the canaries that are watched, as this process sees them"},
+	{.method = HTTP_DELETE,
+	 .pattern = "/gateway/v1/canaries/{plugin}",
+	 .handle = reset_canary,
+	 .permission = "gateway.write",
+	 .operation_id = "gateway_canary_reset",
+	 .tag = "gateway",
+	 .summary = "The figures of a canary begin anew"},
 	{.method = HTTP_GET,
 	 .pattern = "/gateway/v1/upstreams/{name}/health",
 	 .handle = get_health,

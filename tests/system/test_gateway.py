@@ -767,3 +767,58 @@ def test_grpc_checks(gateway):
     for _ in range(6):
         assert grpc_call(g.port, "/x.Y/Echo", b"1")[2]["grpc-status"] == "0"
     assert sum(h[":path"] == "/x.Y/Echo" for h in peers[1].seen) == 6
+
+
+# --- Canaries --------------------------------------------------------------------------------------------
+
+
+def canary(gateway, peers, **analysis):
+    main = service("main", "127.0.0.1", peers[0].port)
+    main["plugins"] = [{"name": "canary", "config": {
+        "percentage": 50, "hash": "none", "upstream_host": "127.0.0.1", "upstream_port": peers[1].port,
+        "analysis": {"mode": "act", "interval": 0.5, "looks": 10, "minimum_requests": 100, "latency_tolerance": 0.4, **analysis}}}]
+    return gateway({"services": [main]}, auth=True)
+
+
+def send(g, count):
+    return collections.Counter(g.get("/main/answer").headers["X-Peer"] for _ in range(count))
+
+
+def test_canary_that_fails_is_rolled_back(gateway, peers):
+    g = canary(gateway, peers)
+    peers[1].status = 500
+    for _ in range(200):
+        send(g, 10)
+        if any(line.get("message") == "a canary is rolled back" for line in g.log):
+            break
+    line = g.wait_log(lambda line: line.get("message") == "a canary is rolled back")
+    assert line["event.reason"] == "the canary fails more often"
+    assert line["mainstay.canary.error_rate"] == 1 and line["mainstay.canary.baseline_error_rate"] == 0
+    wait_until(lambda: len(send(g, 20)) == 1)
+    assert send(g, 60) == {str(peers[0].port): 60}
+    newest = g.get("/gateway/v1/history").json()["items"][0]
+    assert newest["comment"] == "canary: rollback (the canary fails more often)"
+
+
+def test_canary_that_is_well_is_promoted(gateway, peers):
+    g = canary(gateway, peers)
+    for _ in range(60):
+        send(g, 20)
+        if any(line.get("message") == "a canary is promoted" for line in g.log):
+            break
+    g.wait_log(lambda line: line.get("message") == "a canary is promoted")
+    wait_until(lambda: send(g, 20) == {str(peers[1].port): 20})
+    assert g.get("/gateway/v1/canaries").json()["items"][0]["verdict"] == "hold"  # figures begin anew
+
+
+def test_canary_report_changes_nothing(gateway, peers):
+    g = canary(gateway, peers, mode="report")
+    peers[1].status = 500
+    got = send(g, 100)
+    assert len(got) == 2
+    one = g.get("/gateway/v1/canaries").json()["items"][0]
+    assert one["mode"] == "report" and one["verdict"] == "rollback" and one["service"] == "main"
+    assert one["canary"]["requests"] + one["baseline"]["requests"] == 100 and one["canary"]["requests"] == got[str(peers[1].port)]
+    assert one["canary"]["error_rate"] == 1 and one["baseline"]["errors"] == 0 and one["error_p"] < 1e-6
+    assert g.delete(f"/gateway/v1/canaries/{one['plugin']}").status_code == 204
+    assert g.get("/gateway/v1/canaries").json()["items"][0]["canary"]["requests"] == 0

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // canary: a part of the requests goes to another upstream: by percentage, growing with time, by header, or by group.
+#include "gateway/canary_watch.h"
 #include "gateway/plugins/plugins.h"
 
 enum hash { HASH_CONSUMER, HASH_IP, HASH_HEADER, HASH_NONE, HASH_ALLOW, HASH_DENY };
 struct config {
+	struct gw_canary_rules analysis;    // first: canary_watch.c reads it
 	double percentage, start, duration; // percentage, start: -1: not set
 	int64_t steps, upstream_port;
 	int hash;
@@ -12,7 +14,30 @@ struct config {
 	bool upstream_fallback;
 };
 static const char *const hashes[] = {"consumer", "ip", "header", "none", "allow", "deny", NULL};
+static const char *const analysis_modes[] = {"off", "report", "act", NULL};
+#define RULE(m, k, ...)                                                                             \
+	{                                                                                           \
+		.name = #m, .kind = (k), .offset = offsetof(struct gw_canary_rules, m), __VA_ARGS__ \
+	}
+static const struct field analysis_fields[] = {
+	RULE(mode, FIELD_CHOICE, .fallback = "\"off\"", .choices = analysis_modes,
+	     .help = "report: figures and verdict; act: promotes to 100 percent or rolls back to 0 by itself"),
+	RULE(minimum_requests, FIELD_INTEGER, .fallback = "500", .min = 1, .max = 1e9,
+	     .help = "Requests of both that a verdict takes; a canary that fails clearly is rolled back before"),
+	RULE(looks, FIELD_INTEGER, .fallback = "20", .min = 1, .max = 10000,
+	     .help = "How often the figures are compared, at most: each time spends its part of the significance"),
+	RULE(interval, FIELD_NUMBER, .fallback = "30", .min = 0.25, .max = 86400, .help = "Seconds between two looks"),
+	RULE(significance, FIELD_NUMBER, .fallback = "0.01", .min = 1e-9, .max = 0.5,
+	     .help = "Chance to roll back a canary that is not worse"),
+	RULE(error_tolerance, FIELD_NUMBER, .fallback = "0.001", .max = 1,
+	     .help = "So much more of the error rate is no harm"),
+	RULE(latency_tolerance, FIELD_NUMBER, .fallback = "0.05", .max = 0.5,
+	     .help = "So much more than a half of the pairs in which the canary is the slower one is no harm"),
+	{0},
+};
+
 static const struct field fields[] = {
+	GW_RECORD(config, analysis, analysis_fields, "Compares the canary with what it is to replace (ours)"),
 	GW_NUMBER(config, percentage, "-1", -1, 100, "Percent of the requests"),
 	GW_NUMBER(config, start, "-1", -1, 4102444800, "Unix time at which the part begins to grow from 0 to all"),
 	GW_NUMBER(config, duration, "3600", 1, 315360000, "Seconds until it is all"),
@@ -79,9 +104,9 @@ static bool chosen(struct gw_request *r, const struct config *c)
 static enum gw_verdict access(struct gw_request *r, const void *config, void **state)
 {
 	const struct config *c = config;
-	(void)state;
 	if (!chosen(r, c))
 		return GW_NEXT;
+	*state = r; // not NULL: it was chosen
 	r->out.fallback_path = r->out.path;
 	r->out.host_fallback = c->upstream_fallback && c->upstream_host.n > 0;
 	if (c->upstream_host.n > 0)
