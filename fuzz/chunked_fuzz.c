@@ -14,6 +14,7 @@ struct outcome {
 	size_t used;
 	struct errinfo info;
 	struct buf data;
+	struct buf trailers;
 };
 
 static void decode(struct slice body, size_t step, struct outcome *o)
@@ -22,7 +23,9 @@ static void decode(struct slice body, size_t step, struct outcome *o)
 	*o = (struct outcome){0};
 	ms_errinfo_init(&o->info);
 	ms_buf_init(&o->data, MAX_TOTAL);
+	ms_buf_init(&o->trailers, 1 << 16);
 	ms_chunked_init(&c, MAX_TOTAL);
+	c.trailers = &o->trailers;
 	while (o->err == MS_OK && !o->done && o->used < body.n) {
 		size_t n = MS_MIN(step, body.n - o->used);
 		char *piece = malloc(n);
@@ -65,6 +68,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	MS_ASSERT(whole.err == cut.err && whole.done == cut.done && whole.used == cut.used);
 	MS_ASSERT(whole.info.offset == cut.info.offset);
 	MS_ASSERT(ms_slice_eq(ms_buf_slice(&whole.data), ms_buf_slice(&cut.data)));
+	MS_ASSERT(ms_slice_eq(ms_buf_slice(&whole.trailers), ms_buf_slice(&cut.trailers)));
 	if (whole.done) {
 		struct buf text;
 		ms_buf_init(&text, 1 << 20);
@@ -73,9 +77,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		MS_ASSERT(again.done && again.used == text.n);
 		MS_ASSERT(ms_slice_eq(ms_buf_slice(&whole.data), ms_buf_slice(&again.data)));
 		ms_buf_fini(&again.data);
+		ms_buf_fini(&again.trailers);
 		ms_buf_fini(&text);
 	}
 	ms_buf_fini(&whole.data);
 	ms_buf_fini(&cut.data);
+	ms_buf_fini(&whole.trailers);
+	ms_buf_fini(&cut.trailers);
 	return 0;
 }

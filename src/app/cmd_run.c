@@ -7,6 +7,7 @@
 #include "app/app.h"
 #include "app/bus.h"
 #include "app/commands.h"
+#include "app/gateway.h"
 #include "app/store.h"
 
 static const enum log_level log_levels[] = {LOG_TRACE, LOG_DEBUG, LOG_INFO, LOG_WARN, LOG_ERROR, LOG_OFF};
@@ -30,6 +31,7 @@ struct run {
 		struct job job;
 		struct config *config; // the new one, until it is applied
 		struct errinfo info;
+		struct errinfo gateway_info; // MS_OK, or what is wrong with the gateway's file
 		bool running;
 	} reload;
 };
@@ -59,6 +61,7 @@ static void drained(void *arg)
 {
 	struct run *run = arg;
 	ms_log(run->app.log, LOG_INFO, "all requests are answered");
+	ms_gateway_stop(run->app.gateway);
 	ms_rt_stop(run->app.rt);
 }
 
@@ -90,6 +93,10 @@ static void read_again(struct job *job)
 	ms_errinfo_init(&reload->info);
 	if (ms_settings_load(&run->cli->origin, NULL, NULL, &reload->info, &reload->config) != MS_OK)
 		reload->config = NULL;
+	ms_errinfo_init(&reload->gateway_info);
+	if (reload->config != NULL && ms_app_reload_gateway(&run->app, ms_config_settings(reload->config)->gateway_file,
+							    &reload->gateway_info) == MS_OK)
+		reload->gateway_info.code = MS_OK;
 }
 
 static uint64_t memory_limit_of(const struct settings *settings)
@@ -158,6 +165,9 @@ static void apply_again(struct job *job)
 	if (ms_http_server_reload_tls(run->app.server, &info) != MS_OK)
 		ms_log(run->app.log, LOG_ERROR, "certificate cannot be read again; the present one stays",
 		       MS_LOG_CSTR("error.message", info.message));
+	if (reload->gateway_info.code != MS_OK)
+		ms_log(run->app.log, LOG_ERROR, "the gateway's file is wrong; the present plan stays",
+		       MS_LOG_CSTR("error.message", reload->gateway_info.message));
 	ms_log(run->app.log, LOG_INFO, "settings were read again");
 }
 
@@ -339,17 +349,19 @@ static enum ms_err start_listening(struct run *run, struct errinfo *info)
 		bool tls = ms_slice_starts_with(ms_slice_cstr(address), MS_SLICE_LIT("https://"));
 		run->listens[i] = (struct http_listen){.address = address, .tls = tls ? &run->tls : NULL};
 	}
-	const struct http_server_options server = {.rt = app->rt,
-						   .log = app->log,
-						   .metrics = app->metrics,
-						   .route_sets = app->route_sets,
-						   .route_set_count = app->route_set_count,
-						   .listens = run->listens,
-						   .listen_count = run->addresses.count,
-						   .limits = limits_of(s),
-						   .guard = app->state.auth != NULL ? ms_auth_guard(app->state.auth)
-										    : NULL,
-						   .access_log = (unsigned)s->log_access};
+	const struct http_server_options server = {
+		.rt = app->rt,
+		.log = app->log,
+		.metrics = app->metrics,
+		.route_sets = app->route_sets,
+		.route_set_count = app->route_set_count,
+		.listens = run->listens,
+		.listen_count = run->addresses.count,
+		.limits = limits_of(s),
+		.guard = app->state.auth != NULL ? ms_auth_guard(app->state.auth) : NULL,
+		.front = app->gateway != NULL ? ms_gateway_front(app->gateway) : NULL,
+		.access_log = (unsigned)s->log_access,
+		.h2 = s->http_h2};
 	MS_TRY(ms_http_server_new(&server, info, &app->server));
 	return ms_console_attach(app->console, app->server, info);
 }
@@ -431,6 +443,7 @@ static void end(struct run *run)
 	if (app->rt != NULL)
 		ms_rt_deliver(app->rt); // requests whose clients were cut off come home before their connections go
 	ms_http_server_free(app->server);
+	ms_gateway_free(app->gateway); // its connections belong to the loops
 	ms_rt_free(app->rt);
 	for (size_t i = ms_role_count(); i-- > 0;) {
 		if ((run->started >> i & 1) != 0 && ms_role(i)->release != NULL)

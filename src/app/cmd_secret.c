@@ -9,6 +9,7 @@
 #include "app/passwords.h"
 #include "app/table.h"
 #include "app/width.h"
+#include "gateway/gateway.h"
 #include "rt/rt.h"
 
 #define MASTER_KEY "identity.master_key"
@@ -259,6 +260,7 @@ static enum ms_err rekey(struct task *task, struct store *store, bool finish, st
 	struct errinfo ignored;
 	ms_errinfo_init(&ignored);
 	MS_TRY(ms_vault_rekey(task->vault, store, &job, info));
+	MS_TRY(ms_store_write_wait(store, ms_gateway_reseal, task->vault, info));
 	if (ms_file_stat(task->path, &ignored, &stat) == MS_OK) {
 		MS_TRY(ms_secrets_reseal(task->path, task->vault, info));
 		job.resealed++;

@@ -16,6 +16,7 @@ static const struct cli_noun nouns[] = {
 	{"audit", "The audit log"},
 	{"secret", "Secrets in an encrypted file"},
 	{"signing-key", "Keys that sign tokens"},
+	{"gateway", "The gateway's routes and services"},
 	{"migrate", "The database"},
 	{"bus", "Events"},
 	{"config", "Settings"},

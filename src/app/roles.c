@@ -4,8 +4,8 @@
 #include <stdio.h>
 
 // In the order of start.
-extern const struct role ms_role_ml, ms_role_console, ms_role_auth;
-static const struct role *const roles[] = {&ms_role_ml, &ms_role_console, &ms_role_auth};
+extern const struct role ms_role_ml, ms_role_console, ms_role_auth, ms_role_gateway;
+static const struct role *const roles[] = {&ms_role_ml, &ms_role_console, &ms_role_auth, &ms_role_gateway};
 _Static_assert(MS_ARRAY_LEN(roles) <= MS_ROLES_MAX, "roles are bits of a uint32_t");
 
 size_t ms_role_count(void)

@@ -48,6 +48,10 @@ struct hasher;
 MS_MUST_USE enum ms_err ms_hasher_new(struct hasher **ret_hasher); // MS_ERR_NO_MEMORY
 void ms_hasher_free(struct hasher *hasher);                        // accepts NULL
 void ms_hasher_sha256(struct hasher *hasher, struct slice bytes, uint8_t ret_digest[MS_SHA256_SIZE]);
+// The same of bytes that come in pieces: begin, add any number of times, end.
+void ms_hasher_begin(struct hasher *hasher);
+void ms_hasher_add(struct hasher *hasher, struct slice bytes);
+void ms_hasher_end(struct hasher *hasher, uint8_t ret_digest[MS_SHA256_SIZE]);
 
 // The CRC of Ethernet, gzip and PNG. Finds slips, stops nobody.
 uint32_t ms_crc32(struct slice bytes);

@@ -157,11 +157,28 @@ void ms_hasher_free(struct hasher *hasher)
 	free(hasher);
 }
 
-void ms_hasher_sha256(struct hasher *hasher, struct slice bytes, uint8_t ret_digest[MS_SHA256_SIZE])
+void ms_hasher_begin(struct hasher *hasher)
+{
+	int ok = EVP_DigestInit_ex2(hasher->ctx, hasher->md, NULL);
+	MS_ASSERT(ok == 1);
+}
+
+void ms_hasher_add(struct hasher *hasher, struct slice bytes)
+{
+	int ok = EVP_DigestUpdate(hasher->ctx, ms_bytes(bytes), bytes.n);
+	MS_ASSERT(ok == 1);
+}
+
+void ms_hasher_end(struct hasher *hasher, uint8_t ret_digest[MS_SHA256_SIZE])
 {
 	unsigned n = 0;
-	int ok = EVP_DigestInit_ex2(hasher->ctx, hasher->md, NULL) == 1 &&
-		 EVP_DigestUpdate(hasher->ctx, ms_bytes(bytes), bytes.n) == 1 &&
-		 EVP_DigestFinal_ex(hasher->ctx, ret_digest, &n) == 1;
-	MS_ASSERT(ok && n == MS_SHA256_SIZE);
+	int ok = EVP_DigestFinal_ex(hasher->ctx, ret_digest, &n);
+	MS_ASSERT(ok == 1 && n == MS_SHA256_SIZE);
+}
+
+void ms_hasher_sha256(struct hasher *hasher, struct slice bytes, uint8_t ret_digest[MS_SHA256_SIZE])
+{
+	ms_hasher_begin(hasher);
+	ms_hasher_add(hasher, bytes);
+	ms_hasher_end(hasher, ret_digest);
 }

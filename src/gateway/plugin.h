@@ -13,6 +13,7 @@ struct cache;
 struct gateway;
 struct http_client;
 struct gw_request;
+struct gw_runtime; // chain.h
 
 // What plugins may use; of the gateway.
 struct gw_services {
@@ -23,6 +24,7 @@ struct gw_services {
 	struct http_client *client; // http-log, mirror
 	struct auth *auth;          // NULL: off
 	struct pool *pool;          // for what blocks: argon2 of basic-auth
+	struct gw_runtime *runtime; // what plugins keep: ms_gw_runtime_new()
 };
 
 enum gw_verdict {
@@ -42,7 +44,8 @@ struct gw_plugin_kind {
 	void (*release)(void *config);
 	bool (*wants_body)(const void *config);
 	bool (*wants_answer_body)(const void *config);
-	enum gw_verdict (*access)(struct gw_request *r, const void *config, void **state); // state: this plugin's slot for this request, NULL first
+	enum gw_verdict (*access)(struct gw_request *r, const void *config,
+				  void **state); // state: this plugin's slot for this request, NULL first
 	enum gw_verdict (*body)(struct gw_request *r, const void *config, void **state);
 	void (*answer)(struct gw_request *r, const void *config, void **state);
 	enum gw_verdict (*answer_body)(struct gw_request *r, const void *config, void **state);
@@ -63,7 +66,12 @@ struct gw_plugin_use {
 	struct text_list tags;
 };
 const struct gw_plugin_kind *ms_plugin_kind(struct slice name); // NULL: unknown
-const struct gw_plugin_kind *ms_plugin_kind_at(size_t index);   // NULL past the end
+const struct gw_plugin_kind *ms_plugin_kind_at(
+	size_t index); // NULL past the end; by priority, high to low; no two have the same
+// Checks a credential and makes ready what its plugin needs of it (keys, digests), in credential->compiled; given back with plan's arena. `path`,
+// `where`: of the credential, for problems. Passwords in plain text are digested, and the caller wipes them from the plan. False: problems.
+MS_MUST_USE bool ms_gw_credential_compile(struct plan *plan, struct gw_credential *credential, const char *path,
+					  const struct json_value *where, struct problems *problems);
 
 // Headers that can be changed, in the request's arena. Names keep their case; compared without.
 struct gw_headers {
@@ -72,10 +80,11 @@ struct gw_headers {
 	size_t count, room;
 };
 struct slice ms_gw_header(const struct gw_headers *h, struct slice name); // the first; p NULL: none
-bool ms_gw_header_remove(struct gw_headers *h, struct slice name);         // all of that name; true: there was one
+bool ms_gw_header_remove(struct gw_headers *h, struct slice name);        // all of that name; true: there was one
 // Copies nothing: the slices live as long as the request. False: no memory, or more than 200 headers.
 MS_MUST_USE bool ms_gw_header_add(struct gw_headers *h, struct slice name, struct slice value);
-MS_MUST_USE bool ms_gw_header_set(struct gw_headers *h, struct slice name, struct slice value); // in place of all of that name
+MS_MUST_USE bool ms_gw_header_set(struct gw_headers *h, struct slice name,
+				  struct slice value); // in place of all of that name
 
 #define GW_SLOTS_MAX 40 // kinds of plugins
 struct gw_request {
@@ -104,28 +113,59 @@ struct gw_request {
 		struct slice body; // with reads_body: the whole body; p NULL: none
 		bool body_changed;
 		struct slice host; // canary: another upstream or host instead of the service's; empty: the service's
-		unsigned port;
+		unsigned port;     // of it; 0: the service's
+		// canary: when `host` is an upstream without a healthy target, the request goes the usual way: with host cleared and this path.
+		bool host_fallback;
+		struct slice fallback_path;
+		uint64_t
+			max_body; // request-size-limiting: more than this is cut, also while streaming, with 413; UINT64_MAX: no limit
+		bool body_collected;            // out.body was read in the access phase already (ms_gw_collect)
+		const struct gw_mirror *mirror; // a copy of the request goes there; NULL: none
 	} out;
 	// The answer, from the answer phase on.
 	struct {
 		int status;
 		struct gw_headers headers;
-		struct slice body; // with rewrites_answer
+		struct slice body; // with wants_body: the whole
 		bool body_changed;
+		bool wants_body;   // set in the answer phase by plugins that want the whole body of this answer
+		uint64_t max_body; // then: the largest body that is gathered for them; 0: the proxy's own limit
 		enum { GW_FROM_NOWHERE, GW_FROM_UPSTREAM, GW_FROM_GATEWAY, GW_FROM_CACHE, GW_FROM_LOCAL } source;
 	} answer;
 	// Headers that earlier phases want in the answer, whoever gives it (cors, rate limits); added before the answer phase.
 	struct gw_headers answer_extra;
+	int upstream_status;                    // of the answer as it came; 0: none came
 	int64_t start_ns, sent_ns, upstream_ns; // monotonic: taken; sent to the upstream; head of its answer
-	struct slice target;                    // "10.0.0.7:8080" that answered
+	int64_t wall_ns;     // Unix time of the request; 0: ms_chain_access takes that of the loop's turn
+	struct slice target; // "10.0.0.7:8080" that answered
 	unsigned tries;
 	void *slots[GW_SLOTS_MAX];
+	struct gw_run *run; // chain.c's own
+};
+// Where mirror sends a copy (mirror's config; the proxy sends). The answer is dropped, or compared.
+struct gw_mirror {
+	double percent;
+	struct slice service; // name of a service of the plan, or empty: then host
+	struct slice host;    // upstream's name or host
+	int64_t port;
+	int protocol; // 0 http, 1 https
+	int64_t timeout_ms;
+	int64_t max_body;                  // requests with larger bodies are not mirrored
+	bool compare_status, compare_body; // count agreement in metrics; of the body: SHA-256
 };
 
-// Ends the request in a phase that returns GW_ANSWERED. Headers: those of answer_extra and the ones set with ms_gw_answer_header.
+// Ends the request in a phase that returns GW_ANSWERED: fills r->answer. Headers: those of answer_extra and those that are added to
+// answer.headers afterwards.
 void ms_gw_answer(struct gw_request *r, int status, struct slice content_type, struct slice body); // copied
 // {"message":…,"error":…,"code":…,"request_id":…}: Kong's field and ours. For gRPC requests: trailers-only with the grpc-status that fits.
 void ms_gw_fail(struct gw_request *r, int status, const char *code, const char *message);
+// In the access phase, for who must see the body before others go on (key_in_body): collects it into out.body, then calls `then` on the loop. The
+// plugin returns GW_WAIT; `then` ends with ms_gw_resume(). A body that cannot be read has been answered, and `then` is not called.
+void ms_gw_collect(struct gw_request *r, void (*then)(struct gw_request *r));
+// What authentication found out: sets consumer, credential, credential_id and the X-Consumer-*, X-Credential-Identifier headers of out. `anonymous`:
+// X-Anonymous-Consumer, and no credential. consumer NULL with a credential_id: somebody without a consumer (mainstay-auth).
+void ms_gw_authenticate(struct gw_request *r, const struct gw_consumer *consumer,
+			const struct gw_credential *credential, struct slice credential_id, bool anonymous);
 // After GW_WAIT, with what the phase would have returned (not GW_WAIT).
 void ms_gw_resume(struct gw_request *r, enum gw_verdict verdict);
 

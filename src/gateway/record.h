@@ -5,8 +5,8 @@
 #define MS_GATEWAY_RECORD_H
 
 #include "base/base.h"
-#include "json/json.h"
 #include "yaml/yaml.h"
+#include "json/json.h"
 
 enum field_kind {
 	FIELD_BOOL,     // bool
@@ -22,26 +22,45 @@ enum field_kind {
 	FIELD_RECORDS,  // struct record_list: array of structs of `record_bytes`, by `fields`
 	FIELD_JSON,     // const struct json_value *: taken as it is
 };
-struct text_list { struct slice *items; size_t count; };
-struct integer_list { int64_t *items; size_t count; };
-struct text_pair { struct slice name; struct text_list values; };
-struct text_map { struct text_pair *items; size_t count; };
-struct record_list { void *items; size_t count; };
+struct text_list {
+	struct slice *items;
+	size_t count;
+};
+struct integer_list {
+	int64_t *items;
+	size_t count;
+};
+struct text_pair {
+	struct slice name;
+	struct text_list values;
+};
+struct text_map {
+	struct text_pair *items;
+	size_t count;
+};
+struct record_list {
+	void *items;
+	size_t count;
+};
 
 struct field {
 	const char *name;
 	enum field_kind kind;
-	size_t offset;             // in the struct
-	const char *fallback;      // JSON text of the default; NULL: absent (zeros)
-	bool required, nullable_only; // nullable_only: null is the same as absent for all; set when null means "off" and differs from the default
-	double min, max;           // of numbers, of each item, of string lengths; both 0: not limited (strings: 1 MiB)
+	size_t offset;        // in the struct
+	const char *fallback; // JSON text of the default; NULL: absent (zeros)
+	bool required,
+		nullable_only; // nullable_only: null is the same as absent for all; set when null means "off" and differs from the default
+	double min, max;            // of numbers, of each item, of string lengths; both 0: not limited (strings: 1 MiB)
 	const char *const *choices; // NULL-terminated
 	const struct field *fields; // of records; the table ends with a row without a name
 	size_t record_bytes;
-	const char *alias;         // an older name, or NULL: "redis_host"
-	const char *help;          // one line, for the schema
-	bool secret;               // shown as "…" by the admin interface
-	// Further check of one value; says what would be right. May be NULL.
+	// An older name, or NULL. It may stand beside the new one's place, or, of a field in a FIELD_RECORD, in the object around that record: the row
+	// "host" of "redis" with the alias "redis_host" reads the flat field of old files.
+	const char *alias;
+	const char *help; // one line, for the schema
+	bool secret;      // shown as "…" by the admin interface
+	// Further check of one value; says what would be right. May be NULL. Of lists (strings, choices, integers) it is asked for each item, of maps and
+	// records for the whole.
 	enum ms_err (*check)(const struct json_value *value, struct errinfo *info);
 };
 
@@ -61,8 +80,13 @@ struct problems {
 void ms_problem_add(struct problems *problems, const char *path, const struct json_value *where, const char *fmt, ...)
 	MS_PRINTF(4, 5);
 
+// The paths of what is inside: "services[2]" + "name", "paths" + 1. In the problems' arena; "" when memory is out.
+const char *ms_problem_path(struct problems *problems, const char *path, struct slice name);
+const char *ms_problem_item(struct problems *problems, const char *path, size_t index);
+
 // Reads `object` into `record` (zeroed by the caller): defaults, unknown names (with the nearest known one), types, ranges, required ones. Slices
-// and arrays are in the arena. False when problems were added. `path` is that of the object.
+// and arrays are in the arena, or borrowed from the object's tree. False when problems were added (or, without one, when memory is out). `path` is
+// that of the object. NULL for `object`: the defaults alone, nothing is required.
 MS_MUST_USE bool ms_record_read(const struct field *fields, const struct json_value *object, const char *path,
 				struct arena *arena, struct problems *problems, void *record);
 // The record as JSON, defaults included; secrets hidden when `hide`.

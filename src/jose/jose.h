@@ -86,6 +86,12 @@ struct jws {
 // MS_ERR_TOKEN_INVALID, with a message for logs that names no secret.
 MS_MUST_USE enum ms_err ms_jws_verify(struct slice compact, struct jose_keys keys, struct arena *arena,
 				      struct errinfo *info, struct jws *ret_jws);
+// The same for a caller who knows the key by other means than `kid`, which is not looked at; the algorithm is the key's all the same.
+MS_MUST_USE enum ms_err ms_jws_verify_by(struct slice compact, const struct jose_key *key, struct arena *arena,
+					 struct errinfo *info, struct jws *ret_jws);
+// Header and payload, NOT verified, to find out whose key to verify with; key is NULL.
+MS_MUST_USE enum ms_err ms_jws_look(struct slice compact, struct arena *arena, struct errinfo *info,
+				    struct jws *ret_jws);
 // typ "" leaves it out. Appends to `out`.
 MS_MUST_USE enum ms_err ms_jws_sign(const struct jose_key *key, struct slice typ, struct slice payload,
 				    struct errinfo *info, struct buf *out);

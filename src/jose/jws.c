@@ -40,8 +40,9 @@ static bool verify(const struct jose_key *key, struct slice message, struct slic
 	return ms_crypto_verify(key->key, row->scheme, row->hash, message, signature);
 }
 
-enum ms_err ms_jws_verify(struct slice compact, struct jose_keys keys, struct arena *arena, struct errinfo *info,
-			  struct jws *ret_jws)
+// `only` NULL: the one of `keys` that the header names.
+static enum ms_err verify_with(struct slice compact, struct jose_keys keys, const struct jose_key *only,
+			       struct arena *arena, struct errinfo *info, struct jws *ret_jws)
 {
 	struct slice parts[3], signature, payload;
 	struct jose_header header;
@@ -51,6 +52,8 @@ enum ms_err ms_jws_verify(struct slice compact, struct jose_keys keys, struct ar
 	if (!ms_compact_split(compact, parts, 3))
 		return bad(info, "the token has not three parts");
 	MS_TRY(ms_jose_header(parts[0], arena, info, &header));
+	if (only != NULL)
+		header.kid = MS_SLICE_EMPTY;
 	MS_TRY(find_key(&header, keys, info, &key));
 	enum ms_err err = ms_jose_base64url(parts[2], arena, &signature);
 	if (err != MS_OK)
@@ -61,6 +64,35 @@ enum ms_err ms_jws_verify(struct slice compact, struct jose_keys keys, struct ar
 	if (err != MS_OK)
 		return err == MS_ERR_NO_MEMORY ? err : bad(info, "the token's payload is not base64url");
 	*ret_jws = (struct jws){.header = header.text, .payload = payload, .typ = header.typ, .key = key};
+	return MS_OK;
+}
+
+enum ms_err ms_jws_verify(struct slice compact, struct jose_keys keys, struct arena *arena, struct errinfo *info,
+			  struct jws *ret_jws)
+{
+	return verify_with(compact, keys, NULL, arena, info, ret_jws);
+}
+
+enum ms_err ms_jws_verify_by(struct slice compact, const struct jose_key *key, struct arena *arena,
+			     struct errinfo *info, struct jws *ret_jws)
+{
+	struct jose_key *keys[1] = {(struct jose_key *)(uintptr_t)key}; // read alone
+	return verify_with(compact, (struct jose_keys){keys, 1}, key, arena, info, ret_jws);
+}
+
+enum ms_err ms_jws_look(struct slice compact, struct arena *arena, struct errinfo *info, struct jws *ret_jws)
+{
+	struct slice parts[3], payload;
+	struct jose_header header;
+	if (compact.n > MS_JWS_MAX)
+		return bad(info, "the token is too long");
+	if (!ms_compact_split(compact, parts, 3))
+		return bad(info, "the token has not three parts");
+	MS_TRY(ms_jose_header(parts[0], arena, info, &header));
+	enum ms_err err = ms_jose_base64url(parts[1], arena, &payload);
+	if (err != MS_OK)
+		return err == MS_ERR_NO_MEMORY ? err : bad(info, "the token's payload is not base64url");
+	*ret_jws = (struct jws){.header = header.text, .payload = payload, .typ = header.typ};
 	return MS_OK;
 }
 

@@ -31,9 +31,11 @@ struct http_client_options {
 };
 MS_MUST_USE enum ms_err ms_http_client_new(const struct http_client_options *options, struct errinfo *info,
 					   struct http_client **ret_client);
-// While the loops run, on loop 0: cancels what is under way and closes all connections, so that the loops can end. Blocks nothing.
+// While the loops run, on loop 0: what is under way fails (CALL_BROKEN with MS_ERR_DRAINING) and all connections close, on each loop in
+// its next turn; further calls are refused with MS_ERR_DRAINING. Blocks nothing.
 void ms_http_client_stop(struct http_client *client);
-void ms_http_client_free(struct http_client *client); // the loops have ended; accepts NULL
+// The loops have ended (and ms_rt_free comes later); all origins were given back. Calls that are left end without a word. Accepts NULL.
+void ms_http_client_free(struct http_client *client);
 
 // --- Origins -----------------------------------------------------------------------------------------
 // Where calls go: reference counted, any thread. Connections are pooled by the origin's content, so two equal ones share.
@@ -74,16 +76,18 @@ const char *ms_http_call_failure_name(enum http_call_failure failure); // "no_co
 
 struct http_call;
 struct http_call_handlers {
-	// The head of the answer. 1xx other than 101 come here too, before the last one. Slices are valid during the call. For a
-	// tunnel: status 101 (HTTP/2: 200) and from now on bytes go both ways.
+	// The head of the answer, without Content-Length, Connection and other headers of the hop. 1xx other than 101 come here too, before
+	// the last one. Slices are valid during the call. For a tunnel: status 101 (HTTP/2: 200) and from now on bytes go both ways.
 	void (*head)(struct http_call *call, int status, const struct http_header *headers, size_t count, uint64_t content_length,
-		     void *arg); // content_length UINT64_MAX: unknown
+		     void *arg); // content_length UINT64_MAX: unknown. To HEAD and with 304: as told, nothing follows
 	void (*data)(struct http_call *call, struct slice bytes, void *arg);
 	// The answer is complete; the call is over.
 	void (*end)(struct http_call *call, const struct http_header *trailers, size_t count, void *arg);
 	// The call is over, at whatever point. `sent`: a byte of the request may have reached the peer.
 	void (*failed)(struct http_call *call, enum http_call_failure failure, bool sent, const struct errinfo *info, void *arg);
-	void (*drained)(struct http_call *call, void *arg); // less than 64 KiB of the request's body waits
+	void (*drained)(struct http_call *call, void *arg); // less than 64 KiB of the request's body waits. May be NULL
+	// The peer of a tunnel sends no more; we still may, and `end` comes after ms_http_call_write_end. NULL: `end` comes at once.
+	void (*peer_ended)(struct http_call *call, void *arg);
 };
 struct http_call_options {
 	struct http_origin *origin;
@@ -91,23 +95,27 @@ struct http_call_options {
 	struct slice method; // "GET"
 	struct slice target; // path and query, percent-encoded
 	struct slice authority; // Host
-	const struct http_header *headers; // hop-by-hop ones and Content-Length are dropped
+	const struct http_header *headers; // Host, hop-by-hop ones and Content-Length are dropped; of TE "trailers" is kept
 	size_t header_count;
 	bool has_body;
 	uint64_t content_length; // UINT64_MAX: not known, sent in chunks or frames. Ignored without has_body
 	struct slice protocol;   // not empty: asks for an upgrade ("websocket"); HTTP/2 by extended CONNECT
-	unsigned connect_timeout_ms, send_timeout_ms, read_timeout_ms; // between two bytes; 0: none
+	// connect: names, all addresses and TLS together. send, read: without progress. 0: none. They do not count in a tunnel, while we wait
+	// for the caller, or in a pause of his.
+	unsigned connect_timeout_ms, send_timeout_ms, read_timeout_ms;
 	bool new_connection; // not a kept one: for a retry after CALL_STALE
 	const struct http_call_handlers *handlers;
 	void *arg;
 };
-// The options' slices are copied as far as needed. Handlers are never called from within this call. MS_ERR_NO_MEMORY, MS_ERR_INVALID.
+// The options' slices are copied as far as needed; `handlers` is not copied. Handlers are never called from within this call, nor from
+// within the others below. MS_ERR_NO_MEMORY, MS_ERR_DRAINING; MS_ERR_INVALID: a part that cannot be sent, such as CR or LF in a header.
 MS_MUST_USE enum ms_err ms_http_call_start(struct http_client *client, const struct http_call_options *options,
 					   struct errinfo *info, struct http_call **ret_call);
-// The body of the request; returns how many bytes wait (back-pressure from 64 KiB on: wait for drained).
+// The body of the request; returns how many bytes wait (back-pressure from 64 KiB on: wait for drained). Exactly content_length bytes when
+// that was given: more, or an end before, is a bug of the caller. Trailers are sent in chunks and frames only, and checked.
 size_t ms_http_call_write(struct http_call *call, struct slice bytes);
 void ms_http_call_write_end(struct http_call *call, const struct http_header *trailers, size_t count);
-void ms_http_call_pause(struct http_call *call); // reading
+void ms_http_call_pause(struct http_call *call); // reading: neither data nor end until resume, from the moment of the call
 void ms_http_call_resume(struct http_call *call);
 // No handler is called any more. An HTTP/1 connection is closed, an HTTP/2 stream reset. Not after end or failed.
 void ms_http_call_cancel(struct http_call *call);

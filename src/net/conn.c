@@ -7,20 +7,19 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "net/server.h"
+#include "net/h2.h"
 
 static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buf);
 static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf);
 
 // Which phase may follow which; a bit mask per phase. Any may become CLOSED.
 static const uint16_t allowed[CONN_PHASES] = {
-	[CONN_HANDSHAKE] = 1 << CONN_IDLE | 1 << CONN_HANDLING,
-	[CONN_IDLE] = 1 << CONN_HEAD | 1 << CONN_BODY | 1 << CONN_HANDLING,
-	[CONN_HEAD] = 1 << CONN_IDLE | 1 << CONN_BODY | 1 << CONN_HANDLING,
-	[CONN_BODY] = 1 << CONN_HANDLING,
-	[CONN_HANDLING] = 1 << CONN_STREAMING | 1 << CONN_WRITING,
-	[CONN_STREAMING] = 1 << CONN_WRITING,
+	[CONN_HANDSHAKE] = 1 << CONN_IDLE | 1 << CONN_HANDLING | 1 << CONN_H2,
+	[CONN_IDLE] = 1 << CONN_HEAD | 1 << CONN_HANDLING | 1 << CONN_H2,
+	[CONN_HEAD] = 1 << CONN_IDLE | 1 << CONN_HANDLING | 1 << CONN_H2,
+	[CONN_HANDLING] = 1 << CONN_WRITING,
 	[CONN_WRITING] = 1 << CONN_IDLE | 1 << CONN_LINGER,
+	[CONN_H2] = 1 << CONN_LINGER,
 	[CONN_LINGER] = 0,
 	[CONN_CLOSED] = 0,
 };
@@ -146,12 +145,22 @@ void ms_conn_reject(struct net_loop *nl, int fd, struct listener *l, const struc
 
 // --- Close -------------------------------------------------------------------------------------------
 
+static void give_back(struct conn *c)
+{
+	if (c->work != NULL)
+		ms_work_give(c->work);
+	if (c->wire != NULL)
+		ms_conn_wire_give(c->nl, c->wire);
+	c->work = NULL;
+	c->wire = NULL;
+}
+
 void ms_conn_release(struct conn *c)
 {
 	struct net_loop *nl = c->nl;
-	if (c->work != NULL)
-		ms_work_give(nl, c->work);
-	c->work = NULL;
+	ms_h2_conn_free(c);
+	give_back(c);
+	MS_ASSERT(c->works == 0);
 	ms_list_remove(&nl->conns, &c->node);
 	conn_give(nl, c);
 	ms_net_loop_check_drained(nl);
@@ -168,9 +177,18 @@ static void on_closed(uv_handle_t *handle)
 	atomic_fetch_sub_explicit(&nl->server->connections, 1, memory_order_relaxed);
 	ms_tls_free(c->tls);
 	c->tls = NULL;
-	if (c->work != NULL && c->work->open)
-		ms_exchange_note_gone(c->work); // may release the connection
-	else
+	if (c->work != NULL && c->work->open) {
+		c->advancing = true; // an answer now does not release the connection yet
+		ms_exchange_gone(c->work);
+		c->advancing = false;
+	}
+	if (c->h2 != NULL) {
+		c->advancing = true;
+		ms_h2_conn_end(c);
+		c->advancing = false;
+	}
+	bool waits = c->h2 != NULL ? c->works > 0 : c->work != NULL && c->work->open;
+	if (!waits)
 		ms_conn_release(c);
 	ms_net_loop_check_drained(nl); // after the cut a handler that still works is not waited for
 }
@@ -180,9 +198,24 @@ void ms_conn_close(struct conn *c)
 	if (c->phase == CONN_CLOSED)
 		return;
 	ms_conn_enter(c, CONN_CLOSED);
+	if (c->work != NULL)
+		c->work->gone = true;
+	if (c->h2 != NULL)
+		ms_h2_conn_mark_gone(c);
 	ms_output_forget(c);
 	ms_timeout_start(&c->nl->timeouts, &c->timeout, TIMEOUT_NONE);
 	uv_close(&c->uv.handle, on_closed);
+}
+
+void ms_conn_reset(struct conn *c)
+{
+	const struct linger hard = {.l_onoff = 1};
+	uv_os_fd_t fd;
+	if (c->phase == CONN_CLOSED)
+		return;
+	if (uv_fileno(&c->uv.handle, &fd) == 0)
+		(void)setsockopt(fd, SOL_SOCKET, SO_LINGER, &hard, sizeof(hard)); // without it: a close as any
+	ms_conn_close(c);
 }
 
 void ms_conn_free_all(struct net_loop *nl)
@@ -199,6 +232,10 @@ void ms_conn_free_all(struct net_loop *nl)
 	for (struct work *w; (w = nl->free_works) != NULL;) {
 		nl->free_works = w->next_free;
 		ms_work_free(w);
+	}
+	for (struct wire *wire; (wire = nl->free_wires) != NULL;) {
+		nl->free_wires = wire->next_free;
+		ms_conn_wire_free(wire);
 	}
 }
 
@@ -220,8 +257,11 @@ static bool step_handshake(struct conn *c)
 			ms_conn_close(c);
 		return false;
 	}
-	ms_conn_enter(c, CONN_IDLE);
-	return true;
+	if (!ms_tls_chose_h2(c->tls))
+		ms_conn_enter(c, CONN_IDLE);
+	else if (!ms_h2_conn_start(c))
+		ms_conn_close(c); // memory is out
+	return c->phase != CONN_CLOSED;
 }
 
 // Nothing more will come: a cut request cannot be answered, its sender has not finished asking.
@@ -234,55 +274,91 @@ static bool wait_for_input(struct conn *c)
 	return false;
 }
 
+// How much of the preface of HTTP/2 has come: all its bytes, or none when something else did.
+static size_t preface_bytes(const struct conn *c)
+{
+	const struct wire *wire = c->wire;
+	size_t n = MS_MIN(wire->in_end - wire->in_pos, MS_H2_PREFACE.n);
+	if (!c->nl->server->options.h2 || c->has_tls || c->used || c->work != NULL)
+		return 0;
+	return memcmp(wire->in + wire->in_pos, MS_H2_PREFACE.p, n) == 0 ? n : 0;
+}
+
 static bool step_head(struct conn *c)
 {
-	if (c->work == NULL || c->work->in_pos == c->work->in_end)
+	if (c->wire == NULL || c->wire->in_pos == c->wire->in_end)
 		return wait_for_input(c);
+	size_t preface = preface_bytes(c);
+	if (preface == MS_H2_PREFACE.n && ms_h2_conn_start(c))
+		return true;
+	if (preface > 0) { // or the first letters of a method
+		ms_conn_enter(c, CONN_HEAD);
+		return wait_for_input(c);
+	}
+	if (c->work == NULL && !ms_h1_begin(c)) {
+		ms_conn_close(c); // memory is out
+		return false;
+	}
 	switch (ms_input_head(c)) {
 	case PROGRESS_WAIT:
 		return wait_for_input(c);
 	case PROGRESS_DONE:
-		ms_conn_enter(c, CONN_BODY);
-		return true;
 	case PROGRESS_FAILED:
 		break;
 	}
 	return true;
 }
 
-static bool step_body(struct conn *c)
-{
-	switch (ms_input_body(c)) {
-	case PROGRESS_WAIT:
-		return wait_for_input(c);
-	case PROGRESS_DONE:
-		ms_conn_enter(c, CONN_HANDLING);
-		ms_exchange_handle(c->work);
-		return true;
-	case PROGRESS_FAILED:
-		break;
-	}
-	return true;
-}
-
-static bool step_answer(struct conn *c)
+static void begin_writing(struct conn *c)
 {
 	struct work *w = c->work;
-	if (!w->answered)
-		return false;
+	struct wire *wire = c->wire;
+	if (!ms_input_body_is_here(c, true))
+		c->close_after = c->linger = true;
+	if (w->tunnel || w->sent_status == 0)
+		c->close_after = true;
 	ms_conn_enter(c, CONN_WRITING);
+	c->last_out = c->close_after;
 	// More requests are here already: their answers go out together.
-	bool more = w->in_pos < w->in_end && !c->close_after;
-	if (more && w->tail != NULL && w->tail->n <= COALESCE_BYTES && !c->writing) {
-		ms_buf_append_slice(&w->out, ms_buf_slice(w->tail));
-		w->tail = NULL;
+	bool more = wire->in_pos < wire->in_end && !c->close_after;
+	if (more && wire->tail != NULL && wire->tail->n <= COALESCE_BYTES && !c->writing) {
+		ms_buf_append_slice(&wire->out, ms_buf_slice(wire->tail));
+		wire->tail = NULL;
 	}
-	if (!more || w->tail != NULL || w->out.n - w->out_sent >= OUTPUT_HIGH)
+	if (!more || wire->tail != NULL || wire->out.n - wire->out_sent >= OUTPUT_HIGH)
 		ms_output_flush(c);
-	return true;
+	if (!ms_output_pending(wire))
+		ms_output_forget(c); // an answer in pieces that ended in one turn
 }
 
-static void shut_down(struct conn *c)
+// The exchange is its handler's. Meanwhile its body comes in, when somebody wants it.
+static bool step_exchange(struct conn *c)
+{
+	struct work *w = c->work;
+	if (w->answered) {
+		begin_writing(c);
+		return true;
+	}
+	if (!ms_body_wanted(w))
+		return false;
+	if (ms_input_body(c) != PROGRESS_WAIT)
+		return true;
+	if (!w->tunnel)
+		return wait_for_input(c);
+	return ms_input_pull(c) || c->eof; // the end of a tunnel's input is no end of the connection
+}
+
+// The session decides what is read, sent and over.
+static bool step_h2(struct conn *c)
+{
+	if (ms_h2_conn_feed(c) || ms_input_pull(c))
+		return true;
+	if (c->eof)
+		ms_conn_close(c);
+	return false;
+}
+
+void ms_conn_shut_down(struct conn *c)
 {
 	uv_os_fd_t fd;
 	bool ok = uv_fileno(&c->uv.handle, &fd) == 0 && shutdown(fd, SHUT_WR) == 0;
@@ -293,20 +369,34 @@ static void shut_down(struct conn *c)
 		ms_conn_enter(c, CONN_LINGER);
 }
 
+static void next_request(struct conn *c)
+{
+	struct wire *wire = c->wire;
+	c->used = true;
+	wire->tail = NULL;
+	wire->tail_sent = 0;
+	wire->in_request = wire->in_pos;
+	if (wire->in_pos == wire->in_end)
+		wire->in_request = wire->in_pos = wire->in_end = 0;
+	ms_work_next(c->work);
+	if (!ms_h1_begin(c))
+		MS_UNREACHABLE(); // it has wire and work
+}
+
 static bool step_written(struct conn *c)
 {
-	struct work *w = c->work;
-	bool blocked = c->writing || (w->tail != NULL && ms_output_pending(w));
-	if (blocked || (c->close_after && ms_output_pending(w)))
+	struct wire *wire = c->wire;
+	bool blocked = c->writing || (wire->tail != NULL && ms_output_pending(wire));
+	if (blocked || (c->close_after && ms_output_pending(wire)))
 		return false;
 	if (!c->close_after) {
 		ms_timeout_start(&c->nl->timeouts, &c->timeout, TIMEOUT_NONE);
-		ms_work_next_request(w);
+		next_request(c);
 		ms_conn_enter(c, CONN_IDLE);
 		return true;
 	}
-	if (c->linger || w->in_pos < w->in_end)
-		shut_down(c);
+	if (c->linger || wire->in_pos < wire->in_end)
+		ms_conn_shut_down(c);
 	else
 		ms_conn_close(c);
 	return false;
@@ -320,13 +410,12 @@ static bool step(struct conn *c)
 	case CONN_IDLE:
 	case CONN_HEAD:
 		return step_head(c);
-	case CONN_BODY:
-		return step_body(c);
 	case CONN_HANDLING:
-	case CONN_STREAMING:
-		return step_answer(c);
+		return step_exchange(c);
 	case CONN_WRITING:
 		return step_written(c);
+	case CONN_H2:
+		return step_h2(c);
 	case CONN_LINGER:
 	case CONN_CLOSED:
 	case CONN_PHASES:
@@ -337,21 +426,26 @@ static bool step(struct conn *c)
 
 static enum timeout_class timeout_class(const struct conn *c)
 {
-	if (c->writing && c->phase != CONN_HANDSHAKE && c->phase != CONN_BODY && c->phase != CONN_LINGER)
-		return TIMEOUT_WRITE;
+	const struct work *w = c->work;
 	switch (c->phase) {
 	case CONN_HANDSHAKE:
-	case CONN_HEAD:
 		return TIMEOUT_HEADER;
+	case CONN_HEAD:
+		return c->writing ? TIMEOUT_WRITE : TIMEOUT_HEADER;
 	case CONN_IDLE:
-		return TIMEOUT_IDLE;
-	case CONN_BODY:
-		return TIMEOUT_BODY;
+		return c->writing ? TIMEOUT_WRITE : TIMEOUT_IDLE;
+	case CONN_HANDLING:
+		if (c->writing && (w->head_sent || !ms_body_wanted(w)))
+			return TIMEOUT_WRITE;
+		if (w->tunnel)
+			return TIMEOUT_TUNNEL;
+		return ms_body_wanted(w) ? TIMEOUT_BODY : TIMEOUT_NONE;
+	case CONN_WRITING:
+		return c->writing ? TIMEOUT_WRITE : TIMEOUT_NONE;
+	case CONN_H2:
+		return ms_h2_conn_timeout_class(c);
 	case CONN_LINGER:
 		return TIMEOUT_LINGER;
-	case CONN_HANDLING:
-	case CONN_STREAMING:
-	case CONN_WRITING:
 	case CONN_CLOSED:
 	case CONN_PHASES:
 		break;
@@ -372,23 +466,33 @@ static void update_reading(struct conn *c)
 		ms_conn_close(c);
 }
 
+// Its buffers can serve others meanwhile.
+static bool needs_no_wire(const struct conn *c)
+{
+	const struct wire *wire = c->wire;
+	if (c->phase == CONN_LINGER)
+		return true;
+	if (wire == NULL || wire->in_pos != wire->in_end)
+		return false;
+	return c->phase == CONN_IDLE || (c->phase == CONN_H2 && c->works == 0 && !ms_output_pending(wire));
+}
+
 static void settle(struct conn *c)
 {
-	struct work *w = c->work;
+	if (c->phase == CONN_H2)
+		ms_h2_conn_pump(c);
+	struct wire *wire = c->wire;
 	if (c->phase == CONN_CLOSED)
 		return;
-	if (w != NULL && !c->writing && (ms_output_pending(w) || c->tls != NULL))
+	if (wire != NULL && !c->writing && (ms_output_pending(wire) || c->tls != NULL || c->last_out))
 		ms_output_flush(c);
 	if (c->phase == CONN_CLOSED)
 		return;
-	if (w != NULL && w->wants_drain)
+	if (c->work != NULL && c->work->wants_drain)
 		ms_output_flush_later(c);
 	ms_timeout_enter(&c->nl->timeouts, &c->timeout, timeout_class(c));
-	bool idle = c->phase == CONN_LINGER || (c->phase == CONN_IDLE && w != NULL && w->in_pos == w->in_end);
-	if (w != NULL && idle && !c->writing) {
-		ms_work_give(c->nl, w);
-		c->work = NULL;
-	}
+	if (needs_no_wire(c) && !c->writing)
+		give_back(c);
 	update_reading(c);
 }
 
@@ -406,25 +510,16 @@ void ms_conn_advance(struct conn *c)
 	c->advancing = false;
 }
 
-void ms_conn_answer_error(struct conn *c, const struct errinfo *info)
-{
-	struct work *w = c->work;
-	if (!w->begun)
-		ms_exchange_begin(w);
-	ms_conn_enter(c, CONN_HANDLING);
-	w->open = true;
-	ms_http_fail(&w->x, info);
-}
-
 void ms_conn_fail(struct conn *c, const struct errinfo *info)
 {
-	if (c->work == NULL)
-		c->work = ms_work_take(c->nl, c);
 	c->close_after = c->linger = true;
-	if (c->work != NULL)
-		ms_conn_answer_error(c, info);
-	else
+	if (c->work == NULL && !ms_h1_begin(c)) {
 		ms_conn_close(c);
+		return;
+	}
+	c->wire->h1.framing = H1_COMPLETE; // whatever comes is not taken
+	ms_conn_enter(c, CONN_HANDLING);
+	ms_exchange_refuse(c->work, info);
 }
 
 // --- Socket ------------------------------------------------------------------------------------------
@@ -438,7 +533,7 @@ static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buf)
 		*buf = uv_buf_init(nl->scratch, sizeof(nl->scratch));
 		return;
 	}
-	struct slice room = ms_input_room(c); // nothing: libuv reports it as UV_ENOBUFS
+	struct slice room = ms_input_room(c); // none: libuv reports it as UV_ENOBUFS
 	*buf = uv_buf_init((char *)(uintptr_t)room.p, (unsigned)room.n);
 }
 
@@ -494,7 +589,7 @@ static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
 {
 	(void)buf;
 	struct conn *c = MS_CONTAINER_OF(stream, struct conn, uv.stream);
-	if (n == 0) { // nothing to read after all: the work that on_alloc took goes back
+	if (n == 0) { // nothing to read after all: the wire that on_alloc took goes back
 		ms_conn_advance(c);
 	} else if (n == UV_EOF) {
 		end_of_input(c);
@@ -517,7 +612,25 @@ static void fail_late(struct conn *c, const char *what, unsigned ms)
 	struct errinfo info;
 	ms_errinfo_init(&info);
 	(void)ms_fail(&info, MS_ERR_HTTP_TIMEOUT, "%s within %u ms; the connection is closed", what, ms);
-	ms_conn_fail(c, &info);
+	if (c->phase != CONN_HANDLING) {
+		ms_conn_fail(c, &info);
+		return;
+	}
+	c->close_after = c->linger = true;
+	ms_body_cut(c->work, &info);
+	ms_conn_advance(c);
+}
+
+static void end_idle_tunnel(struct conn *c)
+{
+	struct work *w = c->work;
+	struct errinfo info;
+	ms_errinfo_init(&info);
+	(void)ms_fail(&info, MS_ERR_HTTP_TIMEOUT, "the tunnel was idle for %u ms",
+		      c->nl->server->options.limits.tunnel_idle_ms);
+	ms_conn_close(c);
+	if (w->intake.state == BODY_WANTED || w->intake.state == BODY_PAUSED)
+		ms_body_cut(w, &info);
 }
 
 // A request may have arrived in this very turn.
@@ -531,6 +644,10 @@ static bool input_waits(const struct conn *c)
 void ms_conn_expired(struct timeout *entry, enum timeout_class class, void *arg)
 {
 	struct net_loop *nl = arg;
+	if (class == TIMEOUT_STREAM_BODY || class == TIMEOUT_STREAM_TUNNEL || class == TIMEOUT_STREAM_WRITE) {
+		ms_h2_stream_expired(entry, class);
+		return;
+	}
 	struct conn *c = MS_CONTAINER_OF(entry, struct conn, timeout);
 	const struct http_limits *limits = &nl->server->options.limits;
 	switch (class) {
@@ -541,11 +658,20 @@ void ms_conn_expired(struct timeout *entry, enum timeout_class class, void *arg)
 			ms_conn_close(c);
 		return;
 	case TIMEOUT_BODY:
+		if (!ms_body_wanted(c->work)) { // paused meanwhile
+			ms_conn_advance(c);
+			return;
+		}
 		fail_late(c, "no further byte of the body arrived", limits->body_timeout_ms);
+		return;
+	case TIMEOUT_TUNNEL:
+		end_idle_tunnel(c);
 		return;
 	case TIMEOUT_IDLE:
 		if (input_waits(c))
 			ms_timeout_start(&nl->timeouts, &c->timeout, TIMEOUT_IDLE);
+		else if (c->phase == CONN_H2)
+			ms_h2_conn_say_goodbye(c);
 		else
 			ms_conn_close(c);
 		return;
@@ -562,6 +688,9 @@ void ms_conn_expired(struct timeout *entry, enum timeout_class class, void *arg)
 	case TIMEOUT_LINGER:
 		ms_conn_close(c);
 		return;
+	case TIMEOUT_STREAM_BODY:
+	case TIMEOUT_STREAM_TUNNEL:
+	case TIMEOUT_STREAM_WRITE:
 	case TIMEOUT_NONE:
 	case TIMEOUT_CLASSES:
 		MS_UNREACHABLE();

@@ -1,17 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// One request in the hands of a handler, and its answer.
-#include <stdarg.h>
-#include <stdio.h>
-
-#include "net/negotiate.h"
+// One request in the hands of a handler: its beginning, what handlers ask about it, its end.
 #include "net/server.h"
 #include "net/url.h"
 
 #define REQUEST_ID_MAX 128
-#define COMPRESS_MIN_BYTES 1024
-// Compression runs on the loop: about a millisecond at most. Larger answers go out as they are.
-#define GZIP_MAX_BYTES ((size_t)64 << 10)
-#define ZSTD_MAX_BYTES ((size_t)256 << 10)
 
 // --- Request -----------------------------------------------------------------------------------------
 
@@ -59,50 +51,38 @@ static void start_trace(struct work *w, struct slice traceparent)
 void ms_exchange_begin(struct work *w)
 {
 	const struct conn *c = w->conn;
-	const struct http1_head *head = &w->parser.head;
 	struct http_request *req = &w->x.req;
-	struct slice id = MS_SLICE_EMPTY, traceparent = MS_SLICE_EMPTY;
-	if (w->parsed) {
-		req->method = head->method;
-		req->target = head->target;
-		req->path = head->path;
-		req->query = head->query;
-		req->headers = head->headers;
-		req->header_count = head->header_count;
-		id = head->known[HTTP1_X_REQUEST_ID];
-		// Two of them name no parent that can be trusted (Trace Context, section 3.2).
-		if ((head->repeated >> HTTP1_TRACEPARENT & 1) == 0)
-			traceparent = head->known[HTTP1_TRACEPARENT];
-	}
-	req->id = good_id(id) ? id : make_id(w);
-	start_trace(w, traceparent);
+	req->id = good_id(w->marks.request_id) ? w->marks.request_id : make_id(w);
+	start_trace(w, w->marks.traceparent);
 	req->peer = ms_slice_cstr(c->peer);
 	req->tls = c->tls != NULL;
-	req->start_mono_ns = w->read_ns != 0 ? w->read_ns : ms_clock_mono_ns();
-	w->route_index = c->nl->server->route_count;
+	struct slice name = req->tls ? ms_tls_server_name(c->tls) : MS_SLICE_EMPTY;
+	if (name.n > 0)
+		req->sni = ms_arena_copy(&w->arena, name); // memory is out: none
+	w->is_head = w->parsed && req->method == HTTP_HEAD;
+	if (req->start_mono_ns == 0)
+		req->start_mono_ns = ms_clock_mono_ns();
+	w->route_index = w->nl->server->route_count;
+	ms_body_begin(w);
 	w->begun = true;
+}
+
+void ms_exchange_refuse(struct work *w, const struct errinfo *info)
+{
+	if (!w->begun)
+		ms_exchange_begin(w);
+	w->open = true;
+	ms_http_fail(&w->x, info);
 }
 
 enum ms_err ms_exchange_admit(struct work *w, struct errinfo *info)
 {
 	const struct route *route = w->x.req.route;
-	const struct http_guard *guard = w->conn->nl->server->options.guard;
+	const struct http_guard *guard = w->nl->server->options.guard;
 	if (guard == NULL || route == NULL || (route->flags & ROUTE_PUBLIC) != 0)
 		return MS_OK;
 	struct slice object = route->object > 0 ? w->x.req.params[route->object - 1] : MS_SLICE_EMPTY;
 	return guard->admit(&w->x, object, info, guard->arg);
-}
-
-void ms_exchange_handle(struct work *w)
-{
-	const struct route *route = w->x.req.route;
-	w->open = true;
-	if (route != NULL) {
-		route->handle(&w->x, w->match.role);
-		return;
-	}
-	ms_http_set_header(&w->x, "Allow", w->match.allow); // OPTIONS
-	ms_http_send(&w->x, 204, NULL);
 }
 
 struct slice ms_http_header(const struct http_request *req, const char *name)
@@ -124,8 +104,7 @@ bool ms_http_query(struct exchange *x, const char *name, struct slice *ret_value
 
 static const struct http_guard *guard_of(const struct exchange *x)
 {
-	const struct work *w = (const void *)((const char *)x - offsetof(struct work, x));
-	return w->conn->nl->server->options.guard;
+	return ms_work_of_const(x)->nl->server->options.guard;
 }
 
 bool ms_http_may(const struct exchange *x, const char *permission, struct slice object)
@@ -156,14 +135,6 @@ bool ms_http_require(struct exchange *x, struct slice object)
 	return false;
 }
 
-// --- Answer ------------------------------------------------------------------------------------------
-
-bool ms_http_gone(const struct exchange *x)
-{
-	const struct work *w = (const void *)((const char *)x - offsetof(struct work, x));
-	return w->conn->phase == CONN_CLOSED;
-}
-
 bool ms_http_admit_again(struct exchange *x)
 {
 	struct errinfo info;
@@ -174,205 +145,74 @@ bool ms_http_admit_again(struct exchange *x)
 	return false;
 }
 
-void ms_http_set_header(struct exchange *x, const char *name, struct slice value)
+// --- The end -----------------------------------------------------------------------------------------
+
+bool ms_http_gone(const struct exchange *x)
+{
+	return ms_work_of_const(x)->gone;
+}
+
+void ms_http_on_gone(struct exchange *x, http_drain_fn *on_gone, void *arg)
 {
 	struct work *w = ms_work_of(x);
-	ms_http1_write_header(&w->headers, name, value);
-	w->has_encoding |= ms_slice_eq_nocase(ms_slice_cstr(name), MS_SLICE_LIT("Content-Encoding"));
-}
-
-static bool stays_open(const struct work *w)
-{
-	const struct net_loop *nl = w->conn->nl;
-	if (w->conn->close_after)
-		return false;
-	if (!atomic_load_explicit(&nl->server->draining, memory_order_relaxed))
-		return true;
-	const struct route *route = w->x.req.route;
-	return !nl->stopping && route != NULL && (route->flags & ROUTE_WHILE_DRAINING) != 0;
-}
-
-static bool has_no_content(int status)
-{
-	return status == 204 || status == 304;
-}
-
-void ms_exchange_write_head(struct work *w, int status, const char *type, enum content_coding coding, uint64_t length)
-{
-	struct conn *c = w->conn;
-	const struct http_server *server = c->nl->server;
-	struct buf *out = &w->out;
-	if (!stays_open(w)) {
-		// The client may be sending its next request by now: read on a little so that the answer arrives.
-		c->linger |= !c->close_after;
-		c->close_after = true;
-	}
-	w->status = status;
-	ms_http1_write_status(out, status);
-	ms_http1_write_date(out, &c->nl->date, ms_loop_wall_ns(c->nl->loop));
-	if (server->options.server_header != NULL)
-		ms_http1_write_header(out, "Server", ms_slice_cstr(server->options.server_header));
-	ms_http1_write_header(out, "X-Content-Type-Options", MS_SLICE_LIT("nosniff"));
-	ms_http1_write_header(out, "X-Request-ID", w->x.req.id);
-	if (type != NULL)
-		ms_http1_write_header(out, "Content-Type", ms_slice_cstr(type));
-	if (coding != CODING_IDENTITY)
-		ms_http1_write_header(out, "Content-Encoding", ms_slice_cstr(ms_coding_name(coding)));
-	ms_buf_append(out, w->headers.p, w->headers.n);
-	if (length == LENGTH_STREAM && w->chunked_out)
-		ms_http1_write_header(out, "Transfer-Encoding", MS_SLICE_LIT("chunked"));
-	else if (length < LENGTH_STREAM && !has_no_content(status))
-		ms_http1_write_header_u64(out, "Content-Length", length);
-	if (c->close_after)
-		ms_http1_write_header(out, "Connection", MS_SLICE_LIT("close"));
-	else if (w->parser.head.minor == 0)
-		ms_http1_write_header(out, "Connection", MS_SLICE_LIT("keep-alive"));
-	ms_http1_write_end(out);
-}
-
-static bool pack(struct work *w, enum content_coding coding)
-{
-	struct compressor *packer;
-	if (ms_compressor_take(w->conn->nl->codecs, coding, w->body.n, &packer) != MS_OK)
-		return false;
-	enum ms_err err = ms_compressor_write(packer, ms_buf_slice(&w->body), COMPRESS_END, &w->packed);
-	ms_compressor_give(packer);
-	return err == MS_OK && ms_buf_ok(&w->packed) && w->packed.n < w->body.n;
-}
-
-// The coding of the body; when it is not identity, w->packed holds the body.
-static enum content_coding compress(struct work *w, const char *type)
-{
-	if (w->body.n < COMPRESS_MIN_BYTES || w->has_encoding || !ms_media_type_compresses(ms_slice_cstr(type)))
-		return CODING_IDENTITY;
-	ms_http_set_header(&w->x, "Vary", MS_SLICE_LIT("Accept-Encoding"));
-	if (!w->parsed || w->parser.head.known[HTTP1_ACCEPT_ENCODING].p == NULL)
-		return CODING_IDENTITY;
-	enum content_coding coding = ms_negotiate_coding(w->x.req.headers, w->x.req.header_count).coding;
-	size_t max = coding == CODING_GZIP ? GZIP_MAX_BYTES : ZSTD_MAX_BYTES;
-	if (coding == CODING_IDENTITY || w->body.n > max || !pack(w, coding))
-		return CODING_IDENTITY;
-	return coding;
+	MS_ASSERT(w->open);
+	w->on_gone = on_gone;
+	w->gone_arg = arg;
 }
 
 void ms_exchange_answered(struct work *w)
 {
-	struct conn *c = w->conn;
 	MS_ASSERT(w->open);
 	ms_stats_record(w);
+	ms_body_forget(w);
 	w->open = false;
 	w->answered = true;
-	w->on_drain = NULL;
-	if (c->handle_closed)
-		ms_conn_release(c);
+	w->on_drain = w->on_gone = NULL;
+	w->wants_drain = false;
+	ms_exchange_done(w);
+}
+
+void ms_exchange_done(struct work *w)
+{
+	if (w->pinned == 0)
+		w->transport->done(w);
 	else
-		ms_conn_advance(c);
+		w->done_due = true;
 }
 
-static void send_body(struct work *w, int status, const char *type)
+void ms_exchange_unpin(struct work *w)
 {
-	enum content_coding coding = type != NULL ? compress(w, type) : CODING_IDENTITY;
-	const struct buf *body = coding != CODING_IDENTITY ? &w->packed : &w->body;
-	size_t n = type != NULL && !has_no_content(status) ? body->n : 0;
-	ms_exchange_write_head(w, status, type, coding, n);
-	bool sends = n > 0 && !(w->parsed && w->x.req.method == HTTP_HEAD);
-	w->tail = sends ? body : NULL;
-	w->tail_sent = 0;
-	w->body_bytes = sends ? n : 0;
-}
-
-void ms_http_send(struct exchange *x, int status, const char *content_type)
-{
-	struct work *w = ms_work_of(x);
-	MS_ASSERT(w->open && w->conn->phase != CONN_STREAMING && status >= 200 && status <= 599);
-	w->status = status;
-	w->body_bytes = 0;
-	if (!ms_http_gone(x)) {
-		if (!ms_buf_ok(&w->body) || !ms_buf_ok(&w->headers)) {
-			ms_buf_clear(&w->headers);
-			ms_http_fail_code(x, MS_ERR_NO_MEMORY, "the answer is too large for the server's memory");
-			return;
-		}
-		send_body(w, status, content_type);
-	}
-	ms_exchange_answered(w);
-}
-
-void ms_http_send_json(struct exchange *x, int status)
-{
-	ms_buf_append_char(x->body, '\n'); // so that a terminal's prompt starts on its own line
-	ms_http_send(x, status, "application/json");
-}
-
-// --- Errors ------------------------------------------------------------------------------------------
-
-// errinfo's text is valid UTF-8 without control bytes; ids are plain.
-static void write_string(struct buf *b, const char *text)
-{
-	ms_buf_append_char(b, '"');
-	for (; *text != '\0'; text++) {
-		if (*text == '"' || *text == '\\')
-			ms_buf_append_char(b, '\\');
-		ms_buf_append_char(b, (unsigned char)*text < 0x20 ? '?' : *text);
-	}
-	ms_buf_append_char(b, '"');
-}
-
-static void write_details(struct buf *b, const struct errinfo *info)
-{
-	const struct {
-		const char *name;
-		int64_t value;
-	} places[] = {{"row", info->row}, {"line", info->line}, {"offset", info->offset}};
-	size_t before = b->n;
-	if (info->field[0] != '\0') {
-		ms_buf_append_cstr(b, ",\"details\":{\"field\":");
-		write_string(b, info->field);
-	}
-	for (size_t i = 0; i < MS_ARRAY_LEN(places); i++) {
-		if (places[i].value < 0)
-			continue;
-		ms_buf_append_cstr(b, b->n == before ? ",\"details\":{" : ",");
-		ms_buf_printf(b, "\"%s\":%lld", places[i].name, (long long)places[i].value);
-	}
-	if (b->n != before)
-		ms_buf_append_char(b, '}');
-}
-
-void ms_http_fail(struct exchange *x, const struct errinfo *info)
-{
-	struct work *w = ms_work_of(x);
-	struct conn *c = w->conn;
-	MS_ASSERT(w->open && info->code != MS_OK);
-	if (c->phase == CONN_STREAMING) { // the status is sent: only a cut body can tell that something went wrong
-		ms_conn_close(c);
-		ms_exchange_answered(w);
+	MS_ASSERT(w->pinned > 0);
+	if (--w->pinned > 0 || !w->done_due)
 		return;
-	}
-	struct buf *b = &w->body;
-	ms_buf_clear(b);
-	ms_buf_append_cstr(b, "{\"error\":");
-	write_string(b, info->message);
-	ms_buf_printf(b, ",\"code\":\"%s\",\"request_id\":\"%.*s\"", ms_err_name(info->code), MS_SLICE_ARG(x->req.id));
-	write_details(b, info);
-	ms_buf_append_cstr(b, "}\n");
-	if (!ms_buf_ok(b)) { // not even memory for the message: the status alone
-		ms_buf_clear(b);
-		ms_http_send(x, ms_err_http_status(info->code), NULL);
-		return;
-	}
-	ms_http_send(x, ms_err_http_status(info->code), "application/json");
+	w->done_due = false;
+	w->transport->done(w);
 }
 
-void ms_http_fail_code(struct exchange *x, enum ms_err code, const char *fmt, ...)
+void ms_exchange_drained(struct work *w)
 {
-	struct errinfo info;
-	char message[MS_ERRINFO_MESSAGE_SIZE];
-	ms_errinfo_init(&info);
-	va_list args;
-	va_start(args, fmt);
-	vsnprintf(message, sizeof(message), fmt, args);
-	va_end(args);
-	(void)ms_fail(&info, code, "%s", message);
-	ms_http_fail(x, &info);
+	w->wants_drain = false;
+	if (w->on_drain != NULL)
+		w->on_drain(&w->x, w->drain_arg);
+}
+
+// Whoever waits for the client learns it here: for its body, for room, or for it alone. Each may end the exchange.
+void ms_exchange_gone(struct work *w)
+{
+	MS_ASSERT(w->open);
+	w->gone = true;
+	w->pinned++;
+	if (w->intake.state == BODY_WANTED || w->intake.state == BODY_PAUSED) {
+		struct errinfo info;
+		ms_errinfo_init(&info);
+		(void)ms_fail(&info, MS_ERR_CANCELLED, "the client has gone before its body was complete");
+		ms_body_cut(w, &info);
+	}
+	http_drain_fn *on_gone = w->on_gone;
+	w->on_gone = NULL;
+	if (w->open && on_gone != NULL)
+		on_gone(&w->x, w->gone_arg);
+	if (w->open)
+		ms_exchange_drained(w);
+	ms_exchange_unpin(w);
 }

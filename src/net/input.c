@@ -3,55 +3,57 @@
 // because the request's slices point into it; a body that lies in the buffer whole is used where it is.
 #include <stdlib.h>
 
-#include "net/negotiate.h"
 #include "net/server.h"
-#include "net/url.h"
 
 #define DIRECT_READ_MIN ((size_t)64 << 10) // room made for a body read straight into its buffer
 
-static size_t unread(const struct work *w)
+static size_t unread(const struct wire *wire)
 {
-	return w->in_end - w->in_pos;
+	return wire->in_end - wire->in_pos;
 }
 
 // --- Room --------------------------------------------------------------------------------------------
 
+// Read straight into the body's buffer.
+static bool is_direct(const struct conn *c)
+{
+	return c->phase == CONN_HANDLING && c->wire->h1.direct && c->wire->h1.left > 0;
+}
+
 bool ms_input_has_room(const struct conn *c)
 {
-	const struct work *w = c->work;
-	return w == NULL || (c->phase == CONN_BODY && w->intake.direct) || w->in_end < w->in_cap;
+	const struct wire *wire = c->wire;
+	return wire == NULL || is_direct(c) || wire->in_end < wire->in_cap;
 }
 
 struct slice ms_input_room(struct conn *c)
 {
-	if (c->work == NULL)
-		c->work = ms_work_take(c->nl, c);
-	struct work *w = c->work;
-	if (w == NULL)
+	if (c->wire == NULL)
+		c->wire = ms_conn_wire_take(c->nl);
+	struct wire *wire = c->wire;
+	if (wire == NULL)
 		return MS_SLICE_EMPTY;
-	if (c->phase != CONN_BODY || !w->intake.direct)
-		return ms_slice(w->in + w->in_end, w->in_cap - w->in_end);
+	if (!is_direct(c))
+		return ms_slice(wire->in + wire->in_end, wire->in_cap - wire->in_end);
 	// The buffer grows with what really arrives, not with what was announced.
-	struct buf *body = &w->intake.bytes;
-	if (body->cap == body->n && !ms_buf_reserve(body, (size_t)MS_MIN((uint64_t)DIRECT_READ_MIN, w->intake.left)))
+	struct buf *body = &c->work->intake.bytes;
+	uint64_t left = wire->h1.left;
+	if (body->cap == body->n && !ms_buf_reserve(body, (size_t)MS_MIN((uint64_t)DIRECT_READ_MIN, left)))
 		return MS_SLICE_EMPTY;
-	return ms_slice(body->p + body->n, (size_t)MS_MIN((uint64_t)(body->cap - body->n), w->intake.left));
+	return ms_slice(body->p + body->n, (size_t)MS_MIN((uint64_t)(body->cap - body->n), left));
 }
 
 void ms_input_landed(struct conn *c, size_t n)
 {
-	struct work *w = c->work;
-	w->read_ns = ms_clock_mono_ns();
-	if (c->phase != CONN_BODY) {
-		w->in_end += n;
-		return;
-	}
-	ms_timeout_start(&c->nl->timeouts, &c->timeout, TIMEOUT_BODY);
-	if (w->intake.direct) {
-		w->intake.bytes.n += n;
-		w->intake.left -= n;
+	struct wire *wire = c->wire;
+	wire->read_ns = ms_clock_mono_ns();
+	if (c->timeout.class == TIMEOUT_BODY || c->timeout.class == TIMEOUT_TUNNEL)
+		ms_timeout_start(&c->nl->timeouts, &c->timeout, c->timeout.class);
+	if (is_direct(c)) {
+		c->work->intake.bytes.n += n;
+		wire->h1.left -= n;
 	} else {
-		w->in_end += n;
+		wire->in_end += n;
 	}
 }
 
@@ -61,7 +63,7 @@ bool ms_input_pull(struct conn *c)
 		return false;
 	struct slice room = ms_input_room(c);
 	if (room.n == 0) {
-		if (c->work == NULL || ms_input_has_room(c))
+		if (c->wire == NULL || ms_input_has_room(c))
 			ms_conn_close(c); // memory is out
 		return false;
 	}
@@ -84,24 +86,24 @@ bool ms_input_pull(struct conn *c)
 }
 
 // Moves the present request to the front, or grows the buffer; the parser's limits bound the head.
-static bool make_room(struct work *w, size_t least)
+static bool make_room(struct wire *wire, size_t least)
 {
-	if (w->in_cap - w->in_end >= least)
+	if (wire->in_cap - wire->in_end >= least)
 		return true;
-	if (w->in_request > 0) {
-		memmove(w->in, w->in + w->in_request, w->in_end - w->in_request);
-		w->in_pos -= w->in_request;
-		w->in_end -= w->in_request;
-		w->in_request = 0;
+	if (wire->in_request > 0) {
+		memmove(wire->in, wire->in + wire->in_request, wire->in_end - wire->in_request);
+		wire->in_pos -= wire->in_request;
+		wire->in_end -= wire->in_request;
+		wire->in_request = 0;
 	}
-	if (w->in_cap - w->in_end >= least)
+	if (wire->in_cap - wire->in_end >= least)
 		return true;
-	size_t cap = MS_MAX(w->in_cap * 2, w->in_end + least);
-	char *grown = realloc(w->in, cap);
+	size_t cap = MS_MAX(wire->in_cap * 2, wire->in_end + least);
+	char *grown = realloc(wire->in, cap);
 	if (grown == NULL)
 		return false;
-	w->in = grown;
-	w->in_cap = cap;
+	wire->in = grown;
+	wire->in_cap = cap;
 	return true;
 }
 
@@ -121,253 +123,263 @@ static enum progress fail_memory(struct conn *c)
 	return fail(c, &info);
 }
 
-// Whether the body is here already; then it is skipped, and an early answer need not close the connection.
-static bool skip_body(struct work *w)
+// A body of which nobody took a byte but from the input, and whose rest is there.
+bool ms_input_body_is_here(struct conn *c, bool skip)
 {
-	const struct http1_head *head = &w->parser.head;
-	if (head->body == HTTP1_BODY_CHUNKED || head->content_length > unread(w))
+	struct wire *wire = c->wire;
+	struct h1 *h1 = &wire->h1;
+	if (h1->framing == H1_COMPLETE)
+		return true;
+	if (h1->framing != H1_LENGTH || h1->left > unread(wire))
 		return false;
-	w->in_pos += (size_t)head->content_length;
+	if (skip) {
+		wire->in_pos += (size_t)h1->left;
+		h1->framing = H1_COMPLETE;
+	}
 	return true;
 }
 
-// The request was read well but is not for us. The connection stays in order when there is no unread body.
-static enum progress refuse(struct conn *c, const struct errinfo *info)
+// The first protocol of an upgrade other than HTTP/2's retired one. A body would stand between the request and the tunnel.
+static struct slice wanted_protocol(const struct http1_head *head)
 {
-	if (!skip_body(c->work))
-		return fail(c, info);
-	ms_conn_answer_error(c, info);
-	return PROGRESS_FAILED;
-}
-
-static size_t route_index(const struct http_server *server, const struct route *route)
-{
-	size_t base = 0;
-	for (size_t i = 0; i < server->options.route_set_count; i++) {
-		const struct route_set *set = &server->options.route_sets[i];
-		if (route >= set->routes && route < set->routes + set->count)
-			return base + (size_t)(route - set->routes);
-		base += set->count;
-	}
-	return base;
-}
-
-// A parameter that the route's table does not know is a slip of the pen. Routes without a table ignore the query.
-static enum ms_err check_query(const struct http_request *req, struct errinfo *info)
-{
-	struct slice rest = req->query, name, value, names[MS_HTTP_MAX_PARAMS];
-	size_t count = 0;
-	if (rest.n == 0 || req->route == NULL || req->route->query == NULL)
-		return MS_OK;
-	for (const struct route_param *p = req->route->query; p->name != NULL && count < MS_ARRAY_LEN(names); p++)
-		names[count++] = ms_slice_cstr(p->name);
-	while (ms_url_query_next(&rest, &name, &value)) {
-		size_t i = 0;
-		while (i < count && !ms_slice_eq(name, names[i]))
-			i++;
-		if (i < count)
+	if (!head->upgrade || head->body != HTTP1_BODY_NONE)
+		return MS_SLICE_EMPTY;
+	for (size_t i = 0; i < head->header_count; i++) {
+		struct slice rest = head->headers[i].value, protocol;
+		if (!ms_slice_eq_nocase(head->headers[i].name, MS_SLICE_LIT("upgrade")))
 			continue;
-		size_t nearest = ms_text_nearest(name, names, count);
-		ms_errinfo_set_field(info, name);
-		return nearest != SIZE_MAX
-			       ? ms_fail(info, MS_ERR_INVALID, "unknown query parameter '%.*s'; did you mean '%.*s'?",
-					 MS_SLICE_ARG(name), MS_SLICE_ARG(names[nearest]))
-			       : ms_fail(info, MS_ERR_INVALID, "unknown query parameter '%.*s'", MS_SLICE_ARG(name));
+		while (ms_slice_next(&rest, ',', &protocol)) {
+			protocol = ms_slice_trim(protocol);
+			if (protocol.n > 0 && !ms_slice_eq_nocase(protocol, MS_SLICE_LIT("h2c")))
+				return protocol;
+		}
 	}
-	return MS_OK;
+	return MS_SLICE_EMPTY;
 }
 
-static enum ms_err find_route(struct conn *c, struct work *w, struct errinfo *info)
+static void set_request(struct work *w, const struct http1_head *head)
 {
-	const struct http_server *server = c->nl->server;
 	struct http_request *req = &w->x.req;
-	if (w->parser.head.asterisk) {
-		w->match =
-			(struct route_match){.path = MS_SLICE_LIT("*"), .allow = ms_router_allow_all(server->router)};
-		req->path = w->match.path;
-		return MS_OK;
-	}
-	enum ms_err err = ms_router_find(server->router, req->method, w->parser.head.path, &w->arena, info, &w->match);
-	if (err == MS_ERR_HTTP_METHOD)
-		ms_http_set_header(&w->x, "Allow", w->match.allow);
-	if (err != MS_OK)
-		return err;
-	req->path = w->match.path;
-	memcpy(req->params, w->match.params, sizeof(req->params));
-	req->route = w->match.route;
-	w->route_index = req->route != NULL ? route_index(server, req->route) : server->route_count;
-	return check_query(req, info);
-}
-
-static enum ms_err start_intake(struct conn *c, struct work *w, struct errinfo *info)
-{
-	const struct http_limits *limits = &c->nl->server->options.limits;
-	const struct http1_head *head = &w->parser.head;
-	struct intake *in = &w->intake;
-	bool upload = w->x.req.route != NULL && (w->x.req.route->flags & ROUTE_UPLOAD) != 0;
-	size_t max = upload ? limits->upload_bytes : limits->body_bytes;
-	enum content_coding coding = CODING_IDENTITY;
-	if (head->known[HTTP1_CONTENT_ENCODING].p != NULL)
-		MS_TRY(ms_request_coding(head->headers, head->header_count, info, &coding));
-	if (head->content_length > max)
-		return ms_fail(info, MS_ERR_HTTP_BODY_TOO_LARGE,
-			       "the body has %llu bytes; at most %zu are allowed here",
-			       (unsigned long long)head->content_length, max);
-	in->bytes.max = max;
-	in->left = head->content_length;
-	ms_chunked_init(&in->chunked, max);
-	const struct inflate_limits inflate = {.max_bytes = max, .max_ratio = limits->inflated_ratio};
-	if (coding != CODING_IDENTITY && ms_inflater_take(c->nl->codecs, coding, &inflate, &in->inflater) != MS_OK)
-		return ms_fail(info, MS_ERR_NO_MEMORY, "the server is out of memory for this request");
-	return MS_OK;
-}
-
-// A body of known length and no coding that is not here whole is read straight into a buffer of its own.
-static bool prefer_direct(struct work *w)
-{
-	struct intake *in = &w->intake;
-	if (w->parser.head.body != HTTP1_BODY_LENGTH || in->inflater != NULL || in->left <= unread(w))
-		return true;
-	size_t n = unread(w);
-	ms_buf_append(&in->bytes, w->in + w->in_pos, n);
-	in->left -= n;
-	in->direct = true;
-	w->in_pos += n;
-	return ms_buf_ok(&in->bytes);
+	req->method = head->method;
+	req->target = head->target;
+	req->path = head->path;
+	req->query = head->query;
+	req->headers = head->headers;
+	req->header_count = head->header_count;
+	req->version = 10 + head->minor;
+	req->authority = head->host;
+	req->protocol = wanted_protocol(head);
+	req->has_body = head->body != HTTP1_BODY_NONE;
+	bool known = head->body == HTTP1_BODY_LENGTH || head->known[HTTP1_CONTENT_LENGTH].p != NULL;
+	req->content_length = known ? head->content_length : UINT64_MAX;
+	w->marks = (struct request_marks){
+		.request_id = head->known[HTTP1_X_REQUEST_ID],
+		.accept_encoding = head->known[HTTP1_ACCEPT_ENCODING].p != NULL,
+		.content_encoding = head->known[HTTP1_CONTENT_ENCODING].p != NULL,
+	};
+	// Two of them name no parent that can be trusted (Trace Context, section 3.2).
+	if ((head->repeated >> HTTP1_TRACEPARENT & 1) == 0)
+		w->marks.traceparent = head->known[HTTP1_TRACEPARENT];
+	w->parsed = true;
 }
 
 static enum progress head_done(struct conn *c, struct work *w)
 {
-	struct errinfo info;
-	ms_errinfo_init(&info);
-	const struct http1_head *head = &w->parser.head;
+	struct h1 *h1 = &c->wire->h1;
+	const struct http1_head *head = &h1->parser.head;
 	c->close_after = !head->keep_alive;
-	w->parsed = true;
+	h1->framing = head->body == HTTP1_BODY_LENGTH    ? H1_LENGTH
+		      : head->body == HTTP1_BODY_CHUNKED ? H1_CHUNKED
+							 : H1_COMPLETE;
+	h1->left = head->content_length;
+	set_request(w, head);
+	w->x.req.start_mono_ns = c->wire->read_ns;
 	ms_exchange_begin(w);
-	enum ms_err err = find_route(c, w, &info);
-	if (err == MS_ERR_HTTP_SYNTAX)
-		return fail(c, &info); // who writes a path that is none may be misread elsewhere too
-	if (err == MS_OK)
-		err = ms_exchange_admit(w, &info);
-	if (err != MS_OK)
-		return refuse(c, &info);
-	err = start_intake(c, w, &info);
-	if (err == MS_ERR_HTTP_ENCODING)
-		ms_http_set_header(&w->x, "Accept-Encoding", MS_SLICE_LIT(MS_CODINGS_SUPPORTED));
-	if (err != MS_OK)
-		return refuse(c, &info);
-	if (head->expect_continue && head->body != HTTP1_BODY_NONE && unread(w) == 0)
-		ms_buf_append_slice(&w->out, MS_HTTP1_CONTINUE);
-	return prefer_direct(w) ? PROGRESS_DONE : fail_memory(c);
+	ms_conn_enter(c, CONN_HANDLING);
+	ms_exchange_start(w);
+	return PROGRESS_DONE;
 }
 
 enum progress ms_input_head(struct conn *c)
 {
-	struct work *w = c->work;
+	struct wire *wire = c->wire;
+	struct h1 *h1 = &wire->h1;
 	struct errinfo info;
 	ms_errinfo_init(&info);
 	size_t head_bytes;
-	struct slice bytes = ms_slice(w->in + w->in_request, w->in_end - w->in_request);
-	enum ms_err err = ms_http1_parse(&w->parser, bytes, &info, &head_bytes);
+	struct slice bytes = ms_slice(wire->in + wire->in_request, wire->in_end - wire->in_request);
+	enum ms_err err = ms_http1_parse(&h1->parser, bytes, &info, &head_bytes);
 	if (err != MS_OK) {
-		w->in_pos = w->in_end;
+		wire->in_pos = wire->in_end;
 		return fail(c, &info);
 	}
 	if (head_bytes == 0) {
-		if (ms_http1_started(&w->parser))
+		if (ms_http1_started(&h1->parser))
 			ms_conn_enter(c, CONN_HEAD);
-		return make_room(w, 1) ? PROGRESS_WAIT : fail_memory(c);
+		return make_room(wire, 1) ? PROGRESS_WAIT : fail_memory(c);
 	}
-	w->head_bytes = head_bytes;
-	w->in_pos = w->in_request + head_bytes;
+	h1->head_bytes = head_bytes;
+	wire->in_pos = wire->in_request + head_bytes;
 	// The head stays where it is from now on, and what follows it needs room.
-	if (w->parser.head.body != HTTP1_BODY_NONE && w->in_cap - w->in_end < INPUT_ROOM_MIN) {
-		if (!make_room(w, INPUT_ROOM_MIN))
+	bool follows = h1->parser.head.body != HTTP1_BODY_NONE || h1->parser.head.upgrade;
+	if (follows && wire->in_cap - wire->in_end < INPUT_ROOM_MIN) {
+		if (!make_room(wire, INPUT_ROOM_MIN))
 			return fail_memory(c);
-		ms_http1_move(&w->parser, w->in + w->in_request);
+		ms_http1_move(&h1->parser, wire->in + wire->in_request);
 	}
-	return head_done(c, w);
+	return head_done(c, c->work);
 }
 
 // --- Body --------------------------------------------------------------------------------------------
 
-static enum ms_err take_bytes(struct intake *in, struct slice data, struct errinfo *info)
+static enum progress fail_body(struct conn *c, const struct errinfo *info)
 {
-	if (in->inflater != NULL)
-		return ms_inflater_write(in->inflater, data, &in->bytes, info);
-	ms_buf_append_slice(&in->bytes, data);
-	return ms_buf_ok(&in->bytes) ? MS_OK
-				     : ms_fail(info, MS_ERR_NO_MEMORY, "the server is out of memory for this request");
+	c->close_after = c->linger = true;
+	ms_body_cut(c->work, info);
+	return PROGRESS_FAILED;
 }
 
-static enum ms_err take_chunks(struct work *w, struct errinfo *info, bool *ret_done)
+static struct slice take(struct wire *wire, size_t n)
 {
-	struct slice input = ms_slice(w->in + w->in_pos, unread(w)), data;
+	struct slice bytes = ms_slice(wire->in + wire->in_pos, n);
+	wire->in_pos += n;
+	return bytes;
+}
+
+// Collected as it is: used where it lies when it is here whole, else read straight into its buffer.
+static enum progress take_plain(struct conn *c, struct work *w)
+{
+	struct wire *wire = c->wire;
+	struct h1 *h1 = &wire->h1;
+	struct buf *bytes = &w->intake.bytes;
+	if (!h1->direct && h1->left <= unread(wire)) {
+		h1->framing = H1_COMPLETE;
+		ms_body_whole(w, take(wire, (size_t)h1->left));
+		return PROGRESS_DONE;
+	}
+	if (!h1->direct) {
+		h1->direct = true;
+		h1->left -= unread(wire);
+		ms_buf_append_slice(bytes, take(wire, unread(wire)));
+	}
+	if (!ms_buf_ok(bytes)) {
+		struct errinfo info;
+		ms_errinfo_init(&info);
+		(void)ms_fail(&info, MS_ERR_NO_MEMORY, "the server is out of memory for this request");
+		return fail_body(c, &info);
+	}
+	if (h1->left > 0)
+		return PROGRESS_WAIT;
+	h1->direct = false;
+	h1->framing = H1_COMPLETE;
+	ms_body_end(w, NULL, 0);
+	return PROGRESS_DONE;
+}
+
+static enum progress take_length(struct conn *c, struct work *w)
+{
+	struct wire *wire = c->wire;
+	struct h1 *h1 = &wire->h1;
+	size_t n = (size_t)MS_MIN((uint64_t)unread(wire), h1->left);
+	h1->left -= n;
+	if (h1->left == 0)
+		h1->framing = H1_COMPLETE; // the answer may come with the last byte
+	if (n > 0)
+		ms_body_data(w, take(wire, n));
+	if (h1->left == 0 && !ms_body_wanted(w) && w->intake.state == BODY_PAUSED)
+		h1->framing = H1_LENGTH; // paused before the end was told
+	else if (h1->left == 0 && ms_body_wanted(w))
+		ms_body_end(w, NULL, 0);
+	return h1->left == 0 || !ms_body_wanted(w) ? PROGRESS_DONE : PROGRESS_WAIT;
+}
+
+// Lines "name: value" to headers; those that have no place behind a body are dropped.
+static struct http_header *read_trailers(struct work *w, struct slice lines, size_t *ret_count)
+{
+	struct slice rest = lines, line;
+	size_t most = 0, n = 0;
+	while (ms_slice_next(&rest, '\n', &line))
+		most++;
+	struct http_header *trailers = most > 0 ? MS_ARENA_ARRAY(&w->arena, struct http_header, most) : NULL;
+	while (trailers != NULL && ms_slice_next(&lines, '\n', &line)) {
+		size_t colon = ms_slice_find(line, ':');
+		if (colon == line.n)
+			continue;
+		trailers[n].name = ms_slice_sub(line, 0, colon);
+		trailers[n].value = ms_slice_trim(ms_slice_sub(line, colon + 1, line.n - colon - 2));
+		n += ms_trailer_allowed(&trailers[n]);
+	}
+	*ret_count = n;
+	return trailers;
+}
+
+static enum progress take_chunks(struct conn *c, struct work *w)
+{
+	struct wire *wire = c->wire;
+	struct h1 *h1 = &wire->h1;
+	struct errinfo info;
+	ms_errinfo_init(&info);
+	struct slice data = MS_SLICE_EMPTY;
+	bool done = false;
 	do {
-		MS_TRY(ms_chunked_next(&w->intake.chunked, &input, info, &data, ret_done));
-		MS_TRY(take_bytes(&w->intake, data, info));
-	} while (!*ret_done && data.n > 0);
-	w->in_pos = w->in_end - input.n;
-	return MS_OK;
+		struct slice input = ms_slice(wire->in + wire->in_pos, unread(wire));
+		if (ms_chunked_next(&h1->chunked, &input, &info, &data, &done) != MS_OK) {
+			wire->in_pos = wire->in_end;
+			return fail_body(c, &info);
+		}
+		wire->in_pos = wire->in_end - input.n;
+		if (done)
+			h1->framing = H1_COMPLETE;
+		if (data.n > 0)
+			ms_body_data(w, data);
+	} while (!done && data.n > 0 && ms_body_wanted(w));
+	if (!ms_body_wanted(w))
+		return PROGRESS_DONE;
+	if (!done)
+		return PROGRESS_WAIT;
+	size_t count;
+	struct http_header *trailers = read_trailers(w, ms_buf_slice(&h1->trailers), &count);
+	ms_body_end(w, trailers, count);
+	return PROGRESS_DONE;
 }
 
-static enum ms_err take_length(struct work *w, struct errinfo *info, bool *ret_done)
+static enum progress take_tunnel(struct conn *c, struct work *w)
 {
-	struct intake *in = &w->intake;
-	size_t n = (size_t)MS_MIN((uint64_t)unread(w), in->left);
-	if (!in->direct)
-		MS_TRY(take_bytes(in, ms_slice(w->in + w->in_pos, n), info));
-	if (!in->direct) {
-		w->in_pos += n;
-		in->left -= n;
-	}
-	*ret_done = in->left == 0;
-	return MS_OK;
-}
-
-static enum ms_err take(struct work *w, struct errinfo *info, bool *ret_done)
-{
-	struct intake *in = &w->intake;
-	const struct http1_head *head = &w->parser.head;
-	*ret_done = true;
-	if (head->body == HTTP1_BODY_NONE)
-		return MS_OK;
-	// Here whole and as it is: nothing is copied.
-	if (head->body == HTTP1_BODY_LENGTH && !in->direct && in->inflater == NULL && in->left <= unread(w)) {
-		w->x.req.body = ms_slice(w->in + w->in_pos, (size_t)in->left);
-		w->in_pos += (size_t)in->left;
-		return MS_OK;
-	}
-	if (head->body == HTTP1_BODY_CHUNKED)
-		MS_TRY(take_chunks(w, info, ret_done));
-	else
-		MS_TRY(take_length(w, info, ret_done));
-	if (*ret_done && in->inflater != NULL)
-		MS_TRY(ms_inflater_end(in->inflater, info));
-	w->x.req.body = ms_buf_slice(&in->bytes);
-	return MS_OK;
+	struct wire *wire = c->wire;
+	if (unread(wire) > 0)
+		ms_body_data(w, take(wire, unread(wire)));
+	// While the server drains, the client's side is taken as ended: whoever is at the other end may say good-bye.
+	if (!ms_body_wanted(w) || !(c->eof || c->nl->stopping))
+		return ms_body_wanted(w) ? PROGRESS_WAIT : PROGRESS_DONE;
+	if (ms_input_pull(c))
+		return PROGRESS_DONE;
+	wire->h1.framing = H1_COMPLETE;
+	ms_body_end(w, NULL, 0);
+	return PROGRESS_DONE;
 }
 
 enum progress ms_input_body(struct conn *c)
 {
 	struct work *w = c->work;
-	struct errinfo info;
-	ms_errinfo_init(&info);
-	bool done;
-	enum ms_err err = take(w, &info, &done);
-	if (err != MS_OK)
-		return fail(c, &info);
-	if (done) {
-		// A client may take as long as it likes for a body: who was let in before it may not be any more.
-		err = w->intake.waited ? ms_exchange_admit(w, &info) : MS_OK;
-		if (err == MS_OK)
-			return PROGRESS_DONE;
-		ms_conn_answer_error(c, &info);
-		return PROGRESS_FAILED;
+	struct wire *wire = c->wire;
+	enum progress progress = PROGRESS_DONE;
+	switch (wire->h1.framing) {
+	case H1_LENGTH:
+		progress = ms_body_plain(w) ? take_plain(c, w) : take_length(c, w);
+		break;
+	case H1_CHUNKED:
+		progress = take_chunks(c, w);
+		break;
+	case H1_TUNNEL:
+		progress = take_tunnel(c, w);
+		break;
+	case H1_COMPLETE:
+		MS_UNREACHABLE();
 	}
-	w->intake.waited = true;
+	bool more = w->open && wire->h1.framing != H1_COMPLETE;
 	// Everything unread was taken: read again behind the head.
-	if (!w->intake.direct && w->in_pos == w->in_end)
-		w->in_pos = w->in_end = (size_t)(w->in_request + w->head_bytes);
-	return PROGRESS_WAIT;
+	if (more && !wire->h1.direct && wire->in_pos == wire->in_end)
+		wire->in_pos = wire->in_end = wire->in_request + wire->h1.head_bytes;
+	w->intake.waited |= progress == PROGRESS_WAIT;
+	return progress;
 }

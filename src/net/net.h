@@ -41,13 +41,14 @@ struct http_request {
 	const struct route *route;
 	struct slice peer; // "127.0.0.1" or "unix"
 	bool tls;
-	unsigned version;        // 10, 11 or 20
-	struct slice authority;  // Host or :authority, with port, as received; empty only for HTTP/1.0 without Host
-	struct slice sni;        // server name of the TLS handshake, or empty
-	struct slice protocol;   // what the client wants to upgrade to ("websocket"): Upgrade, or :protocol of an extended CONNECT; or empty
+	unsigned version;       // 10, 11 or 20
+	struct slice authority; // Host or :authority, with port, as received; empty only for HTTP/1.0 without Host
+	struct slice sni;       // server name of the TLS handshake, or empty
+	struct slice
+		protocol; // what the client wants to upgrade to ("websocket"): Upgrade, or :protocol of an extended CONNECT; or empty
 	bool has_body;           // a body follows the head (its length may still turn out to be 0)
 	uint64_t content_length; // UINT64_MAX: not told
-	int64_t start_mono_ns; // when the request's first byte was read
+	int64_t start_mono_ns;   // when the request's first byte was read
 };
 
 // Who sent a request, as the guard found out; of the request's arena, or of something that outlives the request.
@@ -67,7 +68,7 @@ struct caller {
 struct exchange {
 	struct http_request req;
 	struct caller caller;
-	void *front_data; // of the server's front (see below); NULL: it does not care about this exchange
+	void *front_data;    // of the server's front (see below); NULL: it does not care about this exchange
 	struct arena *arena; // of this request: reset after the answer was sent
 	struct loop *loop;
 	struct buf *body; // the answer's body is built here; kept by the connection from request to request
@@ -103,6 +104,8 @@ void ms_http_stream_start(struct exchange *x, int status, const char *content_ty
 size_t ms_http_stream_write(struct exchange *x, struct slice bytes);
 void ms_http_stream_end(struct exchange *x);
 bool ms_http_gone(const struct exchange *x);
+// Told once when the client has gone before the exchange was answered, also while nothing is read or written. May answer. NULL: nobody.
+void ms_http_on_gone(struct exchange *x, http_drain_fn *on_gone, void *arg);
 
 // The same with everything under the handler's control; what proxies need. The server adds Date, X-Request-ID and the framing, and
 // drops hop-by-hop headers; no compression. 1xx: sent at once, another head must follow.
@@ -110,8 +113,9 @@ struct http_answer {
 	int status; // 100 to 599, not 101 (see tunnels)
 	const struct http_header *headers;
 	size_t header_count;
-	uint64_t content_length; // UINT64_MAX: not known. With a known length a body that is longer or shorter cuts the connection
-	bool no_server_headers;  // not our Server, Date, X-Content-Type-Options: the answer has its own
+	uint64_t
+		content_length; // UINT64_MAX: not known. With a known length a body that is longer or shorter cuts the connection
+	bool no_server_headers; // not our Server, Date, X-Content-Type-Options: the answer has its own
 };
 void ms_http_answer_start(struct exchange *x, const struct http_answer *answer, http_drain_fn *on_drain, void *arg);
 // Then ms_http_stream_write(), and an end: with trailers where the protocol and the client can have them (HTTP/2; HTTP/1.1 with
@@ -124,10 +128,12 @@ void ms_http_stream_cut(struct exchange *x);
 // For routes with ROUTE_STREAM and for fronts: the handler is called when the head is there, x->req.body is empty. It takes the body
 // by a reader, once: the callbacks come on the loop, possibly from within ms_http_body_read. The transport's limits and
 // timeouts hold (a body over `max_bytes`: cut with MS_ERR_HTTP_BODY_TOO_LARGE). An exchange that was answered without
-// reading its body is fine.
+// reading its body is fine; over HTTP/1 the connection closes then if the rest is not here yet, also when the answer is started before the body
+// is read.
 
 struct http_body_reader {
-	void (*data)(struct exchange *x, struct slice bytes, void *arg); // valid during the call; de-chunked, not inflated
+	void (*data)(struct exchange *x, struct slice bytes,
+		     void *arg); // valid during the call; de-chunked, not inflated
 	// The body is complete. Trailers of HTTP/2 and of chunked bodies, or none.
 	void (*end)(struct exchange *x, const struct http_header *trailers, size_t count, void *arg);
 	// Nothing more comes: the client is gone, was too slow, sent bad framing, too much. The exchange must still be answered.
@@ -135,16 +141,20 @@ struct http_body_reader {
 	uint64_t max_bytes; // UINT64_MAX: no limit but the client's patience
 };
 void ms_http_body_read(struct exchange *x, const struct http_body_reader *reader, void *arg);
-void ms_http_body_pause(struct exchange *x); // back-pressure: after at most what is buffered already, no data until resume
+void ms_http_body_pause(
+	struct exchange *x); // back-pressure: after at most what is buffered already, no data until resume
 void ms_http_body_resume(struct exchange *x);
 // The whole body as for ordinary routes (inflated, limits.body_bytes or max_bytes when that is not 0): x->req.body is set when `done`
-// is called, at once or later. On failure the exchange was answered and `done` is not called, `gone` is (may be NULL).
+// is called, at once or later; it may be read by a reader or collected again afterwards. On failure `done` is not called: `gone` is (may be
+// NULL; must not answer), then the exchange is answered. The request's Content-Encoding stays among the headers although it was undone.
 typedef void http_collected_fn(struct exchange *x, void *arg);
-void ms_http_body_collect(struct exchange *x, size_t max_bytes, http_collected_fn *done, http_collected_fn *gone, void *arg);
+void ms_http_body_collect(struct exchange *x, size_t max_bytes, http_collected_fn *done, http_collected_fn *gone,
+			  void *arg);
 
 // --- Tunnels -----------------------------------------------------------------------------------------
 // After "101 Switching Protocols", or 200 to an extended CONNECT of HTTP/2 (RFC 8441): bytes both ways until both have ended. What
 // comes arrives through the body reader, what goes is written with ms_http_stream_write and ended with ms_http_stream_end (half-close).
+// The exchange stays valid until that was called and the reader was told end or cut. A draining server tells `end`.
 // Legal when req.protocol is not empty. `headers` as in http_answer (Upgrade and Connection are the server's business).
 void ms_http_tunnel_start(struct exchange *x, const struct http_header *headers, size_t count,
 			  const struct http_body_reader *reader, http_drain_fn *on_drain, void *arg);
@@ -232,9 +242,9 @@ enum front_verdict {
 	FRONT_TAKEN // it has answered, or will, or will hand the exchange to the routes by ms_http_serve_local()
 };
 struct http_outcome {
-	int status;           // as sent; 0: the client went before there was one
-	uint64_t body_bytes;  // of the answer
-	int64_t duration_ns;  // from the request's first byte to the last byte handed to the socket
+	int status;          // as sent; 0: the client went before there was one
+	uint64_t body_bytes; // of the answer
+	int64_t duration_ns; // from the request's first byte to the last byte handed to the socket
 };
 struct http_front {
 	// The head is there; neither route nor guard was asked, no body was read. req.path is still percent-encoded here, req.route NULL.
@@ -249,6 +259,8 @@ struct http_front {
 // Hands an exchange that the front has taken to the server's own routes: guard, body, handler, as if no front were there. The front may
 // have changed req.method, path, query, headers before (of the request's arena).
 void ms_http_serve_local(struct exchange *x);
+// For fronts, while they take: whether the server itself has a route for this path, of whatever method.
+bool ms_http_serves(struct exchange *x);
 
 // --- Server ------------------------------------------------------------------------------------------
 

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "net/server.h"
+#include "net/h2.h"
 
 // Before the listening sockets close, connection attempts under way get this long to arrive: a round trip; on the
 // machine itself, until its kernel comes to it.
@@ -27,6 +27,9 @@ const struct http_limits MS_HTTP_DEFAULT_LIMITS = {
 	.idle_timeout_ms = 75000,
 	.write_timeout_ms = 30000,
 	.drain_timeout_ms = 30000,
+	.tunnel_idle_ms = 300000,
+	.h2_streams = 100,
+	.h2_glitches = 500,
 };
 
 // A limit of 0 means the default.
@@ -46,6 +49,9 @@ static void fill_limits(struct http_limits *l)
 	FILL(idle_timeout_ms);
 	FILL(write_timeout_ms);
 	FILL(drain_timeout_ms);
+	FILL(tunnel_idle_ms);
+	FILL(h2_streams);
+	FILL(h2_glitches);
 #undef FILL
 }
 
@@ -72,8 +78,12 @@ static enum ms_err net_loop_init(struct net_loop *nl, struct http_server *server
 	MS_TRY(ms_timeouts_init(&nl->timeouts, nl->loop, ms_conn_expired, nl));
 	ms_timeouts_set_limit(&nl->timeouts, TIMEOUT_HEADER, limits->header_timeout_ms);
 	ms_timeouts_set_limit(&nl->timeouts, TIMEOUT_BODY, limits->body_timeout_ms);
+	ms_timeouts_set_limit(&nl->timeouts, TIMEOUT_TUNNEL, limits->tunnel_idle_ms);
 	ms_timeouts_set_limit(&nl->timeouts, TIMEOUT_IDLE, limits->idle_timeout_ms);
 	ms_timeouts_set_limit(&nl->timeouts, TIMEOUT_WRITE, limits->write_timeout_ms);
+	ms_timeouts_set_limit(&nl->timeouts, TIMEOUT_STREAM_BODY, limits->body_timeout_ms);
+	ms_timeouts_set_limit(&nl->timeouts, TIMEOUT_STREAM_TUNNEL, limits->tunnel_idle_ms);
+	ms_timeouts_set_limit(&nl->timeouts, TIMEOUT_STREAM_WRITE, limits->write_timeout_ms);
 	ms_timeouts_set_limit(&nl->timeouts, TIMEOUT_LINGER, LINGER_MS);
 	MS_TRY(ms_timer_new(nl->loop, drain_step, nl, &nl->drain_timer));
 	uv_idle_init(nl->uv, &nl->end_of_turn);
@@ -125,7 +135,7 @@ static enum ms_err load_tls(struct http_server *server, size_t index, struct err
 	struct tls_context *context;
 	if (server->points[index].tls == NULL)
 		return MS_OK;
-	MS_TRY(ms_tls_context_new(server->points[index].tls, info, &context));
+	MS_TRY(ms_tls_context_new(server->points[index].tls, server->options.h2, info, &context));
 	for (unsigned i = 0; i < server->loop_count; i++)
 		server->loops[i].listeners[index].tls = ms_tls_context_ref(context);
 	ms_tls_context_unref(context);
@@ -256,7 +266,7 @@ enum ms_err ms_http_server_reload_tls(struct http_server *server, struct errinfo
 	enum ms_err err = MS_OK;
 	for (size_t i = 0; i < count && err == MS_OK; i++) {
 		if (server->points[i].tls != NULL)
-			err = ms_tls_context_new(server->points[i].tls, info, &fresh[i]);
+			err = ms_tls_context_new(server->points[i].tls, server->options.h2, info, &fresh[i]);
 	}
 	// All or none: a half reloaded server would be hard to understand.
 	for (size_t i = 0; i < count && err == MS_OK; i++) {
@@ -358,6 +368,13 @@ static void stop_loop(struct mail *mail)
 			ms_listen_refuse_new(nl->listeners[i].point, nl->listeners[i].fd);
 	}
 	ms_timeouts_set_limit(&nl->timeouts, TIMEOUT_IDLE, MS_MIN(limits->idle_timeout_ms, DRAIN_IDLE_MS));
+	MS_LIST_FOREACH (node, &nl->conns) { // tunnels end
+		struct conn *c = MS_CONTAINER_OF(node, struct conn, node);
+		if (c->work != NULL && c->work->tunnel)
+			ms_output_flush_later(c);
+		if (c->phase == CONN_H2)
+			ms_h2_conn_drain(c);
+	}
 	ms_timer_start(nl->drain_timer, settle_ms(nl->server), 0);
 }
 

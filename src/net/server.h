@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // What the files of the server share. Nobody else includes this.
 //
-// Ownership: http_server > net_loop (one a loop) > conn > work. A conn is small and lives as long as its
-// socket. Everything that a request needs (buffers, arena, parser, exchange) is a work, which a conn borrows from its
-// loop at the first byte of a request and gives back when it is idle again, so that idle connections are cheap.
+// Ownership: http_server > net_loop (one a loop) > conn > wire and works. A conn is small and lives as long as its socket, or its last
+// exchange. Buffers of input and output are a wire, all that a request needs (arena, exchange, bodies) is a work (transport.h). A conn borrows
+// them from its loop at the first byte and gives them back when it is idle again, so that idle connections are cheap.
 #ifndef MS_NET_SERVER_H
 #define MS_NET_SERVER_H
 
@@ -13,12 +13,11 @@
 #include <sys/un.h>
 #include <uv.h>
 
-#include "net/compress.h"
 #include "net/http1/http1.h"
 #include "net/net.h"
-#include "net/router.h"
 #include "net/timeouts.h"
 #include "net/tls.h"
+#include "net/transport.h"
 
 #define INPUT_BYTES ((size_t)16 << 10)    // of a fresh input buffer
 #define INPUT_ROOM_MIN ((size_t)4 << 10)  // least room for reading a body behind its head
@@ -37,6 +36,7 @@
 #define PEER_BYTES 48
 
 struct conn;
+struct h2_conn;
 struct net_loop;
 
 // --- Addresses ---------------------------------------------------------------------------------------
@@ -144,6 +144,8 @@ struct net_loop {
 	unsigned free_conn_count;
 	struct work *free_works;
 	unsigned free_work_count;
+	struct wire *free_wires;
+	unsigned free_wire_count;
 	struct timeouts timeouts;
 	struct codec_pool *codecs;
 	struct route_stats *route_stats; // [route_count + 1], the last for no route
@@ -176,11 +178,10 @@ enum conn_phase {
 	CONN_HANDSHAKE, // TLS
 	CONN_IDLE,      // no byte of the next request
 	CONN_HEAD,
-	CONN_BODY,
-	CONN_HANDLING,  // the exchange is the handler's
-	CONN_STREAMING, // likewise, and the answer has begun
-	CONN_WRITING,   // the answer waits for the socket
-	CONN_LINGER,    // our side is shut; reads until the client has closed too
+	CONN_HANDLING, // the exchange is open: its body may be read, its answer may have begun
+	CONN_WRITING,  // the answer waits for the socket
+	CONN_H2,       // speaks HTTP/2, with any number of exchanges (h2.c)
+	CONN_LINGER,   // our side is shut; reads until the client has closed too
 	CONN_CLOSED,
 	CONN_PHASES
 };
@@ -196,11 +197,14 @@ struct conn {
 	struct list_node node;        // in nl->conns
 	struct list_node unsent_node; // in nl->unsent
 	struct timeout timeout;
-	struct work *work; // NULL while idle
+	struct wire *wire; // NULL while idle
+	struct work *work; // HTTP/1: the present one; NULL while idle
+	struct h2_conn *h2; // NULL: HTTP/1
 	struct tls *tls;
 	struct conn *next_free;
 	uint64_t lingered;     // bytes discarded
 	size_t write_progress; // size of the write queue when the write timeout began
+	unsigned works;        // taken and not given back
 	enum conn_phase phase;
 	bool has_tls;       // accepted by a TLS listener
 	bool reading;       // uv_read_start is in force
@@ -210,127 +214,109 @@ struct conn {
 	bool writing;       // write_req is under way
 	bool advancing;     // ms_conn_advance() is on the stack
 	bool unsent;        // in nl->unsent
-	bool handle_closed; // kept for its exchange only
+	bool handle_closed; // kept for its exchanges only
 	bool rejected;      // beyond the limit of connections
 	bool fed;           // TLS: a first byte came
-	bool said_goodbye;  // TLS close_notify
+	bool used;          // it has served a request: HTTP/1 for good
+	bool last_out;      // nothing is written any more: say good-bye once all is sent
+	bool said_goodbye;  // TLS close_notify, or the shut side of a tunnel
 	char peer[PEER_BYTES];
 	uv_write_t write_req;
 };
 
-// The body of a request on its way in.
-struct intake {
-	struct buf bytes; // whole and decoded, unless the body lies in the input buffer
-	uint64_t left;    // of a body with Content-Length: not yet taken from the input
-	bool direct;      // read straight into `bytes`: Content-Length, no coding
-	bool waited;      // it was not here whole with the head
-	struct chunked chunked;
-	struct inflater *inflater;
+enum h1_framing {
+	H1_COMPLETE, // no body, or all of it was taken
+	H1_LENGTH,
+	H1_CHUNKED,
+	H1_TUNNEL, // as it comes
 };
 
-// One request and its answer, with all buffers. Kept by the loop and reused.
-struct work {
-	struct exchange x;
-	struct conn *conn;
-	struct work *next_free;
-	struct arena arena;
+// The request that HTTP/1.1 is reading.
+struct h1 {
 	struct http1_parser parser;
-	struct route_match match;
-	struct intake intake;
+	size_t head_bytes; // once parsed
+	enum h1_framing framing;
+	uint64_t left;     // H1_LENGTH: not yet taken from the input
+	bool direct;       // read straight into the work's intake
+	bool wanted;       // the body was asked for before
+	bool chunked_out;  // the answer is sent in chunks
+	bool trailers_out; // the client takes trailers
+	struct chunked chunked;
+	struct buf trailers; // lines of the request's
+};
+
+// The buffers of a connection in use; idle ones have none. Kept by the loop and reused. Input and output are any transport's; HTTP/1 keeps
+// the head of its request in the input until it is answered.
+struct wire {
+	struct wire *next_free;
 	// Input: [in_request, in_pos) belongs to the present request, [in_pos, in_end) is unread.
 	char *in;
 	size_t in_cap;
 	size_t in_request;
 	size_t in_pos;
 	size_t in_end;
-	size_t head_bytes; // of the present request, once parsed
-	int64_t read_ns;   // when the newest input was read
+	int64_t read_ns; // when the newest input was read
 	// Output: heads and small bodies gather in `out`; a large body goes out from where it was built.
 	struct buf out;
 	size_t out_sent;
 	struct buf flight;      // what an unfinished uv_write holds on to
-	struct buf body;        // x.body
-	struct buf packed;      // the compressed body
-	const struct buf *tail; // body or packed, sent after out; NULL: none
+	const struct buf *tail; // sent after out; NULL: none
 	size_t tail_sent;
-	struct buf headers; // lines set by the handler
-	size_t route_index;
-	int status;
-	uint64_t body_bytes; // of the answer, as sent
-	http_drain_fn *on_drain;
-	void *drain_arg;
-	bool wants_drain;
-	bool begun;        // ms_exchange_begin() was called
-	bool parsed;       // the head is complete: method and headers are known
-	bool open;         // the exchange waits for its answer
-	bool answered;     // for ms_conn_advance()
-	bool chunked_out;  // the stream is sent in chunks
-	bool has_encoding; // the handler set Content-Encoding itself
-	char id[40];       // made by us
+	struct h1 h1;
 };
 
-static inline struct work *ms_work_of(struct exchange *x)
-{
-	return MS_CONTAINER_OF(x, struct work, x);
-}
-
-MS_MUST_USE struct work *ms_work_take(struct net_loop *nl, struct conn *c); // NULL when memory is out
-void ms_work_give(struct net_loop *nl, struct work *w);
-void ms_work_free(struct work *w);
-void ms_work_next_request(struct work *w); // keeps the unread input
+MS_MUST_USE struct wire *ms_conn_wire_take(struct net_loop *nl); // NULL when memory is out
+void ms_conn_wire_give(struct net_loop *nl, struct wire *wire);
+void ms_conn_wire_free(struct wire *wire);
 
 // Takes over `fd`. The process-wide count of connections includes it already.
 void ms_conn_open(struct net_loop *nl, int fd, struct listener *l, const struct sockaddr *peer);
 void ms_conn_reject(struct net_loop *nl, int fd, struct listener *l, const struct sockaddr *peer); // 503
 void ms_conn_enter(struct conn *c, enum conn_phase phase);
 void ms_conn_close(struct conn *c);
+void ms_conn_shut_down(struct conn *c); // sends our end, then lingers
+void ms_conn_reset(struct conn *c);   // so that the client cannot take what it got for whole
 void ms_conn_advance(struct conn *c); // does all that can be done now
 void ms_conn_expired(struct timeout *entry, enum timeout_class class, void *arg);
-void ms_conn_release(struct conn *c);                                  // handle closed and exchange answered
-void ms_conn_fail(struct conn *c, const struct errinfo *info);         // answers and closes
-void ms_conn_answer_error(struct conn *c, const struct errinfo *info); // the same and goes on
-void ms_conn_free_all(struct net_loop *nl); // the handles are closed; unanswered exchanges end here
+void ms_conn_release(struct conn *c);                          // handle closed and exchange answered
+void ms_conn_fail(struct conn *c, const struct errinfo *info); // answers and closes
+void ms_conn_free_all(struct net_loop *nl);                    // the handles are closed; unanswered exchanges end here
+
+// --- HTTP/1.1 (h1.c) -----------------------------------------------------------------------------------
+
+extern const struct transport ms_h1_transport;
+extern const struct transport ms_h2_transport; // h2.c
+// The work of the next request, with its parser. False when memory is out.
+MS_MUST_USE bool ms_h1_begin(struct conn *c);
 
 // --- Input (input.c) ---------------------------------------------------------------------------------
 
 enum progress {
-	PROGRESS_WAIT, // needs more input
-	PROGRESS_DONE,
+	PROGRESS_WAIT,  // needs more input
+	PROGRESS_DONE,  // or: the body is not wanted at present
 	PROGRESS_FAILED // answered with an error, or closed
 };
-// Where the next bytes of the client go; n == 0: no room now. May take a work.
+// Where the next bytes of the client go; n == 0: no room now. May take a wire.
 struct slice ms_input_room(struct conn *c);
 bool ms_input_has_room(const struct conn *c); // the same question, taking nothing
 void ms_input_landed(struct conn *c, size_t n);
 // Decrypts more input, if there is any: true when bytes landed.
 bool ms_input_pull(struct conn *c);
-enum progress ms_input_head(struct conn *c);
+enum progress ms_input_head(struct conn *c); // done: the exchange has begun
 enum progress ms_input_body(struct conn *c);
+// What is left of the body is in the input whole; `skip` takes it off.
+bool ms_input_body_is_here(struct conn *c, bool skip);
 
 // --- Output (output.c) -------------------------------------------------------------------------------
 
-static inline bool ms_output_pending(const struct work *w)
+static inline bool ms_output_pending(const struct wire *wire)
 {
-	return w->out_sent < w->out.n || (w->tail != NULL && w->tail_sent < w->tail->n);
+	return wire->out_sent < wire->out.n || (wire->tail != NULL && wire->tail_sent < wire->tail->n);
 }
 void ms_output_flush(struct conn *c);       // now, as far as the socket takes it; may close the connection
 void ms_output_flush_later(struct conn *c); // at the end of the turn
 void ms_output_forget(struct conn *c);
-size_t ms_output_waiting(const struct conn *c); // bytes that the socket has not taken; the conn has a work
+size_t ms_output_waiting(const struct conn *c); // bytes that the socket has not taken; the conn has a wire
 void ms_output_end_of_turn(uv_idle_t *idle);
-
-// --- Exchange (exchange.c) ---------------------------------------------------------------------------
-
-void ms_exchange_begin(struct work *w); // request fields that need no parsing: id, trace, peer, times
-// Asks the guard, unless the route is public or there is none.
-MS_MUST_USE enum ms_err ms_exchange_admit(struct work *w, struct errinfo *info);
-void ms_exchange_handle(struct work *w); // calls the handler
-void ms_exchange_write_head(struct work *w, int status, const char *content_type, enum content_coding coding,
-			    uint64_t content_length);
-#define LENGTH_NONE UINT64_MAX              // no body
-#define LENGTH_STREAM (UINT64_MAX - 1)      // unknown
-void ms_exchange_answered(struct work *w);  // the answer is complete: metrics, log, onward
-void ms_stats_record(struct work *w);       // stats.c
-void ms_exchange_note_gone(struct work *w); // the client has gone
 
 #endif

@@ -317,6 +317,7 @@ TEST(timeout_of_writes)
 	// Does not read: the connection ends by itself.
 	client_connect(&c, kit.port);
 	client_send_text(&c, GET("/big?n=30000000"));
+	REQUIRE(client_read(&c));
 	CHECK(KIT_WAIT(kit_metric(&kit, "active_connections") == 0));
 	client_close(&c);
 	kit_stop(&kit);

@@ -193,20 +193,22 @@ void kit_make(struct kit *kit, const struct kit_options *options)
 						.version = "0"};
 		REQUIRE(kit->log_fd >= 0 && ms_log_new(&log, &info, &kit->log) == MS_OK);
 	}
-	kit->set = (struct route_set){routes, MS_ARRAY_LEN(routes), kit};
+	kit->sets[0] = (struct route_set){routes, MS_ARRAY_LEN(routes), kit};
+	kit->sets[1] = (struct route_set){o->routes, o->route_count, o->role};
 	kit->listen = (struct http_listen){o->address != NULL ? o->address : "127.0.0.1:0", o->tls};
 	kit->options = (struct http_server_options){
 		.rt = kit->rt,
 		.log = kit->log,
 		.metrics = kit->metrics,
-		.route_sets = &kit->set,
-		.route_set_count = 1,
+		.route_sets = kit->sets,
+		.route_set_count = MS_ARRAY_LEN(kit->sets),
 		.listens = &kit->listen,
 		.listen_count = 1,
 		.limits = o->limits != NULL ? *o->limits : MS_HTTP_DEFAULT_LIMITS,
 		.access_log = o->access_log,
 		.server_header = o->server_header,
 		.guard = o->guard,
+		.front = o->front,
 	};
 	enum ms_err err = ms_http_server_new(&kit->options, &info, &kit->server);
 	CHECK_STR(info.message, "");

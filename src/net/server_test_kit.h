@@ -22,6 +22,10 @@ struct kit_options {
 	const char *server_header;
 	const struct http_guard
 		*guard; // of the permission "use", whose object is /items/{id} or what /object?name= says
+	const struct http_front *front;
+	const struct route *routes; // further ones, with the role below
+	size_t route_count;
+	void *role;
 };
 
 struct kit {
@@ -30,7 +34,7 @@ struct kit {
 	struct metrics *metrics;
 	struct log *log;
 	int log_fd; // a file with what was logged
-	struct route_set set;
+	struct route_set sets[2];
 	struct http_listen listen;
 	struct http_server_options options;
 	pthread_t thread;

@@ -59,7 +59,7 @@ static struct slice endpoint_of(const struct work *w)
 
 static struct metric_series *requests_series(struct work *w, struct route_stats *cache)
 {
-	struct net_loop *nl = w->conn->nl;
+	struct net_loop *nl = w->nl;
 	uint8_t method = method_of(w);
 	size_t i = 0;
 	for (; i < STATS_SLOTS && cache->slots[i].requests != NULL; i++) {
@@ -80,7 +80,7 @@ static struct metric_series *requests_series(struct work *w, struct route_stats 
 
 static struct metric_series *seconds_series(struct work *w, struct route_stats *cache)
 {
-	struct net_loop *nl = w->conn->nl;
+	struct net_loop *nl = w->nl;
 	uint8_t method = method_of(w);
 	struct metric_series **slot = &cache->seconds[method];
 	if (*slot == NULL) {
@@ -92,7 +92,7 @@ static struct metric_series *seconds_series(struct work *w, struct route_stats *
 
 static bool should_log(const struct work *w)
 {
-	const struct http_server_options *options = &w->conn->nl->server->options;
+	const struct http_server_options *options = &w->nl->server->options;
 	switch (options->access_log) {
 	case ACCESS_LOG_OFF:
 		return false;
@@ -111,7 +111,7 @@ static bool should_log(const struct work *w)
 static void log_access(const struct work *w, int64_t duration_ns)
 {
 	const struct http_request *req = &w->x.req;
-	struct log *log = w->conn->nl->server->options.log;
+	struct log *log = w->nl->server->options.log;
 	char trace_id[33];
 	ms_trace_id_hex(&req->trace, trace_id);
 	struct slice agent = ms_http_header(req, "User-Agent");
@@ -135,7 +135,7 @@ static void log_access(const struct work *w, int64_t duration_ns)
 
 void ms_stats_record(struct work *w)
 {
-	struct net_loop *nl = w->conn->nl;
+	struct net_loop *nl = w->nl;
 	int64_t duration_ns = ms_clock_mono_ns() - w->x.req.start_mono_ns;
 	struct route_stats *cache = &nl->route_stats[w->route_index];
 	struct metric_series *requests = requests_series(w, cache), *seconds = seconds_series(w, cache);

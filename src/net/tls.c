@@ -1,47 +1,34 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "net/tls.h"
-
 #include <limits.h>
-#include <openssl/bio.h>
-#include <openssl/err.h>
 #include <openssl/pem.h>
-#include <openssl/ssl.h>
 #include <openssl/x509.h>
 #include <stdlib.h>
+
+#include "net/tls_internal.h"
 
 #include "rt/rt.h"
 
 #define MAX_PEM_BYTES ((size_t)1 << 20)
 
 // Forward secrecy and authenticated encryption only; TLS 1.3 suites are all of that kind.
-static const char TLS12_CIPHERS[] = "ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-RSA-AES128-GCM-SHA256:"
-				    "ECDHE-ECDSA-AES256-GCM-SHA384:ECDHE-RSA-AES256-GCM-SHA384:"
-				    "ECDHE-ECDSA-CHACHA20-POLY1305:ECDHE-RSA-CHACHA20-POLY1305";
-
-// SSL_CTX counts its references itself; the struct tags only keep OpenSSL out of the other files.
-static SSL_CTX *ctx_of(struct tls_context *context)
-{
-	return (SSL_CTX *)(void *)context;
-}
-
-struct tls {
-	SSL *ssl;
-	BIO *in;  // ciphertext from the peer; owned by ssl
-	BIO *out; // ciphertext for the peer; owned by ssl
-};
+const char MS_TLS12_CIPHERS[] = "ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-RSA-AES128-GCM-SHA256:"
+				"ECDHE-ECDSA-AES256-GCM-SHA384:ECDHE-RSA-AES256-GCM-SHA384:"
+				"ECDHE-ECDSA-CHACHA20-POLY1305:ECDHE-RSA-CHACHA20-POLY1305";
 
 // --- Context -----------------------------------------------------------------------------------------
 
-// OpenSSL's reason for the last failure, without its internal codes.
-static const char *openssl_reason(void)
+const char *ms_tls_reason(unsigned long code)
 {
-	unsigned long code = ERR_peek_last_error();
 	const char *reason = code != 0 ? ERR_reason_error_string(code) : NULL;
 	return reason != NULL ? reason : "unknown reason";
 }
 
-// Never asks at a terminal: a key with a passphrase cannot be used by a service.
-static int refuse_passphrase(char *dst, int size, int writing, void *asked)
+static const char *openssl_reason(void)
+{
+	return ms_tls_reason(ERR_peek_last_error());
+}
+
+int ms_tls_refuse_passphrase(char *dst, int size, int writing, void *asked)
 {
 	(void)dst, (void)size, (void)writing;
 	*(bool *)asked = true;
@@ -82,7 +69,7 @@ static enum ms_err load_chain(SSL_CTX *ctx, BIO *bio, const char *path, struct e
 static enum ms_err load_key(SSL_CTX *ctx, BIO *bio, const char *path, struct errinfo *info)
 {
 	bool asked = false;
-	EVP_PKEY *key = PEM_read_bio_PrivateKey(bio, NULL, refuse_passphrase, &asked);
+	EVP_PKEY *key = PEM_read_bio_PrivateKey(bio, NULL, ms_tls_refuse_passphrase, &asked);
 	if (key == NULL && asked)
 		return ms_fail(info, MS_ERR_TLS, "the private key in %s is encrypted; use one without a passphrase",
 			       path);
@@ -126,21 +113,22 @@ static enum ms_err load_file(SSL_CTX *ctx, const char *path, load_fn *load, stru
 	return err;
 }
 
-// RFC 7301: of the protocols that the client names we speak http/1.1. A client that names only others gets
+// RFC 7301: of the protocols that the client names we speak h2 (`arg` is not NULL) and http/1.1. A client that names only others gets
 // the alert no_application_protocol; one without the extension is taken as HTTP/1.1.
 static int select_protocol(SSL *ssl, const unsigned char **ret_name, unsigned char *ret_n, const unsigned char *offered,
 			   unsigned offered_n, void *arg)
 {
-	static const unsigned char ours[] = "\x08http/1.1";
-	(void)ssl, (void)arg;
+	static const unsigned char ours[] = "\x02h2\x08http/1.1";
+	const unsigned skipped = arg != NULL ? 0 : 3;
+	(void)ssl;
 	unsigned char *chosen;
-	if (SSL_select_next_proto(&chosen, ret_n, ours, sizeof(ours) - 1, offered, offered_n) != OPENSSL_NPN_NEGOTIATED)
+	if (SSL_select_next_proto(&chosen, ret_n, ours + skipped, sizeof(ours) - 1 - skipped, offered, offered_n) != OPENSSL_NPN_NEGOTIATED)
 		return SSL_TLSEXT_ERR_ALERT_FATAL;
 	*ret_name = chosen;
 	return SSL_TLSEXT_ERR_OK;
 }
 
-static enum ms_err configure(SSL_CTX *ctx, const struct http_tls_options *options, struct errinfo *info)
+static enum ms_err configure(SSL_CTX *ctx, const struct http_tls_options *options, bool h2, struct errinfo *info)
 {
 	const char *min = options->min_version != NULL ? options->min_version : "1.2";
 	int version = strcmp(min, "1.2") == 0 ? TLS1_2_VERSION : strcmp(min, "1.3") == 0 ? TLS1_3_VERSION : 0;
@@ -152,21 +140,21 @@ static enum ms_err configure(SSL_CTX *ctx, const struct http_tls_options *option
 	SSL_CTX_set_mode(ctx, SSL_MODE_RELEASE_BUFFERS); // an idle connection keeps no record buffers
 	// Sessions resume by tickets alone: no cache that grows.
 	SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
-	SSL_CTX_set_alpn_select_cb(ctx, select_protocol, NULL);
-	if (SSL_CTX_set_min_proto_version(ctx, version) != 1 || SSL_CTX_set_cipher_list(ctx, TLS12_CIPHERS) != 1 ||
+	SSL_CTX_set_alpn_select_cb(ctx, select_protocol, h2 ? ctx : NULL);
+	if (SSL_CTX_set_min_proto_version(ctx, version) != 1 || SSL_CTX_set_cipher_list(ctx, MS_TLS12_CIPHERS) != 1 ||
 	    SSL_CTX_set_session_id_context(ctx, session_context, sizeof(session_context) - 1) != 1)
 		return ms_fail(info, MS_ERR_TLS, "OpenSSL refuses the TLS settings: %s", openssl_reason());
 	MS_TRY(load_file(ctx, options->cert_file, load_chain, info));
 	return load_file(ctx, options->key_file, load_key, info);
 }
 
-enum ms_err ms_tls_context_new(const struct http_tls_options *options, struct errinfo *info,
+enum ms_err ms_tls_context_new(const struct http_tls_options *options, bool h2, struct errinfo *info,
 			       struct tls_context **ret_context)
 {
 	SSL_CTX *ctx = SSL_CTX_new(TLS_server_method());
 	if (ctx == NULL)
 		return ms_fail(info, MS_ERR_NO_MEMORY, "out of memory for TLS");
-	enum ms_err err = configure(ctx, options, info);
+	enum ms_err err = configure(ctx, options, h2, info);
 	if (err != MS_OK) {
 		SSL_CTX_free(ctx);
 		return err;
@@ -188,12 +176,12 @@ void ms_tls_context_unref(struct tls_context *context)
 
 // --- Session -----------------------------------------------------------------------------------------
 
-struct tls *ms_tls_new(struct tls_context *context)
+struct tls *ms_tls_make(SSL_CTX *ctx)
 {
 	struct tls *tls = calloc(1, sizeof(*tls));
 	if (tls == NULL)
 		return NULL;
-	tls->ssl = SSL_new(ctx_of(context));
+	tls->ssl = SSL_new(ctx);
 	tls->in = BIO_new(BIO_s_mem());
 	tls->out = BIO_new(BIO_s_mem());
 	if (tls->ssl == NULL || tls->in == NULL || tls->out == NULL) {
@@ -204,7 +192,14 @@ struct tls *ms_tls_new(struct tls_context *context)
 		return NULL;
 	}
 	SSL_set_bio(tls->ssl, tls->in, tls->out); // owns both now
-	SSL_set_accept_state(tls->ssl);
+	return tls;
+}
+
+struct tls *ms_tls_new(struct tls_context *context)
+{
+	struct tls *tls = ms_tls_make(ctx_of(context));
+	if (tls != NULL)
+		SSL_set_accept_state(tls->ssl);
 	return tls;
 }
 
@@ -212,6 +207,9 @@ void ms_tls_free(struct tls *tls)
 {
 	if (tls == NULL)
 		return;
+	// OpenSSL spoils the session of a connection that ended without good-byes, which one over HTTP often does.
+	if (tls->resume != NULL && tls->reason == 0)
+		SSL_set_shutdown(tls->ssl, SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN);
 	SSL_free(tls->ssl);
 	free(tls);
 }
@@ -225,6 +223,9 @@ bool ms_tls_feed(struct tls *tls, struct slice ciphertext)
 static enum tls_status status_of(struct tls *tls, int result)
 {
 	int error = SSL_get_error(tls->ssl, result);
+	unsigned long reason = ERR_peek_error();
+	if (reason != 0)
+		tls->reason = reason;
 	ERR_clear_error(); // the queue belongs to the thread: nothing of this session may stay for the next
 	if (error == SSL_ERROR_WANT_READ)
 		return TLS_MORE;
@@ -260,6 +261,20 @@ void ms_tls_close(struct tls *tls)
 bool ms_tls_established(const struct tls *tls)
 {
 	return SSL_is_init_finished(tls->ssl);
+}
+
+bool ms_tls_chose_h2(const struct tls *tls)
+{
+	const unsigned char *name;
+	unsigned n;
+	SSL_get0_alpn_selected(tls->ssl, &name, &n);
+	return n == 2 && memcmp(name, "h2", 2) == 0;
+}
+
+struct slice ms_tls_server_name(const struct tls *tls)
+{
+	const char *name = SSL_get_servername(tls->ssl, TLSEXT_NAMETYPE_host_name);
+	return name != NULL ? ms_slice_cstr(name) : MS_SLICE_EMPTY;
 }
 
 struct slice ms_tls_output(const struct tls *tls)

@@ -17,7 +17,8 @@ struct tls;         // one connection
 
 // Reads and checks certificate chain and key. MS_ERR_TLS when they cannot be used (the message names the
 // file and what would be right), or the error of ms_file_read().
-MS_MUST_USE enum ms_err ms_tls_context_new(const struct http_tls_options *options, struct errinfo *info,
+// With `h2` HTTP/2 is offered too (ALPN).
+MS_MUST_USE enum ms_err ms_tls_context_new(const struct http_tls_options *options, bool h2, struct errinfo *info,
 					   struct tls_context **ret_context);
 struct tls_context *ms_tls_context_ref(struct tls_context *context);
 void ms_tls_context_unref(struct tls_context *context); // accepts NULL
@@ -45,6 +46,8 @@ MS_MUST_USE enum tls_status ms_tls_write(struct tls *tls, struct slice plain);
 // Says good-bye (close_notify); the result waits as output.
 void ms_tls_close(struct tls *tls);
 bool ms_tls_established(const struct tls *tls);
+bool ms_tls_chose_h2(const struct tls *tls); // by ALPN; once established
+struct slice ms_tls_server_name(const struct tls *tls); // that the client asked for (SNI), or empty; the session's
 
 // Ciphertext that waits for the socket; valid until the next call on this session.
 struct slice ms_tls_output(const struct tls *tls);

@@ -405,7 +405,7 @@ static void check_bad(const struct http_tls_options *tls, const char *part)
 	struct tls_context *context;
 	struct errinfo info;
 	ms_errinfo_init(&info);
-	CHECK(ms_tls_context_new(tls, &info, &context) != MS_OK);
+	CHECK(ms_tls_context_new(tls, false, &info, &context) != MS_OK);
 	CHECK_HAS(info.message, part);
 }
 
@@ -543,6 +543,121 @@ TEST(tls_reload_under_load)
 		loads[i].stop = true;
 		pthread_join(threads[i], NULL);
 		CHECK_INT(loads[i].failed, 0);
+	}
+	kit_stop(&kit);
+}
+
+// --- Streams and tunnels -----------------------------------------------------------------------------
+
+static void echo_data(struct exchange *x, struct slice bytes, void *arg)
+{
+	(void)arg;
+	ms_http_stream_write(x, bytes);
+}
+
+static void echo_end(struct exchange *x, const struct http_header *trailers, size_t count, void *arg)
+{
+	(void)trailers, (void)count, (void)arg;
+	ms_http_stream_end(x);
+}
+
+static void echo_cut(struct exchange *x, const struct errinfo *info, void *arg)
+{
+	(void)info, (void)arg;
+	ms_http_stream_end(x);
+}
+
+static const struct http_body_reader echo_reader = {echo_data, echo_end, echo_cut, UINT64_MAX};
+
+static void get_echo_tunnel(struct exchange *x, void *role)
+{
+	(void)role;
+	ms_http_tunnel_start(x, NULL, 0, &echo_reader, NULL, NULL);
+}
+
+static void post_relay(struct exchange *x, void *role)
+{
+	(void)role;
+	const struct http_answer answer = {.status = 200, .content_length = x->req.content_length};
+	ms_http_answer_start(x, &answer, NULL, NULL);
+	ms_http_body_read(x, &echo_reader, NULL);
+}
+
+static void get_names(struct exchange *x, void *role)
+{
+	(void)role;
+	const struct http_request *req = &x->req;
+	ms_buf_printf(x->body, "%.*s|%.*s|%u|%d", MS_SLICE_ARG(req->sni), MS_SLICE_ARG(req->authority), req->version,
+		      req->tls);
+	ms_http_send(x, 200, "text/plain");
+}
+
+static const struct route more_routes[] = {
+	{.method = HTTP_GET, .pattern = "/tunnel", .handle = get_echo_tunnel, .flags = ROUTE_STREAM | ROUTE_PUBLIC},
+	{.method = HTTP_POST, .pattern = "/relay", .handle = post_relay, .flags = ROUTE_STREAM | ROUTE_PUBLIC},
+	{.method = HTTP_GET, .pattern = "/names", .handle = get_names, .flags = ROUTE_PUBLIC},
+};
+
+TEST(tls_tells_the_name_that_was_asked_for)
+{
+	struct kit kit;
+	struct files files;
+	struct answer a;
+	struct tls_client t;
+	struct http_tls_options tls = good_options(&files, NULL);
+	kit_start(&kit,
+		  &(struct kit_options){.tls = &tls, .routes = more_routes, .route_count = MS_ARRAY_LEN(more_routes)});
+	tls_prepare(&t, kit.port);
+	char name[] = "iris.example";
+	SSL_set_tlsext_host_name(t.ssl, name);
+	REQUIRE(SSL_connect(t.ssl) == 1);
+	CHECK_INT(tls_ask(&t, "GET /names HTTP/1.1\r\nHost: a.example:81\r\n\r\n", &a), 200);
+	CHECK_SLICE(a.body, "iris.example|a.example:81|11|1");
+	tls_end(&t);
+	REQUIRE(tls_connect(&t, kit.port));
+	CHECK_INT(tls_ask(&t, "GET /names HTTP/1.0\r\n\r\n", &a), 200);
+	CHECK_SLICE(a.body, "||10|1");
+	tls_end(&t);
+	kit_stop(&kit);
+}
+
+TEST(tls_carries_streams_and_tunnels)
+{
+	static const int versions[] = {TLS1_2_VERSION, TLS1_3_VERSION};
+	static char data[1 << 20];
+	struct kit kit;
+	struct files files;
+	struct answer a;
+	struct tls_client t;
+	struct http_tls_options tls = good_options(&files, NULL);
+	kit_start(&kit,
+		  &(struct kit_options){.tls = &tls, .routes = more_routes, .route_count = MS_ARRAY_LEN(more_routes)});
+	for (size_t i = 0; i < sizeof(data); i++)
+		data[i] = (char)(i * 11 >> 3);
+	for (size_t i = 0; i < MS_ARRAY_LEN(versions); i++) {
+		tls_prepare(&t, kit.port);
+		SSL_set_max_proto_version(t.ssl, versions[i]);
+		REQUIRE(SSL_connect(t.ssl) == 1);
+		const char *head = "POST /relay HTTP/1.1\r\nHost: t\r\nContent-Length: 1048576\r\n\r\n";
+		CHECK(tls_send(&t, head, strlen(head)) && tls_send(&t, data, sizeof(data)));
+		REQUIRE(tls_answer(&t, &a) == 200);
+		CHECK(ms_slice_eq(a.body, ms_slice(data, sizeof(data))));
+		tls_end(&t);
+		tls_prepare(&t, kit.port);
+		SSL_set_max_proto_version(t.ssl, versions[i]);
+		REQUIRE(SSL_connect(t.ssl) == 1);
+		REQUIRE(tls_ask(&t, "GET /tunnel HTTP/1.1\r\nHost: t\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n",
+				&a) == 101);
+		client_consume(&t.plain, a.bytes);
+		CHECK(tls_send(&t, data, 100000));
+		REQUIRE(tls_need(&t, 100000));
+		CHECK(memcmp(t.plain.in.p, data, 100000) == 0);
+		CHECK_INT(t.plain.in.n, 100000);
+		CHECK(SSL_shutdown(t.ssl) >= 0); // our end; theirs follows
+		CHECK(!tls_need(&t, 100001));
+		CHECK((SSL_get_shutdown(t.ssl) & SSL_RECEIVED_SHUTDOWN) != 0);
+		tls_end(&t);
+		CHECK(KIT_WAIT(kit_metric(&kit, "active_connections") == 0));
 	}
 	kit_stop(&kit);
 }

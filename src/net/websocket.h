@@ -22,11 +22,12 @@ struct ws_handlers {
 	void (*drained)(struct ws *ws, void *arg); // less than 64 KiB waits; may be NULL
 };
 struct ws_options {
-	size_t max_message;        // bytes, inflated; beyond: close 1009. 0: 1 MiB
-	size_t max_waiting;        // of output that the peer does not take; beyond: closed as too slow. 0: 4 MiB
-	unsigned ping_ms;          // silence after which a ping is sent; the same again without an answer: closed. 0: 30000
-	bool deflate;              // offer permessage-deflate; without context takeover, so that an idle one costs nothing
-	const char *const *origins; // allowed Origin values, NULL-terminated; NULL: only the request's own host (and requests without Origin)
+	size_t max_message; // bytes, inflated; beyond: close 1009. 0: 1 MiB
+	size_t max_waiting; // of output that the peer does not take; beyond: closed as too slow. 0: 4 MiB
+	unsigned ping_ms;   // silence after which a ping is sent; the same again without an answer: closed. 0: 30000
+	bool deflate;       // offer permessage-deflate; without context takeover, so that an idle one costs nothing
+	const char *const *
+		origins; // allowed Origin values, NULL-terminated; NULL: only the request's own host (and requests without Origin)
 	const char *const *subprotocols; // that we speak, by preference; NULL: none
 	const struct ws_handlers *handlers;
 	void *arg;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What a request needs while it is in progress, recycled by the loop.
+// What a request and a busy connection need while they are in progress, recycled by the loop.
 #include <stdlib.h>
 
 #include "net/server.h"
@@ -9,15 +9,7 @@ static struct work *work_new(void)
 	struct work *w = calloc(1, sizeof(*w));
 	if (w == NULL)
 		return NULL;
-	w->in = malloc(INPUT_BYTES);
-	if (w->in == NULL) {
-		free(w);
-		return NULL;
-	}
-	w->in_cap = INPUT_BYTES;
 	ms_arena_init(&w->arena, ARENA_FIRST_BYTES, ARENA_MAX_BYTES);
-	ms_buf_init(&w->out, ANSWER_BYTES_MAX);
-	ms_buf_init(&w->flight, ANSWER_BYTES_MAX);
 	ms_buf_init(&w->body, ANSWER_BYTES_MAX);
 	ms_buf_init(&w->packed, ANSWER_BYTES_MAX);
 	ms_buf_init(&w->headers, OUTPUT_HIGH);
@@ -28,13 +20,10 @@ static struct work *work_new(void)
 void ms_work_free(struct work *w)
 {
 	ms_arena_fini(&w->arena);
-	ms_buf_fini(&w->out);
-	ms_buf_fini(&w->flight);
 	ms_buf_fini(&w->body);
 	ms_buf_fini(&w->packed);
 	ms_buf_fini(&w->headers);
 	ms_buf_fini(&w->intake.bytes);
-	free(w->in);
 	free(w);
 }
 
@@ -52,17 +41,10 @@ static void empty(struct buf *b)
 
 static void begin(struct work *w)
 {
-	const struct http_limits *limits = &w->conn->nl->server->options.limits;
-	const struct http1_limits parse_limits = {
-		.uri_bytes = limits->uri_bytes,
-		.header_bytes = limits->header_bytes,
-		.header_count = limits->header_count,
-	};
-	ms_http1_parser_init(&w->parser, &parse_limits, &w->arena);
-	w->x = (struct exchange){.arena = &w->arena, .loop = w->conn->nl->loop, .body = &w->body};
+	w->x = (struct exchange){.arena = &w->arena, .loop = w->nl->loop, .body = &w->body};
 }
 
-struct work *ms_work_take(struct net_loop *nl, struct conn *c)
+struct work *ms_work_take(struct net_loop *nl, struct conn *c, const struct transport *transport, void *stream)
 {
 	struct work *w = nl->free_works;
 	if (w != NULL) {
@@ -73,49 +55,132 @@ struct work *ms_work_take(struct net_loop *nl, struct conn *c)
 	}
 	if (w == NULL)
 		return NULL;
+	w->nl = nl;
 	w->conn = c;
+	w->transport = transport;
+	w->stream = stream;
+	w->left = LENGTH_STREAM;
+	c->works++;
 	begin(w);
 	return w;
 }
 
+// The last use of what the front keeps in the request's arena.
+static void tell_front(struct work *w)
+{
+	const struct http_front *front = w->nl->server->options.front;
+	if (w->x.front_data == NULL || front == NULL || front->over == NULL)
+		return;
+	const struct http_outcome outcome = {
+		.status = w->sent_status,
+		.body_bytes = w->body_bytes,
+		.duration_ns = ms_clock_mono_ns() - w->x.req.start_mono_ns,
+	};
+	front->over(&w->x, &outcome, front->arg);
+	w->x.front_data = NULL;
+}
+
+static void end_intake(struct intake *in)
+{
+	ms_inflater_give(in->inflater);
+	empty(&in->bytes);
+	in->inflater = NULL;
+	in->reader.data = NULL;
+	in->lost = NULL;
+	in->state = BODY_NONE;
+	in->collecting = in->collected = in->own = in->waited = false;
+}
+
 static void end_request(struct work *w)
 {
-	ms_inflater_give(w->intake.inflater);
+	tell_front(w);
+	end_intake(&w->intake);
 	ms_arena_reset(&w->arena);
 	empty(&w->body);
 	empty(&w->packed);
-	empty(&w->intake.bytes);
 	ms_buf_clear(&w->headers);
-	w->intake.inflater = NULL;
-	w->intake.left = 0;
-	w->intake.direct = w->intake.waited = false;
-	w->tail = NULL;
-	w->tail_sent = 0;
-	w->on_drain = NULL;
-	w->wants_drain = w->begun = w->parsed = w->open = w->answered = w->chunked_out = w->has_encoding = false;
+	w->marks = (struct request_marks){0};
+	w->left = LENGTH_STREAM;
+	w->body_bytes = 0;
+	w->status = w->sent_status = 0;
+	w->on_drain = w->on_gone = NULL;
+	w->wants_drain = w->begun = w->parsed = w->open = w->gone = w->local = w->head_sent = w->is_head = false;
+	w->no_content = w->tunnel = w->out_ended = w->distrust = w->continued = w->answered = w->has_encoding = false;
 }
 
-void ms_work_next_request(struct work *w)
+void ms_work_next(struct work *w)
 {
 	end_request(w);
-	w->in_request = w->in_pos;
-	if (w->in_pos == w->in_end)
-		w->in_request = w->in_pos = w->in_end = 0;
 	begin(w);
 }
 
-void ms_work_give(struct net_loop *nl, struct work *w)
+void ms_work_give(struct work *w)
 {
+	struct net_loop *nl = w->nl;
 	end_request(w);
-	empty(&w->out);
-	empty(&w->flight);
-	w->out_sent = w->in_request = w->in_pos = w->in_end = 0;
+	MS_ASSERT(w->conn->works > 0);
+	w->conn->works--;
 	w->conn = NULL;
-	if (nl->free_work_count >= FREE_WORKS_MAX || w->in_cap > INPUT_BYTES) {
+	w->stream = NULL;
+	if (nl->free_work_count >= FREE_WORKS_MAX) {
 		ms_work_free(w);
 		return;
 	}
 	w->next_free = nl->free_works;
 	nl->free_works = w;
 	nl->free_work_count++;
+}
+
+// --- Buffers of a connection -------------------------------------------------------------------------
+
+static struct wire *wire_new(void)
+{
+	struct wire *wire = calloc(1, sizeof(*wire));
+	if (wire == NULL)
+		return NULL;
+	wire->in = malloc(INPUT_BYTES);
+	if (wire->in == NULL) {
+		free(wire);
+		return NULL;
+	}
+	wire->in_cap = INPUT_BYTES;
+	ms_buf_init(&wire->out, ANSWER_BYTES_MAX);
+	ms_buf_init(&wire->flight, ANSWER_BYTES_MAX);
+	ms_buf_init(&wire->h1.trailers, OUTPUT_HIGH);
+	return wire;
+}
+
+void ms_conn_wire_free(struct wire *wire)
+{
+	ms_buf_fini(&wire->out);
+	ms_buf_fini(&wire->flight);
+	ms_buf_fini(&wire->h1.trailers);
+	free(wire->in);
+	free(wire);
+}
+
+struct wire *ms_conn_wire_take(struct net_loop *nl)
+{
+	struct wire *wire = nl->free_wires;
+	if (wire == NULL)
+		return wire_new();
+	nl->free_wires = wire->next_free;
+	nl->free_wire_count--;
+	return wire;
+}
+
+void ms_conn_wire_give(struct net_loop *nl, struct wire *wire)
+{
+	empty(&wire->out);
+	empty(&wire->flight);
+	wire->tail = NULL;
+	wire->out_sent = wire->tail_sent = wire->in_request = wire->in_pos = wire->in_end = 0;
+	wire->read_ns = 0;
+	if (nl->free_wire_count >= FREE_WORKS_MAX || wire->in_cap > INPUT_BYTES) {
+		ms_conn_wire_free(wire);
+		return;
+	}
+	wire->next_free = nl->free_wires;
+	nl->free_wires = wire;
+	nl->free_wire_count++;
 }

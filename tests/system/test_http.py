@@ -155,8 +155,9 @@ def test_other_versions(server, version):
     refused(server, f"GET /health/live {version}\r\nHost: a\r\n\r\n".encode(), (400, 505))
 
 
-def test_http2_preface_on_the_plain_port(server):
-    with server.connect() as c:
+def test_http2_preface_where_it_is_switched_off(make_server):
+    own = make_server(env={"MAINSTAY_HTTP_H2": "off"})
+    with own.connect() as c:
         c.send(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\0\0\0\4\0\0\0\0\0")
         try:
             assert c.answer().status in (400, 405, 501, 505)

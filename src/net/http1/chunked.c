@@ -91,6 +91,14 @@ static enum ms_err count_overhead(struct chunked *c, struct errinfo *info)
 static enum ms_err read_trailer(struct chunked *c, char byte, struct errinfo *info)
 {
 	MS_TRY(count_overhead(c, info));
+	bool in_line = c->state != STATE_TRAILER || byte != '\r';
+	if (c->trailers != NULL && in_line) {
+		ms_buf_append_char(c->trailers, byte);
+		if (byte == '\r')
+			ms_buf_append_char(c->trailers, '\n');
+		if (!ms_buf_ok(c->trailers))
+			return ms_fail(info, MS_ERR_NO_MEMORY, "the server is out of memory for this request");
+	}
 	switch ((enum state)c->state) {
 	case STATE_TRAILER:
 		c->line = 0;
@@ -193,4 +201,39 @@ enum ms_err ms_chunked_next(struct chunked *c, struct slice *input, struct errin
 	*ret_data = data;
 	*ret_done = c->state == STATE_DONE;
 	return MS_OK;
+}
+
+// --- Trailers ----------------------------------------------------------------------------------------
+
+// Fields that frame or route a message mean nothing behind it (RFC 9110 section 6.5.1), and hop-by-hop ones end here.
+static bool may_trail(struct slice name)
+{
+	enum http1_known known = ms_http1_known_header(name);
+	return known != HTTP1_HOST && known != HTTP1_CONNECTION && known != HTTP1_CONTENT_LENGTH &&
+	       known != HTTP1_TRANSFER_ENCODING && known != HTTP1_EXPECT && known != HTTP1_CONTENT_TYPE &&
+	       known != HTTP1_CONTENT_ENCODING && known != HTTP1_AUTHORIZATION &&
+	       !ms_http1_is_hop_by_hop(&(struct http1_head){0}, name);
+}
+
+bool ms_http1_trailers(struct slice lines, struct arena *arena, struct http_header **ret_headers, size_t *ret_count)
+{
+	size_t count = 0, max = 0;
+	for (size_t i = 0; i < lines.n; i++)
+		max += lines.p[i] == '\n';
+	struct http_header *headers = MS_ARENA_ARRAY(arena, struct http_header, max);
+	if (headers == NULL)
+		return false;
+	struct slice line;
+	for (size_t i = 0; i < max && ms_slice_next(&lines, '\n', &line); i++) {
+		size_t colon = ms_slice_find(line, ':');
+		if (colon == line.n) // the CR of the empty line
+			break;
+		struct slice name = ms_slice_sub(line, 0, colon);
+		struct slice value = ms_slice_sub(line, colon + 1, line.n - colon - 2); // without the CR
+		if (may_trail(name))
+			headers[count++] = (struct http_header){name, ms_slice_trim(value)};
+	}
+	*ret_headers = headers;
+	*ret_count = count;
+	return true;
 }

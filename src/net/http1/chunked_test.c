@@ -14,6 +14,7 @@ struct outcome {
 	size_t used; // input bytes until done
 	char message[MS_ERRINFO_MESSAGE_SIZE];
 	struct buf data;
+	struct buf trailers;
 };
 
 // Feeds the body in pieces of at most `step` bytes (0: random), each in an allocation of exact size.
@@ -24,7 +25,9 @@ static struct outcome decode(struct slice body, size_t step)
 	struct errinfo info;
 	ms_errinfo_init(&info);
 	ms_buf_init(&o.data, 1 << 16);
+	ms_buf_init(&o.trailers, 1 << 16);
 	ms_chunked_init(&c, MAX_TOTAL);
+	c.trailers = &o.trailers;
 	while (o.err == MS_OK && !o.done && o.used < body.n) {
 		size_t n = step > 0 ? step : 1 + ms_rand_below(ms_test_rand(), 9);
 		n = MS_MIN(n, body.n - o.used);
@@ -52,10 +55,12 @@ static struct outcome decode_all_ways(struct slice body)
 		struct outcome o = decode(body, step);
 		bool same = o.err == whole.err && o.done == whole.done && strcmp(o.message, whole.message) == 0 &&
 			    (o.err != MS_OK || o.used == whole.used) &&
-			    ms_slice_eq(ms_buf_slice(&o.data), ms_buf_slice(&whole.data));
+			    ms_slice_eq(ms_buf_slice(&o.data), ms_buf_slice(&whole.data)) &&
+			    ms_slice_eq(ms_buf_slice(&o.trailers), ms_buf_slice(&whole.trailers));
 		if (!CHECK(same))
 			printf("# step %zu: %.*s: '%s' and '%s'\n", step, MS_SLICE_ARG(body), whole.message, o.message);
 		ms_buf_fini(&o.data);
+		ms_buf_fini(&o.trailers);
 	}
 	return whole;
 }
@@ -110,6 +115,7 @@ TEST(chunked_refuses)
 		if (!CHECK_INT(o.err, cases[i].err) || !CHECK_HAS(o.message, cases[i].message))
 			printf("# case %zu\n", i);
 		ms_buf_fini(&o.data);
+		ms_buf_fini(&o.trailers);
 	}
 }
 
@@ -119,30 +125,36 @@ TEST(chunked_accepts)
 		struct slice body;
 		const char *data;
 		const char *next; // what belongs to the next request
+		const char *trailers;
 	} cases[] = {
-		{MS_SLICE_LIT("0\r\n\r\n"), "", ""},
-		{MS_SLICE_LIT("0000000000000000\r\n\r\nGET"), "", "GET"},
-		{MS_SLICE_LIT("5\r\nhello\r\n0\r\n\r\n"), "hello", ""},
-		{MS_SLICE_LIT("0000000000000005\r\nhello\r\n0\r\n\r\n\r\n"), "hello", "\r\n"},
+		{MS_SLICE_LIT("0\r\n\r\n"), "", "", ""},
+		{MS_SLICE_LIT("0000000000000000\r\n\r\nGET"), "", "GET", ""},
+		{MS_SLICE_LIT("5\r\nhello\r\n0\r\n\r\n"), "hello", "", ""},
+		{MS_SLICE_LIT("0000000000000005\r\nhello\r\n0\r\n\r\n\r\n"), "hello", "\r\n", ""},
 		{MS_SLICE_LIT("A\r\n0123456789\r\nb\r\nabcdefghijk\r\n00\r\n\r\n0\r\n\r\n"), "0123456789abcdefghijk",
-		 "0\r\n\r\n"},
-		{MS_SLICE_LIT("2;a\r\n\r\n\r\n1;b=\"c;d\" ;\te=\xc3\xa9\r\nx\r\n0;last\r\n\r\nP"), "\r\nx", "P"},
-		{MS_SLICE_LIT("1\r\nx\r\n0\r\nExpires: never\r\nX-A:\r\n\r\nPOST"), "x", "POST"},
-		{MS_SLICE_LIT("1\r\nx\r\n0\r\nContent-Length: 7\r\n\r\n1234567"), "x", "1234567"},
+		 "0\r\n\r\n", ""},
+		{MS_SLICE_LIT("2;a\r\n\r\n\r\n1;b=\"c;d\" ;\te=\xc3\xa9\r\nx\r\n0;last\r\n\r\nP"), "\r\nx", "P", ""},
+		{MS_SLICE_LIT("1\r\nx\r\n0\r\nExpires: never\r\nX-A:\r\n\r\nPOST"), "x", "POST",
+		 "Expires: never\r\nX-A:\r\n"},
+		{MS_SLICE_LIT("1\r\nx\r\n0\r\nContent-Length: 7\r\n\r\n1234567"), "x", "1234567",
+		 "Content-Length: 7\r\n"},
 	};
 	for (size_t i = 0; i < MS_ARRAY_LEN(cases); i++) {
 		struct outcome o = decode_all_ways(cases[i].body);
 		bool ok = CHECK_OK(o.err) && CHECK(o.done) && CHECK_SLICE(ms_buf_slice(&o.data), cases[i].data) &&
-			  CHECK_SLICE(ms_slice_sub(cases[i].body, o.used, SIZE_MAX), cases[i].next);
+			  CHECK_SLICE(ms_slice_sub(cases[i].body, o.used, SIZE_MAX), cases[i].next) &&
+			  CHECK_SLICE(ms_buf_slice(&o.trailers), cases[i].trailers);
 		// Every prefix is unfinished and not wrong.
 		for (size_t n = 0; n < o.used; n++) {
 			struct outcome cut = decode(ms_slice_sub(cases[i].body, 0, n), SIZE_MAX);
 			ok = ok && CHECK_OK(cut.err) && CHECK(!cut.done);
 			ms_buf_fini(&cut.data);
+			ms_buf_fini(&cut.trailers);
 		}
 		if (!ok)
 			printf("# case %zu: %s\n", i, o.message);
 		ms_buf_fini(&o.data);
+		ms_buf_fini(&o.trailers);
 	}
 }
 
@@ -173,6 +185,7 @@ TEST(chunked_limits_what_it_drops)
 		struct outcome o = decode(ms_buf_slice(&body), SIZE_MAX);
 		CHECK_INT(o.err, MS_ERR_HTTP_HEADERS_TOO_LARGE);
 		ms_buf_fini(&o.data);
+		ms_buf_fini(&o.trailers);
 		ms_buf_fini(&body);
 	}
 }
@@ -203,6 +216,7 @@ TEST(chunked_round_trip)
 		CHECK_INT(o.used, body.n);
 		CHECK(ms_slice_eq(ms_buf_slice(&o.data), ms_buf_slice(&data)));
 		ms_buf_fini(&o.data);
+		ms_buf_fini(&o.trailers);
 		ms_buf_fini(&body);
 		ms_buf_fini(&data);
 	}

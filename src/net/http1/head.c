@@ -206,7 +206,7 @@ static enum ms_err read_transfer_encoding(struct http1_head *head, const char *b
 		return FAIL_AT(info, at, MS_ERR_HTTP_FRAMING,
 			       "both Transfer-Encoding and Content-Length: the end of the body is ambiguous");
 	if (head->minor == 0)
-		return FAIL_AT(info, at, MS_ERR_HTTP_FRAMING, "Transfer-Encoding in an HTTP/1.0 request");
+		return FAIL_AT(info, at, MS_ERR_HTTP_FRAMING, "Transfer-Encoding in an HTTP/1.0 message");
 	if (is_repeated(head, HTTP1_TRANSFER_ENCODING) || !ms_slice_eq_nocase(value, MS_SLICE_LIT("chunked")))
 		return FAIL_AT(info, at, MS_ERR_HTTP_FRAMING,
 			       "Transfer-Encoding must be exactly one 'chunked', not '%.*s'%s", MS_SLICE_ARG(value),
@@ -228,6 +228,13 @@ static enum ms_err read_content_length(struct http1_head *head, const char *base
 	head->content_length = length;
 	head->body = length > 0 ? HTTP1_BODY_LENGTH : HTTP1_BODY_NONE;
 	return MS_OK;
+}
+
+enum ms_err ms_http1_read_length(struct http1_head *head, const char *base, struct errinfo *info)
+{
+	if (head->known[HTTP1_TRANSFER_ENCODING].p != NULL)
+		return read_transfer_encoding(head, base, info);
+	return head->known[HTTP1_CONTENT_LENGTH].p != NULL ? read_content_length(head, base, info) : MS_OK;
 }
 
 // Calls with each element of a comma-separated header; empty elements are skipped.
@@ -259,6 +266,7 @@ static bool each_element(const struct http1_head *head, enum http1_known known, 
 struct connection_options {
 	bool close;
 	bool keep_alive;
+	bool upgrade;
 	struct slice bad;     // no token
 	struct slice framing; // the name of a header that is never a matter of the connection
 };
@@ -277,10 +285,11 @@ static bool read_connection_option(struct slice option, void *arg)
 	}
 	o->close |= ms_slice_eq_nocase(option, MS_SLICE_LIT("close"));
 	o->keep_alive |= ms_slice_eq_nocase(option, MS_SLICE_LIT("keep-alive"));
+	o->upgrade |= ms_slice_eq_nocase(option, MS_SLICE_LIT("upgrade"));
 	return true;
 }
 
-static enum ms_err read_connection(struct http1_head *head, const char *base, struct errinfo *info)
+enum ms_err ms_http1_read_connection(struct http1_head *head, const char *base, struct errinfo *info)
 {
 	struct connection_options o = {0};
 	(void)each_element(head, HTTP1_CONNECTION, read_connection_option, &o);
@@ -291,6 +300,7 @@ static enum ms_err read_connection(struct http1_head *head, const char *base, st
 		return FAIL_AT(info, offset_in(base, o.framing), MS_ERR_HTTP_FRAMING,
 			       "the Connection header must not name '%.*s'", MS_SLICE_ARG(o.framing));
 	head->keep_alive = !o.close && (head->minor == 1 || o.keep_alive);
+	head->upgrade = o.upgrade && head->minor == 1;
 	return MS_OK;
 }
 
@@ -309,11 +319,8 @@ static enum ms_err read_expect(struct http1_head *head, const char *base, struct
 enum ms_err ms_http1_read_framing(struct http1_head *head, const char *base, struct errinfo *info)
 {
 	MS_TRY(read_host(head, base, info));
-	if (head->known[HTTP1_TRANSFER_ENCODING].p != NULL)
-		MS_TRY(read_transfer_encoding(head, base, info));
-	else if (head->known[HTTP1_CONTENT_LENGTH].p != NULL)
-		MS_TRY(read_content_length(head, base, info));
-	MS_TRY(read_connection(head, base, info));
+	MS_TRY(ms_http1_read_length(head, base, info));
+	MS_TRY(ms_http1_read_connection(head, base, info));
 	return read_expect(head, base, info);
 }
 
@@ -339,8 +346,11 @@ bool ms_http1_is_hop_by_hop(const struct http1_head *head, struct slice name)
 		MS_SLICE_LIT("proxy-authorization"),
 		MS_SLICE_LIT("http2-settings"),
 	};
-	for (size_t i = 0; i < MS_ARRAY_LEN(names); i++) {
-		if (ms_slice_eq_nocase(name, names[i]))
+	// A bit for each length that occurs: most names are told apart by it.
+	static const uint32_t lengths = 1 << 10 | 1 << 16 | 1 << 2 | 1 << 7 | 1 << 17 | 1 << 18 | 1 << 19 | 1 << 14;
+	bool candidate = name.n < 32 && (lengths >> name.n & 1) != 0;
+	for (size_t i = 0; candidate && i < MS_ARRAY_LEN(names); i++) {
+		if (name.n == names[i].n && ms_slice_eq_nocase(name, names[i]))
 			return true;
 	}
 	return head->known[HTTP1_CONNECTION].p != NULL && !each_element(head, HTTP1_CONNECTION, is_other_option, &name);

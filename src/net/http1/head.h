@@ -22,4 +22,15 @@ MS_MUST_USE enum ms_err ms_http1_read_target(struct http1_head *head, const char
 // Checks Host, Content-Length, Transfer-Encoding, Connection and Expect, and sets what follows from them.
 MS_MUST_USE enum ms_err ms_http1_read_framing(struct http1_head *head, const char *base, struct errinfo *info);
 
+// The first line is whole, header lines start at p->at.
+void ms_http1_start_headers(struct http1_parser *p);
+// Reads header lines of the first `n` bytes; *ret_done once the empty line was seen, which p->at is behind.
+MS_MUST_USE enum ms_err ms_http1_cut_headers(struct http1_parser *p, size_t n, struct errinfo *info, bool *ret_done);
+
+// Parts of the framing that requests and answers share. Transfer-Encoding, when there is one, must be exactly one 'chunked' without
+// Content-Length; Content-Length one number. Both set head->body.
+MS_MUST_USE enum ms_err ms_http1_read_length(struct http1_head *head, const char *base, struct errinfo *info);
+// Sets head->keep_alive.
+MS_MUST_USE enum ms_err ms_http1_read_connection(struct http1_head *head, const char *base, struct errinfo *info);
+
 #endif

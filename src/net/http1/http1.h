@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// HTTP/1.1 on the wire (RFC 9110, RFC 9112), without sockets: request heads, the chunked coding, response heads.
+// HTTP/1.1 on the wire (RFC 9110, RFC 9112), without sockets: request heads, the chunked coding, response heads read and written.
 //
 // The parsers take bytes in pieces of any size; the result does not depend on how the bytes were cut. They
 // are strict: whatever two implementations could read differently is refused, and every failure means that
@@ -52,6 +52,7 @@ struct http1_head {
 	bool absolute_form;          // the target was a whole URI; host is that of the URI
 	bool keep_alive;             // the connection may serve another request (RFC 9112 section 9.3)
 	bool expect_continue;        // the client waits for "100 Continue" before it sends its body
+	bool upgrade;                // HTTP/1.1, and the Connection header has the option "upgrade"
 	enum http1_body body;        // how the body is framed
 	uint64_t content_length;     // bytes; 0 unless body is HTTP1_BODY_LENGTH; at most INT64_MAX
 	struct slice target;         // as received
@@ -106,13 +107,14 @@ bool ms_http1_is_hop_by_hop(const struct http1_head *head, struct slice name);
 
 // --- Chunked coding ----------------------------------------------------------------------------------
 
-// Reads one chunked body. Chunk extensions and trailers are checked, limited and dropped.
+// Reads one chunked body. Chunk extensions and trailers are checked and limited; extensions are dropped.
 struct chunked {
-	uint64_t left;      // of the present chunk
-	uint64_t total;     // data bytes announced so far
-	uint64_t max_total; // beyond: MS_ERR_HTTP_BODY_TOO_LARGE
-	uint64_t overhead;  // bytes of extensions and trailers so far
-	uint64_t offset;    // input bytes consumed, for messages
+	struct buf *trailers; // gets the lines of the trailers, "name: value\r\n"; NULL: dropped. Set it after init
+	uint64_t left;        // of the present chunk
+	uint64_t total;       // data bytes announced so far
+	uint64_t max_total;   // beyond: MS_ERR_HTTP_BODY_TOO_LARGE
+	uint64_t overhead;    // bytes of extensions and trailers so far
+	uint64_t offset;      // input bytes consumed, for messages
 	unsigned state;
 	unsigned digits;
 	unsigned line; // bytes of the present line of extension or trailer
@@ -127,6 +129,35 @@ void ms_chunked_init(struct chunked *c, uint64_t max_total);
 // MS_ERR_HTTP_HEADERS_TOO_LARGE (extensions or trailers without end).
 MS_MUST_USE enum ms_err ms_chunked_next(struct chunked *c, struct slice *input, struct errinfo *info,
 					struct slice *ret_data, bool *ret_done);
+
+// The fields of trailer lines that were collected by a chunked body which is done, without those that must not stand in trailers
+// (framing, routing, hop-by-hop). Slices point into `lines`. False when the arena is full.
+MS_MUST_USE bool ms_http1_trailers(struct slice lines, struct arena *arena, struct http_header **ret_headers,
+				   size_t *ret_count);
+
+// --- Answers of other servers ------------------------------------------------------------------------
+
+enum http1_answer_body {
+	HTTP1_ANSWER_NONE,       // nothing follows the head: 1xx, 204, 304, to HEAD, or Content-Length: 0
+	HTTP1_ANSWER_LENGTH,     // exactly head.content_length > 0 bytes
+	HTTP1_ANSWER_CHUNKED,    // the chunked coding
+	HTTP1_ANSWER_UNTIL_CLOSE // up to the end of the connection
+};
+
+// An answer's head being read, by the rules of request heads: whatever two readers could take differently is refused.
+struct http1_answer {
+	struct http1_parser lines; // .head: headers, known, repeated, minor, keep_alive
+	int status;                // 100 to 599
+	bool to_head;              // the request was HEAD
+	enum http1_answer_body body;
+	uint64_t content_length; // as told, also where no body follows; UINT64_MAX: not told
+	bool keep_alive; // another request may follow on the connection once the body is complete
+};
+
+void ms_http1_answer_init(struct http1_answer *a, const struct http1_limits *limits, bool to_head, struct arena *arena);
+// As ms_http1_parse().
+MS_MUST_USE enum ms_err ms_http1_answer_parse(struct http1_answer *a, struct slice bytes, struct errinfo *info,
+					      size_t *ret_head_bytes);
 
 // --- Response heads ----------------------------------------------------------------------------------
 // Writers append to a buf and are checked at the end with ms_buf_ok().

@@ -74,6 +74,12 @@ void ms_http1_move(struct http1_parser *p, const char *new_base)
 	}
 }
 
+void ms_http1_start_headers(struct http1_parser *p)
+{
+	p->headers_start = p->at;
+	p->state = STATE_LINE;
+}
+
 // --- Request line ------------------------------------------------------------------------------------
 
 static enum ms_err fail_method_char(const struct http1_parser *p, struct errinfo *info)
@@ -165,8 +171,7 @@ static enum ms_err end_request_line(struct http1_parser *p, struct errinfo *info
 	p->head.minor = (unsigned)(minor - '0');
 	MS_TRY(find_method(p, info));
 	MS_TRY(ms_http1_read_target(&p->head, p->base, info));
-	p->headers_start = p->at;
-	p->state = STATE_LINE;
+	ms_http1_start_headers(p);
 	return MS_OK;
 }
 
@@ -394,16 +399,22 @@ static enum ms_err cut_lines(struct http1_parser *p, size_t end, struct errinfo 
 	MS_UNREACHABLE();
 }
 
-static enum ms_err read_headers(struct http1_parser *p, size_t n, struct errinfo *info)
+enum ms_err ms_http1_cut_headers(struct http1_parser *p, size_t n, struct errinfo *info, bool *ret_done)
 {
 	size_t limit = p->headers_start + p->limits.header_bytes;
 	MS_TRY(cut_lines(p, MS_MIN(n, limit), info));
-	if (p->state == STATE_DONE)
-		return ms_http1_read_framing(&p->head, p->base, info);
-	if (p->at == limit)
+	*ret_done = p->state == STATE_DONE;
+	if (!*ret_done && p->at == limit)
 		return FAIL_AT(info, p->at, MS_ERR_HTTP_HEADERS_TOO_LARGE, "the headers are longer than %zu bytes",
 			       p->limits.header_bytes);
 	return MS_OK;
+}
+
+static enum ms_err read_headers(struct http1_parser *p, size_t n, struct errinfo *info)
+{
+	bool done;
+	MS_TRY(ms_http1_cut_headers(p, n, info, &done));
+	return done ? ms_http1_read_framing(&p->head, p->base, info) : MS_OK;
 }
 
 enum ms_err ms_http1_parse(struct http1_parser *p, struct slice bytes, struct errinfo *info, size_t *ret_head_bytes)

@@ -1,0 +1,266 @@
+// SPDX-License-Identifier: Apache-2.0
+// The way of a request: match, plugins, body if a plugin reads it, then to our own routes or to an upstream.
+#include <stdio.h>
+
+#include "gateway/canary_watch.h"
+#include "gateway/mirror.h"
+#include "gateway/proxy.h"
+
+static void after_access(struct gw_request *r, enum gw_verdict verdict);
+static void after_body(struct gw_request *r, enum gw_verdict verdict);
+
+// --- To whoever answers ------------------------------------------------------------------------------
+
+static bool method_of(struct slice name, enum http_method *ret_method)
+{
+	for (int m = 0; m < HTTP_METHOD_COUNT; m++) {
+		if (ms_slice_eq_cstr(name, ms_http_method_name((enum http_method)m))) {
+			*ret_method = (enum http_method)m;
+			return true;
+		}
+	}
+	return false;
+}
+
+// Our own routes: as if the client had asked for it in these words.
+static void serve_local(struct proxy *p)
+{
+	struct gw_request *r = &p->r;
+	struct http_request *req = &r->x->req;
+	if (!method_of(r->out.method, &req->method)) {
+		ms_proxy_fail(p, 501, "http.method_unknown", "this method is not known here");
+		return;
+	}
+	req->path = r->out.path;
+	req->query = r->out.query;
+	req->headers = r->out.headers.items;
+	req->header_count = r->out.headers.count;
+	if (r->out.body_changed)
+		req->body = r->out.body;
+	r->answer.source = GW_FROM_LOCAL;
+	r->sent_ns = ms_loop_now_ns(r->x->loop);
+	ms_http_serve_local(r->x);
+}
+
+// Which upstream: the service's, or where a plugin sends it.
+static const struct service_run *run_of(struct proxy *p)
+{
+	struct gw_request *r = &p->r;
+	struct gw_upstream_state state;
+	if (r->out.host.n == 0 && r->out.port != 0)
+		return ms_gw_snapshot_detour(p->snapshot, r->service, r->service->host, r->out.port);
+	if (r->out.host.n == 0)
+		return ms_gw_snapshot_service(p->snapshot, r->service);
+	const struct service_run *run = ms_gw_snapshot_detour(p->snapshot, r->service, r->out.host, r->out.port);
+	if (run == NULL || !r->out.host_fallback)
+		return run;
+	ms_balancer_state(run->balancer, ms_loop_now_ns(r->x->loop), &state);
+	if (state.available)
+		return run;
+	r->out.host = MS_SLICE_EMPTY;
+	r->out.path = r->out.fallback_path.n > 0 ? r->out.fallback_path : r->out.path;
+	return ms_gw_snapshot_service(p->snapshot, r->service);
+}
+
+static void to_service(struct proxy *p)
+{
+	struct gw_request *r = &p->r;
+	if (r->service == NULL) {
+		ms_proxy_fail(p, 503, "gateway.no_service", "no Service found with those values");
+		return;
+	}
+	if (r->service->protocol == GW_LOCAL && r->out.host.n == 0) {
+		serve_local(p);
+		return;
+	}
+	p->run = r->service->protocol != GW_LOCAL ? run_of(p) : NULL;
+	if (p->run == NULL || !ms_proxy_forward(p)) {
+		ms_proxy_fail(p, 503, "server.out_of_memory", "out of memory");
+		return;
+	}
+	p->has_hash = p->run->upstream->algorithm == GW_CONSISTENT_HASHING && ms_proxy_hash(p, &p->hash);
+	p->calling = true;
+	ms_mirror_start(p);
+	ms_proxy_call(p);
+}
+
+// --- Phases ------------------------------------------------------------------------------------------
+
+// True: the client has gone while a plugin waited; it is over.
+static bool has_gone(struct proxy *p)
+{
+	if (!ms_http_gone(p->r.x))
+		return false;
+	ms_http_fail_code(p->r.x, MS_ERR_CANCELLED, "the client has gone");
+	return true;
+}
+
+static void collected(struct exchange *x, void *arg)
+{
+	struct proxy *p = arg;
+	p->r.out.body = x->req.body;
+	p->r.out.body_collected = true;
+	p->in_chain = true;
+	ms_chain_body(&p->r, after_body);
+}
+
+static void after_access(struct gw_request *r, enum gw_verdict verdict)
+{
+	struct proxy *p = ms_proxy_of(r);
+	p->in_chain = false;
+	if (has_gone(p))
+		return;
+	if (verdict == GW_ANSWERED) {
+		ms_proxy_send(p);
+		return;
+	}
+	if (r->route == NULL) {
+		ms_proxy_fail(p, 404, "gateway.no_route", "no Route matched with those values");
+		return;
+	}
+	if (r->chain == NULL || !r->chain->reads_body) {
+		to_service(p);
+		return;
+	}
+	if (r->out.body_collected || !r->x->req.has_body) {
+		p->in_chain = true;
+		ms_chain_body(r, after_body);
+		return;
+	}
+	size_t max = r->out.max_body < SIZE_MAX ? (size_t)MS_MAX(r->out.max_body, (uint64_t)1) : 0;
+	ms_http_body_collect(r->x, max, collected, NULL, p); // what fails is answered
+}
+
+static void after_body(struct gw_request *r, enum gw_verdict verdict)
+{
+	struct proxy *p = ms_proxy_of(r);
+	p->in_chain = false;
+	if (has_gone(p))
+		return;
+	if (verdict == GW_ANSWERED)
+		ms_proxy_send(p);
+	else
+		to_service(p);
+}
+
+// --- Taking ------------------------------------------------------------------------------------------
+
+static bool came_by_tls(const struct gw_request *r)
+{
+	// Said by a trusted proxy, else it would have been taken away.
+	struct slice said = ms_gw_header(&r->out.headers, MS_SLICE_LIT("X-Forwarded-Proto"));
+	return said.p != NULL ? ms_slice_eq_nocase(said, MS_SLICE_LIT("https")) : r->x->req.tls;
+}
+
+// A route for TLS alone, asked for without.
+static bool redirect_to_tls(struct proxy *p)
+{
+	struct gw_request *r = &p->r;
+	const uint64_t plain = 1U << GW_HTTP | 1U << GW_GRPC | 1U << GW_WS;
+	if (r->route == NULL || r->route->protocols == 0 || (r->route->protocols & plain) != 0 || came_by_tls(r))
+		return false;
+	int status = r->route->https_redirect_status_code != 0 ? (int)r->route->https_redirect_status_code : 426;
+	ms_gw_fail(r, status, "gateway.https_only", "Please use HTTPS protocol");
+	struct slice host = r->x->req.authority;
+	size_t colon = ms_slice_find(host, ':');
+	if (host.n > 0 && host.p[0] != '[')
+		host = ms_slice_sub(host, 0, colon);
+	char *location =
+		ms_arena_printf(r->arena, "https://%.*s%.*s", MS_SLICE_ARG(host), MS_SLICE_ARG(r->x->req.target));
+	bool added = status == 426 ? ms_gw_header_add(&r->answer.headers, MS_SLICE_LIT("Upgrade"),
+						      MS_SLICE_LIT("TLS/1.2, HTTP/1.1"))
+				   : location != NULL && ms_gw_header_add(&r->answer.headers, MS_SLICE_LIT("Location"),
+									  ms_slice_cstr(location));
+	(void)added; // without memory: the answer alone
+	ms_proxy_send(p);
+	return true;
+}
+
+static enum front_verdict begin(struct proxy *p)
+{
+	struct gw_request *r = &p->r;
+	struct exchange *x = r->x;
+	x->front_data = p;
+	r->service = r->route != NULL ? r->route->service : NULL;
+	r->chain = r->route != NULL ? r->route->chain : r->plan->global_chain;
+	p->wants_tunnel = ms_slice_eq_nocase(x->req.protocol, MS_SLICE_LIT("websocket"));
+	if (!ms_proxy_head(p)) {
+		ms_http_fail_code(x, MS_ERR_NO_MEMORY, "out of memory");
+		return FRONT_TAKEN;
+	}
+	ms_http_on_gone(x, ms_proxy_gone, p);
+	if (redirect_to_tls(p))
+		return FRONT_TAKEN;
+	p->in_chain = true;
+	ms_chain_access(r, after_access);
+	return FRONT_TAKEN;
+}
+
+enum front_verdict ms_proxy_take(struct exchange *x, void *arg)
+{
+	struct gateway *g = arg;
+	struct gw_snapshot *s = ms_gateway_snapshot(g, x->loop);
+	struct errinfo info;
+	if (s == NULL || s->plan->route_count == 0)
+		return FRONT_PASS;
+	struct proxy *p = MS_ARENA_NEW(x->arena, struct proxy);
+	if (p == NULL) {
+		ms_http_fail_code(x, MS_ERR_NO_MEMORY, "out of memory");
+		return FRONT_TAKEN;
+	}
+	ms_errinfo_init(&info);
+	enum ms_err err = ms_plan_match(s->plan, x, &info, &p->r.match);
+	if (err != MS_OK && err != MS_ERR_HTTP_NO_ROUTE) {
+		ms_http_fail(x, &info);
+		return FRONT_TAKEN;
+	}
+	if (err == MS_ERR_HTTP_NO_ROUTE) {
+		if (ms_http_serves(x))
+			return FRONT_PASS;
+		p->r.match = (struct gw_match){.path = x->req.path};
+	}
+	p->snapshot = ms_gw_snapshot_ref(s);
+	p->last_piece = &p->pieces;
+	p->r.x = x;
+	p->r.gateway = g;
+	p->r.services = &g->services;
+	p->r.arena = x->arena;
+	p->r.plan = s->plan;
+	p->r.route = p->r.match.route;
+	p->r.start_ns = x->req.start_mono_ns;
+	ms_buf_init(&p->gathered, PROXY_GATHER_MAX);
+	return begin(p);
+}
+
+// --- Answers of our own routes, and the end ------------------------------------------------------------
+
+void ms_proxy_local_answer(struct exchange *x, int *status, void *arg)
+{
+	struct proxy *p = x->front_data;
+	struct gw_request *r = &p->r;
+	(void)arg;
+	if (p->answer_phase)
+		return;
+	p->answer_phase = true;
+	r->answer.status = *status;
+	r->upstream_ns = ms_loop_now_ns(x->loop);
+	ms_chain_answer(r);
+	*status = r->answer.status;
+	for (size_t i = 0; i < r->answer.headers.count; i++) {
+		char *name = ms_arena_cstr(r->arena, r->answer.headers.items[i].name);
+		if (name != NULL)
+			ms_http_set_header(x, name, r->answer.headers.items[i].value);
+	}
+}
+
+void ms_proxy_over(struct exchange *x, const struct http_outcome *outcome, void *arg)
+{
+	struct proxy *p = x->front_data;
+	(void)arg;
+	ms_proxy_drop_call(p);
+	ms_mirror_over(p);
+	ms_canary_over(p, outcome);
+	ms_chain_over(&p->r, outcome);
+	ms_buf_fini(&p->gathered);
+	ms_gw_snapshot_unref(p->snapshot);
+}

@@ -1,0 +1,528 @@
+// SPDX-License-Identifier: Apache-2.0
+// What an operator does with an upstream that runs: look at its health, take a target out and back by hand, and switch between two groups of targets
+// after a smoke check. A switch is one new version of the configuration: it comes for all loops at once, and back the same way.
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "gateway/admin.h"
+#include "gateway/canary_watch.h"
+#include "gateway/document.h"
+#include "gateway/health.h"
+#include "gateway/versions.h"
+
+#define SMOKE_TIMEOUT_MS 5000
+#define SMOKE_TIMEOUT_MAX_MS 60000
+#define SMOKES_MAX 64 // targets of a group that are asked
+#define DOCUMENT_MAX ((size_t)256 << 20)
+
+// --- Health --------------------------------------------------------------------------------------------
+
+static void get_health(struct exchange *x, void *role)
+{
+	struct gateway *g = role;
+	struct json_writer w;
+	ms_json_writer_init(&w, x->body);
+	if (ms_gw_health_write(g, x->req.params[0], &w))
+		ms_http_send_json(x, 200);
+	else
+		ms_http_fail_code(x, MS_ERR_NOT_FOUND, "there is no upstream '%.*s'", MS_SLICE_ARG(x->req.params[0]));
+}
+
+static size_t find_upstream(const struct plan *plan, struct slice name)
+{
+	size_t i = 0;
+	while (i < plan->upstream_count && !ms_slice_eq(plan->upstreams[i].name, name) &&
+	       !ms_slice_eq_cstr(name, plan->upstreams[i].id))
+		i++;
+	return i;
+}
+
+// {"healthy": false}: as active checks would have found. Of this process; it lasts until a check says otherwise.
+static void put_target_health(struct exchange *x, void *role)
+{
+	struct gateway *g = role;
+	const struct gw_snapshot *s = ms_gateway_snapshot(g, x->loop);
+	const struct json_value *body;
+	struct errinfo info;
+	bool healthy, found = false;
+	ms_errinfo_init(&info);
+	if (ms_json_parse(x->req.body, NULL, x->arena, &info, &body) != MS_OK) {
+		ms_http_fail(x, &info);
+		return;
+	}
+	if (!ms_json_as_bool(ms_json_get(body, "healthy"), &healthy)) {
+		ms_http_fail_code(x, MS_ERR_INVALID, "'healthy' must be true or false");
+		return;
+	}
+	size_t at = s != NULL ? find_upstream(s->plan, x->req.params[0]) : 0;
+	for (size_t i = 0; s != NULL && at < s->plan->upstream_count && i < s->plan->upstreams[at].target_count; i++) {
+		if (!ms_slice_eq(s->plan->upstreams[at].targets[i].target, x->req.params[1]))
+			continue;
+		found = true;
+		enum gw_health_change change = ms_balancer_set_health(s->balancers[at], i, healthy, ms_clock_mono_ns());
+		ms_gateway_tell_health(g, s->balancers[at], i, change, x->loop, "an operator");
+	}
+	if (found)
+		get_health(x, role);
+	else
+		ms_http_fail_code(x, MS_ERR_NOT_FOUND, "there is no such upstream, or it has no such target");
+}
+
+// --- Switch --------------------------------------------------------------------------------------------
+
+struct smoke {
+	struct switching *home;
+	struct http_origin *origin;
+	struct http_call *call; // NULL: over
+	struct slice target;
+	int status;
+	bool good;
+	char problem[128];
+};
+// It lives in memory of its own: what is under way may outlive the client.
+struct switching {
+	struct exchange *x;
+	struct gateway *g;
+	struct arena arena;
+	struct slice upstream, group, previous, smoke_path, comment;
+	bool smoke_wanted;
+	struct integer_list statuses;
+	unsigned timeout_ms;
+	struct smoke *smokes;
+	size_t smoke_count, smokes_open;
+	struct store_work work;
+	struct gateway_edit edit;
+	struct auth_actor actor;
+	struct mail mail;
+};
+
+static void free_switching(struct switching *s)
+{
+	for (size_t i = 0; i < s->smoke_count; i++)
+		ms_http_origin_unref(s->smokes[i].origin);
+	ms_buf_fini(&s->edit.words);
+	ms_arena_fini(&s->arena);
+	free(s);
+}
+
+static void fail(struct switching *s, enum ms_err code, const char *text)
+{
+	ms_http_fail_code(s->x, code, "%s", text);
+	free_switching(s);
+}
+
+static void write_smokes(const struct switching *s, struct json_writer *w)
+{
+	ms_json_key_lit(w, "smoke");
+	ms_json_begin_array(w);
+	for (size_t i = 0; i < s->smoke_count; i++) {
+		const struct smoke *k = &s->smokes[i];
+		ms_json_begin_object(w);
+		ms_json_member_text(w, "target", k->target);
+		ms_json_key_lit(w, "status");
+		if (k->status != 0)
+			ms_json_i64(w, k->status);
+		else
+			ms_json_null(w);
+		ms_json_key_lit(w, "ok");
+		ms_json_bool(w, k->good);
+		ms_json_member_text(w, "problem", ms_slice_cstr(k->problem));
+		ms_json_end_object(w);
+	}
+	ms_json_end_array(w);
+}
+
+static void take_up(struct mail *mail)
+{
+	struct switching *s = MS_CONTAINER_OF(mail, struct switching, mail);
+	ms_gateway_admin_look(ms_gateway_admin(s->g)); // now, not with the next notice
+	free_switching(s);
+}
+
+static void stored(struct store_work *work)
+{
+	struct switching *s = MS_CONTAINER_OF(work, struct switching, work);
+	struct json_writer w;
+	if (work->err != MS_OK) {
+		ms_http_fail(s->x, &work->info);
+		free_switching(s);
+		return;
+	}
+	ms_json_writer_init(&w, s->x->body);
+	ms_json_begin_object(&w);
+	ms_json_member_text(&w, "upstream", s->upstream);
+	ms_json_member_text(&w, "group", s->group);
+	ms_json_member_text(&w, "previous", s->previous);
+	ms_json_key_lit(&w, "version");
+	ms_json_i64(&w, s->edit.version);
+	ms_json_key_lit(&w, "changed");
+	ms_json_bool(&w, s->edit.changed);
+	write_smokes(s, &w);
+	ms_json_end_object(&w);
+	ms_http_send_json(s->x, 200);
+	ms_loop_post(ms_rt_loop(s->g->options.rt, 0), &s->mail, take_up);
+}
+
+// The upstream with another active_group.
+static const struct json_value *with_group(struct arena *arena, const struct json_value *upstream, struct slice group)
+{
+	size_t n = 0, count = upstream->object.count;
+	struct json_value *copy = MS_ARENA_NEW(arena, struct json_value);
+	struct json_member *members = MS_ARENA_ARRAY(arena, struct json_member, count + 1);
+	if (copy == NULL || members == NULL)
+		return NULL;
+	for (size_t i = 0; i < count; i++) {
+		if (!ms_slice_eq_cstr(upstream->object.members[i].key, "active_group"))
+			members[n++] = upstream->object.members[i];
+	}
+	members[n++] = (struct json_member){MS_SLICE_LIT("active_group"), {.type = JSON_STRING, .str = group}};
+	*copy = (struct json_value){.type = JSON_OBJECT, .object = {members, n}};
+	return copy;
+}
+
+static enum ms_err store_switch(struct store_tx *tx, void *arg, struct errinfo *info)
+{
+	struct switching *s = arg;
+	int64_t version;
+	const struct json_value *document = NULL;
+	struct buf text;
+	struct gw_snapshot *present = ms_gateway_latest(s->g); // before there is a version: the file
+	enum ms_err err = ms_versions_current(tx, s->edit.auth, info, &version, &document);
+	if (err == MS_OK && document == NULL)
+		document = present != NULL ? present->plan->source : NULL;
+	const struct json_value *old = document != NULL ? ms_document_find(document, "upstreams", s->upstream) : NULL;
+	const struct json_value *fresh = old != NULL ? with_group(&s->arena, old, s->group) : NULL;
+	ms_buf_init(&text, DOCUMENT_MAX);
+	if (err == MS_OK && fresh == NULL) {
+		err = ms_fail(info, MS_ERR_NOT_FOUND, "the upstream has gone meanwhile");
+	} else if (err == MS_OK) {
+		ms_buf_clear(&s->edit.words);
+		ms_document_change(document, "upstreams", s->upstream, fresh, &text);
+		s->edit.text = ms_buf_slice(&text);
+		err = ms_buf_ok(&text) ? ms_gateway_apply(tx, &s->edit, info)
+				       : ms_fail(info, MS_ERR_NO_MEMORY, "out of memory");
+	}
+	ms_buf_fini(&text);
+	ms_gw_snapshot_unref(present);
+	return err;
+}
+
+static void apply(struct switching *s)
+{
+	enum ms_err err = ms_store_write(s->g->options.store, &s->work, s->x->loop, store_switch, s, stored);
+	if (err != MS_OK)
+		fail(s, err, "The store takes no more work now.");
+}
+
+static void smokes_done(struct switching *s)
+{
+	struct json_writer w;
+	bool good = true;
+	for (size_t i = 0; i < s->smoke_count; i++)
+		good &= s->smokes[i].good;
+	if (good) {
+		apply(s);
+		return;
+	}
+	ms_json_writer_init(&w, s->x->body);
+	ms_json_begin_object(&w);
+	ms_json_key_lit(&w, "error");
+	ms_json_cstr(&w, "the smoke check failed; nothing was switched");
+	ms_json_key_lit(&w, "code");
+	ms_json_cstr(&w, "gateway.smoke_failed");
+	ms_json_key_lit(&w, "request_id");
+	ms_json_str(&w, s->x->req.id);
+	write_smokes(s, &w);
+	ms_json_end_object(&w);
+	ms_http_send_json(s->x, 409);
+	free_switching(s);
+}
+
+static void smoke_over(struct smoke *k)
+{
+	struct switching *s = k->home;
+	k->call = NULL;
+	if (--s->smokes_open == 0)
+		smokes_done(s);
+}
+
+static void smoke_head(struct http_call *call, int status, const struct http_header *headers, size_t count,
+		       uint64_t content_length, void *arg)
+{
+	struct smoke *k = arg;
+	const struct integer_list *wanted = &k->home->statuses;
+	(void)call;
+	(void)headers;
+	(void)count;
+	(void)content_length;
+	if (status < 200)
+		return;
+	k->status = status;
+	k->good = wanted->count == 0 && status < 400;
+	for (size_t i = 0; i < wanted->count; i++)
+		k->good |= wanted->items[i] == status;
+	if (!k->good)
+		snprintf(k->problem, sizeof(k->problem), "this status was not expected");
+}
+
+static void smoke_data(struct http_call *call, struct slice bytes, void *arg)
+{
+	(void)call;
+	(void)bytes;
+	(void)arg;
+}
+
+static void smoke_end(struct http_call *call, const struct http_header *trailers, size_t count, void *arg)
+{
+	(void)call;
+	(void)trailers;
+	(void)count;
+	smoke_over(arg);
+}
+
+static void smoke_failed(struct http_call *call, enum http_call_failure failure, bool sent, const struct errinfo *info,
+			 void *arg)
+{
+	struct smoke *k = arg;
+	(void)call;
+	(void)failure;
+	(void)sent;
+	k->good = false;
+	snprintf(k->problem, sizeof(k->problem), "%.*s", (int)sizeof(k->problem) - 1, info->message);
+	smoke_over(k);
+}
+
+static const struct http_call_handlers smoke_handlers = {
+	.head = smoke_head, .data = smoke_data, .end = smoke_end, .failed = smoke_failed};
+
+static void start_smoke(struct smoke *k, const struct gw_upstream *u, const struct gw_target *t)
+{
+	struct switching *s = k->home;
+	struct errinfo info;
+	const struct http_call_options options = {.origin = k->origin,
+						  .loop = s->x->loop,
+						  .method = MS_SLICE_LIT("GET"),
+						  .target = s->smoke_path,
+						  .authority = u->host_header.n > 0 ? u->host_header : t->target,
+						  .connect_timeout_ms = s->timeout_ms,
+						  .send_timeout_ms = s->timeout_ms,
+						  .read_timeout_ms = s->timeout_ms,
+						  .new_connection = true,
+						  .handlers = &smoke_handlers,
+						  .arg = k};
+	ms_errinfo_init(&info);
+	if (k->origin != NULL && ms_http_call_start(s->g->client, &options, &info, &k->call) == MS_OK)
+		s->smokes_open++;
+	else
+		snprintf(k->problem, sizeof(k->problem), "the request could not be made");
+}
+
+// The service whose host the upstream is says how its targets are spoken to.
+static const struct gw_service *service_of(const struct plan *plan, const struct gw_upstream *u)
+{
+	for (size_t i = 0; i < plan->service_count; i++) {
+		if (plan->services[i].upstream == u)
+			return &plan->services[i];
+	}
+	return NULL;
+}
+
+static void start_smokes(struct switching *s, const struct gw_snapshot *snapshot, const struct gw_upstream *u)
+{
+	const struct gw_service *service = service_of(snapshot->plan, u);
+	struct errinfo ignored;
+	ms_errinfo_init(&ignored);
+	s->smokes = MS_ARENA_ARRAY(&s->arena, struct smoke, SMOKES_MAX);
+	if (s->smokes == NULL || service == NULL) {
+		fail(s, service == NULL ? MS_ERR_CONFLICT : MS_ERR_NO_MEMORY,
+		     service == NULL
+			     ? "no service uses this upstream: there is nobody to tell how its targets are spoken to"
+			     : "out of memory");
+		return;
+	}
+	for (size_t i = 0; i < u->target_count && s->smoke_count < SMOKES_MAX; i++) {
+		const struct gw_target *t = &u->targets[i];
+		if (t->weight == 0 || (t->group.n > 0 && !ms_slice_eq(t->group, s->group)))
+			continue;
+		struct smoke *k = &s->smokes[s->smoke_count++];
+		k->home = s;
+		k->target = ms_arena_copy(&s->arena, t->target);
+		if (ms_gw_origin_new(s->g, service, t->host, t->port, &ignored, &k->origin) != MS_OK)
+			k->origin = NULL;
+		start_smoke(k, u, t);
+	}
+	if (s->smokes_open == 0)
+		smokes_done(s);
+}
+
+// False: answered.
+static bool read_smoke(struct switching *s, const struct json_value *smoke)
+{
+	int64_t timeout_ms = SMOKE_TIMEOUT_MS, status;
+	if (smoke == NULL || smoke->type == JSON_NULL)
+		return true;
+	const struct json_value *timeout = ms_json_get(smoke, "timeout_ms"), *list = ms_json_get(smoke, "statuses");
+	struct slice path;
+	bool good = ms_json_as_str(ms_json_get(smoke, "path"), &path) && path.n > 0 && path.p[0] == '/';
+	good = good && (timeout == NULL || (ms_json_as_i64(timeout, &timeout_ms) && timeout_ms >= 1 &&
+					    timeout_ms <= SMOKE_TIMEOUT_MAX_MS));
+	good = good && (list == NULL || (list->type == JSON_ARRAY && list->array.count <= 100));
+	if (good && list != NULL) {
+		s->statuses.items = MS_ARENA_ARRAY(&s->arena, int64_t, list->array.count);
+		for (size_t i = 0; s->statuses.items != NULL && i < list->array.count && good; i++) {
+			good = ms_json_as_i64(&list->array.items[i], &status);
+			s->statuses.items[s->statuses.count++] = status;
+		}
+	}
+	if (!good) {
+		fail(s, MS_ERR_INVALID,
+		     "'smoke' takes a path that begins with '/', statuses (integers) and timeout_ms (1 to 60000)");
+		return false;
+	}
+	s->smoke_path = ms_arena_copy(&s->arena, path);
+	s->timeout_ms = (unsigned)timeout_ms;
+	s->smoke_wanted = true;
+	return true;
+}
+
+static struct switching *switching_new(struct exchange *x, struct gateway *g)
+{
+	struct switching *s = calloc(1, sizeof(*s));
+	if (s == NULL) {
+		ms_http_fail_code(x, MS_ERR_NO_MEMORY, "out of memory");
+		return NULL;
+	}
+	s->x = x;
+	s->g = g;
+	ms_arena_init(&s->arena, 4096, (size_t)16 << 20);
+	ms_buf_init(&s->edit.words, (size_t)1 << 20);
+	s->actor = ms_auth_actor_of(x);
+	s->edit.auth = g->options.auth;
+	s->edit.by = &s->actor;
+	s->edit.name = "switch";
+	s->edit.expected = -1;
+	return s;
+}
+
+static bool has_group(const struct gw_upstream *u, struct slice group)
+{
+	for (size_t i = 0; i < u->target_count; i++) {
+		if (ms_slice_eq(u->targets[i].group, group) && u->targets[i].weight > 0)
+			return true;
+	}
+	return false;
+}
+
+static void post_switch(struct exchange *x, void *role)
+{
+	struct gateway *g = role;
+	const struct gw_snapshot *present = ms_gateway_snapshot(g, x->loop);
+	const struct json_value *body;
+	struct errinfo info;
+	struct slice group;
+	ms_errinfo_init(&info);
+	struct switching *s = switching_new(x, g);
+	if (s == NULL)
+		return;
+	if (ms_json_parse(x->req.body, NULL, &s->arena, &info, &body) != MS_OK) {
+		ms_http_fail(x, &info);
+		free_switching(s);
+		return;
+	}
+	size_t at = present != NULL ? find_upstream(present->plan, x->req.params[0]) : 0;
+	const struct gw_upstream *u =
+		present != NULL && at < present->plan->upstream_count ? &present->plan->upstreams[at] : NULL;
+	if (g->options.store == NULL) {
+		fail(s, MS_ERR_UNSUPPORTED,
+		     "The gateway runs without a store, from its file alone: change active_group in the file.");
+	} else if (u == NULL) {
+		fail(s, MS_ERR_NOT_FOUND, "there is no such upstream");
+	} else if (!ms_json_as_str(ms_json_get(body, "group"), &group) || !has_group(u, group)) {
+		fail(s, MS_ERR_INVALID, "'group' must be the group of a target of this upstream whose weight is not 0");
+	} else if (read_smoke(s, ms_json_get(body, "smoke"))) {
+		s->group = ms_arena_copy(&s->arena, group);
+		s->previous = ms_arena_copy(&s->arena, u->active_group);
+		s->upstream = ms_arena_copy(&s->arena, u->name);
+		s->edit.comment = ms_slice_cstr(ms_arena_printf(&s->arena, "switch of %.*s to %.*s",
+								MS_SLICE_ARG(u->name), MS_SLICE_ARG(group)));
+		if (s->smoke_wanted)
+			start_smokes(s, present, u);
+		else
+			apply(s);
+	}
+}
+
+// --- Canaries ------------------------------------------------------------------------------------------
+
+static void list_canaries(struct exchange *x, void *role)
+{
+	struct json_writer w;
+	ms_json_writer_init(&w, x->body);
+	ms_json_begin_object(&w);
+	ms_json_key_lit(&w, "items");
+	ms_json_begin_array(&w);
+	ms_canary_write(role, &w);
+	ms_json_end_array(&w);
+	ms_json_key_lit(&w, "next_cursor");
+	ms_json_null(&w);
+	ms_json_end_object(&w);
+	ms_http_send_json(x, 200);
+}
+
+static void reset_canary(struct exchange *x, void *role)
+{
+	if (ms_canary_reset(role, x->req.params[0]))
+		ms_http_send(x, 204, NULL);
+	else
+		ms_http_fail_code(x, MS_ERR_NOT_FOUND, "there are no figures of such a plugin");
+}
+
+static const struct route routes[] = {
+	{.method = HTTP_GET,
+	 .pattern = "/gateway/v1/canaries",
+	 .handle = list_canaries,
+	 .permission = "gateway.read",
+	 .operation_id = "gateway_canaries",
+	 .tag = "gateway",
+	 .summary = "Figures and verdicts of the canaries that are watched, as this process sees them"},
+	{.method = HTTP_DELETE,
+	 .pattern = "/gateway/v1/canaries/{plugin}",
+	 .handle = reset_canary,
+	 .permission = "gateway.write",
+	 .operation_id = "gateway_canary_reset",
+	 .tag = "gateway",
+	 .summary = "The figures of a canary begin anew"},
+	{.method = HTTP_GET,
+	 .pattern = "/gateway/v1/upstreams/{name}/health",
+	 .handle = get_health,
+	 .permission = "gateway.read",
+	 .operation_id = "gateway_upstream_health",
+	 .tag = "gateway",
+	 .summary = "Health and load of an upstream and its targets, as this process sees them"},
+	{.method = HTTP_PUT,
+	 .pattern = "/gateway/v1/upstreams/{name}/targets/{target}/health",
+	 .handle = put_target_health,
+	 .permission = "gateway.write",
+	 .operation_id = "gateway_target_health",
+	 .tag = "gateway",
+	 .summary = "Takes a target of this process out, or back, until a check says otherwise",
+	 .request_type = "application/json",
+	 .request_example = "{\"healthy\":false}"},
+	{.method = HTTP_POST,
+	 .pattern = "/gateway/v1/upstreams/{name}/switch",
+	 .handle = post_switch,
+	 .permission = "gateway.write",
+	 .operation_id = "gateway_switch",
+	 .tag = "gateway",
+	 .summary = "Sends the traffic of an upstream to another group of its targets",
+	 .description = "With `smoke`, each target of the new group is asked first; one that fails stops the switch "
+			"(409). The answer names the previous "
+			"group: switching to that one, without `smoke`, is the way back.",
+	 .request_type = "application/json",
+	 .request_example = "{\"group\":\"green\",\"smoke\":{\"path\":\"/health\",\"statuses\":[200]}}"},
+};
+
+struct route_set ms_gateway_upstream_routes(struct gateway *gateway)
+{
+	return (struct route_set){.routes = routes, .count = MS_ARRAY_LEN(routes), .role = gateway};
+}
