@@ -299,11 +299,12 @@ static void encrypt_out(struct upstream *conn)
 static void flush_tls(struct upstream *conn)
 {
 	for (;;) {
-		if (conn->phase == UPSTREAM_OPEN)
+		bool open = conn->phase == UPSTREAM_OPEN || conn->phase == UPSTREAM_IDLE;
+		if (open)
 			encrypt_out(conn);
 		struct slice ciphertext = ms_tls_output(conn->tls);
 		size_t n;
-		if (ciphertext.n == 0 && conn->phase == UPSTREAM_OPEN && out_rest(conn).n > 0)
+		if (ciphertext.n == 0 && open && out_rest(conn).n > 0)
 			write_failed(conn, UV_EINVAL); // the session takes no more
 		if (ciphertext.n == 0 || !try_write(conn, ciphertext, &n))
 			return;

@@ -411,15 +411,20 @@ static void resume_call(void *arg)
 	ms_http_call_resume(r->call);
 }
 
+static void write_server_files(const struct identity *id, char cert[300], char key[300])
+{
+	snprintf(cert, 300, "%s/cert", ms_test_temp_dir());
+	snprintf(key, 300, "%s/key", ms_test_temp_dir());
+	REQUIRE(ms_file_write_new(cert, id->cert_pem, 0600, NULL) == MS_OK);
+	REQUIRE(ms_file_write_new(key, id->key_pem, 0600, NULL) == MS_OK);
+}
+
 // Over our own server: kept connections, large bodies both ways, pauses.
 TEST(client_tls_talks_to_our_server)
 {
 	struct identity id = make_identity("localhost", "DNS:localhost", NULL, 100000);
 	char cert[300], key[300];
-	snprintf(cert, sizeof(cert), "%s/cert", ms_test_temp_dir());
-	snprintf(key, sizeof(key), "%s/key", ms_test_temp_dir());
-	REQUIRE(ms_file_write_new(cert, id.cert_pem, 0600, NULL) == MS_OK);
-	REQUIRE(ms_file_write_new(key, id.key_pem, 0600, NULL) == MS_OK);
+	write_server_files(&id, cert, key);
 	const struct http_tls_options tls = {cert, key, NULL};
 	struct kit server;
 	struct caller_kit kit;
@@ -461,5 +466,111 @@ TEST(client_tls_talks_to_our_server)
 	ms_http_origin_unref(origin);
 	caller_stop(&kit);
 	kit_stop(&server);
+	free_identity(&id);
+}
+
+// HTTP/2 where both agree to it: all calls on one connection, bodies both ways.
+TEST(client_tls_agrees_to_http2)
+{
+	struct identity id = make_identity("localhost", "DNS:localhost", NULL, 100000);
+	char cert[300], key[300];
+	write_server_files(&id, cert, key);
+	const struct http_tls_options tls = {cert, key, NULL};
+	static const enum http_origin_protocol protocols[] = {ORIGIN_AUTO, ORIGIN_H2, ORIGIN_HTTP1};
+	for (size_t i = 0; i < MS_ARRAY_LEN(protocols); i++) {
+		struct kit server;
+		struct caller_kit kit;
+		struct record r[8] = {0};
+		kit_start(&server, &(struct kit_options){.tls = &tls, .address = "https://127.0.0.1:0", .h2 = true});
+		caller_start(&kit, NULL);
+		const struct http_origin_options o = {.protocol = protocols[i], .tls_verify = true, .ca_pem = id.cert_pem};
+		struct http_origin *origin = tls_origin(&kit, &o, server.port);
+		struct http_call_options call = caller_options(origin);
+		call.target = MS_SLICE_LIT("/later");
+		for (int k = 0; k < 6; k++)
+			caller_begin(&kit, &r[k], &call);
+		REQUIRE(KIT_WAIT(server.waiting == 6));
+		CHECK_INT(caller_metric(&kit, "mainstay_upstream_connects_total"), protocols[i] == ORIGIN_HTTP1 ? 6 : 1);
+		kit_answer(&server, 300000);
+		for (int k = 0; k < 6; k++) {
+			REQUIRE(caller_wait(&r[k]));
+			CHECK_STR(r[k].message, "");
+			CHECK_INT(r[k].data.n, 300000);
+		}
+		call.target = MS_SLICE_LIT("/length");
+		call.method = MS_SLICE_LIT("POST");
+		call.has_body = true;
+		static char piece[100000];
+		caller_begin(&kit, &r[6], &call);
+		for (int k = 0; k < 30; k++)
+			caller_write(&r[6], piece, sizeof(piece), k == 29);
+		REQUIRE(caller_wait(&r[6]));
+		CHECK_SLICE(ms_buf_slice(&r[6].data), "3000000");
+		for (int k = 0; k < 8; k++)
+			caller_forget(&r[k]);
+		ms_http_origin_unref(origin);
+		caller_stop(&kit);
+		kit_stop(&server);
+	}
+	free_identity(&id);
+}
+
+struct at_once {
+	struct caller_kit *kit;
+	struct record *record;
+	const struct http_call_options *options;
+};
+
+// The body is there before the connection: the request goes out in one record.
+static void begin_with_body(void *arg)
+{
+	struct at_once *a = arg;
+	caller_begin(a->kit, a->record, a->options);
+	(void)ms_http_call_write(a->record->call, MS_SLICE_LIT("early"));
+	ms_http_call_write_end(a->record->call, NULL, 0);
+}
+
+// An upstream of HTTP/1.1 alone: AUTO takes it, each call that waited gets a connection; H2 does not.
+TEST(client_tls_falls_back_to_http1)
+{
+	struct identity id = make_identity("localhost", "DNS:localhost", NULL, 100000);
+	struct caller_kit kit;
+	struct record r[3] = {0};
+	struct tls_peer p = {.id = &id, .connections = 2};
+	tls_peer_start(&p);
+	caller_start(&kit, NULL);
+	struct http_origin_options o = {.protocol = ORIGIN_AUTO, .tls_verify = true, .ca_pem = id.cert_pem};
+	struct http_origin *origin = tls_origin(&kit, &o, p.port);
+	struct http_call_options call = caller_options(origin);
+	call.has_body = true;
+	caller_on_loop(&kit, begin_with_body, &(struct at_once){&kit, &r[0], &call});
+	REQUIRE(caller_wait(&r[0]));
+	CHECK_STR(r[0].message, "");
+	CHECK_SLICE(ms_buf_slice(&r[0].data), "ok");
+	CHECK_STR(p.alpn, "http/1.1");
+	call.has_body = false;
+	caller_call(&kit, &r[1], &call, NULL); // on the kept connection
+	CHECK_SLICE(ms_buf_slice(&r[1].data), "ok");
+	CHECK_INT(p.handshakes, 1);
+	ms_http_origin_unref(origin);
+	o.protocol = ORIGIN_H2;
+	origin = tls_origin(&kit, &o, p.port);
+	call.origin = origin;
+	call.connect_timeout_ms = 20000;
+	struct record *late = &r[2];
+	caller_begin(&kit, late, &call);
+	usleep(50000);
+	if (!CHECK(!late->done)) // the peer serves one connection after the other
+		printf("# %s\n", late->message);
+	ms_http_origin_unref(origin);
+	caller_stop(&kit);
+	tls_peer_stop(&p);
+	for (int k = 0; k < 3; k++)
+		caller_forget(&r[k]);
+	p = (struct tls_peer){.id = &id};
+	tls_call(&p, &(struct http_origin_options){.protocol = ORIGIN_H2, .tls_verify = true, .ca_pem = id.cert_pem}, &r[0]);
+	CHECK(r[0].failed_too && r[0].failure == CALL_NO_CONNECTION && !r[0].sent);
+	CHECK_HAS(r[0].message, "no application protocol");
+	caller_forget(&r[0]);
 	free_identity(&id);
 }

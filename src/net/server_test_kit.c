@@ -208,6 +208,7 @@ void kit_make(struct kit *kit, const struct kit_options *options)
 		.access_log = o->access_log,
 		.server_header = o->server_header,
 		.guard = o->guard,
+		.h2 = o->h2,
 		.front = o->front,
 	};
 	enum ms_err err = ms_http_server_new(&kit->options, &info, &kit->server);
