@@ -59,7 +59,8 @@ static void check(const struct http1_answer *a)
 	MS_ASSERT(a->body != HTTP1_ANSWER_LENGTH || (a->content_length > 0 && a->content_length <= INT64_MAX));
 	MS_ASSERT(a->body != HTTP1_ANSWER_UNTIL_CLOSE || !a->keep_alive);
 	MS_ASSERT(a->body != HTTP1_ANSWER_CHUNKED || h->known[HTTP1_CONTENT_LENGTH].p == NULL);
-	MS_ASSERT(a->body == HTTP1_ANSWER_NONE || (a->status >= 200 && a->status != 204 && a->status != 304 && !a->to_head));
+	MS_ASSERT(a->body == HTTP1_ANSWER_NONE ||
+		  (a->status >= 200 && a->status != 204 && a->status != 304 && !a->to_head));
 }
 
 static void write_again(const struct http1_answer *a, struct buf *out)

@@ -78,7 +78,8 @@ static void resolve(struct upstream *conn)
 	struct client_loop *cl = conn->cl;
 	if (!pool->resolving) {
 		char port[8];
-		struct addrinfo hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICSERV};
+		struct addrinfo hints = {
+			.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICSERV};
 		snprintf(port, sizeof(port), "%u", pool->origin->port);
 		int rc = uv_getaddrinfo(cl->uv, &pool->resolution, on_resolved, pool->origin->host, port, &hints);
 		if (rc != 0) {

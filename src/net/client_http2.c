@@ -77,7 +77,8 @@ static void on_head(struct h2_session *s, struct h2_stream *stream, const struct
 	call->answered = true;
 	if (head->status < 200 && ++call->interim > CLIENT_INTERIM_MAX) {
 		ms_client_h2_detach(call, H2_ENHANCE_YOUR_CALM);
-		ms_call_failed_here(call, CALL_BROKEN, MS_ERR_HTTP_FRAMING, "the upstream sends 1xx answers without end");
+		ms_call_failed_here(call, CALL_BROKEN, MS_ERR_HTTP_FRAMING,
+				    "the upstream sends 1xx answers without end");
 		return;
 	}
 	if (call->upgrade && head->status >= 200 && head->status < 300) {

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The client's side of TLS: who is believed, what it says when somebody is not, client certificates, resumption, cut sessions.
+#include <arpa/inet.h>
 #include <openssl/err.h>
 #include <openssl/evp.h>
 #include <openssl/pem.h>
@@ -9,7 +10,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
-#include <arpa/inet.h>
 #include <unistd.h>
 
 #include "net/client_test_kit.h"
@@ -53,7 +53,8 @@ static struct identity make_identity(const char *cn, const char *names, const st
 	ASN1_INTEGER_set(X509_get_serialNumber(cert), serial++);
 	X509_gmtime_adj(X509_getm_notBefore(cert), -100000);
 	X509_gmtime_adj(X509_getm_notAfter(cert), valid_s);
-	X509_NAME_add_entry_by_txt(X509_get_subject_name(cert), "CN", MBSTRING_ASC, (const unsigned char *)cn, -1, -1, 0);
+	X509_NAME_add_entry_by_txt(X509_get_subject_name(cert), "CN", MBSTRING_ASC, (const unsigned char *)cn, -1, -1,
+				   0);
 	X509_set_issuer_name(cert, X509_get_subject_name(by));
 	X509_set_pubkey(cert, id.key);
 	if (names != NULL)
@@ -97,7 +98,8 @@ struct tls_peer {
 	atomic_uint resumed, handshakes, requests;
 };
 
-static int choose(SSL *ssl, const unsigned char **out, unsigned char *out_n, const unsigned char *in, unsigned n, void *arg)
+static int choose(SSL *ssl, const unsigned char **out, unsigned char *out_n, const unsigned char *in, unsigned n,
+		  void *arg)
 {
 	(void)ssl, (void)arg;
 	static const unsigned char ours[] = "\x08http/1.1";
@@ -243,15 +245,32 @@ TEST(client_tls_believes_who_it_should)
 		{&good, {.tls_verify = true, .ca_pem = ca.cert_pem}, "", "localhost", TLS1_3_VERSION},
 		{&good, {.tls_verify = true, .ca_pem = ca.cert_pem}, "", "localhost", TLS1_2_VERSION},
 		{&good, {.tls_verify = true, .ca_pem = ca.cert_pem, .host = MS_SLICE_LIT("127.0.0.1")}, "", "", 0},
-		{&good, {.tls_verify = true, .ca_pem = ca.cert_pem, .sni = MS_SLICE_LIT("a.up.test")}, "", "a.up.test", 0},
-		{&good, {.tls_verify = true, .ca_pem = ca.cert_pem, .sni = MS_SLICE_LIT("a.b.up.test")},
-		 "not for 'a.b.up.test' but for localhost, *.up.test, an address", NULL, 0},
-		{&only_cn, {.tls_verify = true, .ca_pem = ca.cert_pem},
-		 "the certificate of the upstream is not for 'localhost' but for elsewhere.test, two.test", NULL, 0},
-		{&only_cn, {.tls_verify = true, .ca_pem = ca.cert_pem, .host = MS_SLICE_LIT("127.0.0.1")},
-		 "is not for '127.0.0.1'", NULL, 0},
+		{&good,
+		 {.tls_verify = true, .ca_pem = ca.cert_pem, .sni = MS_SLICE_LIT("a.up.test")},
+		 "",
+		 "a.up.test",
+		 0},
+		{&good,
+		 {.tls_verify = true, .ca_pem = ca.cert_pem, .sni = MS_SLICE_LIT("a.b.up.test")},
+		 "not for 'a.b.up.test' but for localhost, *.up.test, an address",
+		 NULL,
+		 0},
+		{&only_cn,
+		 {.tls_verify = true, .ca_pem = ca.cert_pem},
+		 "the certificate of the upstream is not for 'localhost' but for elsewhere.test, two.test",
+		 NULL,
+		 0},
+		{&only_cn,
+		 {.tls_verify = true, .ca_pem = ca.cert_pem, .host = MS_SLICE_LIT("127.0.0.1")},
+		 "is not for '127.0.0.1'",
+		 NULL,
+		 0},
 		{&late, {.tls_verify = true, .ca_pem = ca.cert_pem}, "not trusted: certificate has expired", NULL, 0},
-		{&good, {.tls_verify = true, .ca_pem = other.cert_pem}, "unable to get local issuer certificate", NULL, 0},
+		{&good,
+		 {.tls_verify = true, .ca_pem = other.cert_pem},
+		 "unable to get local issuer certificate",
+		 NULL,
+		 0},
 		{&good, {.tls_verify = true}, "unable to get local issuer certificate", NULL, 0},
 		{&alone, {.tls_verify = true, .ca_pem = ca.cert_pem}, "self-signed certificate", NULL, 0},
 		{&late, {.tls_verify = false}, "", "localhost", 0},
@@ -267,7 +286,8 @@ TEST(client_tls_believes_who_it_should)
 			ok = ok && CHECK_SLICE(ms_buf_slice(&r.data), "ok") && CHECK_STR(p.sni, cases[i].sni) &&
 			     CHECK_STR(p.alpn, "http/1.1");
 		else
-			ok = ok && CHECK_INT(r.failure, CALL_NO_CONNECTION) && CHECK(!r.sent) && CHECK_INT(p.requests, 0);
+			ok = ok && CHECK_INT(r.failure, CALL_NO_CONNECTION) && CHECK(!r.sent) &&
+			     CHECK_INT(p.requests, 0);
 		if (!ok)
 			printf("# case %zu: %s\n", i, r.message);
 		caller_forget(&r);
@@ -318,7 +338,10 @@ TEST(client_tls_refuses_material_that_cannot_be_used)
 		const char *message;
 	} cases[] = {
 		{MS_SLICE_LIT("rubbish"), {0}, {0}, "authority 1 for an upstream is no readable PEM"},
-		{MS_SLICE_LIT("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"), {0}, {0}, "authority 1"},
+		{MS_SLICE_LIT("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"),
+		 {0},
+		 {0},
+		 "authority 1"},
 		{{0}, a.cert_pem, {0}, "must be given together"},
 		{{0}, {0}, a.key_pem, "must be given together"},
 		{{0}, a.cert_pem, b.key_pem, "does not belong to"},
@@ -396,7 +419,8 @@ TEST(client_tls_takes_no_cut_body_for_a_whole_one)
 	CHECK_SLICE(ms_buf_slice(&r.data), "all of it");
 	caller_forget(&r);
 	// Bytes behind the answer, in the same record: the connection is not kept.
-	p = (struct tls_peer){.id = &server, .answer = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nokHTTP/1.1 200 OK\r\n\r\n"};
+	p = (struct tls_peer){.id = &server,
+			      .answer = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nokHTTP/1.1 200 OK\r\n\r\n"};
 	tls_call(&p, &o, &r);
 	CHECK(r.ended);
 	caller_forget(&r);
@@ -483,14 +507,16 @@ TEST(client_tls_agrees_to_http2)
 		struct record r[8] = {0};
 		kit_start(&server, &(struct kit_options){.tls = &tls, .address = "https://127.0.0.1:0", .h2 = true});
 		caller_start(&kit, NULL);
-		const struct http_origin_options o = {.protocol = protocols[i], .tls_verify = true, .ca_pem = id.cert_pem};
+		const struct http_origin_options o = {
+			.protocol = protocols[i], .tls_verify = true, .ca_pem = id.cert_pem};
 		struct http_origin *origin = tls_origin(&kit, &o, server.port);
 		struct http_call_options call = caller_options(origin);
 		call.target = MS_SLICE_LIT("/later");
 		for (int k = 0; k < 6; k++)
 			caller_begin(&kit, &r[k], &call);
 		REQUIRE(KIT_WAIT(server.waiting == 6));
-		CHECK_INT(caller_metric(&kit, "mainstay_upstream_connects_total"), protocols[i] == ORIGIN_HTTP1 ? 6 : 1);
+		CHECK_INT(caller_metric(&kit, "mainstay_upstream_connects_total"),
+			  protocols[i] == ORIGIN_HTTP1 ? 6 : 1);
 		kit_answer(&server, 300000);
 		for (int k = 0; k < 6; k++) {
 			REQUIRE(caller_wait(&r[k]));
@@ -568,7 +594,8 @@ TEST(client_tls_falls_back_to_http1)
 	for (int k = 0; k < 3; k++)
 		caller_forget(&r[k]);
 	p = (struct tls_peer){.id = &id};
-	tls_call(&p, &(struct http_origin_options){.protocol = ORIGIN_H2, .tls_verify = true, .ca_pem = id.cert_pem}, &r[0]);
+	tls_call(&p, &(struct http_origin_options){.protocol = ORIGIN_H2, .tls_verify = true, .ca_pem = id.cert_pem},
+		 &r[0]);
 	CHECK(r[0].failed_too && r[0].failure == CALL_NO_CONNECTION && !r[0].sent);
 	CHECK_HAS(r[0].message, "no application protocol");
 	caller_forget(&r[0]);

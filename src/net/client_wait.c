@@ -134,7 +134,8 @@ size_t ms_client_write_early(struct http_call *call, struct slice bytes)
 	if (!ms_buf_ok(&call->early)) {
 		ms_client_unwait(call);
 		call->cl->in_api++;
-		ms_call_failed_here(call, CALL_NO_CONNECTION, MS_ERR_NO_MEMORY, "out of memory for a request to an upstream");
+		ms_call_failed_here(call, CALL_NO_CONNECTION, MS_ERR_NO_MEMORY,
+				    "out of memory for a request to an upstream");
 		call->cl->in_api--;
 		return 0;
 	}

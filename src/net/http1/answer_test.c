@@ -61,15 +61,16 @@ TEST(answer_heads)
 		{"HTTP/1.1 204 No\r\nContent-Length: 5\r\n\r\n", false, 204, HTTP1_ANSWER_NONE, 0, false},
 		{"HTTP/1.1 100 Continue\r\n\r\n", false, 100, HTTP1_ANSWER_NONE, -1, true},
 		{"HTTP/1.1 199 x\r\nContent-Length: 5\r\n\r\n", false, 199, HTTP1_ANSWER_NONE, -1, false},
-		{"HTTP/1.1 599 x\r\nConnection: close\r\nContent-Length: 1\r\n\r\n", false, 599, HTTP1_ANSWER_LENGTH, 1, false},
+		{"HTTP/1.1 599 x\r\nConnection: close\r\nContent-Length: 1\r\n\r\n", false, 599, HTTP1_ANSWER_LENGTH, 1,
+		 false},
 	};
 	for (size_t i = 0; i < MS_ARRAY_LEN(cases); i++) {
 		struct slice text = ms_slice_cstr(cases[i].text);
 		for (size_t step = 1; step <= text.n; step++) {
 			struct outcome o;
 			parse(text, step, cases[i].to_head, &o);
-			bool ok = CHECK_OK(o.err) && CHECK_INT(o.head_bytes, text.n) && CHECK_INT(o.a.status, cases[i].status) &&
-				  CHECK_INT(o.a.body, cases[i].body) &&
+			bool ok = CHECK_OK(o.err) && CHECK_INT(o.head_bytes, text.n) &&
+				  CHECK_INT(o.a.status, cases[i].status) && CHECK_INT(o.a.body, cases[i].body) &&
 				  CHECK_INT((int64_t)o.a.content_length, cases[i].length) &&
 				  CHECK_INT(o.a.keep_alive, cases[i].keep_alive);
 			if (!ok)
@@ -120,8 +121,8 @@ TEST(answer_trailers)
 	struct http_header *headers;
 	size_t count;
 	ms_arena_init(&arena, 256, 1 << 16);
-	REQUIRE(ms_http1_trailers(MS_SLICE_LIT("A: 1\r\nContent-Length: 3\r\nb:\t x y \r\nTE: q\r\nHost: h\r\nC:\r\n"), &arena,
-				  &headers, &count));
+	REQUIRE(ms_http1_trailers(MS_SLICE_LIT("A: 1\r\nContent-Length: 3\r\nb:\t x y \r\nTE: q\r\nHost: h\r\nC:\r\n"),
+				  &arena, &headers, &count));
 	REQUIRE(count == 3);
 	CHECK_SLICE(headers[0].name, "A");
 	CHECK_SLICE(headers[0].value, "1");
