@@ -67,7 +67,7 @@ void ms_http_origin_unref(struct http_origin *origin); // accepts NULL
 // --- Calls -------------------------------------------------------------------------------------------
 
 enum http_call_failure {
-	CALL_NO_CONNECTION, // not resolved, refused, timed out connecting, TLS failed: the peer saw nothing
+	CALL_NO_CONNECTION, // not resolved, refused, timed out connecting (code MS_ERR_HTTP_TIMEOUT), TLS failed: the peer saw nothing
 	CALL_STALE, // a kept connection was closed before a byte of the answer: the peer probably saw nothing (idempotent: retry)
 	CALL_REFUSED,   // HTTP/2 REFUSED_STREAM or GOAWAY below our stream: the peer has not processed it
 	CALL_TIMED_OUT, // send or read timeout

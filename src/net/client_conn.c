@@ -231,7 +231,7 @@ static void on_written(uv_write_t *req, int status)
 	if (call != NULL && call->peer_ended)
 		ms_call_later(call); // a tunnel that waits for its last bytes to go
 	else if (call != NULL)
-		ms_call_wake(call);
+		(void)ms_call_wake(call);
 }
 
 // Hands `flight` to libuv, from that byte on.
@@ -450,6 +450,8 @@ static void established(struct upstream *conn)
 	}
 	if (conn->phase != UPSTREAM_CLOSED)
 		ms_upstream_flush(conn);
+	if (call != NULL && conn->call == call && call->wants_drain)
+		ms_call_later(call); // what waited for the connection may be gone at once
 }
 
 // Decrypts as long as somebody wants bytes.

@@ -125,7 +125,7 @@ static void on_drained(struct h2_session *s, struct h2_stream *stream, void *arg
 	(void)s, (void)arg;
 	struct http_call *call = ms_h2_data(stream);
 	if (call != NULL)
-		ms_call_wake(call);
+		(void)ms_call_wake(call);
 }
 
 static void on_closed(struct h2_session *s, struct h2_stream *stream, uint32_t error, void *arg)
@@ -337,7 +337,7 @@ void ms_client_h2_later(struct http_call *call)
 		ms_call_tunnel_ended(call);
 		return;
 	}
-	if (call->paused)
+	if (!ms_call_wake(call) || call->paused)
 		return;
 	ms_client_h2_settle(call, true);
 	conn->h2_busy = true;

@@ -328,6 +328,27 @@ TEST(client_h2_shares_a_connection)
 	h2_end(s);
 }
 
+static void begin_and_fill(void *arg)
+{
+	static char piece[200000];
+	struct h2_scene *s = arg;
+	caller_begin(&s->kit, &s->r[0], &s->options);
+	CHECK(ms_http_call_write(s->r[0].call, ms_slice(piece, sizeof(piece))) >= 65536);
+}
+
+TEST(client_h2_tells_when_early_bytes_have_gone)
+{
+	struct h2_scene *s = h2_start(0, false);
+	s->options.method = MS_SLICE_LIT("POST");
+	s->options.has_body = true;
+	caller_on_loop(&s->kit, begin_and_fill, s);
+	CHECK(KIT_WAIT(s->r[0].drains == 1));
+	caller_write(&s->r[0], "end", 3, true);
+	REQUIRE(caller_wait(&s->r[0]));
+	CHECK_INT(s->r[0].data.n, 200003);
+	h2_end(s);
+}
+
 static void cancel_call(void *arg)
 {
 	struct record *r = arg;

@@ -311,7 +311,7 @@ void ms_call_set_address(struct http_call *call, const struct upstream *conn);
 void ms_call_end(struct http_call *call, const struct http_header *trailers, size_t count);
 void ms_call_fail(struct http_call *call, enum http_call_failure failure, const struct errinfo *info);
 void ms_call_tunnel_ended(struct http_call *call); // by the peer
-void ms_call_wake(struct http_call *call);         // drained
+bool ms_call_wake(struct http_call *call);         // drained; false: the call is over
 void ms_call_end_of_turn(uv_idle_t *idle);
 void ms_call_cancel_silently(struct http_call *call); // the loops have ended
 void ms_call_free_all(struct client_loop *cl);

@@ -296,6 +296,7 @@ TEST(client_says_why_it_cannot_connect)
 	int64_t start = ms_clock_mono_ns();
 	call_host(&kit, "127.0.0.1", silent, &r[2], 300);
 	failed_so(&r[2], CALL_NO_CONNECTION, false, "no answer in time");
+	CHECK_INT(r[2].code, MS_ERR_HTTP_TIMEOUT);
 	took(start, 300);
 	for (int i = 0; i < 3; i++) {
 		close(fds[i]);
@@ -552,6 +553,32 @@ TEST(client_upgrades_to_what_it_asked_for_only)
 	failed_so(&s->r[1], CALL_BROKEN, true, "nobody asked for");
 	static const char asked[] = "Connection: Upgrade\r\nUpgrade: websocket\r\n";
 	CHECK(memmem(s->peer.got.p, s->peer.got.n, asked, strlen(asked)) != NULL);
+	scene_end(s);
+}
+
+static void begin_and_fill(void *arg)
+{
+	static char piece[200000];
+	struct scene *s = arg;
+	caller_begin(&s->kit, &s->r[0], &s->options);
+	CHECK(ms_http_call_write(s->r[0].call, ms_slice(piece, sizeof(piece))) >= 65536);
+}
+
+// What was written before there was a connection counts too: a caller that heeds the back-pressure is told when to go on.
+TEST(client_tells_when_early_bytes_have_gone)
+{
+	static const struct step steps[] = {
+		{.kind = STEP_ACCEPT}, {STEP_READ, "0\r\n\r\n", 0}, {STEP_SEND, OK_2, 0},
+		{.kind = STEP_DRAIN},  {.kind = STEP_END},
+	};
+	struct scene *s = scene_start(steps, NULL);
+	s->options.method = MS_SLICE_LIT("PUT");
+	s->options.has_body = true;
+	caller_on_loop(&s->kit, begin_and_fill, s);
+	CHECK(KIT_WAIT(s->r[0].drains == 1));
+	caller_write(&s->r[0], "end", 3, true);
+	REQUIRE(caller_wait(&s->r[0]));
+	ok_2(&s->r[0]);
 	scene_end(s);
 }
 

@@ -234,6 +234,7 @@ static void on_failed(struct http_call *call, enum http_call_failure failure, bo
 	r->failed_too = true;
 	r->failure = failure;
 	r->sent = sent;
+	r->code = info->code;
 	memcpy(r->message, info->message, sizeof(r->message));
 	r->call = NULL;
 	r->done = true;

@@ -61,6 +61,7 @@ struct record {
 	bool ended, failed_too;
 	enum http_call_failure failure;
 	bool sent;
+	enum ms_err code;
 	char message[MS_ERRINFO_MESSAGE_SIZE];
 	char address[80];
 	int64_t connect_ns;
