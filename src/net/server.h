@@ -236,7 +236,6 @@ struct h1 {
 	bool direct;       // read straight into the work's intake
 	bool wanted;       // the body was asked for before
 	bool chunked_out;  // the answer is sent in chunks
-	bool trailers_out; // the client takes trailers
 	struct chunked chunked;
 	struct buf trailers; // lines of the request's
 };
