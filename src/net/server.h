@@ -236,11 +236,10 @@ struct h1 {
 	struct http1_parser parser;
 	size_t head_bytes; // once parsed
 	enum h1_framing framing;
-	uint64_t left;     // H1_LENGTH: not yet taken from the input
-	bool direct;       // read straight into the work's intake
-	bool wanted;       // the body was asked for before
-	bool chunked_out;  // the answer is sent in chunks
-	bool trailers_out; // the client takes trailers
+	uint64_t left;    // H1_LENGTH: not yet taken from the input
+	bool direct;      // read straight into the work's intake
+	bool wanted;      // the body was asked for before
+	bool chunked_out; // the answer is sent in chunks
 	struct chunked chunked;
 	struct buf trailers; // lines of the request's
 };
