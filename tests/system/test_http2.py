@@ -146,6 +146,20 @@ def test_h2_switched_off(make_server):
     assert own.status("/health/live") == 200
 
 
+def test_limits_are_settings(make_server):
+    own = make_server(env={"MAINSTAY_HTTP_H2_STREAMS": "5", "MAINSTAY_HTTP_H2_GLITCHES": "10"})
+    with Peer(own.port) as peer:
+        peer.start().send(b"".join(frame("headers", 4, 2 * i + 1, request("POST", PATHS[1])) for i in range(6)))
+        assert peer.wait(lambda: peer.goaway("PROTOCOL_ERROR"))  # it had acknowledged the limit
+        told = peer.find(SETTINGS)[0][3]
+        assert b"\0\x03\0\0\0\x05" in [told[i:i + 6] for i in range(0, len(told), 6)]
+    with Peer(own.port) as peer:
+        peer.start().send(frame("settings", 0, 0) * 10)
+        assert peer.wait(lambda: len([f for f in peer.find(SETTINGS) if f[1] & 1]) == 11)
+        peer.send(frame("settings", 0, 0))
+        assert peer.wait(lambda: peer.goaway("ENHANCE_YOUR_CALM"))
+
+
 @pytest.mark.parametrize("streams", [1, 100])
 def test_h2load(server, streams):
     text = run("h2load", "-n", "5000", "-c", "4", "-m", streams, f"{server.url}/health/live")
