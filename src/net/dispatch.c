@@ -45,7 +45,7 @@ static enum ms_err find_route(struct work *w, struct errinfo *info)
 {
 	const struct http_server *server = w->nl->server;
 	struct http_request *req = &w->x.req;
-	if (ms_slice_eq_cstr(req->path, "*")) { // the parsers take it with OPTIONS alone
+	if (req->path.n > 0 && req->path.p[0] == '*') { // the parsers take it with OPTIONS alone
 		w->match =
 			(struct route_match){.path = MS_SLICE_LIT("*"), .allow = ms_router_allow_all(server->router)};
 		return MS_OK;
@@ -102,7 +102,8 @@ void ms_dispatch_local(struct work *w)
 		return;
 	}
 	unsigned flags = w->x.req.route != NULL ? w->x.req.route->flags : 0;
-	if ((flags & ROUTE_STREAM) != 0 || w->intake.collected)
+	bool here = w->intake.state == BODY_NONE && !w->marks.content_encoding; // the fast path
+	if (here || (flags & ROUTE_STREAM) != 0)
 		handle(w);
 	else
 		ms_body_collect_own(w, (flags & ROUTE_UPLOAD) != 0 ? limits->upload_bytes : limits->body_bytes,
@@ -121,5 +122,6 @@ void ms_http_serve_local(struct exchange *x)
 {
 	struct work *w = ms_work_of(x);
 	MS_ASSERT(w->open && !w->local && !w->head_sent);
+	MS_ASSERT(w->intake.reader.data == NULL && !w->intake.collecting); // or it has read all of it
 	ms_dispatch_local(w);
 }
