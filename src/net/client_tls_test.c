@@ -521,7 +521,7 @@ TEST(client_tls_agrees_to_http2)
 		struct kit server;
 		struct caller_kit kit;
 		struct record r[8] = {0};
-		kit_start(&server, &(struct kit_options){.tls = &tls, .address = "https://127.0.0.1:0", .h2 = true});
+		kit_start(&server, &(struct kit_options){.tls = &tls, .address = "https://127.0.0.1:0"});
 		caller_start(&kit, NULL);
 		const struct http_origin_options o = {
 			.protocol = protocols[i], .tls_verify = true, .ca_pem = id.cert_pem};

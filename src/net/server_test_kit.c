@@ -209,7 +209,6 @@ void kit_make(struct kit *kit, const struct kit_options *options)
 		.h2 = true,
 		.server_header = o->server_header,
 		.guard = o->guard,
-		.h2 = o->h2,
 		.front = o->front,
 	};
 	enum ms_err err = ms_http_server_new(&kit->options, &info, &kit->server);

@@ -19,7 +19,6 @@ struct kit_options {
 	const struct http_tls_options *tls;
 	int access_log; // of http_server_options
 	bool quiet;     // no log
-	bool h2;        // HTTP/2 too
 	const char *server_header;
 	const struct http_guard
 		*guard; // of the permission "use", whose object is /items/{id} or what /object?name= says
