@@ -187,7 +187,7 @@ TEST(client_refuses_answers)
 		    !CHECK_HAS(r->message, cases[k].message))
 			printf("# case %zu: %s\n", k, r->message);
 		CHECK(KIT_WAIT(caller_metric(&o.kit, "mainstay_upstream_connections{state=\"open\"}") == 0));
-		KIT_WAIT(o.peer.over);
+		KIT_WAIT((bool)o.peer.over);
 		o.peer.failed = false; // it may have been cut while it sent
 		one_over(&o);
 	}

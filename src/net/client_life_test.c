@@ -506,7 +506,7 @@ TEST(client_tunnels_both_ways)
 	CHECK_SLICE(ms_buf_slice(&r->headers), "X-A: b\n");
 	usleep(300000);
 	caller_write(r, "ping", 4, false);
-	REQUIRE(KIT_WAIT(r->peer_ended));
+	REQUIRE(KIT_WAIT((bool)r->peer_ended));
 	CHECK(!r->done);
 	caller_write(r, "last", 4, true);
 	REQUIRE(caller_wait(r));

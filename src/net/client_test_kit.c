@@ -306,7 +306,7 @@ void caller_on_loop(struct caller_kit *kit, void (*fn)(void *arg), void *arg)
 {
 	struct errand e = {.fn = fn, .arg = arg};
 	ms_loop_post(ms_rt_loop(kit->rt, 0), &e.mail, do_errand);
-	REQUIRE(KIT_WAIT(e.done));
+	REQUIRE(KIT_WAIT((bool)e.done));
 }
 
 double caller_metric(struct caller_kit *kit, const char *series)
@@ -407,7 +407,7 @@ void caller_write(struct record *r, const char *bytes, size_t n, bool end)
 
 bool caller_wait(struct record *r)
 {
-	return KIT_WAIT(r->done);
+	return KIT_WAIT((bool)r->done);
 }
 
 void caller_forget(struct record *r)
