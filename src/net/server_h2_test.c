@@ -337,6 +337,22 @@ TEST(h2_body_that_is_read_later)
 	kit_stop(&seen.kit);
 }
 
+// A client that neither ends nor resets a request that was answered does not hold its place for long.
+TEST(h2_request_without_end)
+{
+	struct seen seen;
+	struct h2_client c;
+	start(&seen, NULL);
+	open_client(&c, &seen.kit, 0);
+	struct got *got = ask_for(&c, "POST", "/nowhere", NULL, false);
+	WAIT_FOR(&c, got->end);
+	CHECK(got->status == 404 && !got->closed);
+	WAIT_FOR(&c, got->closed);
+	CHECK_INT(got->error, H2_NO_ERROR);
+	close_client(&c);
+	kit_stop(&seen.kit);
+}
+
 TEST(h2_wrong_length_resets_the_stream_alone)
 {
 	struct seen seen;
