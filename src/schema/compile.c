@@ -7,11 +7,6 @@
 #define DEFAULT_MAX_BYTES ((size_t)16 << 20)
 #define IN_PLACE_MAX 400 // schemas that look at one value one inside the other
 
-static enum ms_err no_memory(struct compiler *c)
-{
-	return ms_fail(c->info, c->arena->used + 65536 > c->arena->max ? MS_ERR_LIMIT : MS_ERR_NO_MEMORY, "the schema needs more memory than it may have");
-}
-
 enum ms_err ms_compile_place(struct compiler *c, struct place *place, const struct node **ret_node)
 {
 	*ret_node = place->node;
@@ -21,13 +16,13 @@ enum ms_err ms_compile_place(struct compiler *c, struct place *place, const stru
 		size_t room = c->node_room * 2 + 64;
 		struct node **nodes = realloc(c->nodes, room * sizeof(*nodes));
 		if (nodes == NULL)
-			return no_memory(c);
+			return ms_compile_no_memory(c);
 		c->nodes = nodes;
 		c->node_room = room;
 	}
 	struct node *node = MS_ARENA_NEW(c->arena, struct node);
 	if (node == NULL)
-		return no_memory(c);
+		return ms_compile_no_memory(c);
 	node->source = place->value;
 	node->resource = place->resource;
 	place->resource->used = true;
@@ -70,7 +65,7 @@ static enum ms_err build_ops(struct compiler *c, const struct place *place)
 	}
 	node->ops = MS_ARENA_ARRAY(c->arena, struct op, count);
 	if (node->ops == NULL)
-		return no_memory(c);
+		return ms_compile_no_memory(c);
 	if (count > 0)
 		memcpy(node->ops, ops, count * sizeof(*ops));
 	node->op_count = count;
@@ -158,7 +153,7 @@ static enum ms_err compile(struct compiler *c)
 {
 	c->memory = ms_pattern_memory(c->arena);
 	if (c->memory == NULL)
-		return no_memory(c);
+		return ms_compile_no_memory(c);
 	MS_TRY(ms_registry_init(c));
 	struct resource *root;
 	MS_TRY(ms_registry_add(c, MS_SLICE_LIT(""), c->root, &root));

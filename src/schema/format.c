@@ -179,8 +179,8 @@ static bool is_uuid(struct slice s)
 	return true;
 }
 
-// RFC 1123 names. Labels with "--" in the third place that are no IDNA label are refused by RFC 5890.
-static bool is_hostname(struct slice s)
+// RFC 1123 names; by RFC 5890 "--" in the third place is for IDNA's labels alone.
+static bool is_name(struct slice s, bool idna, bool international)
 {
 	struct slice part;
 	if (s.n == 0 || s.n > 253)
@@ -189,23 +189,32 @@ static bool is_hostname(struct slice s)
 		if (part.n == 0 || part.n > 63 || part.p[0] == '-' || part.p[part.n - 1] == '-')
 			return false;
 		for (size_t i = 0; i < part.n; i++) {
-			if (!is_alpha(part.p[i]) && !is_digit(part.p[i]) && part.p[i] != '-')
+			if (!is_alpha(part.p[i]) && !is_digit(part.p[i]) && part.p[i] != '-' && !(international && (part.p[i] & 0x80) != 0))
 				return false;
 		}
-		bool dashes = part.n >= 4 && part.p[2] == '-' && part.p[3] == '-';
+		bool dashes = idna && part.n >= 4 && part.p[2] == '-' && part.p[3] == '-';
 		if (dashes && (!ms_slice_eq_nocase(ms_slice_sub(part, 0, 2), MS_SLICE_LIT("xn")) || part.n == 4))
 			return false;
 	}
 	return true;
 }
 
-static bool is_quoted_local(struct slice s)
+static bool is_hostname(struct slice s)
+{
+	return is_name(s, true, false);
+}
+static bool is_old_hostname(struct slice s)
+{
+	return is_name(s, false, false);
+}
+
+static bool is_quoted_local(struct slice s, bool international)
 {
 	for (size_t i = 1; i + 1 < s.n; i++) {
 		unsigned char c = (unsigned char)s.p[i];
 		if (c == '\\')
 			i++;
-		else if (c < 0x20 || c == '"' || c >= 0x7f)
+		else if (c < 0x20 || c == '"' || c == 0x7f || (c >= 0x80 && !international))
 			return false;
 		if (i + 1 >= s.n)
 			return false;
@@ -214,7 +223,7 @@ static bool is_quoted_local(struct slice s)
 }
 
 // RFC 5321 mailboxes.
-static bool is_email(struct slice s)
+static bool is_mailbox(struct slice s, bool international)
 {
 	size_t at = s.n;
 	for (size_t i = 0; i < s.n; i++) {
@@ -225,7 +234,7 @@ static bool is_email(struct slice s)
 	if (at == s.n || local.n == 0 || local.n > 64)
 		return false;
 	if (local.p[0] == '"') {
-		if (local.p[local.n - 1] != '"' || !is_quoted_local(local))
+		if (local.p[local.n - 1] != '"' || !is_quoted_local(local, international))
 			return false;
 	} else {
 		struct slice atom;
@@ -233,7 +242,7 @@ static bool is_email(struct slice s)
 			if (atom.n == 0)
 				return false;
 			for (size_t i = 0; i < atom.n; i++) {
-				if (!is_alpha(atom.p[i]) && !is_digit(atom.p[i]) &&
+				if (!is_alpha(atom.p[i]) && !is_digit(atom.p[i]) && !(international && (atom.p[i] & 0x80) != 0) &&
 				    (atom.p[i] == '\0' || strchr("!#$%&'*+-/=?^_`{|}~", atom.p[i]) == NULL))
 					return false;
 			}
@@ -245,11 +254,20 @@ static bool is_email(struct slice s)
 			return is_ipv6(ms_slice_sub(address, 5, address.n));
 		return is_ipv4(address);
 	}
-	return is_hostname(domain);
+	return is_name(domain, true, international);
 }
 
-// Characters of a part of a URI: unreserved, sub-delims, `more`, and percent escapes.
-static bool is_uri_part(struct slice s, const char *more)
+static bool is_email(struct slice s)
+{
+	return is_mailbox(s, false);
+}
+static bool is_idn_email(struct slice s)
+{
+	return ms_utf8_valid_prefix(s) == s.n && is_mailbox(s, true);
+}
+
+// Characters of a part of a URI: unreserved, sub-delims, `more`, and percent escapes; of an IRI others than ASCII as well.
+static bool is_uri_part(struct slice s, const char *more, bool iri)
 {
 	for (size_t i = 0; i < s.n; i++) {
 		char c = s.p[i];
@@ -257,31 +275,32 @@ static bool is_uri_part(struct slice s, const char *more)
 			if (i + 2 >= s.n || !is_hex(s.p[i + 1]) || !is_hex(s.p[i + 2]))
 				return false;
 			i += 2;
-		} else if (!is_alpha(c) && !is_digit(c) && (c == '\0' || (strchr("-._~!$&'()*+,;=", c) == NULL && strchr(more, c) == NULL))) {
+		} else if (!is_alpha(c) && !is_digit(c) && !(iri && (c & 0x80) != 0) &&
+			   (c == '\0' || (strchr("-._~!$&'()*+,;=", c) == NULL && strchr(more, c) == NULL))) {
 			return false;
 		}
 	}
 	return true;
 }
 
-static bool is_authority(struct slice s)
+static bool is_authority(struct slice s, bool iri)
 {
 	size_t at = ms_slice_find(s, '@');
 	if (at < s.n) {
-		if (!is_uri_part(ms_slice_sub(s, 0, at), ":"))
+		if (!is_uri_part(ms_slice_sub(s, 0, at), ":", iri))
 			return false;
 		s = ms_slice_sub(s, at + 1, s.n);
 	}
 	if (s.n > 0 && s.p[0] == '[') {
 		size_t close = ms_slice_find(s, ']');
 		struct slice address = ms_slice_sub(s, 1, close - 1);
-		bool future = address.n > 0 && (address.p[0] | 0x20) == 'v' && is_uri_part(address, ":");
+		bool future = address.n > 0 && (address.p[0] | 0x20) == 'v' && is_uri_part(address, ":", iri);
 		if (close == s.n || (!future && !is_ipv6(address)))
 			return false;
 		s = ms_slice_sub(s, close + 1, s.n);
 	} else {
 		size_t colon = ms_slice_find(s, ':');
-		if (!is_uri_part(ms_slice_sub(s, 0, colon), ""))
+		if (!is_uri_part(ms_slice_sub(s, 0, colon), "", iri))
 			return false;
 		s = ms_slice_sub(s, colon, s.n);
 	}
@@ -294,21 +313,33 @@ static bool is_authority(struct slice s)
 	return true;
 }
 
-static bool is_uri_reference(struct slice s)
+static bool is_reference(struct slice s, bool iri)
 {
 	struct uri u = ms_uri_split(s);
-	if (u.authority.p != NULL && !is_authority(u.authority))
+	if (u.authority.p != NULL && !is_authority(u.authority, iri))
 		return false;
 	// A first segment with a colon would be a scheme.
 	size_t colon = ms_slice_find(u.path, ':'), slash = ms_slice_find(u.path, '/');
 	if (u.scheme.p == NULL && u.authority.p == NULL && colon < u.path.n && colon < slash)
 		return false;
-	return is_uri_part(u.path, ":@/") && is_uri_part(u.query, ":@/?") && is_uri_part(u.fragment, ":@/?");
+	return is_uri_part(u.path, ":@/", iri) && is_uri_part(u.query, ":@/?", iri) && is_uri_part(u.fragment, ":@/?", iri);
 }
 
+static bool is_uri_reference(struct slice s)
+{
+	return is_reference(s, false);
+}
 static bool is_uri(struct slice s)
 {
-	return ms_uri_split(s).scheme.p != NULL && is_uri_reference(s);
+	return ms_uri_split(s).scheme.p != NULL && is_reference(s, false);
+}
+static bool is_iri_reference(struct slice s)
+{
+	return ms_utf8_valid_prefix(s) == s.n && is_reference(s, true);
+}
+static bool is_iri(struct slice s)
+{
+	return ms_uri_split(s).scheme.p != NULL && is_iri_reference(s);
 }
 
 static bool is_template_name(struct slice s)
@@ -324,7 +355,8 @@ static bool is_template_name(struct slice s)
 		s.n -= star;
 	}
 	for (size_t i = 0; i < s.n; i++) {
-		if (!is_alpha(s.p[i]) && !is_digit(s.p[i]) && s.p[i] != '_' && s.p[i] != '.' && s.p[i] != '%')
+		bool dot = s.p[i] == '.' && i > 0 && i + 1 < s.n && s.p[i - 1] != '.';
+		if (!is_alpha(s.p[i]) && !is_digit(s.p[i]) && s.p[i] != '_' && !dot && s.p[i] != '%')
 			return false;
 	}
 	return s.n > 0;
@@ -352,7 +384,7 @@ static bool is_uri_template(struct slice s)
 					break;
 			} while (true);
 			i += n;
-		} else if (c <= ' ' || strchr("\"<>\\^`}", c) != NULL) {
+		} else if (c <= ' ' || c == 0x7f || strchr("\"<>\\^`}", c) != NULL) {
 			return false;
 		} else if (c == '%' && (i + 2 >= s.n || !is_hex(s.p[i + 1]) || !is_hex(s.p[i + 2]))) {
 			return false;
@@ -399,11 +431,15 @@ static const struct format formats[] = {
 	{"time", "a time with zone like 08:30:00Z", DRAFT_FROM(SCHEMA_DRAFT7), is_time},
 	{"duration", "a duration like P1DT12H", DRAFT_FROM(SCHEMA_2019_09), is_duration},
 	{"email", "an e-mail address", ALL, is_email},
-	{"hostname", "a host name", ALL, is_hostname},
+	{"idn-email", "an e-mail address", DRAFT_FROM(SCHEMA_DRAFT7), is_idn_email},
+	{"hostname", "a host name", DRAFT_TO(SCHEMA_DRAFT6), is_old_hostname},
+	{"hostname", "a host name", DRAFT_FROM(SCHEMA_DRAFT7), is_hostname},
 	{"ipv4", "an IPv4 address", ALL, is_ipv4},
 	{"ipv6", "an IPv6 address", ALL, is_ipv6},
 	{"uri", "a URI", ALL, is_uri},
 	{"uri-reference", "a URI or relative reference", DRAFT_FROM(SCHEMA_DRAFT6), is_uri_reference},
+	{"iri", "an IRI", DRAFT_FROM(SCHEMA_DRAFT7), is_iri},
+	{"iri-reference", "an IRI or relative reference", DRAFT_FROM(SCHEMA_DRAFT7), is_iri_reference},
 	{"uri-template", "a URI template (RFC 6570)", DRAFT_FROM(SCHEMA_DRAFT6), is_uri_template},
 	{"uuid", "a UUID", DRAFT_FROM(SCHEMA_2019_09), is_uuid},
 	{"json-pointer", "a JSON pointer", DRAFT_FROM(SCHEMA_DRAFT6), is_json_pointer},

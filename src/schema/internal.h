@@ -244,6 +244,7 @@ MS_MUST_USE enum ms_err ms_registry_find(struct compiler *c, const struct resour
 					 const struct json_value *at, struct place **ret_place, const struct anchor **ret_anchor);
 // Fails with the place of `at` in the schema before the message.
 enum ms_err ms_compile_fail(struct compiler *c, const struct json_value *at, enum ms_err code, const char *fmt, ...) MS_PRINTF(4, 5);
+enum ms_err ms_compile_no_memory(struct compiler *c);
 // The place of a schema; found, or made in this resource.
 MS_MUST_USE enum ms_err ms_registry_place(struct compiler *c, const struct json_value *value, struct resource *resource, struct place **ret_place);
 

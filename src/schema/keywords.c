@@ -17,8 +17,7 @@ static enum ms_err wrong(const struct keyword_build *b, const char *must)
 
 static enum ms_err no_memory(const struct keyword_build *b)
 {
-	return ms_fail(b->c->info, b->c->arena->used + 65536 > b->c->arena->max ? MS_ERR_LIMIT : MS_ERR_NO_MEMORY,
-		       "the schema needs more memory than it may have");
+	return ms_compile_no_memory(b->c);
 }
 
 static enum ms_err subschema(const struct keyword_build *b, const struct json_value *value, const struct node **ret_node)

@@ -48,9 +48,10 @@ enum ms_err ms_compile_fail(struct compiler *c, const struct json_value *at, enu
 	return ms_fail(c->info, code, "at %.*s%s%s: %s", MS_SLICE_ARG(uri), uri.n > 0 ? "#" : "", *where != '\0' || uri.n > 0 ? where : "the top", why);
 }
 
-static enum ms_err no_memory(struct compiler *c)
+enum ms_err ms_compile_no_memory(struct compiler *c)
 {
-	return ms_fail(c->info, c->arena->used + 65536 > c->arena->max ? MS_ERR_LIMIT : MS_ERR_NO_MEMORY, "the schema needs more memory than it may have");
+	// The arena does not say whether its own limit or the machine's was met; the limit is the likely one.
+	return ms_fail(c->info, MS_ERR_LIMIT, "the schema needs more memory than it may have");
 }
 
 // --- Copies -----------------------------------------------------------------------------------------------
@@ -95,7 +96,7 @@ static enum ms_err load_document(struct compiler *c, struct document *d, struct 
 	} else if (ms_json_parse(ms_slice_cstr(d->text), NULL, c->arena, NULL, &value) != MS_OK) {
 		value = NULL;
 	}
-	return value != NULL ? ms_registry_add(c, d->uri, value, ret_resource) : no_memory(c);
+	return value != NULL ? ms_registry_add(c, d->uri, value, ret_resource) : ms_compile_no_memory(c);
 }
 
 // --- Places and resources ---------------------------------------------------------------------------------
@@ -111,11 +112,11 @@ enum ms_err ms_registry_place(struct compiler *c, const struct json_value *value
 	if (place == NULL) {
 		place = MS_ARENA_NEW(c->arena, struct place);
 		if (place == NULL)
-			return no_memory(c);
+			return ms_compile_no_memory(c);
 		place->value = value;
 		place->resource = resource;
 		if (!ms_map_put(&c->places, ms_slice(&place->value, sizeof(place->value)), place, NULL))
-			return no_memory(c);
+			return ms_compile_no_memory(c);
 	}
 	*ret_place = place;
 	return MS_OK;
@@ -130,7 +131,7 @@ static struct slice without_fragment(struct slice uri)
 static enum ms_err name_resource(struct compiler *c, struct resource *resource, struct slice uri)
 {
 	if (ms_map_get(&c->resources, uri) == NULL && !ms_map_put(&c->resources, uri, resource, NULL))
-		return no_memory(c);
+		return ms_compile_no_memory(c);
 	return MS_OK;
 }
 
@@ -139,7 +140,7 @@ static enum ms_err new_resource(struct compiler *c, struct slice uri, const stru
 {
 	struct resource *r = MS_ARENA_NEW(c->arena, struct resource);
 	if (r == NULL)
-		return no_memory(c);
+		return ms_compile_no_memory(c);
 	r->uri = uri;
 	r->root = root;
 	r->draft = parent != NULL ? parent->draft : c->default_draft;
@@ -154,7 +155,7 @@ static enum ms_err add_anchor(struct compiler *c, struct resource *r, struct sli
 {
 	struct anchor *a = MS_ARENA_NEW(c->arena, struct anchor);
 	if (a == NULL)
-		return no_memory(c);
+		return ms_compile_no_memory(c);
 	*a = (struct anchor){.name = name, .value = value, .resource = r, .dynamic = dynamic, .next = r->anchors};
 	r->anchors = a;
 	return MS_OK;
@@ -290,7 +291,7 @@ static enum ms_err scan_id(struct compiler *c, const struct json_value *value, s
 		u.fragment = MS_SLICE_EMPTY;
 		struct slice uri = ms_uri_resolve(c->arena, (*r)->uri, u);
 		if (uri.p == NULL)
-			return no_memory(c);
+			return ms_compile_no_memory(c);
 		if (top) {
 			(*r)->uri = uri;
 			MS_TRY(name_resource(c, *r, uri));
@@ -401,7 +402,7 @@ static enum ms_err find_fragment(struct compiler *c, struct resource *r, struct 
 		return ms_registry_place(c, r->root, r, ret_place);
 	fragment = decode(c->arena, fragment);
 	if (fragment.p == NULL)
-		return no_memory(c);
+		return ms_compile_no_memory(c);
 	if (fragment.p[0] == '/')
 		return find_pointer(c, r, fragment, ret_place);
 	for (const struct anchor *a = r->anchors; a != NULL; a = a->next) {
@@ -431,7 +432,7 @@ enum ms_err ms_registry_find(struct compiler *c, const struct resource *from, st
 	} else {
 		u.fragment = MS_SLICE_EMPTY;
 		struct slice uri = ms_uri_resolve(c->arena, from->uri, u);
-		enum ms_err err = uri.p == NULL ? no_memory(c) : MS_OK;
+		enum ms_err err = uri.p == NULL ? ms_compile_no_memory(c) : MS_OK;
 		if (err == MS_OK)
 			r = find_resource(c, uri, &err);
 		MS_TRY(err);
@@ -452,11 +453,11 @@ enum ms_err ms_registry_init(struct compiler *c)
 	size_t given = c->options->document_count;
 	c->documents = MS_ARENA_ARRAY(c->arena, struct document, given + ms_meta_document_count);
 	if (c->documents == NULL)
-		return no_memory(c);
+		return ms_compile_no_memory(c);
 	for (size_t i = 0; i < given; i++) {
 		struct slice uri = ms_arena_copy(c->arena, without_fragment(c->options->documents[i].uri));
 		if (uri.p == NULL)
-			return no_memory(c);
+			return ms_compile_no_memory(c);
 		c->documents[i] = (struct document){.uri = uri, .source = c->options->documents[i].value};
 	}
 	for (size_t i = 0; i < ms_meta_document_count; i++)
@@ -464,7 +465,7 @@ enum ms_err ms_registry_init(struct compiler *c)
 	c->document_count = given + ms_meta_document_count;
 	struct json_value *copy = MS_ARENA_NEW(c->arena, struct json_value);
 	if (copy == NULL || !copy_value(c->arena, c->root, copy))
-		return no_memory(c);
+		return ms_compile_no_memory(c);
 	c->root = copy;
 	return MS_OK;
 }

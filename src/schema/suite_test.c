@@ -172,12 +172,17 @@ static const char *const remotes[] = {
 	"nested/string.json",
 };
 
+// Optional cases that are answered otherwise, wherever the file exists for the draft (asserted from a draft on where that is said).
 struct difference {
-	const char *file, *group, *test; // NULL: all of the file
+	const char *file;
+	unsigned cases;
+	enum schema_draft from;
 	const char *reason;
 };
 static const struct difference differences[] = {
-	{"optional/none", NULL, NULL, ""},
+	{"optional/format/hostname", 23, SCHEMA_DRAFT7, "what is inside an xn-- label (Punycode, IDNA 2008) is not looked at"},
+	{"optional/format/idn-hostname", 54, SCHEMA_DRAFT7, "the format is not asserted: it needs the tables of IDNA 2008"},
+	{"optional/content", 4, SCHEMA_DRAFT7, "contentEncoding and contentMediaType are annotations"},
 };
 
 struct run {
@@ -208,15 +213,15 @@ static const char *text_of(const struct json_value *object, const char *member, 
 	return cstr;
 }
 
-static bool is_difference(const char *file, const char *group, const char *test)
+static unsigned differences_of(const char *file, enum schema_draft draft)
 {
 	for (size_t i = 0; i < MS_ARRAY_LEN(differences); i++) {
-		const struct difference *d = &differences[i];
-		if (strcmp(d->file, file) == 0 && (d->group == NULL || strcmp(d->group, group) == 0) &&
-		    (d->test == NULL || strcmp(d->test, test) == 0))
-			return true;
+		// The content keywords are annotations by the words of 2019-09, and their cases say so from there.
+		bool content = strcmp(file, "optional/content") == 0 && draft != SCHEMA_DRAFT7;
+		if (strcmp(differences[i].file, file) == 0 && draft >= differences[i].from && !content)
+			return differences[i].cases;
 	}
-	return false;
+	return 0;
 }
 
 // 1 valid, 0 not, -1 an error.
@@ -253,7 +258,7 @@ static void run_group(struct run *run, const char *file, const struct json_value
 		bool differs = got != want;
 		run->passed += !differs;
 		run->different += differs;
-		if (!CHECK(differs == is_difference(file, name, test_name)))
+		if (differs && differences_of(file, run->draft) == 0)
 			printf("# %s %s: %s: %s: got %d %s\n", draft_names[run->draft - 1], file, name, test_name, got, info.message);
 	}
 	ms_schema_free(schema);
@@ -275,10 +280,13 @@ static void run_files(enum schema_draft draft, const struct file *files, size_t 
 		expected += files[i].cases[draft - 1];
 		snprintf(path, sizeof(path), FOLDER "tests/%s/%s.json", draft_names[draft - 1], files[i].name);
 		REQUIRE(ms_json_parse(ms_test_file(path), NULL, &run.all, NULL, &groups) == MS_OK);
+		size_t before = run.different;
 		for (size_t k = 0; k < groups->array.count; k++) {
 			run_group(&run, files[i].name, &groups->array.items[k], &one);
 			ms_arena_reset(&one);
 		}
+		if (!CHECK_INT(run.different - before, differences_of(files[i].name, draft)))
+			printf("# in %s\n", files[i].name);
 	}
 	CHECK_INT(run.passed + run.different, expected);
 	printf("# %s: %zu cases pass, %zu differ\n", draft_names[draft - 1], run.passed, run.different);
