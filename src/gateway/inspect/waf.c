@@ -86,7 +86,11 @@ static uint64_t look_for_splitting(struct slice t)
 		if (t.p[i] != '\n' && t.p[i] != '\r')
 			continue;
 		for (size_t k = 0; names[k] != NULL; k++) {
-			if (ms_waf_at(t, i + 1, names[k]))
+			if (!ms_waf_at(t, i + 1, names[k]))
+				continue;
+			// "Location: Berlin" is a line of a letter.
+			struct slice value = ms_slice_trim(ms_slice_sub(t, i + 1 + strlen(names[k]), 100));
+			if (*names[k] != 'l' || ms_waf_at(value, 0, "/") || ms_waf_at(value, 0, "http"))
 				return WAF_BIT(WAF_SPLITTING);
 		}
 	}

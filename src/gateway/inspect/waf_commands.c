@@ -4,6 +4,8 @@
 
 #include "gateway/inspect/waf.h"
 
+#define SPACES_MAX 200 // in a row; each look is bounded, so that the whole is linear
+
 struct command {
 	const char *name;
 	bool plain; // no word of English: enough by itself
@@ -27,7 +29,7 @@ static int cmp_command(const void *key, const void *item)
 
 static size_t skip_spaces(struct slice t, size_t i)
 {
-	while (i < t.n && (t.p[i] == ' ' || t.p[i] == '\n' || t.p[i] == '\r'))
+	for (size_t end = i + SPACES_MAX; i < end && i < t.n && (t.p[i] == ' ' || t.p[i] == '\n' || t.p[i] == '\r');)
 		i++;
 	return i;
 }
@@ -42,7 +44,7 @@ static bool is_argument(struct slice t, size_t i)
 		return i + 1 < t.n && t.p[i + 1] != ' ';
 	size_t end = i;
 	bool dot = false, digits = true;
-	while (end < t.n && strchr(" \n;|&`)", t.p[end]) == NULL) {
+	while (end < t.n && end < i + 200 && strchr(" \n;|&`)", t.p[end]) == NULL) {
 		dot |= t.p[end] == '.' && end + 1 < t.n && ms_waf_is_word(t.p[end + 1]);
 		digits &= (t.p[end] >= '0' && t.p[end] <= '9') || t.p[end] == '.';
 		end++;
@@ -57,7 +59,7 @@ static size_t command_at(struct slice t, size_t i, const struct command **ret)
 	char name[32];
 	size_t n = 0;
 	bool path = false;
-	for (; i < t.n && n < sizeof(name); i++) {
+	for (size_t end = i + 100; i < end && i < t.n && n < sizeof(name); i++) {
 		char c = t.p[i];
 		if (c == '/' && (n == 0 || path || ms_waf_at(t, i + 1, "bin/"))) {
 			path = true;
@@ -80,7 +82,7 @@ static uint64_t look_at_separator(struct slice t, size_t i, size_t count, bool t
 	const struct command *command;
 	bool spaced = i > 0 && t.p[i - 1] == ' ';
 	size_t start = i + 1;
-	while (start < t.n && (strchr(";|&(", t.p[start]) != NULL))
+	while (start < t.n && start < i + 8 && (strchr(";|&(", t.p[start]) != NULL))
 		start++;
 	bool doubled = start > i + 1;
 	start = skip_spaces(t, start);
@@ -97,7 +99,8 @@ static uint64_t look_at_separator(struct slice t, size_t i, size_t count, bool t
 		return 0;
 	if (ends && !over && !next_separator)
 		return WAF_BIT(WAF_COMMAND);
-	if (ends && (command->plain || !spaced || doubled || i == 0 || count == 1))
+	bool glued = !spaced && start == i + 1;
+	if (ends && (doubled || i == 0 || glued || (command->plain && count == 1))) // "more; less" and "perl; ruby; python" are lists
 		return WAF_BIT(WAF_COMMAND);
 	return argument || (command->plain && i == 0) ? WAF_BIT(WAF_COMMAND) : 0;
 }
@@ -106,8 +109,10 @@ static uint64_t look_at_separator(struct slice t, size_t i, size_t count, bool t
 static uint64_t look_at_backquote(struct slice t, size_t i)
 {
 	const struct command *command;
-	size_t close = ms_waf_find(t, "`", i + 1), end = close < t.n && i + 1 < close ? command_at(t, skip_spaces(t, i + 1), &command) : 0;
-	if (end == 0)
+	struct slice near = ms_slice_sub(t, 0, i + 500);
+	size_t close = ms_waf_find(near, "`", i + 1), end = close < near.n && i + 1 < close ? command_at(t, skip_spaces(t, i + 1), &command) : 0;
+	bool fence = i > 0 && t.p[i - 1] == '`';
+	if (end == 0 || fence)
 		return 0;
 	bool glued = (i > 0 && t.p[i - 1] != ' ' && t.p[i - 1] != '\n' && t.p[i - 1] != '(') || (i == 0 && close + 1 == t.n);
 	return glued ? WAF_BIT(WAF_COMMAND_SUBSTITUTION) : 0;
@@ -139,8 +144,8 @@ static uint64_t look_at_template(struct slice t, size_t i, const char *close)
 {
 	static const char *const inner[] = {"__", "config", "self.", "request.", "request|", "lipsum", "cycler", ".constructor", "process.", "system(", "popen", "exec(", "|attr", "['",
 					    "range(", "freemarker", "_self", "dump(", "$on", "`", "file.", "io.", "@import", "class", NULL};
-	size_t end = ms_waf_find(t, close, i + 2);
-	if (end == t.n || end - i > 500)
+	size_t end = ms_waf_find(ms_slice_sub(t, 0, i + 500), close, i + 2);
+	if (end >= MS_MIN(t.n, i + 500))
 		return 0;
 	struct slice inside = ms_slice_trim(ms_slice_sub(t, i + 2, end - i - 2));
 	for (size_t k = 0; inner[k] != NULL; k++) {
@@ -165,7 +170,7 @@ static uint64_t look_at_words(struct slice t)
 		{"base64 -d |", WAF_SHELL_TRICK}, {"{cat,", WAF_SHELL_TRICK}, {"{ls,", WAF_SHELL_TRICK}, {"{curl,", WAF_SHELL_TRICK}, {"{ping,", WAF_SHELL_TRICK},
 		{"shell_exec(", WAF_PHP}, {"passthru(", WAF_PHP}, {"proc_open(", WAF_PHP}, {"system($_", WAF_PHP}, {"eval($_", WAF_PHP}, {"assert($_", WAF_PHP},
 		{"base64_decode($_", WAF_PHP}, {"phpinfo()", WAF_PHP}, {"allow_url_include", WAF_PHP}, {"auto_prepend_file", WAF_PHP}, {"call_user_func", WAF_PHP},
-		{"eval(base64_decode", WAF_PHP}, {"<?php", WAF_PHP_TAG}, {"<?=", WAF_PHP_TAG}, {"file_get_contents('/", WAF_PHP}, {"system('", WAF_PHP}, {"system(\"", WAF_PHP},
+		{"eval(base64_decode", WAF_PHP}, {"<?php", WAF_PHP_TAG}, {"<?=", WAF_PHP_TAG}, {"file_get_contents('/", WAF_PHP},
 		{"java.lang.runtime", WAF_JAVA}, {"getruntime(", WAF_JAVA}, {"java.lang.processbuilder", WAF_JAVA}, {"class.module.classloader", WAF_JAVA},
 		{"ro0abx", WAF_JAVA}, {"aced0005", WAF_JAVA}, {"%{(#", WAF_JAVA}, {"@ognl", WAF_JAVA}, {"#_memberaccess", WAF_JAVA}, {"javax.naming", WAF_JAVA},
 		{"com.sun.rowset", WAF_JAVA}, {"t(java.lang", WAF_JAVA}, {"javax.script.scriptengine", WAF_JAVA}, {"child_process", WAF_NODE},
@@ -176,6 +181,9 @@ static uint64_t look_at_words(struct slice t)
 	uint64_t found = 0;
 	for (size_t i = 0; i < MS_ARRAY_LEN(words); i++)
 		found |= ms_waf_has(t, words[i].text) ? WAF_BIT(words[i].rule) : 0;
+	bool calls = ms_waf_has(t, "system(") || ms_waf_has(t, "exec(") || ms_waf_has(t, "eval(") || ms_waf_has(t, "include(");
+	if ((found & WAF_BIT(WAF_PHP_TAG)) != 0 && calls)
+		found |= WAF_BIT(WAF_PHP);
 	if (ms_waf_has(t, "<!entity") || (ms_waf_has(t, "<!doctype") && ms_waf_has(t, "system \"")))
 		found |= WAF_BIT(WAF_XXE);
 	return found;

@@ -2,6 +2,9 @@
 // Markup and scripts in a value (normal text: small letters, entities undone).
 #include "gateway/inspect/waf.h"
 
+#define TAG_MAX 1500
+#define SPACES_MAX 200 // in a row; each look is bounded, so that the whole is linear
+
 // Beginnings of the names of events, behind "on".
 static const char *const events[] = {
 	"abort", "activate", "afterprint", "animation", "auxclick", "before", "begin", "blur", "bounce", "cancel", "canplay", "change", "click", "close",
@@ -24,7 +27,7 @@ static bool is_space(char c)
 
 static size_t skip_spaces(struct slice t, size_t i)
 {
-	while (i < t.n && is_space(t.p[i]))
+	for (size_t end = i + SPACES_MAX; i < end && i < t.n && is_space(t.p[i]);)
 		i++;
 	return i;
 }
@@ -35,7 +38,7 @@ static bool is_event(struct slice t, size_t i)
 	if (!ms_waf_at(t, i, "on"))
 		return false;
 	size_t end = i + 2;
-	while (end < t.n && is_letter(t.p[end]))
+	while (end < t.n && end - i <= 30 && is_letter(t.p[end]))
 		end++;
 	size_t sign = skip_spaces(t, end);
 	if (sign >= t.n || t.p[sign] != '=' || end - i > 30)
@@ -73,8 +76,8 @@ static bool is_script_code(struct slice t, size_t i)
 // Letters of a scheme may have spaces and line breaks between them: browsers take them out.
 static size_t scheme_at(struct slice t, size_t i, const char *scheme)
 {
-	for (; *scheme != '\0'; scheme++, i++) {
-		while (i < t.n && (t.p[i] == '\n' || t.p[i] == '\r' || (unsigned char)t.p[i] < ' ' || (t.p[i] == ' ' && scheme[1] != '\0')))
+	for (size_t end = i + SPACES_MAX; *scheme != '\0'; scheme++, i++) {
+		while (i < t.n && i < end && (t.p[i] == '\n' || t.p[i] == '\r' || (unsigned char)t.p[i] < ' ' || (t.p[i] == ' ' && scheme[1] != '\0')))
 			i++;
 		if (i >= t.n || t.p[i] != *scheme)
 			return 0;
@@ -105,12 +108,12 @@ static uint64_t look_at_tag(struct slice t, size_t i)
 	static const char *const attributes[] = {"srcdoc", "formaction", "xlink:href=\"javascript", "http-equiv", NULL};
 	uint64_t found = 0;
 	size_t name = i + 1;
-	while (name < t.n && (t.p[name] == '/' || is_space(t.p[name])))
+	while (name < t.n && name < i + SPACES_MAX && (t.p[name] == '/' || is_space(t.p[name])))
 		name++;
 	if (name >= t.n || !(is_letter(t.p[name]) || t.p[name] == '?' || t.p[name] == '!') || (is_space(t.p[i + 1]) && !is_tag(t, name, "script")))
 		return 0;
 	size_t colon = name;
-	while (colon < t.n && is_letter(t.p[colon]))
+	while (colon < t.n && colon < name + 32 && is_letter(t.p[colon]))
 		colon++;
 	if (colon < t.n && t.p[colon] == ':') // <svg:script>
 		name = colon + 1;
@@ -118,8 +121,10 @@ static uint64_t look_at_tag(struct slice t, size_t i)
 		found |= WAF_BIT(WAF_SCRIPT_TAG);
 	for (size_t k = 0; active[k] != NULL; k++)
 		found |= is_tag(t, name, active[k]) ? WAF_BIT(WAF_ACTIVE_TAG) : 0;
-	size_t end = MS_MIN(t.n, name + 2000);
+	size_t end = MS_MIN(t.n, name + TAG_MAX);
 	for (size_t k = name; k < end && t.p[k] != '>'; k++) {
+		if (t.p[k] == '<' && k > name && k > name + 200) // the next one is looked at by itself
+			break;
 		bool starts = k > name && !is_letter(t.p[k - 1]);
 		if (starts && t.p[k] == 'o' && is_event(t, k))
 			found |= WAF_BIT(WAF_EVENT_HANDLER);
@@ -155,10 +160,16 @@ static uint64_t look_at_breakout(struct slice t, size_t i, bool first)
 	uint64_t found = 0;
 	size_t k = i + 1;
 	size_t spaces = skip_spaces(t, k);
-	while (spaces < t.n && (t.p[spaces] == '/' || is_space(t.p[spaces]) || t.p[spaces] == '>'))
+	while (spaces < t.n && spaces < i + SPACES_MAX && (t.p[spaces] == '/' || is_space(t.p[spaces]) || t.p[spaces] == '>'))
 		spaces++;
-	if (first && spaces > k && is_event(t, spaces))
-		found |= WAF_BIT(WAF_EVENT_HANDLER);
+	for (int words = 0; first && spaces > k && words < 4; words++) { // " autofocus onfocus=
+		if (is_event(t, spaces))
+			found |= WAF_BIT(WAF_EVENT_HANDLER);
+		size_t end = spaces;
+		while (end < t.n && end < spaces + 20 && is_letter(t.p[end]))
+			end++;
+		spaces = end > spaces && end < t.n && is_space(t.p[end]) ? skip_spaces(t, end) : t.n;
+	}
 	bool sign = false;
 	while (k < t.n && k < i + 16 && strchr(";-+*/,)}]&|^?:> \n", t.p[k]) != NULL) {
 		sign |= strchr(";-+*/^|&?", t.p[k]) != NULL;

@@ -7,6 +7,8 @@
 
 #define WINDOW 16384
 #define OVERLAP 512
+#define TAIL_MAX 200
+#define SKIP_MAX 16 // brackets of one kind in a row
 
 enum {
 	T_END,
@@ -43,6 +45,7 @@ struct tokens {
 	struct token *items;
 	size_t count;
 	unsigned inline_comments, conditional_comments;
+	bool unclosed;
 	bool split_word; // a comment right between two letters
 };
 
@@ -117,7 +120,7 @@ static void take_word(struct tokens *t, size_t *i)
 	struct slice word = ms_slice_sub(s, start, *i - start);
 	const struct keyword *k = word.n <= 8 ? bsearch(&word, keywords, MS_ARRAY_LEN(keywords), sizeof(*keywords), cmp_keyword) : NULL;
 	size_t next = *i;
-	while (next < s.n && s.p[next] == ' ')
+	while (next < s.n && next < *i + 2 && s.p[next] == ' ')
 		next++;
 	bool call = k == NULL && next < s.n && s.p[next] == '(' && next - *i <= 1;
 	add(t, start, MS_MIN(word.n, UINT16_MAX), k != NULL ? k->type : call ? T_CALL : T_WORD, 0);
@@ -127,7 +130,8 @@ static void take_word(struct tokens *t, size_t *i)
 static bool is_short_tail(struct slice s, size_t i)
 {
 	size_t visible = 0, letters = 0;
-	for (; i < s.n && s.p[i] != '\n'; i++) {
+	// A long tail is no short one: what stands far behind need not be read, so that many comment signs cost no square.
+	for (size_t end = MS_MIN(s.n, i + TAIL_MAX); i < end && s.p[i] != '\n' && !(visible > 3 && letters > 0); i++) {
 		visible += s.p[i] != ' ' && s.p[i] != '+';
 		letters += ms_waf_is_word(s.p[i]);
 	}
@@ -144,7 +148,8 @@ static bool take_comment(struct tokens *t, size_t *i)
 				;
 			return true;
 		}
-		size_t end = ms_waf_find(s, "*/", *i + 2);
+		size_t end = t->unclosed ? s.n : ms_waf_find(s, "*/", *i + 2);
+		t->unclosed |= end == s.n; // then none behind it is closed either
 		if (end == s.n) { // cuts off the rest
 			add(t, *i, 2, T_COMMENT, is_short_tail(s, *i + 2) ? F_SHORT : 0);
 			*i += 2;
@@ -179,7 +184,7 @@ static void take_quote(struct tokens *t, size_t *i, struct quotes *q)
 	unsigned *count = &q->counts[c == '"'];
 	bool escaped = *i > 0 && s.p[*i - 1] == '\\';
 	size_t before = *i;
-	while (before > 0 && s.p[before - 1] == ' ')
+	while (before > 0 && *i - before < SKIP_MAX && s.p[before - 1] == ' ')
 		before--;
 	bool opens = before > 0 && strchr(":,[{(=<>+", s.p[before - 1]) != NULL;
 	if (c == '`') {
@@ -256,7 +261,7 @@ static bool breaks(const struct tokens *t, size_t i)
 
 static size_t skip(const struct tokens *t, size_t i, uint8_t kind)
 {
-	while (type(t, i) == kind)
+	for (size_t end = i + SKIP_MAX; i < end && type(t, i) == kind;)
 		i++;
 	return i;
 }
@@ -298,23 +303,26 @@ static bool compares(const struct tokens *t, size_t i, bool *ret_sign)
 }
 
 // At a logic word: does a condition follow? `sure`: what stands before it closes a value.
-static bool condition(const struct tokens *t, size_t i, bool sure)
+static bool condition(const struct tokens *t, size_t i, bool sure, bool quoted)
 {
 	bool literal, literal2, sign, or_word = is(t, i, "or") || is(t, i, "||");
 	i++;
-	while (type(t, i) == T_OPEN || is(t, i, "not") || (type(t, i) == T_OP && is(t, i, "!")))
+	for (size_t end = i + SKIP_MAX; i < end && (type(t, i) == T_OPEN || is(t, i, "not") || (type(t, i) == T_OP && is(t, i, "!")));)
 		i++;
 	if (sure && (type(t, i) == T_SELECT || type(t, i) == T_CALL || is(t, i, "exists") || is(t, i, "case")))
 		return true;
 	size_t next = operand(t, i, &literal);
 	if (next == 0)
 		return false;
-	if (sure && or_word && (literal || is(t, i, "true")) && (type(t, next) == T_END || type(t, next) == T_COMMENT))
+	bool truth = literal || is(t, i, "true") || is(t, i, "false");
+	if (sure && or_word && truth && ((quoted && type(t, next) == T_END) || type(t, next) == T_COMMENT)) // "1 or 2" is prose
 		return type(t, i) != T_QUOTE || next > i + 1;
 	if (!compares(t, next, &sign))
 		return false;
-	if (!sign) // prose: "and he is", "or people like"
-		return sure && (literal || type(t, next + 1) == T_QUOTE) && !is(t, next, "is");
+	if (!sign && sure && is(t, next, "is"))
+		return is(t, next + 1, "null") || (is(t, next + 1, "not") && is(t, next + 2, "null"));
+	if (!sign) // prose: "or people like"
+		return sure && (literal || type(t, next + 1) == T_QUOTE);
 	size_t last = operand(t, next + 1, &literal2);
 	if (type(t, next + 1) == T_OPEN && type(t, next + 2) == T_SELECT)
 		return true;
@@ -341,16 +349,16 @@ static bool starts_with_value(const struct tokens *t, size_t i)
 static uint64_t look_at_logic(const struct tokens *t, size_t i)
 {
 	size_t before = i;
-	while (before > 0 && type(t, before - 1) == T_CLOSE)
+	while (before > 0 && i - before < SKIP_MAX && type(t, before - 1) == T_CLOSE)
 		before--;
-	bool sure = (before > 0 && breaks(t, before - 1)) || (i > 0 && starts_with_value(t, i));
-	return condition(t, i, sure) ? WAF_BIT(WAF_SQL_TAUTOLOGY) : 0;
+	bool quoted = before > 0 && breaks(t, before - 1);
+	return condition(t, i, quoted || (i > 0 && starts_with_value(t, i)), quoted) ? WAF_BIT(WAF_SQL_TAUTOLOGY) : 0;
 }
 
 // What a select list starts with, as it is written in attacks; words alone are prose.
 static bool selects(const struct tokens *t, size_t i)
 {
-	while (is(t, i, "all") || is(t, i, "distinct") || is(t, i, "top") || type(t, i) == T_OPEN)
+	for (size_t end = i + SKIP_MAX; i < end && (is(t, i, "all") || is(t, i, "distinct") || is(t, i, "top") || type(t, i) == T_OPEN);)
 		i++;
 	uint8_t kind = type(t, i);
 	if (kind == T_NUMBER || kind == T_QUOTE || kind == T_VARIABLE || kind == T_CALL || is(t, i, "null") || is(t, i, "*"))
@@ -358,7 +366,7 @@ static bool selects(const struct tokens *t, size_t i)
 	if (kind != T_WORD)
 		return false;
 	size_t next = i + 1;
-	while (type(t, next) == T_DOT)
+	for (size_t end = next + SKIP_MAX; next < end && type(t, next) == T_DOT;)
 		next += 2;
 	return type(t, next) == T_COMMA || type(t, next) == T_LOGIC ||
 	       (is(t, next, "from") && type(t, next + 1) == T_WORD &&
@@ -368,7 +376,7 @@ static bool selects(const struct tokens *t, size_t i)
 static uint64_t look_at_union(const struct tokens *t, size_t i)
 {
 	i++;
-	while (is(t, i, "all") || is(t, i, "distinct") || type(t, i) == T_OPEN)
+	for (size_t end = i + SKIP_MAX; i < end && (is(t, i, "all") || is(t, i, "distinct") || type(t, i) == T_OPEN);)
 		i++;
 	return type(t, i) == T_SELECT && selects(t, i + 1) ? WAF_BIT(WAF_SQL_UNION) : 0;
 }
@@ -377,7 +385,7 @@ static uint64_t look_at_select(const struct tokens *t, size_t i)
 {
 	uint64_t found = 0;
 	size_t before = i;
-	while (before > 0 && type(t, before - 1) == T_OPEN)
+	while (before > 0 && i - before < SKIP_MAX && type(t, before - 1) == T_OPEN)
 		before--;
 	uint8_t kind = before > 0 ? type(t, before - 1) : (uint8_t)T_END;
 	bool inside = before < i && (kind == T_OP || kind == T_LOGIC || kind == T_COMMA || kind == T_OPWORD || kind == T_CALL);
@@ -455,6 +463,8 @@ static uint64_t look_at_quote(const struct tokens *t, size_t i)
 		else if (type(t, value) == T_QUOTE && !is(t, next, "in") && !is(t, next, "is") && (!sum || value + 2 >= t->count))
 			found |= WAF_BIT(WAF_SQL_OPERATOR);
 		else if (type(t, next) == T_OP && !sum && c != '>' && c != '<' && operand(t, value, &literal) != 0 && (literal || paren))
+			found |= WAF_BIT(WAF_SQL_OPERATOR);
+		else if (is(t, next, "in") && paren && type(t, value) == T_NUMBER)
 			found |= WAF_BIT(WAF_SQL_OPERATOR);
 		else if (is(t, next, "is") && (is(t, value, "null") || is(t, value, "not")))
 			found |= WAF_BIT(WAF_SQL_OPERATOR);
