@@ -37,7 +37,8 @@ static void check(struct slice text, parse_fn *parse, write_fn *write)
 		MS_ASSERT(write(&first, &list));
 		err = parse(ms_buf_slice(&first), &arena, &info, &again);
 		MS_ASSERT(err == MS_OK || err == MS_ERR_NO_MEMORY);
-		MS_ASSERT(err != MS_OK || (write(&second, &again) && ms_slice_eq(ms_buf_slice(&first), ms_buf_slice(&second))));
+		MS_ASSERT(err != MS_OK ||
+			  (write(&second, &again) && ms_slice_eq(ms_buf_slice(&first), ms_buf_slice(&second))));
 	}
 	ms_buf_fini(&first);
 	ms_buf_fini(&second);

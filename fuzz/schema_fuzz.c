@@ -33,7 +33,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (ms_json_parse(ms_slice(data, size), &limits, &arena, NULL, &doc) == MS_OK && doc->type == JSON_OBJECT) {
 		const struct json_value *schema = ms_json_get(doc, "schema"), *value = ms_json_get(doc, "value");
 		for (int draft = SCHEMA_BY_ITSELF; schema != NULL && draft <= SCHEMA_2020_12; draft++) {
-			struct schema_options options = {.draft = (enum schema_draft)draft, .assert_format = draft % 2 == 0, .max_bytes = (size_t)8 << 20};
+			struct schema_options options = {.draft = (enum schema_draft)draft,
+							 .assert_format = draft % 2 == 0,
+							 .max_bytes = (size_t)8 << 20};
 			struct schema *compiled;
 			struct errinfo info;
 			ms_errinfo_init(&info);

@@ -390,7 +390,8 @@ enum ms_err ms_sf_parse_list(struct slice text, struct arena *arena, struct erri
 	return parse_members(&r, false, ret_list);
 }
 
-enum ms_err ms_sf_parse_dictionary(struct slice text, struct arena *arena, struct errinfo *info, struct sf_list *ret_dictionary)
+enum ms_err ms_sf_parse_dictionary(struct slice text, struct arena *arena, struct errinfo *info,
+				   struct sf_list *ret_dictionary)
 {
 	struct sf_reader r = {.text = text, .arena = arena, .info = info};
 	return parse_members(&r, true, ret_dictionary);

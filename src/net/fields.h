@@ -15,7 +15,7 @@ enum sf_type { SF_INTEGER, SF_DECIMAL, SF_STRING, SF_TOKEN, SF_BINARY, SF_BOOLEA
 struct sf_bare {
 	enum sf_type type;
 	union {
-		int64_t integer;   // SF_INTEGER; SF_DATE: seconds since the Unix epoch; SF_DECIMAL: thousandths
+		int64_t integer; // SF_INTEGER; SF_DATE: seconds since the Unix epoch; SF_DECIMAL: thousandths
 		bool boolean;
 		struct slice text; // SF_STRING (ASCII), SF_TOKEN, SF_BINARY (the bytes), SF_DISPLAY (UTF-8)
 	};
@@ -48,9 +48,12 @@ struct sf_list { // a list, or a dictionary
 // `text` is the field's value; several lines of one field are joined with ", " before (section 4.2). MS_ERR_HTTP_SYNTAX says what was wrong and where
 // (info->offset); such a field is to be ignored whole. MS_ERR_LIMIT: more than 1024 members, items or parameters in one place. Values are in the arena
 // or in `text`. Of equal keys the last value counts, at the first one's place.
-MS_MUST_USE enum ms_err ms_sf_parse_item(struct slice text, struct arena *arena, struct errinfo *info, struct sf_item *ret_item);
-MS_MUST_USE enum ms_err ms_sf_parse_list(struct slice text, struct arena *arena, struct errinfo *info, struct sf_list *ret_list);
-MS_MUST_USE enum ms_err ms_sf_parse_dictionary(struct slice text, struct arena *arena, struct errinfo *info, struct sf_list *ret_dictionary);
+MS_MUST_USE enum ms_err ms_sf_parse_item(struct slice text, struct arena *arena, struct errinfo *info,
+					 struct sf_item *ret_item);
+MS_MUST_USE enum ms_err ms_sf_parse_list(struct slice text, struct arena *arena, struct errinfo *info,
+					 struct sf_list *ret_list);
+MS_MUST_USE enum ms_err ms_sf_parse_dictionary(struct slice text, struct arena *arena, struct errinfo *info,
+					       struct sf_list *ret_dictionary);
 
 // Appends the canonical text; false when a value cannot be written: a string that is not printable ASCII, a bad token or key, a number out of range, text
 // that is not UTF-8. Then `out` holds a part of it. An empty list or dictionary writes nothing: the field is to be left out.

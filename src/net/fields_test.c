@@ -2,8 +2,8 @@
 // Structured fields: every case of httpwg/structured-field-tests (tests/vectors/README.md), read and written back, and what the cases do not ask.
 #include <stdio.h>
 
-#include "json/json.h"
 #include "net/fields.h"
+#include "json/json.h"
 
 #include "tests/lib/test.h"
 
@@ -167,7 +167,8 @@ static bool same_params(const struct sf_params *a, const struct sf_params *b)
 {
 	bool same = a->count == b->count;
 	for (size_t i = 0; same && i < a->count; i++)
-		same = ms_slice_eq(a->items[i].key, b->items[i].key) && same_bare(&a->items[i].value, &b->items[i].value);
+		same = ms_slice_eq(a->items[i].key, b->items[i].key) &&
+		       same_bare(&a->items[i].value, &b->items[i].value);
 	return same;
 }
 
@@ -176,10 +177,12 @@ static bool same_list(const struct sf_list *a, const struct sf_list *b)
 	bool same = a->count == b->count;
 	for (size_t i = 0; same && i < a->count; i++) {
 		const struct sf_member *x = &a->members[i], *y = &b->members[i];
-		same = ms_slice_eq(x->key, y->key) && x->inner == y->inner && x->count == y->count && same_params(&x->item.params, &y->item.params) &&
+		same = ms_slice_eq(x->key, y->key) && x->inner == y->inner && x->count == y->count &&
+		       same_params(&x->item.params, &y->item.params) &&
 		       (x->inner || same_bare(&x->item.value, &y->item.value));
 		for (size_t k = 0; same && k < x->count; k++)
-			same = same_bare(&x->items[k].value, &y->items[k].value) && same_params(&x->items[k].params, &y->items[k].params);
+			same = same_bare(&x->items[k].value, &y->items[k].value) &&
+			       same_params(&x->items[k].params, &y->items[k].params);
 	}
 	return same;
 }
@@ -194,7 +197,8 @@ static enum ms_err parse(enum kind kind, struct slice text, struct arena *arena,
 	struct errinfo info;
 	ms_errinfo_init(&info);
 	if (kind != ITEM)
-		return kind == LIST ? ms_sf_parse_list(text, arena, &info, ret) : ms_sf_parse_dictionary(text, arena, &info, ret);
+		return kind == LIST ? ms_sf_parse_list(text, arena, &info, ret)
+				    : ms_sf_parse_dictionary(text, arena, &info, ret);
 	struct sf_member *m = MS_ARENA_NEW(arena, struct sf_member);
 	REQUIRE(m != NULL);
 	*ret = (struct sf_list){m, 1};
@@ -284,7 +288,8 @@ TEST(fields_all_public_cases)
 		CHECK_INT(tests->array.count, files[i].cases);
 		for (size_t k = 0; k < tests->array.count; k++, run++) {
 			if (!CHECK(run_case(at(tests, k), &one)))
-				printf("# %s: %.*s\n", files[i].file, MS_SLICE_ARG(text_of(ms_json_get(at(tests, k), "name"))));
+				printf("# %s: %.*s\n", files[i].file,
+				       MS_SLICE_ARG(text_of(ms_json_get(at(tests, k), "name"))));
 			ms_arena_reset(&one);
 		}
 	}
@@ -303,7 +308,8 @@ TEST(fields_of_rate_limits)
 	CHECK_SLICE(list.members[0].item.value.text, "minute");
 	CHECK_INT(ms_sf_param(&list.members[0].item.params, "t")->integer, 12);
 	CHECK(ms_sf_param(&list.members[1].item.params, "t") == NULL);
-	struct sf_param params[] = {{MS_SLICE_LIT("q"), {.type = SF_INTEGER, .integer = 100}}, {MS_SLICE_LIT("w"), {.type = SF_INTEGER, .integer = 60}}};
+	struct sf_param params[] = {{MS_SLICE_LIT("q"), {.type = SF_INTEGER, .integer = 100}},
+				    {MS_SLICE_LIT("w"), {.type = SF_INTEGER, .integer = 60}}};
 	struct sf_member policy = {.item = {{.type = SF_STRING, .text = MS_SLICE_LIT("minute")}, {params, 2}}};
 	struct buf out;
 	ms_buf_init(&out, 200);

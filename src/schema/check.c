@@ -83,7 +83,8 @@ bool ms_check_found(struct check *c, const struct path *path, const char *keywor
 	va_end(args);
 	struct slice text = ms_slice(message, MS_MIN((size_t)MS_MAX(n, 0), sizeof(message) - 1));
 	text.n = ms_utf8_valid_prefix(text); // a cut in the middle of a character
-	struct found found = {.number = c->found_count, .finding = {.keyword = ms_slice_cstr(keyword), .message = ms_arena_copy(c->arena, text)}};
+	struct found found = {.number = c->found_count,
+			      .finding = {.keyword = ms_slice_cstr(keyword), .message = ms_arena_copy(c->arena, text)}};
 	if (!grow_found(c) || found.finding.message.p == NULL || !write_path(c->arena, path, &found))
 		return ms_check_stop(c, MS_ERR_NO_MEMORY, "no memory for what was found");
 	c->found[c->found_count++] = found;
@@ -116,7 +117,11 @@ const char *ms_value_shown(const struct json_value *v, char dst[MS_SHOWN_SIZE])
 	else if (v->type == JSON_TRUE || v->type == JSON_FALSE)
 		snprintf(dst, MS_SHOWN_SIZE, "%s", v->type == JSON_TRUE ? "true" : "false");
 	else
-		snprintf(dst, MS_SHOWN_SIZE, "%s%s", v->type == JSON_NULL ? "" : v->type == JSON_ARRAY ? "an " : "an ", ms_json_type_name(v->type));
+		snprintf(dst, MS_SHOWN_SIZE, "%s%s",
+			 v->type == JSON_NULL    ? ""
+			 : v->type == JSON_ARRAY ? "an "
+						 : "an ",
+			 ms_json_type_name(v->type));
 	return dst;
 }
 
@@ -152,8 +157,8 @@ static void seen_join(struct seen *into, const struct seen *from)
 
 // --- The walk ---------------------------------------------------------------------------------------------------
 
-static bool run_ops(struct check *c, const struct node *node, const struct json_value *v, const struct path *path, const struct scope *scope,
-		    struct seen *seen)
+static bool run_ops(struct check *c, const struct node *node, const struct json_value *v, const struct path *path,
+		    const struct scope *scope, struct seen *seen)
 {
 	bool valid = true;
 	for (size_t i = 0; i < node->op_count; i++) {
@@ -165,13 +170,14 @@ static bool run_ops(struct check *c, const struct node *node, const struct json_
 	return valid && c->err == MS_OK;
 }
 
-bool ms_check_node(struct check *c, const struct node *node, const struct json_value *v, const struct path *path, const struct scope *scope,
-		   struct seen *seen, const char *keyword)
+bool ms_check_node(struct check *c, const struct node *node, const struct json_value *v, const struct path *path,
+		   const struct scope *scope, struct seen *seen, const char *keyword)
 {
 	if (!ms_check_step(c, 1 + node->op_count))
 		return false;
 	if (node->never)
-		return ms_check_found(c, path, keyword, "%s", strcmp(keyword, "not") == 0 ? "is not allowed" : "nothing may be here");
+		return ms_check_found(c, path, keyword, "%s",
+				      strcmp(keyword, "not") == 0 ? "is not allowed" : "nothing may be here");
 	if (node->op_count == 0)
 		return true;
 	if (c->depth >= MS_CHECK_DEPTH)
@@ -191,8 +197,8 @@ bool ms_check_node(struct check *c, const struct node *node, const struct json_v
 	return valid;
 }
 
-bool ms_check_quiet(struct check *c, const struct node *node, const struct json_value *v, const struct path *path, const struct scope *scope,
-		    struct seen *seen)
+bool ms_check_quiet(struct check *c, const struct node *node, const struct json_value *v, const struct path *path,
+		    const struct scope *scope, struct seen *seen)
 {
 	c->quiet++;
 	bool valid = ms_check_node(c, node, v, path, scope, seen, "");
@@ -200,21 +206,23 @@ bool ms_check_quiet(struct check *c, const struct node *node, const struct json_
 	return valid;
 }
 
-bool ms_check_ref(struct check *c, const struct op *op, const struct json_value *v, const struct path *path, const struct scope *scope, struct seen *seen)
+bool ms_check_ref(struct check *c, const struct op *op, const struct json_value *v, const struct path *path,
+		  const struct scope *scope, struct seen *seen)
 {
 	return ms_check_node(c, op->node, v, path, scope, seen, op->keyword);
 }
 
 // The outermost resource that has the anchor, too.
-bool ms_check_dynamic_ref(struct check *c, const struct op *op, const struct json_value *v, const struct path *path, const struct scope *scope,
-			  struct seen *seen)
+bool ms_check_dynamic_ref(struct check *c, const struct op *op, const struct json_value *v, const struct path *path,
+			  const struct scope *scope, struct seen *seen)
 {
 	const struct node *node = op->dynamic.node;
 	size_t steps = 0;
 	for (const struct scope *s = scope; op->dynamic.dynamic && s != NULL; s = s->parent, steps++) {
 		if (op->dynamic.name.p == NULL && s->resource->root_node != NULL)
 			node = s->resource->root_node;
-		for (const struct anchor *a = s->resource->anchors; op->dynamic.name.p != NULL && a != NULL; a = a->next, steps++) {
+		for (const struct anchor *a = s->resource->anchors; op->dynamic.name.p != NULL && a != NULL;
+		     a = a->next, steps++) {
 			if (a->dynamic && a->node != NULL && ms_slice_eq(a->name, op->dynamic.name))
 				node = a->node;
 		}
@@ -222,8 +230,8 @@ bool ms_check_dynamic_ref(struct check *c, const struct op *op, const struct jso
 	return ms_check_step(c, steps / 4) && ms_check_node(c, node, v, path, scope, seen, op->keyword);
 }
 
-bool ms_check_all_of(struct check *c, const struct op *op, const struct json_value *v, const struct path *path, const struct scope *scope,
-		     struct seen *seen)
+bool ms_check_all_of(struct check *c, const struct op *op, const struct json_value *v, const struct path *path,
+		     const struct scope *scope, struct seen *seen)
 {
 	bool valid = true;
 	for (size_t i = 0; i < op->nodes.count && !ms_check_enough(c, valid); i++)
@@ -231,8 +239,8 @@ bool ms_check_all_of(struct check *c, const struct op *op, const struct json_val
 	return valid;
 }
 
-bool ms_check_any_of(struct check *c, const struct op *op, const struct json_value *v, const struct path *path, const struct scope *scope,
-		     struct seen *seen)
+bool ms_check_any_of(struct check *c, const struct op *op, const struct json_value *v, const struct path *path,
+		     const struct scope *scope, struct seen *seen)
 {
 	bool valid = false;
 	// All are asked only when it matters what they look at.
@@ -241,11 +249,12 @@ bool ms_check_any_of(struct check *c, const struct op *op, const struct json_val
 	if (op->nodes.count == 1 && !valid && c->err == MS_OK) // then its own words say more
 		return ms_check_node(c, op->nodes.items[0], v, path, scope, NULL, op->keyword);
 	char shown[MS_SHOWN_SIZE];
-	return valid || ms_check_found(c, path, op->keyword, "%s fits none of the %zu alternatives", ms_value_shown(v, shown), op->nodes.count);
+	return valid || ms_check_found(c, path, op->keyword, "%s fits none of the %zu alternatives",
+				       ms_value_shown(v, shown), op->nodes.count);
 }
 
-bool ms_check_one_of(struct check *c, const struct op *op, const struct json_value *v, const struct path *path, const struct scope *scope,
-		     struct seen *seen)
+bool ms_check_one_of(struct check *c, const struct op *op, const struct json_value *v, const struct path *path,
+		     const struct scope *scope, struct seen *seen)
 {
 	size_t fits = 0, first = 0, second = 0;
 	for (size_t i = 0; i < op->nodes.count && c->err == MS_OK && fits < 2; i++) {
@@ -256,22 +265,24 @@ bool ms_check_one_of(struct check *c, const struct op *op, const struct json_val
 	}
 	char shown[MS_SHOWN_SIZE];
 	if (fits == 0 && c->err == MS_OK)
-		return ms_check_found(c, path, op->keyword, "%s fits none of the %zu alternatives, must fit one", ms_value_shown(v, shown),
-				      op->nodes.count);
-	return fits == 1 || ms_check_found(c, path, op->keyword, "fits alternatives %zu and %zu, must fit one only", first, second);
+		return ms_check_found(c, path, op->keyword, "%s fits none of the %zu alternatives, must fit one",
+				      ms_value_shown(v, shown), op->nodes.count);
+	return fits == 1 ||
+	       ms_check_found(c, path, op->keyword, "fits alternatives %zu and %zu, must fit one only", first, second);
 }
 
-bool ms_check_not(struct check *c, const struct op *op, const struct json_value *v, const struct path *path, const struct scope *scope,
-		  struct seen *seen)
+bool ms_check_not(struct check *c, const struct op *op, const struct json_value *v, const struct path *path,
+		  const struct scope *scope, struct seen *seen)
 {
 	(void)seen;
 	bool fits = ms_check_quiet(c, op->node, v, path, scope, NULL);
 	char shown[MS_SHOWN_SIZE];
-	return c->err == MS_OK && (!fits || ms_check_found(c, path, op->keyword, "%s is what must not be here", ms_value_shown(v, shown)));
+	return c->err == MS_OK &&
+	       (!fits || ms_check_found(c, path, op->keyword, "%s is what must not be here", ms_value_shown(v, shown)));
 }
 
-bool ms_check_if(struct check *c, const struct op *op, const struct json_value *v, const struct path *path, const struct scope *scope,
-		 struct seen *seen)
+bool ms_check_if(struct check *c, const struct op *op, const struct json_value *v, const struct path *path,
+		 const struct scope *scope, struct seen *seen)
 {
 	bool fits = ms_check_quiet(c, op->branch.condition, v, path, scope, seen);
 	const struct node *next = fits ? op->branch.then : op->branch.otherwise;
@@ -280,10 +291,12 @@ bool ms_check_if(struct check *c, const struct op *op, const struct json_value *
 	return next == NULL || ms_check_node(c, next, v, path, scope, seen, fits ? "then" : "else");
 }
 
-enum ms_err ms_schema_check(const struct schema *schema, const struct json_value *value, size_t steps, size_t max, struct arena *arena,
-			    struct errinfo *info, struct schema_finding **ret_findings, size_t *ret_count)
+enum ms_err ms_schema_check(const struct schema *schema, const struct json_value *value, size_t steps, size_t max,
+			    struct arena *arena, struct errinfo *info, struct schema_finding **ret_findings,
+			    size_t *ret_count)
 {
-	struct check c = {.arena = arena, .info = info, .steps = steps > 0 ? steps : DEFAULT_STEPS, .max = max > 0 ? max : 1};
+	struct check c = {
+		.arena = arena, .info = info, .steps = steps > 0 ? steps : DEFAULT_STEPS, .max = max > 0 ? max : 1};
 	struct path top = {0};
 	bool valid = ms_check_node(&c, schema->root, value, &top, NULL, NULL, "false");
 	if (c.err != MS_OK)

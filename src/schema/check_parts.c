@@ -21,8 +21,8 @@ static struct path member_path(const struct path *parent, const struct json_valu
 
 // --- Arrays --------------------------------------------------------------------------------------------------------
 
-bool ms_check_items(struct check *c, const struct op *op, const struct json_value *v, const struct path *path, const struct scope *scope,
-		    struct seen *seen)
+bool ms_check_items(struct check *c, const struct op *op, const struct json_value *v, const struct path *path,
+		    const struct scope *scope, struct seen *seen)
 {
 	const struct items *items = op->array;
 	bool valid = true;
@@ -32,30 +32,31 @@ bool ms_check_items(struct check *c, const struct op *op, const struct json_valu
 		if (node == NULL)
 			break;
 		struct path at = item_path(path, i);
-		valid &= ms_check_node(c, node, &v->array.items[i], &at, scope, NULL, prefix ? items->prefix_keyword : items->rest_keyword);
+		valid &= ms_check_node(c, node, &v->array.items[i], &at, scope, NULL,
+				       prefix ? items->prefix_keyword : items->rest_keyword);
 		ms_seen_add(seen, i);
 	}
 	return valid;
 }
 
-bool ms_check_max_items(struct check *c, const struct op *op, const struct json_value *v, const struct path *path, const struct scope *scope,
-			struct seen *seen)
+bool ms_check_max_items(struct check *c, const struct op *op, const struct json_value *v, const struct path *path,
+			const struct scope *scope, struct seen *seen)
 {
 	UNUSED;
 	return v->type != JSON_ARRAY || v->array.count <= op->count ||
 	       ms_check_found(c, path, op->keyword, "has %zu items, must have at most %zu", v->array.count, op->count);
 }
 
-bool ms_check_min_items(struct check *c, const struct op *op, const struct json_value *v, const struct path *path, const struct scope *scope,
-			struct seen *seen)
+bool ms_check_min_items(struct check *c, const struct op *op, const struct json_value *v, const struct path *path,
+			const struct scope *scope, struct seen *seen)
 {
 	UNUSED;
 	return v->type != JSON_ARRAY || v->array.count >= op->count ||
 	       ms_check_found(c, path, op->keyword, "has %zu items, must have at least %zu", v->array.count, op->count);
 }
 
-bool ms_check_contains(struct check *c, const struct op *op, const struct json_value *v, const struct path *path, const struct scope *scope,
-		       struct seen *seen)
+bool ms_check_contains(struct check *c, const struct op *op, const struct json_value *v, const struct path *path,
+		       const struct scope *scope, struct seen *seen)
 {
 	size_t found = 0;
 	const struct contains *k = &op->contains;
@@ -72,10 +73,11 @@ bool ms_check_contains(struct check *c, const struct op *op, const struct json_v
 	if (c->err != MS_OK)
 		return false;
 	if (found < k->min)
-		return ms_check_found(c, path, k->min == 1 ? op->keyword : "minContains", "has %zu items that fit \"contains\", must have at least %zu",
-				      found, k->min);
+		return ms_check_found(c, path, k->min == 1 ? op->keyword : "minContains",
+				      "has %zu items that fit \"contains\", must have at least %zu", found, k->min);
 	return found <= k->max ||
-	       ms_check_found(c, path, "maxContains", "has %zu items that fit \"contains\", must have at most %zu", found, k->max);
+	       ms_check_found(c, path, "maxContains", "has %zu items that fit \"contains\", must have at most %zu",
+			      found, k->max);
 }
 
 struct hashed {
@@ -92,7 +94,8 @@ static int cmp_hashed(const void *a, const void *b)
 }
 
 // Two equal items, the later one the earliest possible among its like.
-static enum ms_err find_equal(struct check *c, const struct json_value *v, size_t *ret_a, size_t *ret_b, bool *ret_found)
+static enum ms_err find_equal(struct check *c, const struct json_value *v, size_t *ret_a, size_t *ret_b,
+			      bool *ret_found)
 {
 	size_t count = v->array.count;
 	struct hashed *all = MS_ARENA_ARRAY(c->arena, struct hashed, count);
@@ -109,7 +112,8 @@ static enum ms_err find_equal(struct check *c, const struct json_value *v, size_
 		for (size_t k = i + 1; k < count && all[k].hash == all[i].hash; k++) {
 			*ret_a = all[i].index;
 			*ret_b = all[k].index;
-			MS_TRY(ms_value_equal(&v->array.items[*ret_a], &v->array.items[*ret_b], c->arena, &c->steps, ret_found));
+			MS_TRY(ms_value_equal(&v->array.items[*ret_a], &v->array.items[*ret_b], c->arena, &c->steps,
+					      ret_found));
 			if (*ret_found)
 				return MS_OK;
 		}
@@ -117,8 +121,8 @@ static enum ms_err find_equal(struct check *c, const struct json_value *v, size_
 	return MS_OK;
 }
 
-bool ms_check_unique_items(struct check *c, const struct op *op, const struct json_value *v, const struct path *path, const struct scope *scope,
-			   struct seen *seen)
+bool ms_check_unique_items(struct check *c, const struct op *op, const struct json_value *v, const struct path *path,
+			   const struct scope *scope, struct seen *seen)
 {
 	UNUSED;
 	size_t a, b;
@@ -129,12 +133,14 @@ bool ms_check_unique_items(struct check *c, const struct op *op, const struct js
 	enum ms_err err = find_equal(c, v, &a, &b, &found);
 	ms_arena_rewind(c->arena, mark);
 	if (err != MS_OK)
-		return ms_check_stop(c, err, err == MS_ERR_LIMIT ? "checking the value takes too many steps" : "no memory to check the value");
+		return ms_check_stop(c, err,
+				     err == MS_ERR_LIMIT ? "checking the value takes too many steps"
+							 : "no memory to check the value");
 	return !found || ms_check_found(c, path, op->keyword, "items %zu and %zu are equal, all must differ", a, b);
 }
 
-bool ms_check_unevaluated_items(struct check *c, const struct op *op, const struct json_value *v, const struct path *path, const struct scope *scope,
-				struct seen *seen)
+bool ms_check_unevaluated_items(struct check *c, const struct op *op, const struct json_value *v,
+				const struct path *path, const struct scope *scope, struct seen *seen)
 {
 	bool valid = true;
 	if (v->type != JSON_ARRAY)
@@ -150,20 +156,22 @@ bool ms_check_unevaluated_items(struct check *c, const struct op *op, const stru
 
 // --- Objects -------------------------------------------------------------------------------------------------------
 
-bool ms_check_max_properties(struct check *c, const struct op *op, const struct json_value *v, const struct path *path, const struct scope *scope,
-			     struct seen *seen)
+bool ms_check_max_properties(struct check *c, const struct op *op, const struct json_value *v, const struct path *path,
+			     const struct scope *scope, struct seen *seen)
 {
 	UNUSED;
 	return v->type != JSON_OBJECT || v->object.count <= op->count ||
-	       ms_check_found(c, path, op->keyword, "has %zu members, must have at most %zu", v->object.count, op->count);
+	       ms_check_found(c, path, op->keyword, "has %zu members, must have at most %zu", v->object.count,
+			      op->count);
 }
 
-bool ms_check_min_properties(struct check *c, const struct op *op, const struct json_value *v, const struct path *path, const struct scope *scope,
-			     struct seen *seen)
+bool ms_check_min_properties(struct check *c, const struct op *op, const struct json_value *v, const struct path *path,
+			     const struct scope *scope, struct seen *seen)
 {
 	UNUSED;
 	return v->type != JSON_OBJECT || v->object.count >= op->count ||
-	       ms_check_found(c, path, op->keyword, "has %zu members, must have at least %zu", v->object.count, op->count);
+	       ms_check_found(c, path, op->keyword, "has %zu members, must have at least %zu", v->object.count,
+			      op->count);
 }
 
 // Names of an object, sorted when many are looked up in many.
@@ -203,8 +211,8 @@ static bool lookup_has(const struct lookup *l, struct slice name)
 	return false;
 }
 
-static bool has_all(struct check *c, const struct op *op, const struct lookup *l, const struct slice *names, size_t count, const struct path *path,
-		    struct slice because)
+static bool has_all(struct check *c, const struct op *op, const struct lookup *l, const struct slice *names,
+		    size_t count, const struct path *path, struct slice because)
 {
 	bool valid = true;
 	for (size_t i = 0; i < count && !ms_check_enough(c, valid); i++) {
@@ -214,24 +222,25 @@ static bool has_all(struct check *c, const struct op *op, const struct lookup *l
 		if (because.p == NULL)
 			valid = ms_check_found(c, path, op->keyword, "lacks the member \"%.*s\"", MS_SLICE_ARG(name));
 		else
-			valid = ms_check_found(c, path, op->keyword, "lacks the member \"%.*s\", which \"%.*s\" needs", MS_SLICE_ARG(name),
-					       MS_SLICE_ARG(because));
+			valid = ms_check_found(c, path, op->keyword, "lacks the member \"%.*s\", which \"%.*s\" needs",
+					       MS_SLICE_ARG(name), MS_SLICE_ARG(because));
 	}
 	return valid;
 }
 
-bool ms_check_required(struct check *c, const struct op *op, const struct json_value *v, const struct path *path, const struct scope *scope,
-		       struct seen *seen)
+bool ms_check_required(struct check *c, const struct op *op, const struct json_value *v, const struct path *path,
+		       const struct scope *scope, struct seen *seen)
 {
 	UNUSED;
 	struct lookup l;
 	if (v->type != JSON_OBJECT)
 		return true;
-	return lookup_start(c, v, op->names.count, &l) && has_all(c, op, &l, op->names.items, op->names.count, path, MS_SLICE_EMPTY);
+	return lookup_start(c, v, op->names.count, &l) &&
+	       has_all(c, op, &l, op->names.items, op->names.count, path, MS_SLICE_EMPTY);
 }
 
-bool ms_check_dependents(struct check *c, const struct op *op, const struct json_value *v, const struct path *path, const struct scope *scope,
-			 struct seen *seen)
+bool ms_check_dependents(struct check *c, const struct op *op, const struct json_value *v, const struct path *path,
+			 const struct scope *scope, struct seen *seen)
 {
 	struct lookup l;
 	size_t lookups = 0;
@@ -249,7 +258,8 @@ bool ms_check_dependents(struct check *c, const struct op *op, const struct json
 		if (d->node != NULL)
 			valid &= ms_check_node(c, d->node, v, path, scope, seen, op->keyword);
 		else
-			valid &= has_all(c, op, &l, d->required, d->required_count, path, ms_slice_sub(d->name, 0, 100));
+			valid &=
+				has_all(c, op, &l, d->required, d->required_count, path, ms_slice_sub(d->name, 0, 100));
 	}
 	return valid;
 }
@@ -267,8 +277,8 @@ static const struct node *named(const struct properties *p, struct slice name)
 	return NULL;
 }
 
-static bool check_member(struct check *c, const struct properties *p, const struct json_value *v, size_t index, const struct path *path,
-			 const struct scope *scope, struct seen *seen)
+static bool check_member(struct check *c, const struct properties *p, const struct json_value *v, size_t index,
+			 const struct path *path, const struct scope *scope, struct seen *seen)
 {
 	const struct json_member *m = &v->object.members[index];
 	struct path at = member_path(path, v, index);
@@ -282,7 +292,8 @@ static bool check_member(struct check *c, const struct properties *p, const stru
 		if (err != MS_OK)
 			return ms_check_stop(c, err, "a regular expression takes too many steps");
 		if (fits)
-			valid &= ms_check_node(c, p->patterns[i].node, &m->value, &at, scope, NULL, "patternProperties");
+			valid &=
+				ms_check_node(c, p->patterns[i].node, &m->value, &at, scope, NULL, "patternProperties");
 		known |= fits;
 	}
 	if (!known && p->additional != NULL && c->err == MS_OK) {
@@ -294,8 +305,8 @@ static bool check_member(struct check *c, const struct properties *p, const stru
 	return valid;
 }
 
-bool ms_check_properties(struct check *c, const struct op *op, const struct json_value *v, const struct path *path, const struct scope *scope,
-			 struct seen *seen)
+bool ms_check_properties(struct check *c, const struct op *op, const struct json_value *v, const struct path *path,
+			 const struct scope *scope, struct seen *seen)
 {
 	bool valid = true;
 	if (v->type != JSON_OBJECT)
@@ -307,8 +318,8 @@ bool ms_check_properties(struct check *c, const struct op *op, const struct json
 	return valid;
 }
 
-bool ms_check_property_names(struct check *c, const struct op *op, const struct json_value *v, const struct path *path, const struct scope *scope,
-			     struct seen *seen)
+bool ms_check_property_names(struct check *c, const struct op *op, const struct json_value *v, const struct path *path,
+			     const struct scope *scope, struct seen *seen)
 {
 	(void)seen;
 	bool valid = true;
@@ -318,13 +329,14 @@ bool ms_check_property_names(struct check *c, const struct op *op, const struct 
 		if (ms_check_quiet(c, op->node, &name, &at, scope, NULL) || c->err != MS_OK)
 			continue;
 		struct slice shown = ms_slice_sub(name.str, 0, 100);
-		valid = ms_check_found(c, &at, op->keyword, "the name \"%.*s\" is not allowed here", MS_SLICE_ARG(shown));
+		valid = ms_check_found(c, &at, op->keyword, "the name \"%.*s\" is not allowed here",
+				       MS_SLICE_ARG(shown));
 	}
 	return valid && c->err == MS_OK;
 }
 
-bool ms_check_unevaluated_properties(struct check *c, const struct op *op, const struct json_value *v, const struct path *path,
-				     const struct scope *scope, struct seen *seen)
+bool ms_check_unevaluated_properties(struct check *c, const struct op *op, const struct json_value *v,
+				     const struct path *path, const struct scope *scope, struct seen *seen)
 {
 	bool valid = true;
 	if (v->type != JSON_OBJECT)

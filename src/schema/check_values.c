@@ -35,8 +35,8 @@ static const char *types_shown(const struct op *op, char dst[MS_SHOWN_SIZE])
 	return dst;
 }
 
-bool ms_check_type(struct check *c, const struct op *op, const struct json_value *v, const struct path *path, const struct scope *scope,
-		   struct seen *seen)
+bool ms_check_type(struct check *c, const struct op *op, const struct json_value *v, const struct path *path,
+		   const struct scope *scope, struct seen *seen)
 {
 	UNUSED;
 	if ((op->type.types >> v->type & 1) != 0)
@@ -45,8 +45,9 @@ bool ms_check_type(struct check *c, const struct op *op, const struct json_value
 		return true;
 	char shown[MS_SHOWN_SIZE], types[MS_SHOWN_SIZE];
 	bool scalar = v->type == JSON_STRING || v->type == JSON_NUMBER;
-	return ms_check_found(c, path, op->keyword, "is %s%s%s%s, must be %s", ms_json_type_name(v->type), scalar ? " (" : "",
-			      scalar ? ms_value_shown(v, shown) : "", scalar ? ")" : "", types_shown(op, types));
+	return ms_check_found(c, path, op->keyword, "is %s%s%s%s, must be %s", ms_json_type_name(v->type),
+			      scalar ? " (" : "", scalar ? ms_value_shown(v, shown) : "", scalar ? ")" : "",
+			      types_shown(op, types));
 }
 
 static bool is_one_of(struct check *c, const struct value_set *set, const struct json_value *v, bool *ret_found)
@@ -65,8 +66,8 @@ static bool is_one_of(struct check *c, const struct value_set *set, const struct
 	return err == MS_OK || ms_check_stop(c, err, "checking the value takes too many steps");
 }
 
-bool ms_check_enum(struct check *c, const struct op *op, const struct json_value *v, const struct path *path, const struct scope *scope,
-		   struct seen *seen)
+bool ms_check_enum(struct check *c, const struct op *op, const struct json_value *v, const struct path *path,
+		   const struct scope *scope, struct seen *seen)
 {
 	UNUSED;
 	bool found;
@@ -91,15 +92,16 @@ bool ms_check_enum(struct check *c, const struct op *op, const struct json_value
 	return ms_check_found(c, path, op->keyword, "is %s, must be one of %s", ms_value_shown(v, shown), list);
 }
 
-bool ms_check_const(struct check *c, const struct op *op, const struct json_value *v, const struct path *path, const struct scope *scope,
-		    struct seen *seen)
+bool ms_check_const(struct check *c, const struct op *op, const struct json_value *v, const struct path *path,
+		    const struct scope *scope, struct seen *seen)
 {
 	UNUSED;
 	bool found;
 	if (!is_one_of(c, &op->values, v, &found) || found)
 		return c->err == MS_OK;
 	char shown[MS_SHOWN_SIZE], want[MS_SHOWN_SIZE];
-	return ms_check_found(c, path, op->keyword, "is %s, must be %s", ms_value_shown(v, shown), ms_value_shown(op->values.items, want));
+	return ms_check_found(c, path, op->keyword, "is %s, must be %s", ms_value_shown(v, shown),
+			      ms_value_shown(op->values.items, want));
 }
 
 // --- Numbers -----------------------------------------------------------------------------------------------------
@@ -108,7 +110,8 @@ static bool read_number(struct check *c, const struct json_value *v, struct deci
 {
 	if (!ms_check_step(c, v->str.n / 64))
 		return false;
-	return ms_decimal_parse(v->str, c->arena, ret_number) == MS_OK || ms_check_stop(c, MS_ERR_NO_MEMORY, "no memory to check the value");
+	return ms_decimal_parse(v->str, c->arena, ret_number) == MS_OK ||
+	       ms_check_stop(c, MS_ERR_NO_MEMORY, "no memory to check the value");
 }
 
 // The keyword's value, as far as it is short.
@@ -134,14 +137,16 @@ static const char *number_shown(const struct decimal *n, char dst[MS_SHOWN_SIZE]
 	return dst;
 }
 
-static bool bad_number(struct check *c, const struct op *op, const struct json_value *v, const struct path *path, const char *must)
+static bool bad_number(struct check *c, const struct op *op, const struct json_value *v, const struct path *path,
+		       const char *must)
 {
 	char shown[MS_SHOWN_SIZE], limit[MS_SHOWN_SIZE];
-	return ms_check_found(c, path, op->keyword, "is %s, must be %s %s", ms_value_shown(v, shown), must, number_shown(&op->number, limit));
+	return ms_check_found(c, path, op->keyword, "is %s, must be %s %s", ms_value_shown(v, shown), must,
+			      number_shown(&op->number, limit));
 }
 
-bool ms_check_multiple_of(struct check *c, const struct op *op, const struct json_value *v, const struct path *path, const struct scope *scope,
-			  struct seen *seen)
+bool ms_check_multiple_of(struct check *c, const struct op *op, const struct json_value *v, const struct path *path,
+			  const struct scope *scope, struct seen *seen)
 {
 	UNUSED;
 	struct decimal n;
@@ -152,17 +157,17 @@ bool ms_check_multiple_of(struct check *c, const struct op *op, const struct jso
 	return ms_decimal_is_multiple(&n, &op->number) || bad_number(c, op, v, path, "a multiple of");
 }
 
-#define LIMIT_KEYWORD(name, fits, must)                                                                                             \
-	bool ms_check_##name(struct check *c, const struct op *op, const struct json_value *v, const struct path *path,                 \
-			     const struct scope *scope, struct seen *seen)                                                              \
-	{                                                                                                                           \
-		UNUSED;                                                                                                             \
-		struct decimal n;                                                                                                   \
-		if (v->type != JSON_NUMBER)                                                                                         \
-			return true;                                                                                                \
-		if (!read_number(c, v, &n))                                                                                         \
-			return false;                                                                                               \
-		return ms_decimal_cmp(&n, &op->number) fits || bad_number(c, op, v, path, must);                                    \
+#define LIMIT_KEYWORD(name, fits, must)                                                             \
+	bool ms_check_##name(struct check *c, const struct op *op, const struct json_value *v,      \
+			     const struct path *path, const struct scope *scope, struct seen *seen) \
+	{                                                                                           \
+		UNUSED;                                                                             \
+		struct decimal n;                                                                   \
+		if (v->type != JSON_NUMBER)                                                         \
+			return true;                                                                \
+		if (!read_number(c, v, &n))                                                         \
+			return false;                                                               \
+		return ms_decimal_cmp(&n, &op->number) fits || bad_number(c, op, v, path, must);    \
 	}
 LIMIT_KEYWORD(maximum, <= 0, "at most")
 LIMIT_KEYWORD(minimum, >= 0, "at least")
@@ -179,8 +184,8 @@ static size_t code_points(struct slice s)
 	return count;
 }
 
-bool ms_check_max_length(struct check *c, const struct op *op, const struct json_value *v, const struct path *path, const struct scope *scope,
-			 struct seen *seen)
+bool ms_check_max_length(struct check *c, const struct op *op, const struct json_value *v, const struct path *path,
+			 const struct scope *scope, struct seen *seen)
 {
 	UNUSED;
 	if (v->type != JSON_STRING || v->str.n <= op->count)
@@ -188,11 +193,12 @@ bool ms_check_max_length(struct check *c, const struct op *op, const struct json
 	if (!ms_check_step(c, v->str.n / 64))
 		return false;
 	size_t n = code_points(v->str);
-	return n <= op->count || ms_check_found(c, path, op->keyword, "has %zu characters, must have at most %zu", n, op->count);
+	return n <= op->count ||
+	       ms_check_found(c, path, op->keyword, "has %zu characters, must have at most %zu", n, op->count);
 }
 
-bool ms_check_min_length(struct check *c, const struct op *op, const struct json_value *v, const struct path *path, const struct scope *scope,
-			 struct seen *seen)
+bool ms_check_min_length(struct check *c, const struct op *op, const struct json_value *v, const struct path *path,
+			 const struct scope *scope, struct seen *seen)
 {
 	UNUSED;
 	if (v->type != JSON_STRING)
@@ -200,11 +206,12 @@ bool ms_check_min_length(struct check *c, const struct op *op, const struct json
 	if (!ms_check_step(c, v->str.n / 64))
 		return false;
 	size_t n = code_points(v->str);
-	return n >= op->count || ms_check_found(c, path, op->keyword, "has %zu characters, must have at least %zu", n, op->count);
+	return n >= op->count ||
+	       ms_check_found(c, path, op->keyword, "has %zu characters, must have at least %zu", n, op->count);
 }
 
-bool ms_check_pattern(struct check *c, const struct op *op, const struct json_value *v, const struct path *path, const struct scope *scope,
-		      struct seen *seen)
+bool ms_check_pattern(struct check *c, const struct op *op, const struct json_value *v, const struct path *path,
+		      const struct scope *scope, struct seen *seen)
 {
 	UNUSED;
 	bool found = false;
@@ -215,11 +222,12 @@ bool ms_check_pattern(struct check *c, const struct op *op, const struct json_va
 		return ms_check_stop(c, err, "a regular expression takes too many steps");
 	char shown[MS_SHOWN_SIZE];
 	struct slice pattern = ms_slice_sub(op->pattern.text, 0, 120);
-	return found || ms_check_found(c, path, op->keyword, "is %s, must match %.*s", ms_value_shown(v, shown), MS_SLICE_ARG(pattern));
+	return found || ms_check_found(c, path, op->keyword, "is %s, must match %.*s", ms_value_shown(v, shown),
+				       MS_SLICE_ARG(pattern));
 }
 
-bool ms_check_format(struct check *c, const struct op *op, const struct json_value *v, const struct path *path, const struct scope *scope,
-		     struct seen *seen)
+bool ms_check_format(struct check *c, const struct op *op, const struct json_value *v, const struct path *path,
+		     const struct scope *scope, struct seen *seen)
 {
 	UNUSED;
 	if (v->type != JSON_STRING)
@@ -227,5 +235,6 @@ bool ms_check_format(struct check *c, const struct op *op, const struct json_val
 	if (!ms_check_step(c, v->str.n / 16))
 		return false;
 	char shown[MS_SHOWN_SIZE];
-	return op->format->valid(v->str) || ms_check_found(c, path, op->keyword, "is %s, must be %s", ms_value_shown(v, shown), op->format->words);
+	return op->format->valid(v->str) ||
+	       ms_check_found(c, path, op->keyword, "is %s, must be %s", ms_value_shown(v, shown), op->format->words);
 }

@@ -34,7 +34,8 @@ enum ms_err ms_compile_place(struct compiler *c, struct place *place, const stru
 	return MS_OK;
 }
 
-enum ms_err ms_compile_node(struct compiler *c, const struct json_value *value, struct resource *resource, const struct node **ret_node)
+enum ms_err ms_compile_node(struct compiler *c, const struct json_value *value, struct resource *resource,
+			    const struct node **ret_node)
 {
 	struct place *place;
 	MS_TRY(ms_registry_place(c, value, resource, &place));
@@ -51,7 +52,8 @@ static enum ms_err build_ops(struct compiler *c, const struct place *place)
 	size_t count = 0;
 	for (size_t i = 0; i < ms_keyword_count; i++) {
 		const struct keyword *k = &ms_keywords[i];
-		if (k->build == NULL || (k->drafts & DRAFT_BIT(r->draft)) == 0 || (k->vocabulary & r->vocabularies) == 0)
+		if (k->build == NULL || (k->drafts & DRAFT_BIT(r->draft)) == 0 ||
+		    (k->vocabulary & r->vocabularies) == 0)
 			continue;
 		if (hidden && strcmp(k->name, "$ref") != 0)
 			continue;
@@ -78,7 +80,8 @@ static enum ms_err build_node(struct compiler *c, const struct place *place)
 	if (type == JSON_OBJECT)
 		return build_ops(c, place);
 	if (type != JSON_TRUE && type != JSON_FALSE)
-		return ms_compile_fail(c, place->value, MS_ERR_INVALID, "is %s, must be a schema: an object, true or false", ms_json_type_name(type));
+		return ms_compile_fail(c, place->value, MS_ERR_INVALID,
+				       "is %s, must be a schema: an object, true or false", ms_json_type_name(type));
 	place->node->never = type == JSON_FALSE;
 	return MS_OK;
 }
@@ -130,9 +133,11 @@ static enum ms_err look_for_circle(struct compiler *c, const struct node *seen, 
 	if (node->color == BLACK)
 		return MS_OK;
 	if (node->color == GREY)
-		return ms_compile_fail(c, node->source, MS_ERR_INVALID, "the schema refers to itself without going into the value");
+		return ms_compile_fail(c, node->source, MS_ERR_INVALID,
+				       "the schema refers to itself without going into the value");
 	if (depth > IN_PLACE_MAX)
-		return ms_compile_fail(c, node->source, MS_ERR_LIMIT, "more than %d schemas one inside the other look at one value", IN_PLACE_MAX);
+		return ms_compile_fail(c, node->source, MS_ERR_LIMIT,
+				       "more than %d schemas one inside the other look at one value", IN_PLACE_MAX);
 	node->color = GREY;
 	for (size_t i = 0; i < node->op_count; i++) {
 		const struct op *op = &node->ops[i];
@@ -141,7 +146,10 @@ static enum ms_err look_for_circle(struct compiler *c, const struct node *seen, 
 		else if (op->run == ms_check_all_of || op->run == ms_check_any_of || op->run == ms_check_one_of)
 			MS_TRY(look_at(c, op->nodes.items, op->nodes.count, depth + 1));
 		else if (op->run == ms_check_if)
-			MS_TRY(look_at(c, (const struct node *const[]){op->branch.condition, op->branch.then, op->branch.otherwise}, 3, depth + 1));
+			MS_TRY(look_at(c,
+				       (const struct node *const[]){op->branch.condition, op->branch.then,
+								    op->branch.otherwise},
+				       3, depth + 1));
 		for (size_t k = 0; op->run == ms_check_dependents && k < op->dependents.count; k++)
 			MS_TRY(look_at(c, (const struct node *const[]){op->dependents.items[k].node}, 1, depth + 1));
 	}
@@ -183,7 +191,8 @@ static enum ms_err compile(struct compiler *c)
 	return MS_OK;
 }
 
-enum ms_err ms_schema_compile(const struct json_value *value, const struct schema_options *options, struct errinfo *info, struct schema **ret_schema)
+enum ms_err ms_schema_compile(const struct json_value *value, const struct schema_options *options,
+			      struct errinfo *info, struct schema **ret_schema)
 {
 	static const struct schema_options defaults = {0};
 	options = options != NULL ? options : &defaults;
@@ -191,7 +200,8 @@ enum ms_err ms_schema_compile(const struct json_value *value, const struct schem
 	if (schema == NULL)
 		return ms_fail(info, MS_ERR_NO_MEMORY, "no memory for a schema");
 	ms_arena_init(&schema->arena, 8192, options->max_bytes > 0 ? options->max_bytes : DEFAULT_MAX_BYTES);
-	struct compiler c = {.schema = schema, .arena = &schema->arena, .options = options, .info = info, .root = value};
+	struct compiler c = {
+		.schema = schema, .arena = &schema->arena, .options = options, .info = info, .root = value};
 	c.default_draft = options->draft != SCHEMA_BY_ITSELF ? options->draft : SCHEMA_2020_12;
 	c.queue_end = &c.queue;
 	enum ms_err err = compile(&c);

@@ -69,7 +69,8 @@ enum ms_err ms_value_hash(const struct json_value *v, struct arena *arena, size_
 	} else if (v->type == JSON_OBJECT) {
 		for (size_t i = 0; i < v->object.count; i++) {
 			MS_TRY(ms_value_hash(&v->object.members[i].value, arena, steps, &value));
-			h += mix(value + hash_text(v->object.members[i].key, JSON_OBJECT)); // a sum: order does not count
+			h += mix(value +
+				 hash_text(v->object.members[i].key, JSON_OBJECT)); // a sum: order does not count
 		}
 	}
 	*ret_hash = h;
@@ -92,7 +93,8 @@ static const struct json_member **sorted(const struct json_value *v, struct aren
 	return all;
 }
 
-static enum ms_err equal_objects(const struct json_value *a, const struct json_value *b, struct arena *arena, size_t *steps, bool *ret_equal)
+static enum ms_err equal_objects(const struct json_value *a, const struct json_value *b, struct arena *arena,
+				 size_t *steps, bool *ret_equal)
 {
 	*ret_equal = false;
 	if (a->object.count != b->object.count)
@@ -115,7 +117,8 @@ static enum ms_err equal_objects(const struct json_value *a, const struct json_v
 	return MS_OK;
 }
 
-static enum ms_err equal_arrays(const struct json_value *a, const struct json_value *b, struct arena *arena, size_t *steps, bool *ret_equal)
+static enum ms_err equal_arrays(const struct json_value *a, const struct json_value *b, struct arena *arena,
+				size_t *steps, bool *ret_equal)
 {
 	*ret_equal = a->array.count == b->array.count;
 	for (size_t i = 0; *ret_equal && i < a->array.count; i++)
@@ -123,7 +126,8 @@ static enum ms_err equal_arrays(const struct json_value *a, const struct json_va
 	return MS_OK;
 }
 
-enum ms_err ms_value_equal(const struct json_value *a, const struct json_value *b, struct arena *arena, size_t *steps, bool *ret_equal)
+enum ms_err ms_value_equal(const struct json_value *a, const struct json_value *b, struct arena *arena, size_t *steps,
+			   bool *ret_equal)
 {
 	*ret_equal = a->type == b->type;
 	if (!take(steps, 1))

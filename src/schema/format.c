@@ -42,7 +42,8 @@ static bool take_date(struct slice *s)
 {
 	static const int days[] = {31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};
 	int year, month, day;
-	if (!take_digits(s, 4, &year) || !take(s, '-') || !take_digits(s, 2, &month) || !take(s, '-') || !take_digits(s, 2, &day))
+	if (!take_digits(s, 4, &year) || !take(s, '-') || !take_digits(s, 2, &month) || !take(s, '-') ||
+	    !take_digits(s, 2, &day))
 		return false;
 	bool leap = (year % 4 == 0 && year % 100 != 0) || year % 400 == 0;
 	return month >= 1 && month <= 12 && day >= 1 && day <= days[month - 1] + (month == 2 && leap);
@@ -52,7 +53,8 @@ static bool take_date(struct slice *s)
 static bool take_time(struct slice *s)
 {
 	int hour, minute, second, zone_hour = 0, zone_minute = 0;
-	if (!take_digits(s, 2, &hour) || !take(s, ':') || !take_digits(s, 2, &minute) || !take(s, ':') || !take_digits(s, 2, &second))
+	if (!take_digits(s, 2, &hour) || !take(s, ':') || !take_digits(s, 2, &minute) || !take(s, ':') ||
+	    !take_digits(s, 2, &second))
 		return false;
 	if (take(s, '.')) {
 		if (s->n == 0 || !is_digit(s->p[0]))
@@ -124,7 +126,8 @@ static bool is_ipv4(struct slice s)
 	int count = 0;
 	for (; ms_slice_next(&s, '.', &part); count++) {
 		uint64_t value;
-		if (part.n == 0 || part.n > 3 || (part.n > 1 && part.p[0] == '0') || !ms_slice_to_u64(part, &value) || value > 255)
+		if (part.n == 0 || part.n > 3 || (part.n > 1 && part.p[0] == '0') || !ms_slice_to_u64(part, &value) ||
+		    value > 255)
 			return false;
 	}
 	return count == 4;
@@ -189,7 +192,8 @@ static bool is_name(struct slice s, bool idna, bool international)
 		if (part.n == 0 || part.n > 63 || part.p[0] == '-' || part.p[part.n - 1] == '-')
 			return false;
 		for (size_t i = 0; i < part.n; i++) {
-			if (!is_alpha(part.p[i]) && !is_digit(part.p[i]) && part.p[i] != '-' && !(international && (part.p[i] & 0x80) != 0))
+			if (!is_alpha(part.p[i]) && !is_digit(part.p[i]) && part.p[i] != '-' &&
+			    !(international && (part.p[i] & 0x80) != 0))
 				return false;
 		}
 		bool dashes = idna && part.n >= 4 && part.p[2] == '-' && part.p[3] == '-';
@@ -242,7 +246,8 @@ static bool is_mailbox(struct slice s, bool international)
 			if (atom.n == 0)
 				return false;
 			for (size_t i = 0; i < atom.n; i++) {
-				if (!is_alpha(atom.p[i]) && !is_digit(atom.p[i]) && !(international && (atom.p[i] & 0x80) != 0) &&
+				if (!is_alpha(atom.p[i]) && !is_digit(atom.p[i]) &&
+				    !(international && (atom.p[i] & 0x80) != 0) &&
 				    (atom.p[i] == '\0' || strchr("!#$%&'*+-/=?^_`{|}~", atom.p[i]) == NULL))
 					return false;
 			}
@@ -322,7 +327,8 @@ static bool is_reference(struct slice s, bool iri)
 	size_t colon = ms_slice_find(u.path, ':'), slash = ms_slice_find(u.path, '/');
 	if (u.scheme.p == NULL && u.authority.p == NULL && colon < u.path.n && colon < slash)
 		return false;
-	return is_uri_part(u.path, ":@/", iri) && is_uri_part(u.query, ":@/?", iri) && is_uri_part(u.fragment, ":@/?", iri);
+	return is_uri_part(u.path, ":@/", iri) && is_uri_part(u.query, ":@/?", iri) &&
+	       is_uri_part(u.fragment, ":@/?", iri);
 }
 
 static bool is_uri_reference(struct slice s)

@@ -42,11 +42,13 @@ struct pattern {
 	bool anchored; // starts with ^: tried at one place only
 };
 // `memory` serves PCRE2; the pattern lives as long as the arena behind it.
-MS_MUST_USE enum ms_err ms_pattern_compile(struct slice text, pcre2_general_context *memory, struct errinfo *info, struct pattern *ret_pattern);
+MS_MUST_USE enum ms_err ms_pattern_compile(struct slice text, pcre2_general_context *memory, struct errinfo *info,
+					   struct pattern *ret_pattern);
 // Is it an expression of ECMA-262? Fills info when not. MS_ERR_INVALID, MS_ERR_NO_MEMORY.
 MS_MUST_USE enum ms_err ms_pattern_translate(struct slice text, struct buf *out, struct errinfo *info);
 // *steps goes down by what it took; MS_ERR_LIMIT when they do not suffice.
-MS_MUST_USE enum ms_err ms_pattern_match(const struct pattern *pattern, struct slice text, struct arena *arena, size_t *steps, bool *ret_found);
+MS_MUST_USE enum ms_err ms_pattern_match(const struct pattern *pattern, struct slice text, struct arena *arena,
+					 size_t *steps, bool *ret_found);
 // A general context of PCRE2 that takes from the arena; NULL: no memory.
 MS_MUST_USE pcre2_general_context *ms_pattern_memory(struct arena *arena);
 
@@ -88,8 +90,8 @@ struct resource {
 	enum schema_draft draft;
 	unsigned vocabularies;
 	struct anchor *anchors;
-	bool recursive_anchor; // $recursiveAnchor: true at its root
-	bool used;             // a node of it was compiled
+	bool recursive_anchor;        // $recursiveAnchor: true at its root
+	bool used;                    // a node of it was compiled
 	const struct node *root_node; // with recursive_anchor, when used
 	struct resource *next;
 };
@@ -112,7 +114,7 @@ struct properties {
 struct items {
 	const struct node **prefix;
 	size_t prefix_count;
-	const struct node *rest;      // NULL: anything goes
+	const struct node *rest; // NULL: anything goes
 	const char *prefix_keyword, *rest_keyword;
 };
 struct contains {
@@ -185,8 +187,8 @@ struct node {
 	const struct resource *resource;
 	struct op *ops;
 	size_t op_count;
-	bool never; // the schema false
-	bool wants_seen; // has unevaluatedItems or unevaluatedProperties
+	bool never;          // the schema false
+	bool wants_seen;     // has unevaluatedItems or unevaluatedProperties
 	unsigned char color; // compiling: search for circles
 };
 struct schema {
@@ -199,15 +201,17 @@ int ms_name_cmp(struct slice a, struct slice b); // by length, then bytes
 // --- Equality (equal.c) ------------------------------------------------------------------------------
 
 // Equal values have equal hashes, whatever the order of members and the spelling of numbers. False: no memory (in the arena), or `steps` used up.
-MS_MUST_USE enum ms_err ms_value_hash(const struct json_value *v, struct arena *arena, size_t *steps, uint64_t *ret_hash);
-MS_MUST_USE enum ms_err ms_value_equal(const struct json_value *a, const struct json_value *b, struct arena *arena, size_t *steps, bool *ret_equal);
+MS_MUST_USE enum ms_err ms_value_hash(const struct json_value *v, struct arena *arena, size_t *steps,
+				      uint64_t *ret_hash);
+MS_MUST_USE enum ms_err ms_value_equal(const struct json_value *a, const struct json_value *b, struct arena *arena,
+				       size_t *steps, bool *ret_equal);
 
 // --- Compiling ------------------------------------------------------------------------------------------
 
 struct place { // where a schema stands
 	const struct json_value *value;
 	struct resource *resource;
-	struct node *node; // once asked for
+	struct node *node;  // once asked for
 	struct place *next; // to be compiled
 };
 struct document {
@@ -238,15 +242,19 @@ struct compiler {
 // registry.c: documents, resources, anchors, references.
 MS_MUST_USE enum ms_err ms_registry_init(struct compiler *c);
 void ms_registry_fini(struct compiler *c);
-MS_MUST_USE enum ms_err ms_registry_add(struct compiler *c, struct slice uri, const struct json_value *value, struct resource **ret_resource);
+MS_MUST_USE enum ms_err ms_registry_add(struct compiler *c, struct slice uri, const struct json_value *value,
+					struct resource **ret_resource);
 // What `reference` of a schema in `from` means. ret_anchor (may be NULL): the anchor that named it.
 MS_MUST_USE enum ms_err ms_registry_find(struct compiler *c, const struct resource *from, struct slice reference,
-					 const struct json_value *at, struct place **ret_place, const struct anchor **ret_anchor);
+					 const struct json_value *at, struct place **ret_place,
+					 const struct anchor **ret_anchor);
 // Fails with the place of `at` in the schema before the message.
-enum ms_err ms_compile_fail(struct compiler *c, const struct json_value *at, enum ms_err code, const char *fmt, ...) MS_PRINTF(4, 5);
+enum ms_err ms_compile_fail(struct compiler *c, const struct json_value *at, enum ms_err code, const char *fmt, ...)
+	MS_PRINTF(4, 5);
 enum ms_err ms_compile_no_memory(struct compiler *c);
 // The place of a schema; found, or made in this resource.
-MS_MUST_USE enum ms_err ms_registry_place(struct compiler *c, const struct json_value *value, struct resource *resource, struct place **ret_place);
+MS_MUST_USE enum ms_err ms_registry_place(struct compiler *c, const struct json_value *value, struct resource *resource,
+					  struct place **ret_place);
 
 // keywords.c: what keywords mean in which draft.
 enum holds { HOLDS_NOTHING, HOLDS_SCHEMA, HOLDS_ARRAY, HOLDS_SCHEMA_OR_ARRAY, HOLDS_MAP };
@@ -268,7 +276,8 @@ struct keyword {
 extern const struct keyword ms_keywords[];
 extern const size_t ms_keyword_count;
 // The node of a subschema, compiled now or later.
-MS_MUST_USE enum ms_err ms_compile_node(struct compiler *c, const struct json_value *value, struct resource *resource, const struct node **ret_node);
+MS_MUST_USE enum ms_err ms_compile_node(struct compiler *c, const struct json_value *value, struct resource *resource,
+					const struct node **ret_node);
 MS_MUST_USE enum ms_err ms_compile_place(struct compiler *c, struct place *place, const struct node **ret_node);
 
 #define DRAFT_BIT(draft) (1u << (draft))
@@ -285,11 +294,13 @@ extern const size_t ms_meta_document_count;
 
 // --- Checking (check*.c) -----------------------------------------------------------------------------
 
-op_fn ms_check_type, ms_check_enum, ms_check_const, ms_check_multiple_of, ms_check_maximum, ms_check_minimum, ms_check_exclusive_maximum,
-	ms_check_exclusive_minimum, ms_check_max_length, ms_check_min_length, ms_check_pattern, ms_check_format, ms_check_items, ms_check_max_items,
-	ms_check_min_items, ms_check_unique_items, ms_check_contains, ms_check_max_properties, ms_check_min_properties, ms_check_required,
-	ms_check_properties, ms_check_property_names, ms_check_dependents, ms_check_ref, ms_check_dynamic_ref, ms_check_all_of, ms_check_any_of,
-	ms_check_one_of, ms_check_not, ms_check_if, ms_check_unevaluated_items, ms_check_unevaluated_properties;
+op_fn ms_check_type, ms_check_enum, ms_check_const, ms_check_multiple_of, ms_check_maximum, ms_check_minimum,
+	ms_check_exclusive_maximum, ms_check_exclusive_minimum, ms_check_max_length, ms_check_min_length,
+	ms_check_pattern, ms_check_format, ms_check_items, ms_check_max_items, ms_check_min_items,
+	ms_check_unique_items, ms_check_contains, ms_check_max_properties, ms_check_min_properties, ms_check_required,
+	ms_check_properties, ms_check_property_names, ms_check_dependents, ms_check_ref, ms_check_dynamic_ref,
+	ms_check_all_of, ms_check_any_of, ms_check_one_of, ms_check_not, ms_check_if, ms_check_unevaluated_items,
+	ms_check_unevaluated_properties;
 
 struct path { // where in the value, from the inside out
 	const struct path *parent;
@@ -330,7 +341,8 @@ bool ms_check_quiet(struct check *c, const struct node *node, const struct json_
 // False, and c->err set, when the steps are used up.
 bool ms_check_step(struct check *c, size_t steps);
 // Records; always false.
-bool ms_check_found(struct check *c, const struct path *path, const char *keyword, const char *fmt, ...) MS_PRINTF(4, 5);
+bool ms_check_found(struct check *c, const struct path *path, const char *keyword, const char *fmt, ...)
+	MS_PRINTF(4, 5);
 bool ms_check_stop(struct check *c, enum ms_err err, const char *why); // always false
 // The end of a loop over parts: nothing more to learn.
 static inline bool ms_check_enough(const struct check *c, bool valid)

@@ -12,7 +12,8 @@
 
 static enum ms_err wrong(const struct keyword_build *b, const char *must)
 {
-	return ms_compile_fail(b->c, b->object, MS_ERR_INVALID, "%s is %s, must be %s", b->keyword->name, ms_json_type_name(b->value->type), must);
+	return ms_compile_fail(b->c, b->object, MS_ERR_INVALID, "%s is %s, must be %s", b->keyword->name,
+			       ms_json_type_name(b->value->type), must);
 }
 
 static enum ms_err no_memory(const struct keyword_build *b)
@@ -20,7 +21,8 @@ static enum ms_err no_memory(const struct keyword_build *b)
 	return ms_compile_no_memory(b->c);
 }
 
-static enum ms_err subschema(const struct keyword_build *b, const struct json_value *value, const struct node **ret_node)
+static enum ms_err subschema(const struct keyword_build *b, const struct json_value *value,
+			     const struct node **ret_node)
 {
 	return ms_compile_node(b->c, value, b->resource, ret_node);
 }
@@ -38,8 +40,13 @@ static bool add_type(struct op *op, const struct json_value *name, bool draft4)
 		const char *name;
 		unsigned bits;
 	} types[] = {
-		{"null", 1u << JSON_NULL}, {"boolean", 1u << JSON_TRUE | 1u << JSON_FALSE}, {"number", NUMBERS}, {"string", STRINGS},
-		{"array", ARRAYS}, {"object", OBJECTS}, {"integer", 0},
+		{"null", 1u << JSON_NULL},
+		{"boolean", 1u << JSON_TRUE | 1u << JSON_FALSE},
+		{"number", NUMBERS},
+		{"string", STRINGS},
+		{"array", ARRAYS},
+		{"object", OBJECTS},
+		{"integer", 0},
 	};
 	for (size_t i = 0; name->type == JSON_STRING && i < MS_ARRAY_LEN(types); i++) {
 		if (ms_slice_eq_cstr(name->str, types[i].name)) {
@@ -63,7 +70,8 @@ static enum ms_err build_type(const struct keyword_build *b, struct op *op)
 	return MS_OK;
 }
 
-static enum ms_err set_values(const struct keyword_build *b, const struct json_value *items, size_t count, struct op *op)
+static enum ms_err set_values(const struct keyword_build *b, const struct json_value *items, size_t count,
+			      struct op *op)
 {
 	op->values.items = items;
 	op->values.count = count;
@@ -107,7 +115,8 @@ static enum ms_err build_multiple_of(const struct keyword_build *b, struct op *o
 	if (op->number.negative || op->number.digits.n == 0)
 		return ms_compile_fail(b->c, b->object, MS_ERR_INVALID, "multipleOf must be above 0");
 	if (op->number.digits.n > MS_DIVISOR_DIGITS)
-		return ms_compile_fail(b->c, b->object, MS_ERR_INVALID, "multipleOf must have at most %d digits", MS_DIVISOR_DIGITS);
+		return ms_compile_fail(b->c, b->object, MS_ERR_INVALID, "multipleOf must have at most %d digits",
+				       MS_DIVISOR_DIGITS);
 	op->run = ms_check_multiple_of;
 	return MS_OK;
 }
@@ -166,11 +175,11 @@ static enum ms_err read_count(const struct keyword_build *b, const struct json_v
 	return MS_OK;
 }
 
-#define COUNT_KEYWORD(name, function)                                                    \
+#define COUNT_KEYWORD(name, function)                                                 \
 	static enum ms_err build_##name(const struct keyword_build *b, struct op *op) \
-	{                                                                                \
-		op->run = function;                                                      \
-		return read_count(b, b->value, &op->count);                              \
+	{                                                                             \
+		op->run = function;                                                   \
+		return read_count(b, b->value, &op->count);                           \
 	}
 COUNT_KEYWORD(max_length, ms_check_max_length)
 COUNT_KEYWORD(min_length, ms_check_min_length)
@@ -187,7 +196,8 @@ static enum ms_err compile_pattern(const struct keyword_build *b, struct slice t
 	ms_errinfo_init(&why);
 	enum ms_err err = ms_pattern_compile(text, b->c->memory, &why, ret_pattern);
 	if (err == MS_ERR_INVALID)
-		return ms_compile_fail(b->c, b->object, err, "%s: %.80s", why.message, ms_arena_cstr(b->c->arena, text));
+		return ms_compile_fail(b->c, b->object, err, "%s: %.80s", why.message,
+				       ms_arena_cstr(b->c->arena, text));
 	return err == MS_OK ? MS_OK : no_memory(b);
 }
 
@@ -211,7 +221,8 @@ static enum ms_err build_format(const struct keyword_build *b, struct op *op)
 
 // --- Arrays -----------------------------------------------------------------------------------------------------
 
-static enum ms_err read_nodes(const struct keyword_build *b, const struct json_value *array, const struct node ***ret_nodes, size_t *ret_count)
+static enum ms_err read_nodes(const struct keyword_build *b, const struct json_value *array,
+			      const struct node ***ret_nodes, size_t *ret_count)
 {
 	const struct node **nodes = MS_ARENA_ARRAY(b->c->arena, const struct node *, array->array.count);
 	if (nodes == NULL)
@@ -288,7 +299,8 @@ static enum ms_err build_unique_items(const struct keyword_build *b, struct op *
 
 // --- Objects ----------------------------------------------------------------------------------------------------
 
-static enum ms_err read_names(const struct keyword_build *b, const struct json_value *array, const struct slice **ret_names, size_t *ret_count)
+static enum ms_err read_names(const struct keyword_build *b, const struct json_value *array,
+			      const struct slice **ret_names, size_t *ret_count)
 {
 	if (array->type != JSON_ARRAY)
 		return wrong(b, "an array of names");
@@ -351,7 +363,8 @@ static enum ms_err build_properties(const struct keyword_build *b, struct op *op
 		if (sibling(b, trio[i]) != NULL)
 			return MS_OK;
 	}
-	const struct json_value *names = sibling(b, trio[0]), *patterns = sibling(b, trio[1]), *additional = sibling(b, trio[2]);
+	const struct json_value *names = sibling(b, trio[0]), *patterns = sibling(b, trio[1]),
+				*additional = sibling(b, trio[2]);
 	if ((names != NULL && names->type != JSON_OBJECT) || (patterns != NULL && patterns->type != JSON_OBJECT))
 		return wrong(b, "an object of schemas");
 	op->run = ms_check_properties;
@@ -386,7 +399,8 @@ static enum ms_err build_dependents(const struct keyword_build *b, struct op *op
 	op->dependents.items = MS_ARENA_ARRAY(b->c->arena, struct dependent, op->dependents.count);
 	if (op->dependents.items == NULL)
 		return no_memory(b);
-	bool names = strcmp(b->keyword->name, "dependentSchemas") != 0, schemas = strcmp(b->keyword->name, "dependentRequired") != 0;
+	bool names = strcmp(b->keyword->name, "dependentSchemas") != 0,
+	     schemas = strcmp(b->keyword->name, "dependentRequired") != 0;
 	for (size_t i = 0; i < op->dependents.count; i++) {
 		struct dependent *d = &op->dependents.items[i];
 		const struct json_value *v = &b->value->object.members[i].value;

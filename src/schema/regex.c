@@ -17,8 +17,10 @@ struct translation {
 };
 
 // White space of ECMA-262: WhiteSpace and LineTerminator; and all but those.
-#define SPACE "\\x{9}-\\x{d}\\x{20}\\x{a0}\\x{1680}\\x{2000}-\\x{200a}\\x{2028}\\x{2029}\\x{202f}\\x{205f}\\x{3000}\\x{feff}"
-#define NO_SPACE                                                                                                       \
+#define SPACE                                                                                                      \
+	"\\x{9}-\\x{d}\\x{20}\\x{a0}\\x{1680}\\x{2000}-\\x{200a}\\x{2028}\\x{2029}\\x{202f}\\x{205f}\\x{3000}\\x{" \
+	"feff}"
+#define NO_SPACE                                                                                                      \
 	"\\x{0}-\\x{8}\\x{e}-\\x{1f}\\x{21}-\\x{9f}\\x{a1}-\\x{167f}\\x{1681}-\\x{1fff}\\x{200b}-\\x{2027}\\x{202a}-" \
 	"\\x{202e}\\x{2030}-\\x{205e}\\x{2060}-\\x{2fff}\\x{3001}-\\x{fefe}\\x{ff00}-\\x{10ffff}"
 #define ANYTHING "[\\x{0}-\\x{10ffff}]"
@@ -27,7 +29,8 @@ struct translation {
 static bool fail(struct translation *t, const char *why)
 {
 	if (!t->failed)
-		MS_IGNORE(ms_fail(t->info, MS_ERR_INVALID, "not a regular expression of ECMA-262: %s, %d bytes before its end", why,
+		MS_IGNORE(ms_fail(t->info, MS_ERR_INVALID,
+				  "not a regular expression of ECMA-262: %s, %d bytes before its end", why,
 				  (int)MS_MIN(t->end - t->at, 100000))); // the caller has the code
 	t->failed = true;
 	return false;
@@ -119,14 +122,49 @@ static void put_char(struct translation *t, int32_t c)
 
 // The long names that ECMA-262 takes for general categories; PCRE2 knows the short ones.
 static const char *const categories[][2] = {
-	{"Letter", "L"}, {"Cased_Letter", "L&"}, {"LC", "L&"}, {"Uppercase_Letter", "Lu"}, {"Lowercase_Letter", "Ll"}, {"Titlecase_Letter", "Lt"},
-	{"Modifier_Letter", "Lm"}, {"Other_Letter", "Lo"}, {"Mark", "M"}, {"Combining_Mark", "M"}, {"Nonspacing_Mark", "Mn"},
-	{"Spacing_Mark", "Mc"}, {"Enclosing_Mark", "Me"}, {"Number", "N"}, {"Decimal_Number", "Nd"}, {"digit", "Nd"}, {"Letter_Number", "Nl"},
-	{"Other_Number", "No"}, {"Punctuation", "P"}, {"punct", "P"}, {"Connector_Punctuation", "Pc"}, {"Dash_Punctuation", "Pd"},
-	{"Open_Punctuation", "Ps"}, {"Close_Punctuation", "Pe"}, {"Initial_Punctuation", "Pi"}, {"Final_Punctuation", "Pf"},
-	{"Other_Punctuation", "Po"}, {"Symbol", "S"}, {"Math_Symbol", "Sm"}, {"Currency_Symbol", "Sc"}, {"Modifier_Symbol", "Sk"},
-	{"Other_Symbol", "So"}, {"Separator", "Z"}, {"Space_Separator", "Zs"}, {"Line_Separator", "Zl"}, {"Paragraph_Separator", "Zp"},
-	{"Other", "C"}, {"Control", "Cc"}, {"cntrl", "Cc"}, {"Format", "Cf"}, {"Surrogate", "Cs"}, {"Private_Use", "Co"}, {"Unassigned", "Cn"},
+	{"Letter", "L"},
+	{"Cased_Letter", "L&"},
+	{"LC", "L&"},
+	{"Uppercase_Letter", "Lu"},
+	{"Lowercase_Letter", "Ll"},
+	{"Titlecase_Letter", "Lt"},
+	{"Modifier_Letter", "Lm"},
+	{"Other_Letter", "Lo"},
+	{"Mark", "M"},
+	{"Combining_Mark", "M"},
+	{"Nonspacing_Mark", "Mn"},
+	{"Spacing_Mark", "Mc"},
+	{"Enclosing_Mark", "Me"},
+	{"Number", "N"},
+	{"Decimal_Number", "Nd"},
+	{"digit", "Nd"},
+	{"Letter_Number", "Nl"},
+	{"Other_Number", "No"},
+	{"Punctuation", "P"},
+	{"punct", "P"},
+	{"Connector_Punctuation", "Pc"},
+	{"Dash_Punctuation", "Pd"},
+	{"Open_Punctuation", "Ps"},
+	{"Close_Punctuation", "Pe"},
+	{"Initial_Punctuation", "Pi"},
+	{"Final_Punctuation", "Pf"},
+	{"Other_Punctuation", "Po"},
+	{"Symbol", "S"},
+	{"Math_Symbol", "Sm"},
+	{"Currency_Symbol", "Sc"},
+	{"Modifier_Symbol", "Sk"},
+	{"Other_Symbol", "So"},
+	{"Separator", "Z"},
+	{"Space_Separator", "Zs"},
+	{"Line_Separator", "Zl"},
+	{"Paragraph_Separator", "Zp"},
+	{"Other", "C"},
+	{"Control", "Cc"},
+	{"cntrl", "Cc"},
+	{"Format", "Cf"},
+	{"Surrogate", "Cs"},
+	{"Private_Use", "Co"},
+	{"Unassigned", "Cn"},
 };
 
 // \p{…} behind the p.
@@ -192,20 +230,34 @@ static int32_t char_escape(struct translation *t, bool inside)
 		return take_char(t);
 	t->at++;
 	switch (c) {
-	case 't': return '\t';
-	case 'n': return '\n';
-	case 'v': return '\v';
-	case 'f': return '\f';
-	case 'r': return '\r';
-	case 'b': value = inside ? '\b' : -1; break;
-	case '0': value = peek(t) >= '0' && peek(t) <= '9' ? -1 : 0; break;
-	case 'x': value = take_hex(t, 2); break;
-	case 'u': value = take_unicode(t); break;
+	case 't':
+		return '\t';
+	case 'n':
+		return '\n';
+	case 'v':
+		return '\v';
+	case 'f':
+		return '\f';
+	case 'r':
+		return '\r';
+	case 'b':
+		value = inside ? '\b' : -1;
+		break;
+	case '0':
+		value = peek(t) >= '0' && peek(t) <= '9' ? -1 : 0;
+		break;
+	case 'x':
+		value = take_hex(t, 2);
+		break;
+	case 'u':
+		value = take_unicode(t);
+		break;
 	case 'c':
 		if (is_alnum(peek(t)) && peek(t) >= 'A')
 			value = *t->at++ & 0x1f;
 		break;
-	default: break;
+	default:
+		break;
 	}
 	if (value < 0)
 		fail(t, "an escape that does not exist");
@@ -322,7 +374,8 @@ static void quantifier(struct translation *t)
 static bool take_name(struct translation *t, struct slice *ret_name) // behind <
 {
 	const char *start = t->at;
-	while (peek(t) >= 0x80 || peek(t) == '_' || peek(t) == '$' || (is_alnum(peek(t)) && (t->at > start || peek(t) > '9')))
+	while (peek(t) >= 0x80 || peek(t) == '_' || peek(t) == '$' ||
+	       (is_alnum(peek(t)) && (t->at > start || peek(t) > '9')))
 		t->at++;
 	*ret_name = ms_slice(start, (size_t)(t->at - start));
 	return ret_name->n > 0 && take(t, ">");
@@ -339,7 +392,8 @@ static void find_groups(struct translation *t)
 			in_class = *t->at != ']';
 		} else if (*t->at == '(') {
 			struct slice name = MS_SLICE_EMPTY;
-			bool special = t->end - t->at > 1 && t->at[1] == '?', named = special && t->end - t->at > 3 && t->at[2] == '<';
+			bool special = t->end - t->at > 1 && t->at[1] == '?',
+			     named = special && t->end - t->at > 3 && t->at[2] == '<';
 			if (special && (!named || t->at[3] == '=' || t->at[3] == '!'))
 				continue;
 			if (named) {
@@ -497,7 +551,8 @@ pcre2_general_context *ms_pattern_memory(struct arena *arena)
 
 #define TRANSLATED_MAX ((size_t)1 << 20)
 
-static enum ms_err compile(struct slice text, pcre2_general_context *memory, struct errinfo *info, struct pattern *pattern)
+static enum ms_err compile(struct slice text, pcre2_general_context *memory, struct errinfo *info,
+			   struct pattern *pattern)
 {
 	pcre2_compile_context *context = pcre2_compile_context_create(memory);
 	if (context == NULL)
@@ -505,8 +560,9 @@ static enum ms_err compile(struct slice text, pcre2_general_context *memory, str
 	pcre2_set_parens_nest_limit(context, NEST_MAX + 1);
 	int code;
 	PCRE2_SIZE offset;
-	pattern->code = pcre2_compile((PCRE2_SPTR)text.p, text.n, PCRE2_UTF | PCRE2_MATCH_UNSET_BACKREF | PCRE2_NEVER_BACKSLASH_C, &code, &offset,
-				      context);
+	pattern->code =
+		pcre2_compile((PCRE2_SPTR)text.p, text.n,
+			      PCRE2_UTF | PCRE2_MATCH_UNSET_BACKREF | PCRE2_NEVER_BACKSLASH_C, &code, &offset, context);
 	if (pattern->code != NULL) {
 		uint32_t options = 0;
 		pcre2_pattern_info(pattern->code, PCRE2_INFO_ALLOPTIONS, &options);
@@ -521,7 +577,8 @@ static enum ms_err compile(struct slice text, pcre2_general_context *memory, str
 	return ms_fail(info, MS_ERR_INVALID, "a regular expression that cannot be used: %s", why);
 }
 
-enum ms_err ms_pattern_compile(struct slice text, pcre2_general_context *memory, struct errinfo *info, struct pattern *ret_pattern)
+enum ms_err ms_pattern_compile(struct slice text, pcre2_general_context *memory, struct errinfo *info,
+			       struct pattern *ret_pattern)
 {
 	struct buf out;
 	ms_buf_init(&out, TRANSLATED_MAX);
@@ -534,7 +591,8 @@ enum ms_err ms_pattern_compile(struct slice text, pcre2_general_context *memory,
 }
 
 // PCRE2 counts its own steps, but does not tell how many it took: so it starts with few and gets more as long as there are any.
-enum ms_err ms_pattern_match(const struct pattern *pattern, struct slice text, struct arena *arena, size_t *steps, bool *ret_found)
+enum ms_err ms_pattern_match(const struct pattern *pattern, struct slice text, struct arena *arena, size_t *steps,
+			     bool *ret_found)
 {
 	size_t limit = 64 + 4 * text.n, cost = 1 + text.n / 16;
 	if (!pattern->anchored) // each place may scan the rest
@@ -553,7 +611,8 @@ enum ms_err ms_pattern_match(const struct pattern *pattern, struct slice text, s
 		}
 		*steps -= cost;
 		pcre2_set_match_limit(context, (uint32_t)MS_MIN(limit, 1000000000));
-		result = pcre2_match(pattern->code, (PCRE2_SPTR)(text.n > 0 ? text.p : ""), text.n, 0, 0, data, context);
+		result =
+			pcre2_match(pattern->code, (PCRE2_SPTR)(text.n > 0 ? text.p : ""), text.n, 0, 0, data, context);
 		limit *= 8;
 		cost = limit / 4;
 	}

@@ -14,7 +14,9 @@ static size_t point_at(const struct json_value *from, const struct json_value *a
 {
 	if (from == at)
 		return n;
-	size_t count = from->type == JSON_ARRAY ? from->array.count : from->type == JSON_OBJECT ? from->object.count : 0;
+	size_t count = from->type == JSON_ARRAY    ? from->array.count
+		       : from->type == JSON_OBJECT ? from->object.count
+						   : 0;
 	for (size_t i = 0; i < count; i++) {
 		bool array = from->type == JSON_ARRAY;
 		const struct json_value *part = array ? &from->array.items[i] : &from->object.members[i].value;
@@ -45,7 +47,8 @@ enum ms_err ms_compile_fail(struct compiler *c, const struct json_value *at, enu
 	where[n != SIZE_MAX ? n : 0] = '\0';
 	if (c->info != NULL)
 		ms_errinfo_set_field(c->info, ms_slice_cstr(where));
-	return ms_fail(c->info, code, "at %.*s%s%s: %s", MS_SLICE_ARG(uri), uri.n > 0 ? "#" : "", *where != '\0' || uri.n > 0 ? where : "the top", why);
+	return ms_fail(c->info, code, "at %.*s%s%s: %s", MS_SLICE_ARG(uri), uri.n > 0 ? "#" : "",
+		       *where != '\0' || uri.n > 0 ? where : "the top", why);
 }
 
 enum ms_err ms_compile_no_memory(struct compiler *c)
@@ -76,7 +79,8 @@ static bool copy_value(struct arena *arena, const struct json_value *from, struc
 		struct json_member *members = MS_ARENA_ARRAY(arena, struct json_member, from->object.count);
 		for (size_t i = 0; members != NULL && i < from->object.count; i++) {
 			members[i].key = ms_arena_copy(arena, from->object.members[i].key);
-			if (members[i].key.p == NULL || !copy_value(arena, &from->object.members[i].value, &members[i].value))
+			if (members[i].key.p == NULL ||
+			    !copy_value(arena, &from->object.members[i].value, &members[i].value))
 				return false;
 		}
 		to->object.members = members;
@@ -106,7 +110,8 @@ static struct place *place_of(struct compiler *c, const struct json_value *value
 	return ms_map_get(&c->places, ms_slice(&value, sizeof(value)));
 }
 
-enum ms_err ms_registry_place(struct compiler *c, const struct json_value *value, struct resource *resource, struct place **ret_place)
+enum ms_err ms_registry_place(struct compiler *c, const struct json_value *value, struct resource *resource,
+			      struct place **ret_place)
 {
 	struct place *place = place_of(c, value);
 	if (place == NULL) {
@@ -135,8 +140,8 @@ static enum ms_err name_resource(struct compiler *c, struct resource *resource, 
 	return MS_OK;
 }
 
-static enum ms_err new_resource(struct compiler *c, struct slice uri, const struct json_value *root, const struct resource *parent,
-				struct resource **ret_resource)
+static enum ms_err new_resource(struct compiler *c, struct slice uri, const struct json_value *root,
+				const struct resource *parent, struct resource **ret_resource)
 {
 	struct resource *r = MS_ARENA_NEW(c->arena, struct resource);
 	if (r == NULL)
@@ -151,7 +156,8 @@ static enum ms_err new_resource(struct compiler *c, struct slice uri, const stru
 	return name_resource(c, r, uri);
 }
 
-static enum ms_err add_anchor(struct compiler *c, struct resource *r, struct slice name, const struct json_value *value, bool dynamic)
+static enum ms_err add_anchor(struct compiler *c, struct resource *r, struct slice name, const struct json_value *value,
+			      bool dynamic)
 {
 	struct anchor *a = MS_ARENA_NEW(c->arena, struct anchor);
 	if (a == NULL)
@@ -184,8 +190,10 @@ static const struct {
 	const char *uri;
 	enum schema_draft draft;
 } drafts[] = {
-	{"http://json-schema.org/draft-04/schema", SCHEMA_DRAFT4}, {"http://json-schema.org/draft-06/schema", SCHEMA_DRAFT6},
-	{"http://json-schema.org/draft-07/schema", SCHEMA_DRAFT7}, {"https://json-schema.org/draft/2019-09/schema", SCHEMA_2019_09},
+	{"http://json-schema.org/draft-04/schema", SCHEMA_DRAFT4},
+	{"http://json-schema.org/draft-06/schema", SCHEMA_DRAFT6},
+	{"http://json-schema.org/draft-07/schema", SCHEMA_DRAFT7},
+	{"https://json-schema.org/draft/2019-09/schema", SCHEMA_2019_09},
 	{"https://json-schema.org/draft/2020-12/schema", SCHEMA_2020_12},
 };
 
@@ -195,8 +203,14 @@ static enum ms_err read_vocabularies(struct compiler *c, const struct json_value
 		const char *name;
 		unsigned bit;
 	} known[] = {
-		{"core", VOCAB_CORE}, {"applicator", VOCAB_APPLICATOR}, {"unevaluated", VOCAB_UNEVALUATED}, {"validation", VOCAB_VALIDATION},
-		{"format-assertion", VOCAB_FORMAT_ASSERTION}, {"format-annotation", VOCAB_OTHER}, {"format", VOCAB_OTHER}, {"meta-data", VOCAB_OTHER},
+		{"core", VOCAB_CORE},
+		{"applicator", VOCAB_APPLICATOR},
+		{"unevaluated", VOCAB_UNEVALUATED},
+		{"validation", VOCAB_VALIDATION},
+		{"format-assertion", VOCAB_FORMAT_ASSERTION},
+		{"format-annotation", VOCAB_OTHER},
+		{"format", VOCAB_OTHER},
+		{"meta-data", VOCAB_OTHER},
 		{"content", VOCAB_OTHER},
 	};
 	r->vocabularies = VOCAB_CORE | VOCAB_OTHER;
@@ -212,7 +226,8 @@ static enum ms_err read_vocabularies(struct compiler *c, const struct json_value
 			r->vocabularies |= found ? known[k].bit : 0;
 		}
 		if (!found && required)
-			return ms_compile_fail(c, r->root, MS_ERR_INVALID, "its metaschema demands the vocabulary %.*s, which is not known",
+			return ms_compile_fail(c, r->root, MS_ERR_INVALID,
+					       "its metaschema demands the vocabulary %.*s, which is not known",
 					       MS_SLICE_ARG(uri));
 	}
 	if (r->draft == SCHEMA_2019_09 && (r->vocabularies & VOCAB_APPLICATOR) != 0)
@@ -239,11 +254,14 @@ static enum ms_err read_draft(struct compiler *c, struct resource *r, const stru
 	const struct resource *meta = find_resource(c, uri, &err);
 	MS_TRY(err);
 	if (meta == NULL)
-		return ms_compile_fail(c, value, MS_ERR_INVALID, "$schema is %.*s; known are drafts 4, 6, 7, 2019-09 and 2020-12", MS_SLICE_ARG(uri));
+		return ms_compile_fail(c, value, MS_ERR_INVALID,
+				       "$schema is %.*s; known are drafts 4, 6, 7, 2019-09 and 2020-12",
+				       MS_SLICE_ARG(uri));
 	r->draft = meta->draft;
 	r->vocabularies = VOCAB_ALL;
 	const struct json_value *list = ms_json_get(meta->root, "$vocabulary");
-	return list != NULL && list->type == JSON_OBJECT && r->draft >= SCHEMA_2019_09 ? read_vocabularies(c, list, r) : MS_OK;
+	return list != NULL && list->type == JSON_OBJECT && r->draft >= SCHEMA_2019_09 ? read_vocabularies(c, list, r)
+										       : MS_OK;
 }
 
 // --- Looking for $id and anchors ------------------------------------------------------------------------------
@@ -264,14 +282,18 @@ static enum ms_err scan_children(struct compiler *c, const struct json_value *va
 {
 	for (size_t i = 0; i < ms_keyword_count; i++) {
 		const struct keyword *k = &ms_keywords[i];
-		const struct json_value *v = k->holds != HOLDS_NOTHING && (k->drafts & DRAFT_BIT(r->draft)) != 0 ? ms_json_get(value, k->name) : NULL;
+		const struct json_value *v = k->holds != HOLDS_NOTHING && (k->drafts & DRAFT_BIT(r->draft)) != 0
+						     ? ms_json_get(value, k->name)
+						     : NULL;
 		if (v == NULL)
 			continue;
 		if (k->holds == HOLDS_MAP)
 			MS_TRY(scan_map(c, v, r));
 		else if (v->type != JSON_ARRAY && k->holds != HOLDS_ARRAY)
 			MS_TRY(scan(c, v, r, false));
-		for (size_t n = 0; v->type == JSON_ARRAY && k->holds != HOLDS_MAP && k->holds != HOLDS_SCHEMA && n < v->array.count; n++)
+		for (size_t n = 0;
+		     v->type == JSON_ARRAY && k->holds != HOLDS_MAP && k->holds != HOLDS_SCHEMA && n < v->array.count;
+		     n++)
 			MS_TRY(scan(c, &v->array.items[n], r, false));
 	}
 	return MS_OK;
@@ -324,7 +346,8 @@ static enum ms_err scan(struct compiler *c, const struct json_value *value, stru
 	return scan_children(c, value, r);
 }
 
-enum ms_err ms_registry_add(struct compiler *c, struct slice uri, const struct json_value *value, struct resource **ret_resource)
+enum ms_err ms_registry_add(struct compiler *c, struct slice uri, const struct json_value *value,
+			    struct resource **ret_resource)
 {
 	MS_TRY(new_resource(c, uri, value, NULL, ret_resource));
 	MS_TRY(read_draft(c, *ret_resource, value));
@@ -345,7 +368,8 @@ static struct slice decode(struct arena *arena, struct slice text)
 	char *dst = ms_arena_alloc(arena, text.n + 1);
 	size_t n = 0;
 	for (size_t i = 0; dst != NULL && i < text.n; i++) {
-		int high = i + 2 < text.n && text.p[i] == '%' ? hex_value(text.p[i + 1]) : -1, low = high >= 0 ? hex_value(text.p[i + 2]) : -1;
+		int high = i + 2 < text.n && text.p[i] == '%' ? hex_value(text.p[i + 1]) : -1,
+		    low = high >= 0 ? hex_value(text.p[i + 2]) : -1;
 		dst[n++] = low >= 0 ? (char)(high << 4 | low) : text.p[i];
 		i += low >= 0 ? 2 : 0;
 	}
@@ -395,7 +419,8 @@ static enum ms_err find_pointer(struct compiler *c, struct resource *r, struct s
 	return ms_registry_place(c, v, r, ret_place);
 }
 
-static enum ms_err find_fragment(struct compiler *c, struct resource *r, struct slice fragment, struct place **ret_place, const struct anchor **ret_anchor)
+static enum ms_err find_fragment(struct compiler *c, struct resource *r, struct slice fragment,
+				 struct place **ret_place, const struct anchor **ret_anchor)
 {
 	*ret_place = NULL;
 	if (fragment.n == 0)
@@ -415,8 +440,8 @@ static enum ms_err find_fragment(struct compiler *c, struct resource *r, struct 
 	return MS_OK;
 }
 
-enum ms_err ms_registry_find(struct compiler *c, const struct resource *from, struct slice reference, const struct json_value *at,
-			     struct place **ret_place, const struct anchor **ret_anchor)
+enum ms_err ms_registry_find(struct compiler *c, const struct resource *from, struct slice reference,
+			     const struct json_value *at, struct place **ret_place, const struct anchor **ret_anchor)
 {
 	struct uri u = ms_uri_split(reference);
 	struct slice fragment = u.fragment;
@@ -437,11 +462,14 @@ enum ms_err ms_registry_find(struct compiler *c, const struct resource *from, st
 			r = find_resource(c, uri, &err);
 		MS_TRY(err);
 		if (r == NULL)
-			return ms_compile_fail(c, at, MS_ERR_INVALID, "refers to %.*s, which is not known; nothing is fetched", MS_SLICE_ARG(uri));
+			return ms_compile_fail(c, at, MS_ERR_INVALID,
+					       "refers to %.*s, which is not known; nothing is fetched",
+					       MS_SLICE_ARG(uri));
 	}
 	MS_TRY(find_fragment(c, r, fragment, ret_place, ret_anchor));
 	if (*ret_place == NULL)
-		return ms_compile_fail(c, at, MS_ERR_INVALID, "refers to %.*s, where nothing is", MS_SLICE_ARG(reference));
+		return ms_compile_fail(c, at, MS_ERR_INVALID, "refers to %.*s, where nothing is",
+				       MS_SLICE_ARG(reference));
 	return MS_OK;
 }
 
@@ -461,7 +489,8 @@ enum ms_err ms_registry_init(struct compiler *c)
 		c->documents[i] = (struct document){.uri = uri, .source = c->options->documents[i].value};
 	}
 	for (size_t i = 0; i < ms_meta_document_count; i++)
-		c->documents[given + i] = (struct document){.uri = ms_slice_cstr(ms_meta_documents[i].uri), .text = ms_meta_documents[i].text};
+		c->documents[given + i] = (struct document){.uri = ms_slice_cstr(ms_meta_documents[i].uri),
+							    .text = ms_meta_documents[i].text};
 	c->document_count = given + ms_meta_document_count;
 	struct json_value *copy = MS_ARENA_NEW(c->arena, struct json_value);
 	if (copy == NULL || !copy_value(c->arena, c->root, copy))

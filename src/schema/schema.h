@@ -10,7 +10,14 @@
 #include "base/base.h"
 #include "json/json.h"
 
-enum schema_draft { SCHEMA_BY_ITSELF /* $schema, else 2020-12 */, SCHEMA_DRAFT4, SCHEMA_DRAFT6, SCHEMA_DRAFT7, SCHEMA_2019_09, SCHEMA_2020_12 };
+enum schema_draft {
+	SCHEMA_BY_ITSELF /* $schema, else 2020-12 */,
+	SCHEMA_DRAFT4,
+	SCHEMA_DRAFT6,
+	SCHEMA_DRAFT7,
+	SCHEMA_2019_09,
+	SCHEMA_2020_12
+};
 
 struct schema_document {
 	struct slice uri;

@@ -46,8 +46,8 @@ static void check_says(const char *schema_text, const char *value, const char *w
 	struct buf out;
 	ms_buf_init(&out, 65536);
 	for (size_t i = 0; i < count; i++)
-		ms_buf_printf(&out, "%s%.*s %.*s: %.*s", i > 0 ? "\n" : "", MS_SLICE_ARG(found[i].instance), MS_SLICE_ARG(found[i].keyword),
-			      MS_SLICE_ARG(found[i].message));
+		ms_buf_printf(&out, "%s%.*s %.*s: %.*s", i > 0 ? "\n" : "", MS_SLICE_ARG(found[i].instance),
+			      MS_SLICE_ARG(found[i].keyword), MS_SLICE_ARG(found[i].message));
 	CHECK_SLICE(ms_buf_slice(&out), want);
 	ms_buf_fini(&out);
 	ms_schema_free(schema);
@@ -68,19 +68,22 @@ static void check_refused(const char *schema_text, enum ms_err want, const char 
 
 TEST(findings_say_where_and_what)
 {
-	check_says("{\"type\":\"object\",\"required\":[\"a\",\"b\"],\"properties\":{\"a\":{\"maximum\":5}}}", "{\"a\":9}",
-		   " required: lacks the member \"b\"\n/a maximum: is 9, must be at most 5");
+	check_says("{\"type\":\"object\",\"required\":[\"a\",\"b\"],\"properties\":{\"a\":{\"maximum\":5}}}",
+		   "{\"a\":9}", " required: lacks the member \"b\"\n/a maximum: is 9, must be at most 5");
 	check_says("{\"items\":{\"properties\":{\"x/y~\":{\"type\":[\"integer\",\"null\"]}}}}", "[{},{\"x/y~\":\"é\"}]",
 		   "/1/x~1y~0 type: is string (\"é\"), must be null or integer");
-	check_says("{\"properties\":{\"a\":{}},\"additionalProperties\":false}", "{\"a\":1,\"c\":2}", "/c additionalProperties: nothing may be here");
+	check_says("{\"properties\":{\"a\":{}},\"additionalProperties\":false}", "{\"a\":1,\"c\":2}",
+		   "/c additionalProperties: nothing may be here");
 	check_says("{\"enum\":[\"a\",1,null]}", "true", " enum: is true, must be one of \"a\", 1, null");
 	check_says("{\"const\":1.0}", "1", "");
 	check_says("{\"minLength\":3,\"pattern\":\"^a\"}", "\"éé\"",
 		   " minLength: has 2 characters, must have at least 3\n pattern: is \"éé\", must match ^a");
 	check_says("{\"format\":\"date-time\"}", "\"yesterday\"",
 		   " format: is \"yesterday\", must be a date and time like 2026-11-20T08:30:00Z");
-	check_says("{\"oneOf\":[{\"type\":\"number\"},{\"minimum\":2}]}", "3", " oneOf: fits alternatives 0 and 1, must fit one only");
-	check_says("{\"anyOf\":[{\"type\":\"string\"},{\"minimum\":2}]}", "1", " anyOf: 1 fits none of the 2 alternatives");
+	check_says("{\"oneOf\":[{\"type\":\"number\"},{\"minimum\":2}]}", "3",
+		   " oneOf: fits alternatives 0 and 1, must fit one only");
+	check_says("{\"anyOf\":[{\"type\":\"string\"},{\"minimum\":2}]}", "1",
+		   " anyOf: 1 fits none of the 2 alternatives");
 	check_says("{\"uniqueItems\":true}", "[1,{\"a\":1,\"b\":2},{\"b\":2.0,\"a\":10e-1}]",
 		   " uniqueItems: items 1 and 2 are equal, all must differ");
 	check_says("false", "1", " false: nothing may be here");
@@ -89,7 +92,8 @@ TEST(findings_say_where_and_what)
 // In the order of the value, whatever order the keywords stand in.
 TEST(findings_are_in_document_order)
 {
-	check_says("{\"additionalProperties\":false,\"properties\":{\"z\":{\"type\":\"null\"}},\"allOf\":[{\"properties\":{\"b\":{\"type\":\"null\"}}}]}",
+	check_says("{\"additionalProperties\":false,\"properties\":{\"z\":{\"type\":\"null\"}},\"allOf\":[{"
+		   "\"properties\":{\"b\":{\"type\":\"null\"}}}]}",
 		   "{\"a\":1,\"b\":2,\"z\":3}",
 		   "/a additionalProperties: nothing may be here\n/b additionalProperties: nothing may be here\n"
 		   "/b type: is number (2), must be null\n/z type: is number (3), must be null");
@@ -112,14 +116,17 @@ TEST(findings_stop_at_max)
 
 TEST(bad_schemas_are_refused_with_their_place)
 {
-	check_refused("{\"properties\":{\"a\":{\"type\":\"strin\"}}}", MS_ERR_INVALID, "at /properties/a: type is string, must be null");
+	check_refused("{\"properties\":{\"a\":{\"type\":\"strin\"}}}", MS_ERR_INVALID,
+		      "at /properties/a: type is string, must be null");
 	check_refused("{\"properties\":{\"a\":3}}", MS_ERR_INVALID, "at /properties/a: is number, must be a schema");
 	check_refused("{\"$ref\":\"#/$defs/x\"}", MS_ERR_INVALID, "refers to #/$defs/x, where nothing is");
-	check_refused("{\"$defs\":{\"unused\":{\"$ref\":\"http://x.example/y\"}}}", MS_ERR_INVALID, "at /$defs/unused: refers to http://x.example/y");
+	check_refused("{\"$defs\":{\"unused\":{\"$ref\":\"http://x.example/y\"}}}", MS_ERR_INVALID,
+		      "at /$defs/unused: refers to http://x.example/y");
 	check_refused("{\"pattern\":\"(a\"}", MS_ERR_INVALID, "( without )");
 	check_refused("{\"multipleOf\":0}", MS_ERR_INVALID, "above 0");
 	check_refused("{\"minLength\":-1}", MS_ERR_INVALID, "a whole number from 0");
-	check_refused("{\"$schema\":\"http://x.example/draft\"}", MS_ERR_INVALID, "known are drafts 4, 6, 7, 2019-09 and 2020-12");
+	check_refused("{\"$schema\":\"http://x.example/draft\"}", MS_ERR_INVALID,
+		      "known are drafts 4, 6, 7, 2019-09 and 2020-12");
 	check_refused("{\"required\":[1]}", MS_ERR_INVALID, "an array of names");
 	check_refused("{\"allOf\":[]}", MS_ERR_INVALID, "at least one schema");
 	check_refused("12", MS_ERR_INVALID, "must be a schema");
@@ -128,10 +135,12 @@ TEST(bad_schemas_are_refused_with_their_place)
 TEST(circles_are_refused)
 {
 	check_refused("{\"$ref\":\"#\"}", MS_ERR_INVALID, "refers to itself");
-	check_refused("{\"anyOf\":[{\"type\":\"null\"},{\"$ref\":\"#/$defs/a\"}],\"$defs\":{\"a\":{\"not\":{\"$ref\":\"#\"}}}}", MS_ERR_INVALID,
-		      "refers to itself");
+	check_refused("{\"anyOf\":[{\"type\":\"null\"},{\"$ref\":\"#/$defs/"
+		      "a\"}],\"$defs\":{\"a\":{\"not\":{\"$ref\":\"#\"}}}}",
+		      MS_ERR_INVALID, "refers to itself");
 	// Recursion into the value is fine.
-	check_says("{\"properties\":{\"next\":{\"$ref\":\"#\"}},\"maxProperties\":1}", "{\"next\":{\"next\":{\"a\":1,\"b\":2}}}",
+	check_says("{\"properties\":{\"next\":{\"$ref\":\"#\"}},\"maxProperties\":1}",
+		   "{\"next\":{\"next\":{\"a\":1,\"b\":2}}}",
 		   "/next/next maxProperties: has 2 members, must have at most 1");
 }
 
@@ -177,8 +186,8 @@ TEST(steps_are_bounded)
 	// Doubling at each level: 2^30 ways.
 	ms_buf_clear(&text);
 	for (int i = 0; i < 30; i++)
-		ms_buf_printf(&text, "%s\"d%d\":{\"allOf\":[{\"$ref\":\"#/$defs/d%d\"},{\"$ref\":\"#/$defs/d%d\"}]}", i > 0 ? "," : "{\"$ref\":\"#/$defs/d0\",\"$defs\":{",
-			      i, i + 1, i + 1);
+		ms_buf_printf(&text, "%s\"d%d\":{\"allOf\":[{\"$ref\":\"#/$defs/d%d\"},{\"$ref\":\"#/$defs/d%d\"}]}",
+			      i > 0 ? "," : "{\"$ref\":\"#/$defs/d0\",\"$defs\":{", i, i + 1, i + 1);
 	ms_buf_append(&text, ",\"d30\":{\"type\":\"null\"}}}", 26);
 	check_limit(text.p, "null", 0);
 	ms_buf_fini(&text);
@@ -202,8 +211,10 @@ TEST(unique_items_and_names_are_not_quadratic)
 TEST(numbers_are_exact)
 {
 	check_says("{\"multipleOf\":0.01}", "19.99", "");
-	check_says("{\"multipleOf\":0.1}", "0.30000000000000004", " multipleOf: is 0.30000000000000004, must be a multiple of 0.1");
-	check_says("{\"maximum\":9007199254740992}", "9007199254740993", " maximum: is 9007199254740993, must be at most 9007199254740992");
+	check_says("{\"multipleOf\":0.1}", "0.30000000000000004",
+		   " multipleOf: is 0.30000000000000004, must be a multiple of 0.1");
+	check_says("{\"maximum\":9007199254740992}", "9007199254740993",
+		   " maximum: is 9007199254740993, must be at most 9007199254740992");
 	check_says("{\"type\":\"integer\"}", "1e400", "");
 	check_says("{\"type\":\"integer\"}", "1.5e1", "");
 	check_says("{\"type\":\"integer\"}", "15e-1", " type: is number (15e-1), must be integer");
@@ -272,9 +283,11 @@ TEST(expressions_mean_what_ecma_262_says)
 TEST(what_only_pcre2_knows_is_refused)
 {
 	static const char *const bad[] = {
-		"\\Z", "\\A", "\\a", "\\Q.\\E", "(?i)a", "(?#x)", "(?>a)", "(?P<n>a)", "a++", "a*+", "(*COMMIT)", "\\h", "\\R", "\\X", "\\C", "\\K",
-		"\\G", "\\1", "\\k<n>", "(?<1>a)", "(?<n>a)(?<n>b)", "[b-a]", "a{2,1}", "*", "a**", "(", ")", "[", "\\", "\\u{110000}", "\\p{", "(?|a)",
-		"\\x{41}", "\\u00", "\\c1",
+		"\\Z",      "\\A",         "\\a",  "\\Q.\\E",   "(?i)a",   "(?#x)",   "(?>a)",
+		"(?P<n>a)", "a++",         "a*+",  "(*COMMIT)", "\\h",     "\\R",     "\\X",
+		"\\C",      "\\K",         "\\G",  "\\1",       "\\k<n>",  "(?<1>a)", "(?<n>a)(?<n>b)",
+		"[b-a]",    "a{2,1}",      "*",    "a**",       "(",       ")",       "[",
+		"\\",       "\\u{110000}", "\\p{", "(?|a)",     "\\x{41}", "\\u00",   "\\c1",
 	};
 	for (size_t i = 0; i < MS_ARRAY_LEN(bad); i++) {
 		if (!CHECK(!is_pattern(bad[i])))
@@ -286,18 +299,24 @@ TEST(references_reach_given_documents)
 {
 	ms_arena_init(&arena, 4096, MEMORY);
 	struct schema_document documents[] = {
-		{MS_SLICE_LIT("https://x.example/money.json"), parse("{\"$id\":\"https://x.example/money.json\",\"$defs\":{\"cents\":{\"$anchor\":\"c\",\"type\":\"integer\"}}}")},
+		{MS_SLICE_LIT("https://x.example/money.json"),
+		 parse("{\"$id\":\"https://x.example/"
+		       "money.json\",\"$defs\":{\"cents\":{\"$anchor\":\"c\",\"type\":\"integer\"}}}")},
 	};
 	struct schema_options options = {.documents = documents, .document_count = 1};
 	struct schema *schema = NULL;
 	struct schema_finding *found;
 	size_t count = 0;
-	CHECK_OK(ms_schema_compile(parse("{\"$id\":\"https://x.example/order.json\",\"properties\":{\"p\":{\"$ref\":\"money.json#c\"}}}"), &options, NULL, &schema));
+	CHECK_OK(ms_schema_compile(
+		parse("{\"$id\":\"https://x.example/order.json\",\"properties\":{\"p\":{\"$ref\":\"money.json#c\"}}}"),
+		&options, NULL, &schema));
 	CHECK_OK(ms_schema_check(schema, parse("{\"p\":1.5}"), 0, 5, &arena, NULL, &found, &count));
 	CHECK_INT(count, 1);
 	ms_schema_free(schema);
 	// The compiled form owns what it needs: the memory of the documents is gone.
-	CHECK_OK(ms_schema_compile(parse("{\"enum\":[\"left\",{\"a\":[1.50]}],\"properties\":{\"zz\":{\"pattern\":\"^q\"}}}"), NULL, NULL, &schema));
+	CHECK_OK(ms_schema_compile(
+		parse("{\"enum\":[\"left\",{\"a\":[1.50]}],\"properties\":{\"zz\":{\"pattern\":\"^q\"}}}"), NULL, NULL,
+		&schema));
 	ms_arena_fini(&arena);
 	ms_arena_init(&arena, 4096, MEMORY);
 	CHECK_OK(ms_schema_check(schema, parse("{\"a\":[15e-1]}"), 0, 5, &arena, NULL, &found, &count));
@@ -327,8 +346,9 @@ static void once(void)
 	struct schema_finding *found;
 	size_t count;
 	ms_arena_init(&arena, 4096, MEMORY);
-	const struct json_value *v = parse("{\"$id\":\"a\",\"$ref\":\"https://json-schema.org/draft/2020-12/schema\",\"uniqueItems\":true,"
-					   "\"properties\":{\"a\":{\"pattern\":\"^a+$\"}},\"unevaluatedProperties\":false}");
+	const struct json_value *v =
+		parse("{\"$id\":\"a\",\"$ref\":\"https://json-schema.org/draft/2020-12/schema\",\"uniqueItems\":true,"
+		      "\"properties\":{\"a\":{\"pattern\":\"^a+$\"}},\"unevaluatedProperties\":false}");
 	if (v != NULL && ms_schema_compile(v, NULL, NULL, &schema) == MS_OK) {
 		const struct json_value *value = parse("{\"a\":\"b\",\"minimum\":\"x\"}");
 		if (value != NULL && ms_schema_check(schema, value, 0, 10, &arena, NULL, &found, &count) == MS_OK)

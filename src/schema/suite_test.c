@@ -180,8 +180,10 @@ struct difference {
 	const char *reason;
 };
 static const struct difference differences[] = {
-	{"optional/format/hostname", 23, SCHEMA_DRAFT7, "what is inside an xn-- label (Punycode, IDNA 2008) is not looked at"},
-	{"optional/format/idn-hostname", 54, SCHEMA_DRAFT7, "the format is not asserted: it needs the tables of IDNA 2008"},
+	{"optional/format/hostname", 23, SCHEMA_DRAFT7,
+	 "what is inside an xn-- label (Punycode, IDNA 2008) is not looked at"},
+	{"optional/format/idn-hostname", 54, SCHEMA_DRAFT7,
+	 "the format is not asserted: it needs the tables of IDNA 2008"},
 	{"optional/content", 4, SCHEMA_DRAFT7, "contentEncoding and contentMediaType are annotations"},
 };
 
@@ -233,7 +235,8 @@ static int check(const struct schema *schema, const struct json_value *data, str
 	ms_errinfo_init(&info);
 	enum ms_err err = ms_schema_check(schema, data, 0, 10, arena, &info, &findings, &count);
 	for (size_t i = 0; err == MS_OK && i < count; i++)
-		CHECK(findings[i].message.n > 0 && findings[i].keyword.n > 0 && ms_utf8_valid_prefix(findings[i].message) == findings[i].message.n);
+		CHECK(findings[i].message.n > 0 && findings[i].keyword.n > 0 &&
+		      ms_utf8_valid_prefix(findings[i].message) == findings[i].message.n);
 	if (err != MS_OK)
 		printf("# %s\n", info.message);
 	return err != MS_OK ? -1 : count == 0;
@@ -243,7 +246,8 @@ static void run_group(struct run *run, const char *file, const struct json_value
 {
 	const struct json_value *tests = ms_json_get(group, "tests");
 	const char *name = text_of(group, "description", arena);
-	struct schema_options options = {.draft = run->draft, .documents = run->documents, .document_count = MS_ARRAY_LEN(remotes)};
+	struct schema_options options = {
+		.draft = run->draft, .documents = run->documents, .document_count = MS_ARRAY_LEN(remotes)};
 	options.assert_format = strncmp(file, "optional/format/", 16) == 0;
 	struct schema *schema = NULL;
 	struct errinfo info;
@@ -259,7 +263,8 @@ static void run_group(struct run *run, const char *file, const struct json_value
 		run->passed += !differs;
 		run->different += differs;
 		if (differs && differences_of(file, run->draft) == 0)
-			printf("# %s %s: %s: %s: got %d %s\n", draft_names[run->draft - 1], file, name, test_name, got, info.message);
+			printf("# %s %s: %s: %s: got %d %s\n", draft_names[run->draft - 1], file, name, test_name, got,
+			       info.message);
 	}
 	ms_schema_free(schema);
 }
@@ -294,14 +299,14 @@ static void run_files(enum schema_draft draft, const struct file *files, size_t 
 	ms_arena_fini(&run.all);
 }
 
-#define SUITE(name, draft)                                                  \
-	TEST(suite_##name##_required)                                       \
-	{                                                                   \
-		run_files(draft, required, MS_ARRAY_LEN(required));         \
-	}                                                                   \
-	TEST(suite_##name##_optional)                                       \
-	{                                                                   \
-		run_files(draft, optional, MS_ARRAY_LEN(optional));         \
+#define SUITE(name, draft)                                          \
+	TEST(suite_##name##_required)                               \
+	{                                                           \
+		run_files(draft, required, MS_ARRAY_LEN(required)); \
+	}                                                           \
+	TEST(suite_##name##_optional)                               \
+	{                                                           \
+		run_files(draft, optional, MS_ARRAY_LEN(optional)); \
 	}
 SUITE(draft4, SCHEMA_DRAFT4)
 SUITE(draft6, SCHEMA_DRAFT6)

@@ -128,7 +128,8 @@ struct slice ms_uri_resolve(struct arena *arena, struct slice base_text, struct 
 	if (path == NULL || all == NULL)
 		return MS_SLICE_EMPTY;
 	// A URN's path is no hierarchy, and has no dots to remove.
-	struct slice clean = dots && ms_slice_find(t.path, '.') < t.path.n ? ms_slice(path, remove_dots(t.path, path)) : t.path;
+	struct slice clean =
+		dots && ms_slice_find(t.path, '.') < t.path.n ? ms_slice(path, remove_dots(t.path, path)) : t.path;
 	size_t n = 0;
 	append(all, &n, "", t.scheme, ":");
 	append(all, &n, "//", t.authority, "");

@@ -56,7 +56,8 @@ static bool write_text_rule(struct kong *k, struct slice name, const struct json
 		ms_json_cstr(&k->w, "uuid");
 		return true;
 	}
-	if (ms_slice_eq_cstr(name, "starts_with") && v->type == JSON_STRING && v->str.n <= 200 && memchr(v->str.p, '\0', v->str.n) == NULL) {
+	if (ms_slice_eq_cstr(name, "starts_with") && v->type == JSON_STRING && v->str.n <= 200 &&
+	    memchr(v->str.p, '\0', v->str.n) == NULL) {
 		write_starts_with(k, v->str);
 		return true;
 	}
@@ -80,7 +81,8 @@ static enum ms_err write_rule(struct kong *k, struct slice type, struct slice na
 		write_limit(k, "enum", v);
 	} else if (ms_slice_eq_cstr(name, "eq")) {
 		write_limit(k, "const", v);
-	} else if (ms_slice_eq_cstr(name, "len_min") || ms_slice_eq_cstr(name, "len_eq") || ms_slice_eq_cstr(name, "len_max")) {
+	} else if (ms_slice_eq_cstr(name, "len_min") || ms_slice_eq_cstr(name, "len_eq") ||
+		   ms_slice_eq_cstr(name, "len_max")) {
 		if (name.p[4] != 'm' || name.p[5] == 'i')
 			write_limit(k, length_keyword(type, true), v);
 		if (name.p[4] != 'm' || name.p[5] == 'a')
@@ -97,23 +99,29 @@ static enum ms_err write_rule(struct kong *k, struct slice type, struct slice na
 	} else if (ms_slice_eq_cstr(name, "values")) {
 		return write_nested(k, "additionalProperties", v);
 	} else if (ms_slice_starts_with(name, MS_SLICE_LIT("match"))) {
-		return unknown(k, name, "is a Lua pattern, which is not understood here; write the schema as draft4 to draft202012 with \"pattern\"");
+		return unknown(k, name,
+			       "is a Lua pattern, which is not understood here; write the schema as draft4 to "
+			       "draft202012 with \"pattern\"");
 	} else if (!write_text_rule(k, name, v)) {
-		return unknown(k, name, "is not understood; known are type, required, between, gt, eq, one_of, len_min, len_max, len_eq, contains, uuid, "
-					"starts_with, elements, keys, values and fields");
+		return unknown(k, name,
+			       "is not understood; known are type, required, between, gt, eq, one_of, len_min, "
+			       "len_max, len_eq, contains, uuid, "
+			       "starts_with, elements, keys, values and fields");
 	}
 	return MS_OK;
 }
 
 static enum ms_err write_type(struct kong *k, struct slice type, bool required)
 {
-	static const char *const types[][2] = {{"string", "string"}, {"number", "number"}, {"integer", "integer"}, {"boolean", "boolean"},
-					       {"array", "array"},   {"set", "array"},     {"map", "object"},      {"record", "object"}};
+	static const char *const types[][2] = {{"string", "string"},   {"number", "number"}, {"integer", "integer"},
+					       {"boolean", "boolean"}, {"array", "array"},   {"set", "array"},
+					       {"map", "object"},      {"record", "object"}};
 	size_t i = 0;
 	while (i < MS_ARRAY_LEN(types) && !ms_slice_eq_cstr(type, types[i][0]))
 		i++;
 	if (i == MS_ARRAY_LEN(types))
-		return unknown(k, type, "is no type; known are string, number, integer, boolean, array, set, map and record");
+		return unknown(k, type,
+			       "is no type; known are string, number, integer, boolean, array, set, map and record");
 	ms_json_key_lit(&k->w, "type");
 	ms_json_begin_array(&k->w);
 	ms_json_cstr(&k->w, types[i][1]);
@@ -146,8 +154,8 @@ static enum ms_err write_field(struct kong *k, const struct json_value *field, b
 	MS_TRY(write_type(k, type, required));
 	for (size_t i = 0; i < field->object.count; i++) {
 		const struct json_member *m = &field->object.members[i];
-		if (ms_slice_eq_cstr(m->key, "type") || ms_slice_eq_cstr(m->key, "required") || ms_slice_eq_cstr(m->key, "description") ||
-		    ms_slice_eq_cstr(m->key, "default"))
+		if (ms_slice_eq_cstr(m->key, "type") || ms_slice_eq_cstr(m->key, "required") ||
+		    ms_slice_eq_cstr(m->key, "description") || ms_slice_eq_cstr(m->key, "default"))
 			continue;
 		MS_TRY(write_rule(k, type, m->key, &m->value));
 	}
@@ -166,7 +174,8 @@ static bool is_required(const struct json_value *field)
 static enum ms_err write_object(struct kong *k, const struct json_value *fields)
 {
 	if (fields->type != JSON_ARRAY)
-		return ms_fail(k->info, MS_ERR_INVALID, "the schema must be an array of fields, like [{\"name\":{\"type\":\"string\"}}]");
+		return ms_fail(k->info, MS_ERR_INVALID,
+			       "the schema must be an array of fields, like [{\"name\":{\"type\":\"string\"}}]");
 	ms_json_begin_object(&k->w);
 	ms_json_key_lit(&k->w, "type");
 	ms_json_cstr(&k->w, "object");
@@ -177,7 +186,8 @@ static enum ms_err write_object(struct kong *k, const struct json_value *fields)
 	for (size_t i = 0; i < fields->array.count; i++) {
 		const struct json_value *f = &fields->array.items[i];
 		if (f->type != JSON_OBJECT || f->object.count != 1)
-			return ms_fail(k->info, MS_ERR_INVALID, "a field of the schema must be an object of one member, its name");
+			return ms_fail(k->info, MS_ERR_INVALID,
+				       "a field of the schema must be an object of one member, its name");
 		ms_json_key(&k->w, f->object.members[0].key);
 		MS_TRY(write_field(k, &f->object.members[0].value, is_required(&f->object.members[0].value)));
 	}

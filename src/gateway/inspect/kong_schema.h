@@ -7,6 +7,7 @@
 #include "json/json.h"
 
 // Appends a JSON Schema of draft 7 that means the same. MS_ERR_INVALID: what is not understood, by name.
-MS_MUST_USE enum ms_err ms_kong_schema_translate(const struct json_value *source, struct buf *out, struct errinfo *info);
+MS_MUST_USE enum ms_err ms_kong_schema_translate(const struct json_value *source, struct buf *out,
+						 struct errinfo *info);
 
 #endif

@@ -11,11 +11,12 @@
 #define PARTS_MAX 1000 // of one parameter
 
 static const enum schema_draft drafts[] = {
-	[RV_KONG] = SCHEMA_DRAFT4,	  [RV_DRAFT4] = SCHEMA_DRAFT4,	     [RV_DRAFT6] = SCHEMA_DRAFT6, [RV_DRAFT7] = SCHEMA_DRAFT7,
-	[RV_DRAFT201909] = SCHEMA_2019_09, [RV_DRAFT202012] = SCHEMA_2020_12,
+	[RV_KONG] = SCHEMA_DRAFT4,   [RV_DRAFT4] = SCHEMA_DRAFT4,       [RV_DRAFT6] = SCHEMA_DRAFT6,
+	[RV_DRAFT7] = SCHEMA_DRAFT7, [RV_DRAFT201909] = SCHEMA_2019_09, [RV_DRAFT202012] = SCHEMA_2020_12,
 };
 
-static enum ms_err parse_text(struct slice text, struct arena *arena, struct errinfo *info, const struct json_value **ret_value)
+static enum ms_err parse_text(struct slice text, struct arena *arena, struct errinfo *info,
+			      const struct json_value **ret_value)
 {
 	enum ms_err err = ms_json_parse(text, NULL, arena, info, ret_value);
 	return err == MS_OK || err == MS_ERR_NO_MEMORY ? err : MS_ERR_INVALID;
@@ -71,7 +72,8 @@ static enum rv_type type_of(const struct json_value *schema)
 	return RV_TEXT;
 }
 
-enum ms_err ms_rv_param_compile(enum rv_version version, struct slice schema_text, struct arena *arena, struct errinfo *info, struct rv_param *param)
+enum ms_err ms_rv_param_compile(enum rv_version version, struct slice schema_text, struct arena *arena,
+				struct errinfo *info, struct rv_param *param)
 {
 	const struct json_value *value;
 	version = version == RV_KONG ? RV_DRAFT4 : version; // Kong's parameters are JSON Schema in any case
@@ -84,7 +86,8 @@ enum ms_err ms_rv_param_compile(enum rv_version version, struct slice schema_tex
 		if (param->members == NULL)
 			return ms_fail(info, MS_ERR_NO_MEMORY, "no memory for a schema");
 		for (size_t i = 0; i < properties->object.count; i++)
-			param->members[i] = (struct rv_named_type){properties->object.members[i].key, type_of(&properties->object.members[i].value)};
+			param->members[i] = (struct rv_named_type){properties->object.members[i].key,
+								   type_of(&properties->object.members[i].value)};
 		param->member_count = properties->object.count;
 	}
 	return ms_rv_compile(version, schema_text, info, &param->schema);
@@ -101,7 +104,8 @@ struct rv_parts { // name and value of each part, names empty in arrays
 static bool is_number(struct slice s)
 {
 	double f;
-	return ms_number_parse_f64(s, &f) || (s.n > 0 && s.n < 400 && ms_number_parse_f64(ms_slice_sub(s, 0, ms_slice_find(s, 'e')), &f));
+	return ms_number_parse_f64(s, &f) ||
+	       (s.n > 0 && s.n < 400 && ms_number_parse_f64(ms_slice_sub(s, 0, ms_slice_find(s, 'e')), &f));
 }
 
 // A text that is none of its type stays text, and the schema says what is wrong.
@@ -136,7 +140,8 @@ static void add_part(struct rv_parts *parts, struct arena *arena, struct slice n
 	}
 	if (parts->count % 16 == 0) {
 		size_t size = sizeof(*parts->items);
-		struct json_member *grown = ms_arena_grow(arena, parts->items, parts->count * size, (parts->count + 16) * size);
+		struct json_member *grown =
+			ms_arena_grow(arena, parts->items, parts->count * size, (parts->count + 16) * size);
 		if (grown == NULL) {
 			parts->failed = true;
 			return;
@@ -200,7 +205,8 @@ static struct json_value *value_of(const struct rv_param *p, struct arena *arena
 		if (p->type == RV_ARRAY && p->explode) { // ;a=1;a=2
 			struct slice part;
 			while (ms_slice_next(&text, ';', &part))
-				add_part(&parts, arena, MS_SLICE_EMPTY, scalar(ms_slice_sub(part, p->name.n + 1, part.n), p->item_type));
+				add_part(&parts, arena, MS_SLICE_EMPTY,
+					 scalar(ms_slice_sub(part, p->name.n + 1, part.n), p->item_type));
 			return finish(p, arena, &parts);
 		}
 		sep = p->type == RV_OBJECT && p->explode ? ';' : ',';
@@ -242,7 +248,8 @@ static bool decode(struct arena *arena, struct slice raw, struct slice *ret)
 	for (size_t i = 0; p != NULL && i < raw.n; i++) {
 		char c = raw.p[i] == '+' ? ' ' : raw.p[i];
 		if (c == '%') {
-			int high = i + 2 < raw.n ? hex_value(raw.p[i + 1]) : -1, low = high >= 0 ? hex_value(raw.p[i + 2]) : -1;
+			int high = i + 2 < raw.n ? hex_value(raw.p[i + 1]) : -1,
+			    low = high >= 0 ? hex_value(raw.p[i + 2]) : -1;
 			if (low < 0)
 				return false;
 			c = (char)(high << 4 | low);
@@ -257,7 +264,8 @@ static bool decode(struct arena *arena, struct slice raw, struct slice *ret)
 // The member of "name[member]" in deepObject style.
 static bool deep_member(const struct rv_param *p, struct slice name, struct slice *ret_member)
 {
-	if (!ms_slice_starts_with(name, p->name) || name.n < p->name.n + 2 || name.p[p->name.n] != '[' || name.p[name.n - 1] != ']')
+	if (!ms_slice_starts_with(name, p->name) || name.n < p->name.n + 2 || name.p[p->name.n] != '[' ||
+	    name.p[name.n - 1] != ']')
 		return false;
 	*ret_member = ms_slice(name.p + p->name.n + 1, name.n - p->name.n - 2);
 	return true;
@@ -274,7 +282,8 @@ static void find_in_query(const struct rv_param *p, struct slice query, struct a
 		size_t equals = ms_slice_find(pair, '=');
 		if (pair.n == 0)
 			continue;
-		if (!decode(arena, ms_slice_sub(pair, 0, equals), &name) || !decode(arena, ms_slice_sub(pair, equals + 1, pair.n), &value)) {
+		if (!decode(arena, ms_slice_sub(pair, 0, equals), &name) ||
+		    !decode(arena, ms_slice_sub(pair, equals + 1, pair.n), &value)) {
 			found->bad = true;
 		} else if (deep && deep_member(p, name, &member)) {
 			add_part(&parts, arena, member, scalar(value, member_type(p, member)));
@@ -333,7 +342,8 @@ struct rv_answer {
 	size_t count;
 };
 
-static void add_finding(struct rv_answer *a, const char *in, struct slice name, struct slice path, struct slice keyword, struct slice message)
+static void add_finding(struct rv_answer *a, const char *in, struct slice name, struct slice path, struct slice keyword,
+			struct slice message)
 {
 	a->count++;
 	ms_json_begin_object(&a->w);
@@ -352,8 +362,8 @@ static void add_finding(struct rv_answer *a, const char *in, struct slice name, 
 	ms_json_end_object(&a->w);
 }
 
-static enum ms_err check_value(struct rv_answer *a, const struct schema *schema, const struct json_value *value, const char *in, struct slice name,
-			       struct arena *arena)
+static enum ms_err check_value(struct rv_answer *a, const struct schema *schema, const struct json_value *value,
+			       const char *in, struct slice name, struct arena *arena)
 {
 	struct schema_finding *findings;
 	size_t count;
@@ -363,7 +373,8 @@ static enum ms_err check_value(struct rv_answer *a, const struct schema *schema,
 	return MS_OK;
 }
 
-static enum ms_err check_params(const struct rv_rules *rules, const struct rv_request *request, struct arena *arena, struct rv_answer *a)
+static enum ms_err check_params(const struct rv_rules *rules, const struct rv_request *request, struct arena *arena,
+				struct rv_answer *a)
 {
 	static const char *const places[] = {"header", "path", "query"};
 	for (size_t i = 0; i < rules->param_count; i++) {
@@ -372,9 +383,11 @@ static enum ms_err check_params(const struct rv_rules *rules, const struct rv_re
 			p.style = p.in == RV_QUERY ? RV_FORM : RV_SIMPLE;
 		struct rv_found found = find_param(&p, request, arena);
 		if (found.bad)
-			add_finding(a, places[p.in], p.name, MS_SLICE_LIT(""), MS_SLICE_LIT("style"), MS_SLICE_LIT("cannot be decoded, or is there twice"));
+			add_finding(a, places[p.in], p.name, MS_SLICE_LIT(""), MS_SLICE_LIT("style"),
+				    MS_SLICE_LIT("cannot be decoded, or is there twice"));
 		else if (!found.there && p.required)
-			add_finding(a, places[p.in], p.name, MS_SLICE_LIT(""), MS_SLICE_LIT("required"), MS_SLICE_LIT("is missing"));
+			add_finding(a, places[p.in], p.name, MS_SLICE_LIT(""), MS_SLICE_LIT("required"),
+				    MS_SLICE_LIT("is missing"));
 		else if (found.there && found.value == NULL)
 			return MS_ERR_LIMIT;
 		else if (found.there && p.schema != NULL)
@@ -405,7 +418,8 @@ static bool type_fits(struct slice type, struct slice allowed, bool parameters)
 	struct slice prefix = ms_slice_sub(want, 0, want.n - 1);
 	if (ms_slice_eq_cstr(want, "*/*"))
 		return true;
-	if (wild ? bare.n < prefix.n || !ms_slice_eq_nocase(ms_slice_sub(bare, 0, prefix.n), prefix) : !ms_slice_eq_nocase(bare, want))
+	if (wild ? bare.n < prefix.n || !ms_slice_eq_nocase(ms_slice_sub(bare, 0, prefix.n), prefix)
+		 : !ms_slice_eq_nocase(bare, want))
 		return false;
 	if (!parameters || wild)
 		return true;
@@ -423,7 +437,8 @@ static bool content_type_fits(const struct rv_rules *rules, struct slice type)
 	return rules->content_type_count == 0;
 }
 
-static enum ms_err check_body(const struct rv_rules *rules, const struct rv_request *request, struct slice type, struct arena *arena, struct rv_answer *a)
+static enum ms_err check_body(const struct rv_rules *rules, const struct rv_request *request, struct slice type,
+			      struct arena *arena, struct rv_answer *a)
 {
 	struct slice bare = without_parameters(type);
 	bool json = bare.n == 0 || ms_slice_eq_nocase(bare, MS_SLICE_LIT("application/json")) ||
@@ -442,8 +457,8 @@ static enum ms_err check_body(const struct rv_rules *rules, const struct rv_requ
 	return MS_OK;
 }
 
-static enum ms_err check_all(const struct rv_rules *rules, const struct rv_request *request, struct arena *arena, struct rv_answer *a,
-			     struct slice *ret_message)
+static enum ms_err check_all(const struct rv_rules *rules, const struct rv_request *request, struct arena *arena,
+			     struct rv_answer *a, struct slice *ret_message)
 {
 	struct slice type = header_of(request, "Content-Type");
 	MS_TRY(check_params(rules, request, arena, a));
@@ -454,8 +469,8 @@ static enum ms_err check_all(const struct rv_rules *rules, const struct rv_reque
 	if (rules->body == NULL)
 		return MS_OK;
 	if (!content_type_fits(rules, type)) {
-		add_finding(a, "header", MS_SLICE_LIT("Content-Type"), MS_SLICE_LIT(""), MS_SLICE_LIT("allowed_content_types"),
-			    MS_SLICE_LIT("is none of the allowed types"));
+		add_finding(a, "header", MS_SLICE_LIT("Content-Type"), MS_SLICE_LIT(""),
+			    MS_SLICE_LIT("allowed_content_types"), MS_SLICE_LIT("is none of the allowed types"));
 		*ret_message = MS_SLICE_LIT("specified Content-Type is not allowed");
 		return MS_OK;
 	}
@@ -465,8 +480,8 @@ static enum ms_err check_all(const struct rv_rules *rules, const struct rv_reque
 	return MS_OK;
 }
 
-enum ms_err ms_rv_check(const struct rv_rules *rules, const struct rv_request *request, struct arena *arena, struct slice *ret_message,
-			struct slice *ret_findings)
+enum ms_err ms_rv_check(const struct rv_rules *rules, const struct rv_request *request, struct arena *arena,
+			struct slice *ret_message, struct slice *ret_findings)
 {
 	struct rv_answer a = {0};
 	ms_buf_init(&a.text, 65536);

@@ -13,7 +13,12 @@ const struct waf_rule ms_waf_rules[WAF_RULE_COUNT] = {
 #define BODY WAF_BODY
 #define BOTH WAF_BOTH
 #define WAF_RULE(index, rule_id, rule_name, rule_severity, rule_level, rule_phase, words) \
-	[index] = {.id = rule_id, .name = rule_name, .severity = rule_severity, .level = rule_level, .phase = rule_phase, .description = words},
+	[index] = {.id = rule_id,                                                         \
+		   .name = rule_name,                                                     \
+		   .severity = rule_severity,                                             \
+		   .level = rule_level,                                                   \
+		   .phase = rule_phase,                                                   \
+		   .description = words},
 #include "gateway/inspect/waf_rules.def"
 #undef WAF_RULE
 };
@@ -23,7 +28,8 @@ enum waf_rule_index ms_waf_rule_find(struct slice id_or_name)
 	uint64_t id = 0;
 	bool number = ms_slice_to_u64(id_or_name, &id);
 	size_t i = 0;
-	while (i < WAF_RULE_COUNT && (number ? ms_waf_rules[i].id != id : !ms_slice_eq_cstr(id_or_name, ms_waf_rules[i].name)))
+	while (i < WAF_RULE_COUNT &&
+	       (number ? ms_waf_rules[i].id != id : !ms_slice_eq_cstr(id_or_name, ms_waf_rules[i].name)))
 		i++;
 	return (enum waf_rule_index)i;
 }
@@ -32,8 +38,8 @@ struct waf {
 	const struct waf_settings *settings;
 	struct arena *arena;
 	struct waf_report *report;
-	uint64_t on;    // rules of this level that are not disabled
-	size_t text;    // left
+	uint64_t on; // rules of this level that are not disabled
+	size_t text; // left
 	bool no_memory;
 };
 
@@ -80,8 +86,9 @@ static uint64_t from_decoding(unsigned saw)
 // A line break and the name of a header: in what may come to stand in the head of an answer.
 static uint64_t look_for_splitting(struct slice t)
 {
-	static const char *const names[] = {"set-cookie:", "location:", "content-type:", "content-length:", "http/1.", "refresh:", "transfer-encoding:", "x-xss-protection:",
-					    "access-control-", NULL};
+	static const char *const names[] = {
+		"set-cookie:", "location:",          "content-type:",     "content-length:", "http/1.",
+		"refresh:",    "transfer-encoding:", "x-xss-protection:", "access-control-", NULL};
 	for (size_t i = 0; i < t.n; i++) {
 		if (t.p[i] != '\n' && t.p[i] != '\r')
 			continue;
@@ -124,12 +131,15 @@ static void look(struct waf *w, struct slice text, enum waf_decode decode, enum 
 		if (!path)
 			rules |= ms_waf_sql(t, w->arena, &memory);
 		rules |= ms_waf_script(t) | ms_waf_files(t, path);
-		if (!path || memchr(t.p, '$', t.n) != NULL || memchr(t.p, '`', t.n) != NULL || memchr(t.p, '|', t.n) != NULL)
+		if (!path || memchr(t.p, '$', t.n) != NULL || memchr(t.p, '`', t.n) != NULL ||
+		    memchr(t.p, '|', t.n) != NULL)
 			rules |= ms_waf_commands(t);
 		if (in != WAF_IN_BODY)
 			rules |= look_for_splitting(t);
 		if (path) // quotes and words in paths are rare enough to look at them too
-			rules |= memchr(t.p, '\'', t.n) != NULL || memchr(t.p, ' ', t.n) != NULL ? ms_waf_sql(t, w->arena, &memory) : 0;
+			rules |= memchr(t.p, '\'', t.n) != NULL || memchr(t.p, ' ', t.n) != NULL
+					 ? ms_waf_sql(t, w->arena, &memory)
+					 : 0;
 	}
 	w->no_memory |= !memory;
 	ms_arena_rewind(w->arena, mark);
@@ -143,7 +153,8 @@ static void look_at_name(struct waf *w, struct slice name, enum waf_decode decod
 	static const char *const operators[] = {"[$", "%5b$", "[%24", "%5b%24", NULL};
 	for (size_t k = 0; operators[k] != NULL; k++) {
 		for (size_t i = 0; i + strlen(operators[k]) <= name.n; i++) {
-			if (ms_slice_eq_nocase(ms_slice_sub(name, i, strlen(operators[k])), ms_slice_cstr(operators[k])))
+			if (ms_slice_eq_nocase(ms_slice_sub(name, i, strlen(operators[k])),
+					       ms_slice_cstr(operators[k])))
 				report(w, WAF_BIT(WAF_NOSQL), in, name);
 		}
 	}
@@ -169,7 +180,9 @@ static void look_at_json(struct waf *w, const struct json_value *v, struct slice
 		look_at_json(w, &v->array.items[i], name, depth + 1);
 	for (size_t i = 0; v->type == JSON_OBJECT && i < v->object.count; i++) {
 		struct slice key = v->object.members[i].key;
-		static const char *const operators[] = {"$ne", "$gt", "$gte", "$lt", "$lte", "$where", "$regex", "$nin", "$exists", "$or", "$and", "$expr", "$function", NULL};
+		static const char *const operators[] = {"$ne",    "$gt",    "$gte",      "$lt",     "$lte",
+							"$where", "$regex", "$nin",      "$exists", "$or",
+							"$and",   "$expr",  "$function", NULL};
 		for (size_t k = 0; operators[k] != NULL; k++) {
 			if (ms_slice_eq_cstr(key, operators[k]))
 				report(w, WAF_BIT(WAF_NOSQL), WAF_IN_BODY, key);
@@ -212,8 +225,10 @@ static void look_at_cookies(struct waf *w, struct slice cookies)
 
 static void look_at_agent(struct waf *w, struct slice agent)
 {
-	static const char *const tools[] = {"sqlmap", "nikto", "acunetix", "nessus", "masscan", "zgrab", "nuclei", "wpscan", "dirbuster", "gobuster", "ffuf/", "fuzz faster",
-					    "w3af", "havij", "openvas", "nmap scripting", "arachni", "wfuzz", "feroxbuster", "jorgee", "commix", "xsser", NULL};
+	static const char *const tools[] = {
+		"sqlmap",    "nikto",    "acunetix",    "nessus",      "masscan", "zgrab", "nuclei",  "wpscan",
+		"dirbuster", "gobuster", "ffuf/",       "fuzz faster", "w3af",    "havij", "openvas", "nmap scripting",
+		"arachni",   "wfuzz",    "feroxbuster", "jorgee",      "commix",  "xsser", NULL};
 	if (agent.n == 0)
 		report(w, WAF_BIT(WAF_NO_AGENT), WAF_IN_HEADER, MS_SLICE_LIT("User-Agent"));
 	for (size_t k = 0; tools[k] != NULL; k++) {
@@ -225,10 +240,39 @@ static void look_at_agent(struct waf *w, struct slice agent)
 // Headers whose grammar the server or other plugins know, and that hold commas, semicolons and words of their own.
 static bool is_own_grammar(struct slice name)
 {
-	static const char *const names[] = {"accept", "accept-encoding", "accept-language", "authorization", "cache-control", "connection", "content-length", "content-type",
-					    "cookie", "date", "dnt", "etag", "expect", "if-match", "if-modified-since", "if-none-match", "if-range", "keep-alive", "pragma",
-					    "priority", "range", "te", "traceparent", "tracestate", "transfer-encoding", "upgrade", "sec-ch-ua", "sec-ch-ua-full-version-list",
-					    "upgrade-insecure-requests", "via", "forwarded", "permissions-policy", NULL};
+	static const char *const names[] = {"accept",
+					    "accept-encoding",
+					    "accept-language",
+					    "authorization",
+					    "cache-control",
+					    "connection",
+					    "content-length",
+					    "content-type",
+					    "cookie",
+					    "date",
+					    "dnt",
+					    "etag",
+					    "expect",
+					    "if-match",
+					    "if-modified-since",
+					    "if-none-match",
+					    "if-range",
+					    "keep-alive",
+					    "pragma",
+					    "priority",
+					    "range",
+					    "te",
+					    "traceparent",
+					    "tracestate",
+					    "transfer-encoding",
+					    "upgrade",
+					    "sec-ch-ua",
+					    "sec-ch-ua-full-version-list",
+					    "upgrade-insecure-requests",
+					    "via",
+					    "forwarded",
+					    "permissions-policy",
+					    NULL};
 	for (size_t k = 0; names[k] != NULL; k++) {
 		if (ms_slice_eq_nocase(name, ms_slice_cstr(names[k])))
 			return true;
@@ -245,7 +289,8 @@ static void look_at_headers(struct waf *w, const struct waf_request *r)
 			look_at_cookies(w, value);
 		if (ms_slice_eq_nocase(name, MS_SLICE_LIT("Proxy")))
 			report(w, WAF_BIT(WAF_HTTPOXY), WAF_IN_HEADER, name);
-		if (ms_slice_eq_nocase(name, MS_SLICE_LIT("X-HTTP-Method-Override")) || ms_slice_eq_nocase(name, MS_SLICE_LIT("X-Method-Override")))
+		if (ms_slice_eq_nocase(name, MS_SLICE_LIT("X-HTTP-Method-Override")) ||
+		    ms_slice_eq_nocase(name, MS_SLICE_LIT("X-Method-Override")))
 			report(w, WAF_BIT(WAF_METHOD_OVERRIDE), WAF_IN_HEADER, name);
 		if (ms_slice_eq_nocase(name, MS_SLICE_LIT("Range"))) {
 			size_t ranges = 1;
@@ -256,9 +301,12 @@ static void look_at_headers(struct waf *w, const struct waf_request *r)
 		if (is_own_grammar(name)) { // of these the plainest attacks only
 			unsigned saw;
 			struct arena_mark mark = ms_arena_mark(w->arena);
-			struct slice t = value.n > 0 ? ms_waf_normal(value, WAF_PERCENT, w->arena, &saw) : MS_SLICE_EMPTY;
+			struct slice t =
+				value.n > 0 ? ms_waf_normal(value, WAF_PERCENT, w->arena, &saw) : MS_SLICE_EMPTY;
 			uint64_t rules = t.n > 0 ? (ms_waf_commands(t) | ms_waf_script(t)) &
-				(WAF_BIT(WAF_JNDI) | WAF_BIT(WAF_SHELLSHOCK) | WAF_BIT(WAF_JAVA) | WAF_BIT(WAF_SCRIPT_TAG)) : 0;
+							   (WAF_BIT(WAF_JNDI) | WAF_BIT(WAF_SHELLSHOCK) |
+							    WAF_BIT(WAF_JAVA) | WAF_BIT(WAF_SCRIPT_TAG))
+						 : 0;
 			ms_arena_rewind(w->arena, mark);
 			report(w, rules, WAF_IN_HEADER, name);
 			continue;
@@ -304,7 +352,8 @@ static void look_at_multipart(struct waf *w, struct slice body, struct slice typ
 		struct slice part = ms_slice_sub(body, start, end - start);
 		size_t head_end = ms_waf_find(part, "\r\n\r\n", 0);
 		struct slice head = ms_slice_sub(part, 0, head_end);
-		look(w, ms_slice_sub(head, ms_waf_find(head, "filename", 0), head.n), WAF_PLAIN, WAF_IN_BODY, MS_SLICE_LIT("filename"));
+		look(w, ms_slice_sub(head, ms_waf_find(head, "filename", 0), head.n), WAF_PLAIN, WAF_IN_BODY,
+		     MS_SLICE_LIT("filename"));
 		bool file = contains_nocase(head, "filename") && !contains_nocase(head, "content-type: text/");
 		if (!file)
 			look(w, ms_slice_sub(part, head_end + 4, part.n), WAF_PLAIN, WAF_IN_BODY, MS_SLICE_LIT("part"));
@@ -320,13 +369,18 @@ static void look_at_body(struct waf *w, struct slice body, struct slice type)
 		look_at_pairs(w, body, WAF_IN_BODY);
 	else if (contains_nocase(type, "multipart/"))
 		look_at_multipart(w, body, type);
-	else if (type.n == 0 || contains_nocase(type, "text/") || contains_nocase(type, "xml") || contains_nocase(type, "graphql"))
+	else if (type.n == 0 || contains_nocase(type, "text/") || contains_nocase(type, "xml") ||
+		 contains_nocase(type, "graphql"))
 		look(w, body, WAF_PLAIN, WAF_IN_BODY, MS_SLICE_LIT("body"));
 }
 
-enum ms_err ms_waf_inspect(const struct waf_settings *settings, const struct waf_request *request, struct arena *arena, struct waf_report *ret_report)
+enum ms_err ms_waf_inspect(const struct waf_settings *settings, const struct waf_request *request, struct arena *arena,
+			   struct waf_report *ret_report)
 {
-	struct waf w = {.settings = settings, .arena = arena, .report = ret_report, .text = settings->text_max > 0 ? settings->text_max : TEXT_MAX};
+	struct waf w = {.settings = settings,
+			.arena = arena,
+			.report = ret_report,
+			.text = settings->text_max > 0 ? settings->text_max : TEXT_MAX};
 	unsigned level = settings->level > 0 ? settings->level : 1;
 	*ret_report = (struct waf_report){0};
 	for (unsigned i = 0; i < WAF_RULE_COUNT; i++)

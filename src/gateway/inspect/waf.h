@@ -5,8 +5,8 @@
 #define MS_GATEWAY_INSPECT_WAF_H
 
 #include "base/base.h"
-#include "json/json.h"
 #include "net/http1/message.h"
+#include "json/json.h"
 
 enum waf_severity { WAF_NOTICE = 2, WAF_WARNING = 3, WAF_ERROR = 4, WAF_CRITICAL = 5 }; // and what it adds to the score
 enum waf_phase { WAF_HEAD = 1, WAF_BODY = 2, WAF_BOTH = 3 };
@@ -34,7 +34,8 @@ enum waf_in { WAF_IN_ANY, WAF_IN_PATH, WAF_IN_QUERY, WAF_IN_HEADER, WAF_IN_COOKI
 struct waf_exclusion {
 	uint64_t rules; // not these
 	enum waf_in in;
-	struct slice name; // of the parameter, header, cookie, form field, or a body's JSON pointer; "a*": all that start so; empty: all
+	struct slice
+		name; // of the parameter, header, cookie, form field, or a body's JSON pointer; "a*": all that start so; empty: all
 };
 struct waf_settings {
 	unsigned level; // 1 to 4
@@ -62,8 +63,8 @@ struct waf_report {
 	size_t hit_count;
 };
 // MS_ERR_NO_MEMORY: the arena is full.
-MS_MUST_USE enum ms_err ms_waf_inspect(const struct waf_settings *settings, const struct waf_request *request, struct arena *arena,
-				       struct waf_report *ret_report);
+MS_MUST_USE enum ms_err ms_waf_inspect(const struct waf_settings *settings, const struct waf_request *request,
+				       struct arena *arena, struct waf_report *ret_report);
 
 // --- The parts (for tests) -------------------------------------------------------------------------------------------
 
@@ -91,6 +92,25 @@ static inline bool ms_waf_is_word(char c)
 }
 // First place of `word` at or behind `from`; text.n: none.
 size_t ms_waf_find(struct slice text, const char *word, size_t from);
+// Which ASCII characters a text holds: most words are ruled out by that alone.
+struct waf_chars {
+	uint64_t bits[2];
+};
+static inline struct waf_chars ms_waf_chars(struct slice text)
+{
+	struct waf_chars c = {{0}};
+	for (size_t i = 0; i < text.n; i++)
+		c.bits[(text.p[i] & 0x7f) >> 6] |= (uint64_t)1 << (text.p[i] & 0x3f);
+	return c;
+}
+static inline bool ms_waf_may_have(const struct waf_chars *c, const char *word)
+{
+	for (; *word != '\0'; word++) {
+		if ((c->bits[(*word & 0x7f) >> 6] >> (*word & 0x3f) & 1) == 0)
+			return false;
+	}
+	return true;
+}
 static inline bool ms_waf_has(struct slice text, const char *word)
 {
 	return ms_waf_find(text, word, 0) < text.n;

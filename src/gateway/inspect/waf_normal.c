@@ -73,9 +73,9 @@ static struct piece entity(struct slice t, size_t i)
 	static const struct {
 		const char *name;
 		char value;
-	} names[] = {{"lt", '<'},     {"gt", '>'},    {"quot", '"'}, {"apos", '\''}, {"amp", '&'},   {"colon", ':'},  {"lpar", '('},  {"rpar", ')'},
-		     {"tab", ' '},    {"newline", '\n'}, {"sol", '/'},  {"bsol", '\\'}, {"equals", '='}, {"grave", '`'}, {"semi", ';'}, {"period", '.'},
-		     {"nbsp", ' '}};
+	} names[] = {{"lt", '<'},     {"gt", '>'},    {"quot", '"'}, {"apos", '\''},    {"amp", '&'}, {"colon", ':'},
+		     {"lpar", '('},   {"rpar", ')'},  {"tab", ' '},  {"newline", '\n'}, {"sol", '/'}, {"bsol", '\\'},
+		     {"equals", '='}, {"grave", '`'}, {"semi", ';'}, {"period", '.'},   {"nbsp", ' '}};
 	if (i + 2 < t.n && t.p[i + 1] == '#') {
 		bool hex = (t.p[i + 2] | 0x20) == 'x';
 		size_t n = i + 2 + hex, start = n;
@@ -91,7 +91,8 @@ static struct piece entity(struct slice t, size_t i)
 	}
 	for (size_t k = 0; k < MS_ARRAY_LEN(names); k++) {
 		size_t n = strlen(names[k].name);
-		if (i + 1 + n < t.n && t.p[i + 1 + n] == ';' && ms_slice_eq_nocase(ms_slice(t.p + i + 1, n), ms_slice_cstr(names[k].name)))
+		if (i + 1 + n < t.n && t.p[i + 1 + n] == ';' &&
+		    ms_slice_eq_nocase(ms_slice(t.p + i + 1, n), ms_slice_cstr(names[k].name)))
 			return (struct piece){names[k].value, n + 2, false};
 	}
 	return (struct piece){0};
@@ -145,7 +146,8 @@ static size_t plain(char *p, size_t n, unsigned *saw)
 {
 	size_t out = 0;
 	for (size_t i = 0; i < n; i++) {
-		unsigned char c = (unsigned char)p[i], next = i + 1 < n ? (unsigned char)p[i + 1] : 0, third = i + 2 < n ? (unsigned char)p[i + 2] : 0;
+		unsigned char c = (unsigned char)p[i], next = i + 1 < n ? (unsigned char)p[i + 1] : 0,
+			      third = i + 2 < n ? (unsigned char)p[i + 2] : 0;
 		if (c >= 'A' && c <= 'Z') {
 			c |= 0x20;
 		} else if (c == 0) {
@@ -161,16 +163,19 @@ static size_t plain(char *p, size_t n, unsigned *saw)
 		} else if (c == 0xc2 && next == 0xa0) {
 			c = ' ';
 			i++;
-		} else if (c == 0xef && (next == 0xbc || next == 0xbd) && third >= 0x80 && third <= 0xbf) { // full width
+		} else if (c == 0xef && (next == 0xbc || next == 0xbd) && third >= 0x80 &&
+			   third <= 0xbf) { // full width
 			unsigned code = (next == 0xbc ? 0u : 0x40u) + (third & 0x3f) + 0x20;
 			if (code > 0x20 && code < 0x7f) {
 				c = (unsigned char)(code >= 'A' && code <= 'Z' ? code | 0x20 : code);
 				i += 2;
 			}
-		} else if (c == 0xe2 && next == 0x80 && (third == 0x8b || third == 0x8c || third == 0x8d)) { // zero width
+		} else if (c == 0xe2 && next == 0x80 &&
+			   (third == 0x8b || third == 0x8c || third == 0x8d)) { // zero width
 			i += 2;
 			continue;
-		} else if (c == 0xe2 && next == 0x80 && (third == 0x98 || third == 0x99 || third == 0xa8)) { // line separator; curly quotes stay
+		} else if (c == 0xe2 && next == 0x80 &&
+			   (third == 0x98 || third == 0x99 || third == 0xa8)) { // line separator; curly quotes stay
 			c = third == 0xa8 ? '\n' : c;
 			i += third == 0xa8 ? 2 : 0;
 		}

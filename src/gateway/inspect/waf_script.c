@@ -7,12 +7,17 @@
 
 // Beginnings of the names of events, behind "on".
 static const char *const events[] = {
-	"abort", "activate", "afterprint", "animation", "auxclick", "before", "begin", "blur", "bounce", "cancel", "canplay", "change", "click", "close",
-	"contextmenu", "copy", "cuechange", "cut", "dblclick", "drag", "drop", "durationchange", "emptied", "end", "error", "fetch", "finish", "focus",
-	"formdata", "fullscreen", "gotpointer", "hashchange", "input", "invalid", "key", "load", "lostpointer", "message", "mouse", "offline", "online",
-	"page", "paste", "pause", "play", "pointer", "popstate", "progress", "propertychange", "ratechange", "readystate", "repeat", "reset", "resize",
-	"scroll", "search", "securitypolicy", "seek", "select", "show", "slotchange", "stalled", "start", "storage", "submit", "suspend", "timeupdate",
-	"toggle", "touch", "transition", "unhandled", "unload", "visibility", "volume", "waiting", "webkit", "wheel",
+	"abort",          "activate",    "afterprint", "animation",  "auxclick",   "before",   "begin",
+	"blur",           "bounce",      "cancel",     "canplay",    "change",     "click",    "close",
+	"contextmenu",    "copy",        "cuechange",  "cut",        "dblclick",   "drag",     "drop",
+	"durationchange", "emptied",     "end",        "error",      "fetch",      "finish",   "focus",
+	"formdata",       "fullscreen",  "gotpointer", "hashchange", "input",      "invalid",  "key",
+	"load",           "lostpointer", "message",    "mouse",      "offline",    "online",   "page",
+	"paste",          "pause",       "play",       "pointer",    "popstate",   "progress", "propertychange",
+	"ratechange",     "readystate",  "repeat",     "reset",      "resize",     "scroll",   "search",
+	"securitypolicy", "seek",        "select",     "show",       "slotchange", "stalled",  "start",
+	"storage",        "submit",      "suspend",    "timeupdate", "toggle",     "touch",    "transition",
+	"unhandled",      "unload",      "visibility", "volume",     "waiting",    "webkit",   "wheel",
 };
 
 static bool is_letter(char c)
@@ -77,7 +82,9 @@ static bool is_script_code(struct slice t, size_t i)
 static size_t scheme_at(struct slice t, size_t i, const char *scheme)
 {
 	for (size_t end = i + SPACES_MAX; *scheme != '\0'; scheme++, i++) {
-		while (i < t.n && i < end && (t.p[i] == '\n' || t.p[i] == '\r' || (unsigned char)t.p[i] < ' ' || (t.p[i] == ' ' && scheme[1] != '\0')))
+		while (i < t.n && i < end &&
+		       (t.p[i] == '\n' || t.p[i] == '\r' || (unsigned char)t.p[i] < ' ' ||
+			(t.p[i] == ' ' && scheme[1] != '\0')))
 			i++;
 		if (i >= t.n || t.p[i] != *scheme)
 			return 0;
@@ -92,7 +99,8 @@ static uint64_t look_at_scheme(struct slice t, size_t i)
 	size_t end = t.p[i] == 'j' ? scheme_at(t, i, "javascript:") : t.p[i] == 'v' ? scheme_at(t, i, "vbscript:") : 0;
 	if (end != 0 && is_script_code(t, end))
 		return WAF_BIT(WAF_SCRIPT_URL);
-	return ms_waf_at(t, i, "data:text/html") || ms_waf_at(t, i, "data:image/svg+xml,<") ? WAF_BIT(WAF_SCRIPT_URL) : 0;
+	return ms_waf_at(t, i, "data:text/html") || ms_waf_at(t, i, "data:image/svg+xml,<") ? WAF_BIT(WAF_SCRIPT_URL)
+											    : 0;
 }
 
 static bool is_tag(struct slice t, size_t i, const char *name)
@@ -110,7 +118,8 @@ static uint64_t look_at_tag(struct slice t, size_t i)
 	size_t name = i + 1;
 	while (name < t.n && name < i + SPACES_MAX && (t.p[name] == '/' || is_space(t.p[name])))
 		name++;
-	if (name >= t.n || !(is_letter(t.p[name]) || t.p[name] == '?' || t.p[name] == '!') || (is_space(t.p[i + 1]) && !is_tag(t, name, "script")))
+	if (name >= t.n || !(is_letter(t.p[name]) || t.p[name] == '?' || t.p[name] == '!') ||
+	    (is_space(t.p[i + 1]) && !is_tag(t, name, "script")))
 		return 0;
 	size_t colon = name;
 	while (colon < t.n && colon < name + 32 && is_letter(t.p[colon]))
@@ -130,7 +139,9 @@ static uint64_t look_at_tag(struct slice t, size_t i)
 			found |= WAF_BIT(WAF_EVENT_HANDLER);
 		for (size_t a = 0; starts && attributes[a] != NULL; a++)
 			found |= ms_waf_at(t, k, attributes[a]) ? WAF_BIT(WAF_DANGEROUS_ATTRIBUTE) : 0;
-		if (starts && ms_waf_at(t, k, "style") && (ms_waf_has(ms_slice_sub(t, k, 300), "expression(") || ms_waf_has(ms_slice_sub(t, k, 300), "-moz-binding")))
+		if (starts && ms_waf_at(t, k, "style") &&
+		    (ms_waf_has(ms_slice_sub(t, k, 300), "expression(") ||
+		     ms_waf_has(ms_slice_sub(t, k, 300), "-moz-binding")))
 			found |= WAF_BIT(WAF_DANGEROUS_ATTRIBUTE);
 	}
 	return found | WAF_BIT(WAF_MARKUP);
@@ -139,8 +150,10 @@ static uint64_t look_at_tag(struct slice t, size_t i)
 // Names that attacks call; `args`: what must stand behind.
 static bool is_call(struct slice t, size_t i)
 {
-	static const char *const names[] = {"alert", "prompt", "confirm", "eval", "fetch", "import", "settimeout", "setinterval", "function", "atob", "print", NULL};
-	static const char *const objects[] = {"document", "window", "self", "top", "parent", "globalthis", "location", "this", "frames", NULL};
+	static const char *const names[] = {"alert",      "prompt",      "confirm",  "eval", "fetch", "import",
+					    "settimeout", "setinterval", "function", "atob", "print", NULL};
+	static const char *const objects[] = {"document",   "window",   "self", "top",    "parent",
+					      "globalthis", "location", "this", "frames", NULL};
 	for (size_t k = 0; names[k] != NULL; k++) {
 		size_t end = i + strlen(names[k]);
 		if (ms_waf_at(t, i, names[k]) && end < t.n && (t.p[end] == '(' || t.p[end] == '`'))
@@ -148,7 +161,8 @@ static bool is_call(struct slice t, size_t i)
 	}
 	for (size_t k = 0; objects[k] != NULL; k++) {
 		size_t end = i + strlen(objects[k]);
-		if (ms_waf_at(t, i, objects[k]) && end < t.n && (t.p[end] == '[' || (t.p[end] == '.' && end + 1 < t.n && is_letter(t.p[end + 1]))))
+		if (ms_waf_at(t, i, objects[k]) && end < t.n &&
+		    (t.p[end] == '[' || (t.p[end] == '.' && end + 1 < t.n && is_letter(t.p[end + 1]))))
 			return true;
 	}
 	return false;
@@ -160,7 +174,8 @@ static uint64_t look_at_breakout(struct slice t, size_t i, bool first)
 	uint64_t found = 0;
 	size_t k = i + 1;
 	size_t spaces = skip_spaces(t, k);
-	while (spaces < t.n && spaces < i + SPACES_MAX && (t.p[spaces] == '/' || is_space(t.p[spaces]) || t.p[spaces] == '>'))
+	while (spaces < t.n && spaces < i + SPACES_MAX &&
+	       (t.p[spaces] == '/' || is_space(t.p[spaces]) || t.p[spaces] == '>'))
 		spaces++;
 	for (int words = 0; first && spaces > k && words < 4; words++) { // " autofocus onfocus=
 		if (is_event(t, spaces))
@@ -182,8 +197,17 @@ static uint64_t look_at_breakout(struct slice t, size_t i, bool first)
 
 uint64_t ms_waf_script(struct slice t)
 {
-	static const char *const calls[] = {"alert(", "prompt(", "confirm(1", "document.cookie", "document.domain", "document.write(", "string.fromcharcode",
-					    "innerhtml", "onerror=", "window.location", NULL};
+	static const char *const calls[] = {"alert(",
+					    "prompt(",
+					    "confirm(1",
+					    "document.cookie",
+					    "document.domain",
+					    "document.write(",
+					    "string.fromcharcode",
+					    "innerhtml",
+					    "onerror=",
+					    "window.location",
+					    NULL};
 	uint64_t found = 0;
 	unsigned quotes = 0;
 	bool specials = false;
@@ -197,7 +221,8 @@ uint64_t ms_waf_script(struct slice t)
 		else if (c == '\'' || c == '"' || c == '`')
 			found |= look_at_breakout(t, i, quotes++ % 2 == 0 || (i > 0 && t.p[i - 1] == '\\'));
 	}
+	struct waf_chars chars = ms_waf_chars(t);
 	for (size_t k = 0; specials && calls[k] != NULL; k++)
-		found |= ms_waf_has(t, calls[k]) ? WAF_BIT(WAF_SCRIPT_CALL) : 0;
+		found |= ms_waf_may_have(&chars, calls[k]) && ms_waf_has(t, calls[k]) ? WAF_BIT(WAF_SCRIPT_CALL) : 0;
 	return found;
 }

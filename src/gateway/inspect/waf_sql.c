@@ -15,9 +15,9 @@ enum {
 	T_QUOTE,
 	T_NUMBER,
 	T_WORD,
-	T_CALL,  // a word with ( behind it
-	T_LOGIC, // and or xor && ||
-	T_OP,    // = < > + - …
+	T_CALL,   // a word with ( behind it
+	T_LOGIC,  // and or xor && ||
+	T_OP,     // = < > + - …
 	T_OPWORD, // like between in is …
 	T_UNION,
 	T_SELECT,
@@ -32,8 +32,8 @@ enum {
 	T_OTHER,
 };
 enum {
-	F_BREAKS = 1, // a quote that may close the value it is put into
-	F_SHORT = 2,  // a comment with next to nothing behind it
+	F_BREAKS = 1,      // a quote that may close the value it is put into
+	F_SHORT = 2,       // a comment with next to nothing behind it
 	F_CONDITIONAL = 4, // || and &&
 };
 struct token {
@@ -53,13 +53,16 @@ struct keyword {
 	const char *word;
 	uint8_t type;
 };
-static const struct keyword keywords[] = { // sorted
-	{"alter", T_STATEMENT},	 {"and", T_LOGIC},     {"between", T_OPWORD}, {"call", T_STATEMENT},   {"create", T_STATEMENT}, {"declare", T_STATEMENT},
-	{"delete", T_STATEMENT}, {"div", T_OPWORD},    {"drop", T_STATEMENT}, {"exec", T_STATEMENT},   {"execute", T_STATEMENT}, {"glob", T_OPWORD},
-	{"grant", T_STATEMENT},	 {"in", T_OPWORD},     {"insert", T_STATEMENT}, {"is", T_OPWORD},	 {"like", T_OPWORD},	  {"merge", T_STATEMENT},
-	{"mod", T_OPWORD},	 {"or", T_LOGIC},      {"regexp", T_OPWORD},  {"replace", T_STATEMENT}, {"rlike", T_OPWORD},	  {"select", T_SELECT},
-	{"shutdown", T_STATEMENT}, {"sounds", T_OPWORD}, {"truncate", T_STATEMENT}, {"union", T_UNION}, {"update", T_STATEMENT},
-	{"waitfor", T_STATEMENT}, {"xor", T_LOGIC},
+static const struct keyword keywords[] = {
+	// sorted
+	{"alter", T_STATEMENT},    {"and", T_LOGIC},         {"between", T_OPWORD},     {"call", T_STATEMENT},
+	{"create", T_STATEMENT},   {"declare", T_STATEMENT}, {"delete", T_STATEMENT},   {"div", T_OPWORD},
+	{"drop", T_STATEMENT},     {"exec", T_STATEMENT},    {"execute", T_STATEMENT},  {"glob", T_OPWORD},
+	{"grant", T_STATEMENT},    {"in", T_OPWORD},         {"insert", T_STATEMENT},   {"is", T_OPWORD},
+	{"like", T_OPWORD},        {"merge", T_STATEMENT},   {"mod", T_OPWORD},         {"or", T_LOGIC},
+	{"regexp", T_OPWORD},      {"replace", T_STATEMENT}, {"rlike", T_OPWORD},       {"select", T_SELECT},
+	{"shutdown", T_STATEMENT}, {"sounds", T_OPWORD},     {"truncate", T_STATEMENT}, {"union", T_UNION},
+	{"update", T_STATEMENT},   {"waitfor", T_STATEMENT}, {"xor", T_LOGIC},
 };
 
 static int cmp_keyword(const void *key, const void *item)
@@ -118,7 +121,8 @@ static void take_word(struct tokens *t, size_t *i)
 	while (*i < s.n && (ms_waf_is_word(s.p[*i]) || s.p[*i] == '$'))
 		(*i)++;
 	struct slice word = ms_slice_sub(s, start, *i - start);
-	const struct keyword *k = word.n <= 8 ? bsearch(&word, keywords, MS_ARRAY_LEN(keywords), sizeof(*keywords), cmp_keyword) : NULL;
+	const struct keyword *k =
+		word.n <= 8 ? bsearch(&word, keywords, MS_ARRAY_LEN(keywords), sizeof(*keywords), cmp_keyword) : NULL;
 	size_t next = *i;
 	while (next < s.n && next < *i + 2 && s.p[next] == ' ')
 		next++;
@@ -150,7 +154,7 @@ static bool take_comment(struct tokens *t, size_t *i)
 		}
 		size_t end = t->unclosed ? s.n : ms_waf_find(s, "*/", *i + 2);
 		t->unclosed |= end == s.n; // then none behind it is closed either
-		if (end == s.n) { // cuts off the rest
+		if (end == s.n) {          // cuts off the rest
 			add(t, *i, 2, T_COMMENT, is_short_tail(s, *i + 2) ? F_SHORT : 0);
 			*i += 2;
 			return true;
@@ -307,7 +311,8 @@ static bool condition(const struct tokens *t, size_t i, bool sure, bool quoted)
 {
 	bool literal, literal2, sign, or_word = is(t, i, "or") || is(t, i, "||");
 	i++;
-	for (size_t end = i + SKIP_MAX; i < end && (type(t, i) == T_OPEN || is(t, i, "not") || (type(t, i) == T_OP && is(t, i, "!")));)
+	for (size_t end = i + SKIP_MAX;
+	     i < end && (type(t, i) == T_OPEN || is(t, i, "not") || (type(t, i) == T_OP && is(t, i, "!")));)
 		i++;
 	if (sure && (type(t, i) == T_SELECT || type(t, i) == T_CALL || is(t, i, "exists") || is(t, i, "case")))
 		return true;
@@ -315,7 +320,8 @@ static bool condition(const struct tokens *t, size_t i, bool sure, bool quoted)
 	if (next == 0)
 		return false;
 	bool truth = literal || is(t, i, "true") || is(t, i, "false");
-	if (sure && or_word && truth && ((quoted && type(t, next) == T_END) || type(t, next) == T_COMMENT)) // "1 or 2" is prose
+	if (sure && or_word && truth &&
+	    ((quoted && type(t, next) == T_END) || type(t, next) == T_COMMENT)) // "1 or 2" is prose
 		return type(t, i) != T_QUOTE || next > i + 1;
 	if (!compares(t, next, &sign))
 		return false;
@@ -358,10 +364,12 @@ static uint64_t look_at_logic(const struct tokens *t, size_t i)
 // What a select list starts with, as it is written in attacks; words alone are prose.
 static bool selects(const struct tokens *t, size_t i)
 {
-	for (size_t end = i + SKIP_MAX; i < end && (is(t, i, "all") || is(t, i, "distinct") || is(t, i, "top") || type(t, i) == T_OPEN);)
+	for (size_t end = i + SKIP_MAX;
+	     i < end && (is(t, i, "all") || is(t, i, "distinct") || is(t, i, "top") || type(t, i) == T_OPEN);)
 		i++;
 	uint8_t kind = type(t, i);
-	if (kind == T_NUMBER || kind == T_QUOTE || kind == T_VARIABLE || kind == T_CALL || is(t, i, "null") || is(t, i, "*"))
+	if (kind == T_NUMBER || kind == T_QUOTE || kind == T_VARIABLE || kind == T_CALL || is(t, i, "null") ||
+	    is(t, i, "*"))
 		return true;
 	if (kind != T_WORD)
 		return false;
@@ -370,7 +378,8 @@ static bool selects(const struct tokens *t, size_t i)
 		next += 2;
 	return type(t, next) == T_COMMA || type(t, next) == T_LOGIC ||
 	       (is(t, next, "from") && type(t, next + 1) == T_WORD &&
-		(type(t, next + 2) != T_WORD || is(t, next + 2, "where") || is(t, next + 2, "limit") || is(t, next + 2, "order")));
+		(type(t, next + 2) != T_WORD || is(t, next + 2, "where") || is(t, next + 2, "limit") ||
+		 is(t, next + 2, "order")));
 }
 
 static uint64_t look_at_union(const struct tokens *t, size_t i)
@@ -388,7 +397,8 @@ static uint64_t look_at_select(const struct tokens *t, size_t i)
 	while (before > 0 && i - before < SKIP_MAX && type(t, before - 1) == T_OPEN)
 		before--;
 	uint8_t kind = before > 0 ? type(t, before - 1) : (uint8_t)T_END;
-	bool inside = before < i && (kind == T_OP || kind == T_LOGIC || kind == T_COMMA || kind == T_OPWORD || kind == T_CALL);
+	bool inside = before < i &&
+		      (kind == T_OP || kind == T_LOGIC || kind == T_COMMA || kind == T_OPWORD || kind == T_CALL);
 	if (inside && selects(t, i + 1))
 		found |= WAF_BIT(WAF_SQL_SUBSELECT);
 	if (type(t, i + 1) == T_OPEN && before < i) // (select(0)from(select(…)))
@@ -412,16 +422,19 @@ static bool is_any(const struct tokens *t, size_t i, const char *const *words)
 // A statement with what belongs to it: "drop table x", not "drop me a line".
 static bool statement(const struct tokens *t, size_t i)
 {
-	static const char *const things[] = {"table", "database", "schema", "view", "user", "index", "function", "procedure", "trigger", "column", "role", "login", "or", NULL};
+	static const char *const things[] = {"table",     "database", "schema", "view", "user",  "index", "function",
+					     "procedure", "trigger",  "column", "role", "login", "or",    NULL};
 	static const char *const calls[] = {"exec", "execute", "call", NULL};
 	if (type(t, i) == T_SELECT)
 		return selects(t, i + 1);
 	if (type(t, i) != T_STATEMENT)
 		return false;
 	if (is(t, i, "insert") || is(t, i, "merge") || is(t, i, "replace"))
-		return is(t, i + 1, "into") && (type(t, i + 3) == T_OPEN || is(t, i + 3, "values") || type(t, i + 2) == T_CALL || type(t, i + 3) == T_SELECT);
+		return is(t, i + 1, "into") && (type(t, i + 3) == T_OPEN || is(t, i + 3, "values") ||
+						type(t, i + 2) == T_CALL || type(t, i + 3) == T_SELECT);
 	if (is(t, i, "delete"))
-		return is(t, i + 1, "from") && (type(t, i + 3) == T_END || type(t, i + 3) == T_COMMENT || type(t, i + 3) == T_SEMICOLON || is(t, i + 3, "where"));
+		return is(t, i + 1, "from") && (type(t, i + 3) == T_END || type(t, i + 3) == T_COMMENT ||
+						type(t, i + 3) == T_SEMICOLON || is(t, i + 3, "where"));
 	if (is(t, i, "update"))
 		return is(t, i + 2, "set") && is(t, i + 4, "=");
 	if (is(t, i, "waitfor"))
@@ -431,7 +444,8 @@ static bool statement(const struct tokens *t, size_t i)
 	if (is(t, i, "shutdown"))
 		return type(t, i + 1) == T_END || type(t, i + 1) == T_COMMENT || type(t, i + 1) == T_SEMICOLON;
 	if (is_any(t, i, calls))
-		return type(t, i + 1) == T_OPEN || type(t, i + 1) == T_VARIABLE || is(t, i + 1, "xp_cmdshell") || is(t, i + 1, "master") || is(t, i + 1, "sp_executesql") || type(t, i + 1) == T_CALL;
+		return type(t, i + 1) == T_OPEN || type(t, i + 1) == T_VARIABLE || is(t, i + 1, "xp_cmdshell") ||
+		       is(t, i + 1, "master") || is(t, i + 1, "sp_executesql") || type(t, i + 1) == T_CALL;
 	return is_any(t, i + 1, things);
 }
 
@@ -449,20 +463,24 @@ static uint64_t look_at_quote(const struct tokens *t, size_t i)
 {
 	size_t next = skip(t, i + 1, T_CLOSE);
 	uint64_t found = 0;
-	if (type(t, skip(t, next, T_SEMICOLON)) == T_COMMENT && (t->items[skip(t, next, T_SEMICOLON)].flags & F_SHORT) != 0)
+	if (type(t, skip(t, next, T_SEMICOLON)) == T_COMMENT &&
+	    (t->items[skip(t, next, T_SEMICOLON)].flags & F_SHORT) != 0)
 		found |= WAF_BIT(WAF_SQL_COMMENT);
 	if (statement(t, next) && type(t, next) != T_SELECT)
 		found |= WAF_BIT(WAF_SQL_STACKED);
-	if (type(t, next) == T_OP || type(t, next) == T_OPWORD || (type(t, next) == T_LOGIC && (t->items[next].flags & F_CONDITIONAL) != 0)) {
+	if (type(t, next) == T_OP || type(t, next) == T_OPWORD ||
+	    (type(t, next) == T_LOGIC && (t->items[next].flags & F_CONDITIONAL) != 0)) {
 		char c = t->text.p[t->items[next].at];
 		size_t value = skip(t, next + 1, T_OPEN);
 		bool literal, paren = value > next + 1;
 		bool sum = strchr("+-/*%", c) != NULL;
 		if (type(t, value) == T_SELECT || (type(t, value) == T_CALL && type(t, next) != T_OPWORD && c != '/'))
 			found |= WAF_BIT(WAF_SQL_OPERATOR);
-		else if (type(t, value) == T_QUOTE && !is(t, next, "in") && !is(t, next, "is") && (!sum || value + 2 >= t->count))
+		else if (type(t, value) == T_QUOTE && !is(t, next, "in") && !is(t, next, "is") &&
+			 (!sum || value + 2 >= t->count))
 			found |= WAF_BIT(WAF_SQL_OPERATOR);
-		else if (type(t, next) == T_OP && !sum && c != '>' && c != '<' && operand(t, value, &literal) != 0 && (literal || paren))
+		else if (type(t, next) == T_OP && !sum && c != '>' && c != '<' && operand(t, value, &literal) != 0 &&
+			 (literal || paren))
 			found |= WAF_BIT(WAF_SQL_OPERATOR);
 		else if (is(t, next, "in") && paren && type(t, value) == T_NUMBER)
 			found |= WAF_BIT(WAF_SQL_OPERATOR);
@@ -482,8 +500,9 @@ static bool around_call(const struct tokens *t, size_t i)
 {
 	uint8_t kind = i > 0 ? type(t, i - 1) : (uint8_t)T_END;
 	bool arithmetic = kind == T_OP && !is(t, i - 1, "=") && !is(t, i - 1, ">") && !is(t, i - 1, "=>");
-	return kind == T_LOGIC || arithmetic || kind == T_COMMA || kind == T_SELECT || (kind == T_OPEN && i > 1 && type(t, i - 2) != T_WORD) ||
-	       kind == T_NUMBER || (kind == T_SEMICOLON && i <= 3) || kind == T_QUOTE;
+	return kind == T_LOGIC || arithmetic || kind == T_COMMA || kind == T_SELECT ||
+	       (kind == T_OPEN && i > 1 && type(t, i - 2) != T_WORD) || kind == T_NUMBER ||
+	       (kind == T_SEMICOLON && i <= 3) || kind == T_QUOTE;
 }
 
 static uint64_t look_at_call(const struct tokens *t, size_t i)
@@ -492,28 +511,57 @@ static uint64_t look_at_call(const struct tokens *t, size_t i)
 	if (is_any(t, i, timing))
 		return WAF_BIT(WAF_SQL_TIMING);
 	bool waits = is(t, i, "sleep") && type(t, i + 2) == T_NUMBER && around_call(t, i);
-	bool branches = (is(t, i, "if") || is(t, i, "iif")) && type(t, i + 2) == T_NUMBER && is(t, i + 3, "=") && type(t, i + 4) == T_NUMBER;
+	bool branches = (is(t, i, "if") || is(t, i, "iif")) && type(t, i + 2) == T_NUMBER && is(t, i + 3, "=") &&
+			type(t, i + 4) == T_NUMBER;
 	return waits || branches ? WAF_BIT(WAF_SQL_TIMING) : 0;
 }
 
 static uint64_t look_at_word(const struct tokens *t, size_t i)
 {
 	static const char *const system[] = {
-		"information_schema", "xp_cmdshell", "sqlite_master", "sqlite_schema", "pg_catalog", "pg_shadow", "sysobjects", "syscolumns", "load_file",
-		"extractvalue", "updatexml", "dbms_pipe", "utl_http", "utl_inaddr", "sp_executesql", "xp_dirtree", "xp_regread", "sp_oacreate", "all_tables",
-		"user_tables", "mysql", "pg_user", "pg_read_file", "lo_import", "dbms_xmlgen", "ctxsys", "group_concat", NULL,
+		"information_schema",
+		"xp_cmdshell",
+		"sqlite_master",
+		"sqlite_schema",
+		"pg_catalog",
+		"pg_shadow",
+		"sysobjects",
+		"syscolumns",
+		"load_file",
+		"extractvalue",
+		"updatexml",
+		"dbms_pipe",
+		"utl_http",
+		"utl_inaddr",
+		"sp_executesql",
+		"xp_dirtree",
+		"xp_regread",
+		"sp_oacreate",
+		"all_tables",
+		"user_tables",
+		"mysql",
+		"pg_user",
+		"pg_read_file",
+		"lo_import",
+		"dbms_xmlgen",
+		"ctxsys",
+		"group_concat",
+		NULL,
 	};
-	if (type(t, i) == T_VARIABLE && (is(t, i, "@@version") || is(t, i, "@@hostname") || is(t, i, "@@datadir") || is(t, i, "@@servername")))
+	if (type(t, i) == T_VARIABLE &&
+	    (is(t, i, "@@version") || is(t, i, "@@hostname") || is(t, i, "@@datadir") || is(t, i, "@@servername")))
 		return WAF_BIT(WAF_SQL_SYSTEM);
 	if ((is(t, i, "outfile") || is(t, i, "dumpfile")) && is(t, i - 1, "into") && type(t, i + 1) == T_QUOTE)
 		return WAF_BIT(WAF_SQL_SYSTEM_QUERY);
 	if (is(t, i, "mysql") && !(type(t, i + 1) == T_DOT && is(t, i + 2, "user")))
 		return 0;
-	if (is(t, i, "order") && is(t, i + 1, "by") && type(t, i + 2) == T_NUMBER && (starts_with_value(t, i) || i == 0))
+	if (is(t, i, "order") && is(t, i + 1, "by") && type(t, i + 2) == T_NUMBER &&
+	    (starts_with_value(t, i) || i == 0))
 		return WAF_BIT(WAF_SQL_ORDER);
 	if (is(t, i, "procedure") && is(t, i + 1, "analyse"))
 		return WAF_BIT(WAF_SQL_ORDER);
-	if ((is(t, i, "having") || is(t, i, "group")) && i > 0 && starts_with_value(t, i) && (is(t, i + 1, "by") || type(t, i + 1) == T_NUMBER))
+	if ((is(t, i, "having") || is(t, i, "group")) && i > 0 && starts_with_value(t, i) &&
+	    (is(t, i + 1, "by") || type(t, i + 1) == T_NUMBER))
 		return WAF_BIT(WAF_SQL_ORDER);
 	return is_any(t, i, system) ? WAF_BIT(WAF_SQL_SYSTEM) : 0;
 }
@@ -538,7 +586,8 @@ static uint64_t look(const struct tokens *t)
 			found |= look_at_call(t, i) | look_at_word(t, i);
 		else if (kind == T_WORD || kind == T_VARIABLE)
 			found |= look_at_word(t, i);
-		else if (kind == T_STATEMENT && is(t, i, "waitfor") && is(t, i + 1, "delay") && type(t, i + 2) == T_QUOTE)
+		else if (kind == T_STATEMENT && is(t, i, "waitfor") && is(t, i + 1, "delay") &&
+			 type(t, i + 2) == T_QUOTE)
 			found |= WAF_BIT(WAF_SQL_TIMING);
 		sql |= (kind == T_SELECT && selects(t, i + 1)) || (kind == T_LOGIC && i > 0 && starts_with_value(t, i));
 		sql |= kind == T_STATEMENT && statement(t, i);
@@ -584,7 +633,8 @@ uint64_t ms_waf_sql(struct slice text, struct arena *arena, bool *ret_memory)
 		found |= look(&t);
 		bool keywords_there = false;
 		for (size_t i = 0; i < t.count; i++)
-			keywords_there |= t.items[i].type == T_SELECT || t.items[i].type == T_UNION || t.items[i].type == T_LOGIC;
+			keywords_there |=
+				t.items[i].type == T_SELECT || t.items[i].type == T_UNION || t.items[i].type == T_LOGIC;
 		if (t.conditional_comments > 0 && keywords_there)
 			found |= WAF_BIT(WAF_SQL_HIDDEN);
 		if (t.inline_comments > 0 && t.split_word)

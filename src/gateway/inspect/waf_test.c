@@ -43,9 +43,11 @@ static void build(char place, struct slice text, bool as_json, struct built *r)
 	struct buf b;
 	ms_buf_init(&b, MEMORY);
 	*r = (struct built){0};
-	r->headers[0] = (struct http_header){MS_SLICE_LIT("User-Agent"), MS_SLICE_LIT("Mozilla/5.0 (X11; Linux x86_64) Firefox/121.0")};
+	r->headers[0] = (struct http_header){MS_SLICE_LIT("User-Agent"),
+					     MS_SLICE_LIT("Mozilla/5.0 (X11; Linux x86_64) Firefox/121.0")};
 	r->headers[1] = (struct http_header){MS_SLICE_LIT("Content-Type"), MS_SLICE_LIT("application/json")};
-	r->request = (struct waf_request){.path = MS_SLICE_LIT("/api/v1/items"), .headers = r->headers, .header_count = 2};
+	r->request =
+		(struct waf_request){.path = MS_SLICE_LIT("/api/v1/items"), .headers = r->headers, .header_count = 2};
 	text = with_lines(text, &b);
 	if (place == 'v' && as_json) {
 		struct json_writer w;
@@ -71,7 +73,8 @@ static void build(char place, struct slice text, bool as_json, struct built *r)
 		r->headers[0].value = text;
 	} else if (place == 'h') {
 		size_t colon = ms_slice_find(text, ':');
-		r->headers[2] = (struct http_header){ms_slice_sub(text, 0, colon), ms_slice_trim(ms_slice_sub(text, colon + 1, text.n))};
+		r->headers[2] = (struct http_header){ms_slice_sub(text, 0, colon),
+						     ms_slice_trim(ms_slice_sub(text, colon + 1, text.n))};
 		r->request.header_count = 3;
 	} else if (place == 'c') {
 		ms_buf_append_cstr(&b, "sid=1; data=");
@@ -110,7 +113,8 @@ static size_t count_found(const char *file, bool attacks, unsigned level, size_t
 			all++;
 			found += hit;
 			if (hit != attacks && level == 1) {
-				printf("# %s (score %u%s): %.*s", attacks ? "missed" : "disturbed", report.score, json ? ", JSON" : "", MS_SLICE_ARG(line));
+				printf("# %s (score %u%s): %.*s", attacks ? "missed" : "disturbed", report.score,
+				       json ? ", JSON" : "", MS_SLICE_ARG(line));
 				for (size_t i = 0; i < report.hit_count; i++)
 					printf(" [%s]", ms_waf_rules[report.hits[i].rule].name);
 				printf("\n");
@@ -135,7 +139,8 @@ TEST(waf_leaves_everyday_requests_alone)
 {
 	for (unsigned level = 1; level <= 3; level++) {
 		size_t all, found = count_found("tests/waf/benign.txt", false, level, &all);
-		printf("# level %u: %zu of %zu everyday requests disturbed (%.2f %%)\n", level, found, all, 100.0 * (double)found / (double)all);
+		printf("# level %u: %zu of %zu everyday requests disturbed (%.2f %%)\n", level, found, all,
+		       100.0 * (double)found / (double)all);
 		CHECK(all >= 300);
 		CHECK(found * 100 <= all * level * level);
 	}
@@ -146,9 +151,12 @@ TEST(waf_takes_microseconds)
 	ms_arena_init(&arena, 65536, MEMORY);
 	struct built r;
 	build('v', MS_SLICE_LIT("Anna O'Brien ordered 3 items & wants them by Friday; thanks"), false, &r);
-	r.headers[2] = (struct http_header){MS_SLICE_LIT("Cookie"), MS_SLICE_LIT("sid=0f8e7d6c5b4a39281706f5e4d3c2b1a0; theme=dark; ga=GA1.2.1234567890.1700000000")};
+	r.headers[2] = (struct http_header){
+		MS_SLICE_LIT("Cookie"),
+		MS_SLICE_LIT("sid=0f8e7d6c5b4a39281706f5e4d3c2b1a0; theme=dark; ga=GA1.2.1234567890.1700000000")};
 	r.request.header_count = 3;
-	r.request.body = MS_SLICE_LIT("{\"model\":\"wine\",\"features\":[[7.4,0.7,0.0,1.9,0.076,11.0,34.0,0.9978,3.51,0.56,9.4]],\"note\":\"it's a test\"}");
+	r.request.body = MS_SLICE_LIT("{\"model\":\"wine\",\"features\":[[7.4,0.7,0.0,1.9,0.076,11.0,34.0,0.9978,3.51,"
+				      "0.56,9.4]],\"note\":\"it's a test\"}");
 	struct waf_settings settings = {.level = 1};
 	struct waf_report report;
 	struct timespec start, end;
@@ -160,7 +168,8 @@ TEST(waf_takes_microseconds)
 		ms_arena_rewind(&arena, mark);
 	}
 	clock_gettime(CLOCK_MONOTONIC, &end);
-	double us = ((double)(end.tv_sec - start.tv_sec) * 1e9 + (double)(end.tv_nsec - start.tv_nsec)) / 1e3 / (double)rounds;
+	double us = ((double)(end.tv_sec - start.tv_sec) * 1e9 + (double)(end.tv_nsec - start.tv_nsec)) / 1e3 /
+		    (double)rounds;
 	printf("# %.1f us for a typical request\n", us);
 	CHECK(report.score == 0);
 	ms_arena_fini(&arena);
@@ -194,8 +203,10 @@ static void check_linear(const char *piece)
 // Four times the text may take four times as long, not sixteen; the bound leaves room for a busy machine.
 TEST(waf_is_linear)
 {
-	static const char *const pieces[] = {"'", "\"", "<a ", "/*", "*/", "../", "`", "{{", "$(", ";", "|", "javascript:", "data:", "select (", "' or ", "on", "%25", "&#", "\n", "( ",
-					     "union all ", ") ", "<", "/* ", "-- ", "or 1", "..;", "j a v a", "=(", "#{", "<%"};
+	static const char *const pieces[] = {
+		"'",           "\"",    "<a ",      "/*",    "*/",  "../",     "`",  "{{", "$(", ";",          "|",
+		"javascript:", "data:", "select (", "' or ", "on",  "%25",     "&#", "\n", "( ", "union all ", ") ",
+		"<",           "/* ",   "-- ",      "or 1",  "..;", "j a v a", "=(", "#{", "<%"};
 	for (size_t i = 0; i < MS_ARRAY_LEN(pieces); i++)
 		check_linear(pieces[i]);
 }
@@ -215,7 +226,9 @@ TEST(waf_rules_are_named_once)
 TEST(waf_exclusions_and_levels)
 {
 	struct waf_request request = {.path = MS_SLICE_LIT("/"), .query = MS_SLICE_LIT("note=' or 1=1--&x=..%2fa")};
-	struct waf_exclusion exclusion = {.rules = WAF_BIT(WAF_SQL_TAUTOLOGY) | WAF_BIT(WAF_SQL_COMMENT), .in = WAF_IN_QUERY, .name = MS_SLICE_LIT("no*")};
+	struct waf_exclusion exclusion = {.rules = WAF_BIT(WAF_SQL_TAUTOLOGY) | WAF_BIT(WAF_SQL_COMMENT),
+					  .in = WAF_IN_QUERY,
+					  .name = MS_SLICE_LIT("no*")};
 	struct waf_settings settings = {.level = 1};
 	struct waf_report report;
 	ms_arena_init(&arena, 4096, MEMORY);
@@ -243,7 +256,8 @@ TEST(waf_exclusions_and_levels)
 static struct waf_report body_report(const char *type, const char *body, size_t text_max)
 {
 	struct http_header header = {MS_SLICE_LIT("Content-Type"), ms_slice_cstr(type)};
-	struct waf_request request = {.path = MS_SLICE_LIT("/"), .headers = &header, .header_count = 1, .body = ms_slice_cstr(body)};
+	struct waf_request request = {
+		.path = MS_SLICE_LIT("/"), .headers = &header, .header_count = 1, .body = ms_slice_cstr(body)};
 	struct waf_settings settings = {.level = 1, .text_max = text_max};
 	struct waf_report report;
 	ms_arena_init(&arena, 4096, MEMORY);
@@ -256,10 +270,18 @@ TEST(waf_reads_bodies_by_their_type)
 {
 	CHECK_INT(body_report("application/x-www-form-urlencoded", "a=1&b=%27+or+1%3D1--", 0).score, 5);
 	CHECK_INT(body_report("application/json", "{\"a\":", 0).rules, WAF_BIT(WAF_UNREADABLE_BODY));
-	CHECK_INT(body_report("multipart/form-data; boundary=xx", "--xx\r\nContent-Disposition: form-data; name=\"a\"\r\n\r\n<script>x</script>\r\n--xx--", 0).score, 5);
+	CHECK_INT(body_report("multipart/form-data; boundary=xx",
+			      "--xx\r\nContent-Disposition: form-data; name=\"a\"\r\n\r\n<script>x</script>\r\n--xx--",
+			      0)
+			  .score,
+		  5);
 	CHECK((body_report("multipart/form-data; boundary=xx",
-			   "--xx\r\nContent-Disposition: form-data; name=\"a\"; filename=\"../../../etc/passwd\"\r\n\r\nbytes\r\n--xx--", 0).rules &
+			   "--xx\r\nContent-Disposition: form-data; name=\"a\"; "
+			   "filename=\"../../../etc/passwd\"\r\n\r\nbytes\r\n--xx--",
+			   0)
+		       .rules &
 	       WAF_BIT(WAF_TRAVERSAL)) != 0);
 	CHECK_INT(body_report("application/octet-stream", "' or 1=1--", 0).score, 0);
-	CHECK_INT(body_report("text/plain", "padding padding padding <script>x</script>", 10).rules, WAF_BIT(WAF_TOO_LONG));
+	CHECK_INT(body_report("text/plain", "padding padding padding <script>x</script>", 10).rules,
+		  WAF_BIT(WAF_TOO_LONG));
 }

@@ -27,34 +27,85 @@ struct config {
 
 static const char *const versions[] = {"kong", "draft4", "draft6", "draft7", "draft201909", "draft202012", NULL};
 static const char *const places[] = {"header", "path", "query", NULL};
-static const char *const styles[] = {"default", "label", "form", "matrix", "simple", "spaceDelimited", "pipeDelimited", "deepObject", NULL};
+static const char *const styles[] = {"default",        "label",         "form",       "matrix", "simple",
+				     "spaceDelimited", "pipeDelimited", "deepObject", NULL};
 static const char *const modes[] = {"block", "log_only", NULL};
 
 #define AT(kind, member) offsetof(struct kind, member)
 static const struct field parameter_fields[] = {
-	{.name = "in", .kind = FIELD_CHOICE, .offset = AT(parameter, in), .required = true, .choices = places, .help = "Where the parameter is."},
-	{.name = "name", .kind = FIELD_STRING, .offset = AT(parameter, name), .required = true, .min = 1, .max = 256,
+	{.name = "in",
+	 .kind = FIELD_CHOICE,
+	 .offset = AT(parameter, in),
+	 .required = true,
+	 .choices = places,
+	 .help = "Where the parameter is."},
+	{.name = "name",
+	 .kind = FIELD_STRING,
+	 .offset = AT(parameter, name),
+	 .required = true,
+	 .min = 1,
+	 .max = 256,
 	 .help = "Its name; of path parameters that of the capture in the route's path."},
-	{.name = "required", .kind = FIELD_BOOL, .offset = AT(parameter, required), .required = true, .help = "It must be there."},
-	{.name = "schema", .kind = FIELD_STRING, .offset = AT(parameter, schema), .max = 65536, .help = "JSON Schema, as a text."},
-	{.name = "style", .kind = FIELD_CHOICE, .offset = AT(parameter, style), .fallback = "\"default\"", .choices = styles,
+	{.name = "required",
+	 .kind = FIELD_BOOL,
+	 .offset = AT(parameter, required),
+	 .required = true,
+	 .help = "It must be there."},
+	{.name = "schema",
+	 .kind = FIELD_STRING,
+	 .offset = AT(parameter, schema),
+	 .max = 65536,
+	 .help = "JSON Schema, as a text."},
+	{.name = "style",
+	 .kind = FIELD_CHOICE,
+	 .offset = AT(parameter, style),
+	 .fallback = "\"default\"",
+	 .choices = styles,
 	 .help = "How arrays and objects are written (OpenAPI); default: form for queries, simple elsewhere."},
-	{.name = "explode", .kind = FIELD_BOOL, .offset = AT(parameter, explode), .fallback = "false", .help = "Each part by itself."},
+	{.name = "explode",
+	 .kind = FIELD_BOOL,
+	 .offset = AT(parameter, explode),
+	 .fallback = "false",
+	 .help = "Each part by itself."},
 	{0},
 };
 static const struct field fields[] = {
-	{.name = "version", .kind = FIELD_CHOICE, .offset = AT(config, version), .fallback = "\"kong\"", .choices = versions,
+	{.name = "version",
+	 .kind = FIELD_CHOICE,
+	 .offset = AT(config, version),
+	 .fallback = "\"kong\"",
+	 .choices = versions,
 	 .help = "The language of the schemas."},
-	{.name = "body_schema", .kind = FIELD_STRING, .offset = AT(config, body_schema), .help = "The body's schema, as a text."},
-	{.name = "parameter_schema", .kind = FIELD_RECORDS, .offset = AT(config, parameter_schema), .fields = parameter_fields,
-	 .record_bytes = sizeof(struct parameter), .help = "Parameters of header, path and query."},
-	{.name = "allowed_content_types", .kind = FIELD_STRINGS, .offset = AT(config, allowed_content_types), .fallback = "[\"application/json\"]",
+	{.name = "body_schema",
+	 .kind = FIELD_STRING,
+	 .offset = AT(config, body_schema),
+	 .help = "The body's schema, as a text."},
+	{.name = "parameter_schema",
+	 .kind = FIELD_RECORDS,
+	 .offset = AT(config, parameter_schema),
+	 .fields = parameter_fields,
+	 .record_bytes = sizeof(struct parameter),
+	 .help = "Parameters of header, path and query."},
+	{.name = "allowed_content_types",
+	 .kind = FIELD_STRINGS,
+	 .offset = AT(config, allowed_content_types),
+	 .fallback = "[\"application/json\"]",
 	 .help = "Types of bodies that are taken; those of JSON are checked."},
-	{.name = "content_type_parameter_validation", .kind = FIELD_BOOL, .offset = AT(config, content_type_parameter_validation), .fallback = "true",
+	{.name = "content_type_parameter_validation",
+	 .kind = FIELD_BOOL,
+	 .offset = AT(config, content_type_parameter_validation),
+	 .fallback = "true",
 	 .help = "Parameters of Content-Type are compared as well."},
-	{.name = "verbose_response", .kind = FIELD_BOOL, .offset = AT(config, verbose_response), .fallback = "false",
+	{.name = "verbose_response",
+	 .kind = FIELD_BOOL,
+	 .offset = AT(config, verbose_response),
+	 .fallback = "false",
 	 .help = "Say in the answer what is wrong."},
-	{.name = "enforcement_mode", .kind = FIELD_CHOICE, .offset = AT(config, enforcement_mode), .fallback = "\"block\"", .choices = modes,
+	{.name = "enforcement_mode",
+	 .kind = FIELD_CHOICE,
+	 .offset = AT(config, enforcement_mode),
+	 .fallback = "\"block\"",
+	 .choices = modes,
 	 .help = "log_only: requests are logged, not refused."},
 	{0},
 };
@@ -68,8 +119,11 @@ static bool compile_params(struct plan *plan, struct config *c, const char *path
 		struct rv_param *p = &c->params[i];
 		struct errinfo info;
 		ms_errinfo_init(&info);
-		*p = (struct rv_param){.in = (enum rv_in)given[i].in, .style = (enum rv_style)given[i].style, .explode = given[i].explode,
-				       .required = given[i].required, .name = given[i].name};
+		*p = (struct rv_param){.in = (enum rv_in)given[i].in,
+				       .style = (enum rv_style)given[i].style,
+				       .explode = given[i].explode,
+				       .required = given[i].required,
+				       .name = given[i].name};
 		if (given[i].schema.p == NULL ||
 		    ms_rv_param_compile((enum rv_version)c->version, given[i].schema, &plan->arena, &info, p) == MS_OK)
 			continue;
@@ -86,12 +140,14 @@ static bool compile(struct plan *plan, void *config, const char *path, struct pr
 	struct errinfo info;
 	ms_errinfo_init(&info);
 	if (c->body_schema.p == NULL && c->parameter_schema.count == 0) {
-		ms_problem_add(problems, path, NULL, "has neither body_schema nor parameter_schema, must have one of them");
+		ms_problem_add(problems, path, NULL,
+			       "has neither body_schema nor parameter_schema, must have one of them");
 		return false;
 	}
 	if (!compile_params(plan, c, path, problems))
 		return false;
-	if (c->body_schema.p == NULL || ms_rv_compile((enum rv_version)c->version, c->body_schema, &info, &c->body) == MS_OK)
+	if (c->body_schema.p == NULL ||
+	    ms_rv_compile((enum rv_version)c->version, c->body_schema, &info, &c->body) == MS_OK)
 		return true;
 	char *where = ms_arena_printf(&plan->arena, "%s.body_schema", path);
 	ms_problem_add(problems, where != NULL ? where : path, NULL, "%s", info.message);
@@ -134,18 +190,25 @@ static void answer_verbose(struct gw_request *r, struct slice message, struct sl
 
 static enum gw_verdict check(struct gw_request *r, const struct config *c)
 {
-	struct rv_rules rules = {.params = c->params, .param_count = c->parameter_schema.count, .body = c->body,
-				 .content_types = c->allowed_content_types.items, .content_type_count = c->allowed_content_types.count,
+	struct rv_rules rules = {.params = c->params,
+				 .param_count = c->parameter_schema.count,
+				 .body = c->body,
+				 .content_types = c->allowed_content_types.items,
+				 .content_type_count = c->allowed_content_types.count,
 				 .content_type_parameters = c->content_type_parameter_validation};
-	struct rv_request request = {.query = r->out.query, .headers = r->out.headers.items, .header_count = r->out.headers.count,
-				     .capture_names = r->match.capture_names, .captures = r->match.captures, .capture_count = r->match.capture_count,
+	struct rv_request request = {.query = r->out.query,
+				     .headers = r->out.headers.items,
+				     .header_count = r->out.headers.count,
+				     .capture_names = r->match.capture_names,
+				     .captures = r->match.captures,
+				     .capture_count = r->match.capture_count,
 				     .body = r->out.body};
 	struct slice message, findings;
 	enum ms_err err = ms_rv_check(&rules, &request, r->arena, &message, &findings);
 	if (c->enforcement_mode == 1 || (err == MS_OK && message.p == NULL)) {
 		if (err != MS_OK || message.p != NULL)
-			ms_log(r->services->log, LOG_WARN, "request does not conform to its schema", MS_LOG_STR("request_id", r->x->req.id),
-			       MS_LOG_STR("details", findings));
+			ms_log(r->services->log, LOG_WARN, "request does not conform to its schema",
+			       MS_LOG_STR("request_id", r->x->req.id), MS_LOG_STR("details", findings));
 		return GW_NEXT;
 	}
 	if (err == MS_ERR_LIMIT)

@@ -26,28 +26,80 @@ static const char *const places[] = {"any", "path", "query", "header", "cookie",
 
 #define AT(kind, member) offsetof(struct kind, member)
 static const struct field exclusion_fields[] = {
-	{.name = "rules", .kind = FIELD_STRINGS, .offset = AT(exclusion, rules), .required = true, .help = "Ids or names of rules, or \"*\"."},
-	{.name = "in", .kind = FIELD_CHOICE, .offset = AT(exclusion, in), .fallback = "\"any\"", .choices = places, .help = "Where they do not count."},
-	{.name = "name", .kind = FIELD_STRING, .offset = AT(exclusion, name), .max = 256,
+	{.name = "rules",
+	 .kind = FIELD_STRINGS,
+	 .offset = AT(exclusion, rules),
+	 .required = true,
+	 .help = "Ids or names of rules, or \"*\"."},
+	{.name = "in",
+	 .kind = FIELD_CHOICE,
+	 .offset = AT(exclusion, in),
+	 .fallback = "\"any\"",
+	 .choices = places,
+	 .help = "Where they do not count."},
+	{.name = "name",
+	 .kind = FIELD_STRING,
+	 .offset = AT(exclusion, name),
+	 .max = 256,
 	 .help = "Of the parameter, header, cookie or member; \"a*\" for all that start so; absent: all."},
 	{0},
 };
 static const struct field fields[] = {
-	{.name = "mode", .kind = FIELD_CHOICE, .offset = AT(config, mode), .fallback = "\"detect\"", .choices = modes,
+	{.name = "mode",
+	 .kind = FIELD_CHOICE,
+	 .offset = AT(config, mode),
+	 .fallback = "\"detect\"",
+	 .choices = modes,
 	 .help = "detect logs, block refuses."},
-	{.name = "anomaly_threshold", .kind = FIELD_INTEGER, .offset = AT(config, anomaly_threshold), .fallback = "5", .min = 1, .max = 1000,
+	{.name = "anomaly_threshold",
+	 .kind = FIELD_INTEGER,
+	 .offset = AT(config, anomaly_threshold),
+	 .fallback = "5",
+	 .min = 1,
+	 .max = 1000,
 	 .help = "Sum from which a request is an attack: critical rules count 5, errors 4, warnings 3, notices 2."},
-	{.name = "paranoia_level", .kind = FIELD_INTEGER, .offset = AT(config, paranoia_level), .fallback = "1", .min = 1, .max = 4,
+	{.name = "paranoia_level",
+	 .kind = FIELD_INTEGER,
+	 .offset = AT(config, paranoia_level),
+	 .fallback = "1",
+	 .min = 1,
+	 .max = 4,
 	 .help = "Higher levels have more rules, and more false alarms."},
-	{.name = "inspect_body", .kind = FIELD_BOOL, .offset = AT(config, inspect_body), .fallback = "true", .help = "Bodies are collected and looked into."},
-	{.name = "body_limit", .kind = FIELD_INTEGER, .offset = AT(config, body_limit), .fallback = "1048576", .min = 1024, .max = 67108864,
+	{.name = "inspect_body",
+	 .kind = FIELD_BOOL,
+	 .offset = AT(config, inspect_body),
+	 .fallback = "true",
+	 .help = "Bodies are collected and looked into."},
+	{.name = "body_limit",
+	 .kind = FIELD_INTEGER,
+	 .offset = AT(config, body_limit),
+	 .fallback = "1048576",
+	 .min = 1024,
+	 .max = 67108864,
 	 .help = "Bytes of text that are looked into."},
-	{.name = "status_code", .kind = FIELD_INTEGER, .offset = AT(config, status_code), .fallback = "403", .min = 400, .max = 599,
+	{.name = "status_code",
+	 .kind = FIELD_INTEGER,
+	 .offset = AT(config, status_code),
+	 .fallback = "403",
+	 .min = 400,
+	 .max = 599,
 	 .help = "Of the answer to an attack."},
-	{.name = "message", .kind = FIELD_STRING, .offset = AT(config, message), .fallback = "\"Request blocked\"", .min = 1, .max = 256,
+	{.name = "message",
+	 .kind = FIELD_STRING,
+	 .offset = AT(config, message),
+	 .fallback = "\"Request blocked\"",
+	 .min = 1,
+	 .max = 256,
 	 .help = "Of the answer to an attack."},
-	{.name = "disabled_rules", .kind = FIELD_STRINGS, .offset = AT(config, disabled_rules), .help = "Ids or names of rules that are off."},
-	{.name = "exclusions", .kind = FIELD_RECORDS, .offset = AT(config, exclusions), .fields = exclusion_fields, .record_bytes = sizeof(struct exclusion),
+	{.name = "disabled_rules",
+	 .kind = FIELD_STRINGS,
+	 .offset = AT(config, disabled_rules),
+	 .help = "Ids or names of rules that are off."},
+	{.name = "exclusions",
+	 .kind = FIELD_RECORDS,
+	 .offset = AT(config, exclusions),
+	 .fields = exclusion_fields,
+	 .record_bytes = sizeof(struct exclusion),
 	 .help = "Rules that do not count in some place."},
 	{0},
 };
@@ -61,7 +113,8 @@ static bool read_rules(const struct text_list *names, const char *path, struct p
 		if (ms_slice_eq_cstr(names->items[i], "*")) {
 			*ret_rules = UINT64_MAX;
 		} else if (rule == WAF_RULE_COUNT) {
-			ms_problem_add(problems, path, NULL, "\"%.*s\" is neither id nor name of a rule", MS_SLICE_ARG(names->items[i]));
+			ms_problem_add(problems, path, NULL, "\"%.*s\" is neither id nor name of a rule",
+				       MS_SLICE_ARG(names->items[i]));
 			ok = false;
 		} else {
 			*ret_rules |= WAF_BIT(rule);
@@ -103,16 +156,21 @@ static void log_hits(const struct gw_request *r, const struct config *c, const s
 	for (size_t i = 0; i < report->hit_count; i++) {
 		const struct waf_hit *hit = &report->hits[i];
 		const struct waf_rule *rule = &ms_waf_rules[hit->rule];
-		ms_log(r->services->log, attack ? LOG_WARN : LOG_INFO, "firewall rule met", MS_LOG_INT("rule.id", rule->id), MS_LOG_CSTR("rule.name", rule->name),
-		       MS_LOG_CSTR("rule.place", where[hit->in]), MS_LOG_STR("rule.parameter", ms_slice_sub(hit->name, 0, 100)),
-		       MS_LOG_INT("score", report->score), MS_LOG_BOOL("blocked", attack && c->mode == 0), MS_LOG_STR("http.request.id", r->x->req.id),
-		       MS_LOG_STR("client.address", r->client_ip));
+		ms_log(r->services->log, attack ? LOG_WARN : LOG_INFO, "firewall rule met",
+		       MS_LOG_INT("rule.id", rule->id), MS_LOG_CSTR("rule.name", rule->name),
+		       MS_LOG_CSTR("rule.place", where[hit->in]),
+		       MS_LOG_STR("rule.parameter", ms_slice_sub(hit->name, 0, 100)),
+		       MS_LOG_INT("score", report->score), MS_LOG_BOOL("blocked", attack && c->mode == 0),
+		       MS_LOG_STR("http.request.id", r->x->req.id), MS_LOG_STR("client.address", r->client_ip));
 	}
 }
 
 static enum gw_verdict inspect(struct gw_request *r, const struct config *c, bool with_body)
 {
-	struct waf_request request = {.path = r->x->req.target, .query = r->x->req.query, .headers = r->x->req.headers, .header_count = r->x->req.header_count};
+	struct waf_request request = {.path = r->x->req.target,
+				      .query = r->x->req.query,
+				      .headers = r->x->req.headers,
+				      .header_count = r->x->req.header_count};
 	request.path = ms_slice_sub(request.path, 0, ms_slice_find(request.path, '?'));
 	if (with_body)
 		request.body = r->out.body;
