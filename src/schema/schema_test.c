@@ -188,7 +188,7 @@ TEST(steps_are_bounded)
 	for (int i = 0; i < 30; i++)
 		ms_buf_printf(&text, "%s\"d%d\":{\"allOf\":[{\"$ref\":\"#/$defs/d%d\"},{\"$ref\":\"#/$defs/d%d\"}]}",
 			      i > 0 ? "," : "{\"$ref\":\"#/$defs/d0\",\"$defs\":{", i, i + 1, i + 1);
-	ms_buf_append(&text, ",\"d30\":{\"type\":\"null\"}}}", 26);
+	ms_buf_append(&text, ",\"d30\":{\"type\":\"null\"}}}", sizeof(",\"d30\":{\"type\":\"null\"}}}"));
 	check_limit(text.p, "null", 0);
 	ms_buf_fini(&text);
 }

