@@ -172,12 +172,12 @@ static void look_at_pairs(struct waf *w, struct slice pairs, enum waf_in in)
 	}
 }
 
-static void look_at_json(struct waf *w, const struct json_value *v, struct slice name, unsigned depth)
+static void look_at_json(struct waf *w, const struct json_value *v, struct slice name)
 {
 	if (v->type == JSON_STRING)
 		look(w, v->str, WAF_PLAIN, WAF_IN_BODY, name);
 	for (size_t i = 0; v->type == JSON_ARRAY && i < v->array.count; i++)
-		look_at_json(w, &v->array.items[i], name, depth + 1);
+		look_at_json(w, &v->array.items[i], name);
 	for (size_t i = 0; v->type == JSON_OBJECT && i < v->object.count; i++) {
 		struct slice key = v->object.members[i].key;
 		static const char *const operators[] = {"$ne",    "$gt",    "$gte",      "$lt",     "$lte",
@@ -188,7 +188,7 @@ static void look_at_json(struct waf *w, const struct json_value *v, struct slice
 				report(w, WAF_BIT(WAF_NOSQL), WAF_IN_BODY, key);
 		}
 		look(w, key, WAF_PLAIN, WAF_IN_BODY, key);
-		look_at_json(w, &v->object.members[i].value, key, depth + 1);
+		look_at_json(w, &v->object.members[i].value, key);
 	}
 }
 
@@ -324,7 +324,7 @@ static void look_at_json_body(struct waf *w, struct slice body)
 	limits.reject_duplicates = false; // a second key is looked at as well
 	enum ms_err err = ms_json_parse(body, &limits, w->arena, NULL, &value);
 	if (err == MS_OK)
-		look_at_json(w, value, MS_SLICE_LIT("json"), 0);
+		look_at_json(w, value, MS_SLICE_LIT("json"));
 	else if (err == MS_ERR_NO_MEMORY || err == MS_ERR_LIMIT)
 		w->no_memory = true;
 	else

@@ -35,7 +35,7 @@ struct waf_exclusion {
 	uint64_t rules; // not these
 	enum waf_in in;
 	struct slice
-		name; // of the parameter, header, cookie, form field, or a body's JSON pointer; "a*": all that start so; empty: all
+		name; // of the parameter, header, cookie, form field, or member of a JSON body; "a*": all that start so; empty: all
 };
 struct waf_settings {
 	unsigned level; // 1 to 4
