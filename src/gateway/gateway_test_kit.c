@@ -37,8 +37,20 @@ const struct gw_chain *ms_plan_chain(const struct plan *plan, const struct gw_ro
 	return consumer == &kit->consumers[0] && kit->consumer_chain != NULL ? kit->consumer_chain : route->chain;
 }
 
-void ms_http_body_collect(struct exchange *x, size_t max_bytes, http_collected_fn *done, http_collected_fn *gone,
-			  void *arg)
+// What net does, as the plugins see it: the linker hands their calls to these.
+void __wrap_ms_http_body_collect(struct exchange *x, size_t max_bytes, http_collected_fn *done, http_collected_fn *gone,
+				 void *arg);
+enum ms_err __wrap_ms_http_origin_new(struct http_client *client, const struct http_origin_options *options,
+				      struct errinfo *info, struct http_origin **ret_origin);
+void __wrap_ms_http_origin_unref(struct http_origin *origin);
+enum ms_err __wrap_ms_http_call_start(struct http_client *client, const struct http_call_options *options,
+				      struct errinfo *info, struct http_call **ret_call);
+size_t __wrap_ms_http_call_write(struct http_call *call, struct slice bytes);
+void __wrap_ms_http_call_write_end(struct http_call *call, const struct http_header *trailers, size_t count);
+void __wrap_ms_http_call_cancel(struct http_call *call);
+
+void __wrap_ms_http_body_collect(struct exchange *x, size_t max_bytes, http_collected_fn *done, http_collected_fn *gone,
+				 void *arg)
 {
 	const struct gw_kit *kit = MS_CONTAINER_OF(x, struct gw_kit, x);
 	(void)max_bytes;
@@ -47,8 +59,8 @@ void ms_http_body_collect(struct exchange *x, size_t max_bytes, http_collected_f
 	done(x, arg);
 }
 
-enum ms_err ms_http_origin_new(struct http_client *client, const struct http_origin_options *options,
-			       struct errinfo *info, struct http_origin **ret_origin)
+enum ms_err __wrap_ms_http_origin_new(struct http_client *client, const struct http_origin_options *options,
+				      struct errinfo *info, struct http_origin **ret_origin)
 {
 	(void)client;
 	(void)options;
@@ -57,15 +69,15 @@ enum ms_err ms_http_origin_new(struct http_client *client, const struct http_ori
 	return MS_OK;
 }
 
-void ms_http_origin_unref(struct http_origin *origin)
+void __wrap_ms_http_origin_unref(struct http_origin *origin)
 {
 	(void)origin;
 }
 
 static struct http_call_options the_call;
 
-enum ms_err ms_http_call_start(struct http_client *client, const struct http_call_options *options,
-			       struct errinfo *info, struct http_call **ret_call)
+enum ms_err __wrap_ms_http_call_start(struct http_client *client, const struct http_call_options *options,
+				      struct errinfo *info, struct http_call **ret_call)
 {
 	(void)client;
 	kit_calls.count++;
@@ -82,21 +94,21 @@ enum ms_err ms_http_call_start(struct http_client *client, const struct http_cal
 	return MS_OK;
 }
 
-size_t ms_http_call_write(struct http_call *call, struct slice bytes)
+size_t __wrap_ms_http_call_write(struct http_call *call, struct slice bytes)
 {
 	(void)call;
 	snprintf(kit_calls.body, sizeof(kit_calls.body), "%.*s", MS_SLICE_ARG(bytes));
 	return 0;
 }
 
-void ms_http_call_write_end(struct http_call *call, const struct http_header *trailers, size_t count)
+void __wrap_ms_http_call_write_end(struct http_call *call, const struct http_header *trailers, size_t count)
 {
 	(void)call;
 	(void)trailers;
 	(void)count;
 }
 
-void ms_http_call_cancel(struct http_call *call)
+void __wrap_ms_http_call_cancel(struct http_call *call)
 {
 	(void)call;
 	the_call.handlers = NULL;
