@@ -22,7 +22,7 @@ import jwt  # noqa: E402
 ROUNDS = int(os.environ.get("ROUNDS", "5"))
 CONNECTIONS = int(os.environ.get("CONNECTIONS", "16"))
 PINNED = ["taskset", "-c", "0"]
-SECRET = "a secret of this benchmark, long enough for HS256"
+SECRET = "a-secret-of-this-benchmark-long-enough-for-HS256"
 TOKEN = jwt.encode({"iss": "bench", "sub": "bench", "exp": int(time.time()) + 86400}, SECRET, algorithm="HS256")
 ROUTES = (1, 36, 217, 609)
 
