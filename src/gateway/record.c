@@ -4,7 +4,6 @@
 #include <stdarg.h>
 #include <stdio.h>
 
-
 #define STRING_MAX ((size_t)1 << 20)
 #define SHOWN_MAX 64
 #define FIELDS_MAX 96 // of one table, for hints
