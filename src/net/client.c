@@ -340,11 +340,12 @@ static void make_metrics(struct http_client *client)
 	if (m == NULL)
 		return;
 	struct metric_family *connections = ms_metrics_family(
-		m, &(struct metric_options){.name = "mainstay_upstream_connections",
-					    .help = "Connections to upstreams that are open, and those of them that wait for use.",
-					    .type = METRIC_GAUGE,
-					    .labels = state,
-					    .label_count = 1});
+		m, &(struct metric_options){
+			   .name = "mainstay_upstream_connections",
+			   .help = "Connections to upstreams that are open, and those of them that wait for use.",
+			   .type = METRIC_GAUGE,
+			   .labels = state,
+			   .label_count = 1});
 	struct metric_family *connects =
 		ms_metrics_family(m, &(struct metric_options){.name = "mainstay_upstream_connects_total",
 							      .help = "Connections to upstreams that were made.",

@@ -191,19 +191,19 @@ void ms_call_tunnel_ended(struct http_call *call)
 	ms_call_end(call, NULL, 0);
 }
 
-void ms_call_wake(struct http_call *call)
+bool ms_call_wake(struct http_call *call)
 {
 	if (!call->wants_drain || call->conn == NULL || call->conn->phase < UPSTREAM_OPEN)
-		return;
+		return true;
 	size_t waiting = call->stream != NULL ? ms_h2_waiting(call->stream) : ms_upstream_waiting(call->conn);
 	if (waiting >= CLIENT_DRAIN_BYTES)
-		return;
+		return true;
 	call->wants_drain = false;
 	if (call->handlers->drained == NULL || call->body_ended)
-		return;
+		return true;
 	call->calling = true;
 	call->handlers->drained(call, call->arg);
-	(void)returned(call);
+	return returned(call);
 }
 
 // --- End of the turn ---------------------------------------------------------------------------------
@@ -234,7 +234,7 @@ static void settle_later(struct http_call *call)
 	if (conn->phase != UPSTREAM_CLOSED)
 		ms_upstream_settle(conn, false);
 	if (conn->call == call)
-		ms_call_wake(call);
+		(void)ms_call_wake(call);
 }
 
 // What comes up meanwhile is for the next turn, after the sockets had theirs.

@@ -231,7 +231,7 @@ static void on_written(uv_write_t *req, int status)
 	if (call != NULL && call->peer_ended)
 		ms_call_later(call); // a tunnel that waits for its last bytes to go
 	else if (call != NULL)
-		ms_call_wake(call);
+		(void)ms_call_wake(call);
 }
 
 // Hands `flight` to libuv, from that byte on.
@@ -299,11 +299,12 @@ static void encrypt_out(struct upstream *conn)
 static void flush_tls(struct upstream *conn)
 {
 	for (;;) {
-		if (conn->phase == UPSTREAM_OPEN)
+		bool open = conn->phase == UPSTREAM_OPEN || conn->phase == UPSTREAM_IDLE;
+		if (open)
 			encrypt_out(conn);
 		struct slice ciphertext = ms_tls_output(conn->tls);
 		size_t n;
-		if (ciphertext.n == 0 && conn->phase == UPSTREAM_OPEN && out_rest(conn).n > 0)
+		if (ciphertext.n == 0 && open && out_rest(conn).n > 0)
 			write_failed(conn, UV_EINVAL); // the session takes no more
 		if (ciphertext.n == 0 || !try_write(conn, ciphertext, &n))
 			return;
@@ -348,7 +349,8 @@ static void flush_h2(struct upstream *conn)
 			break;
 		flush_out(conn);
 	}
-	if (!conn->h2_busy && conn->phase != UPSTREAM_CLOSED && conn->tls != NULL && !conn->writing && !conn->write_broken)
+	if (!conn->h2_busy && conn->phase != UPSTREAM_CLOSED && conn->tls != NULL && !conn->writing &&
+	    !conn->write_broken)
 		flush_tls(conn); // what the session has to say for itself
 }
 
@@ -437,7 +439,8 @@ static void established(struct upstream *conn)
 	if (call == NULL) {
 		bool h2 = conn->tls != NULL ? ms_tls_chose_h2(conn->tls) : origin->protocol == ORIGIN_H2;
 		if (origin->protocol == ORIGIN_H2 && !h2)
-			fail_plainly(conn, CALL_NO_CONNECTION, MS_ERR_TLS, "the upstream does not agree to HTTP/2 (ALPN)");
+			fail_plainly(conn, CALL_NO_CONNECTION, MS_ERR_TLS,
+				     "the upstream does not agree to HTTP/2 (ALPN)");
 		else if (h2 && !ms_client_h2_open(conn))
 			fail_plainly(conn, CALL_NO_CONNECTION, MS_ERR_NO_MEMORY, "out of memory for HTTP/2");
 		else
@@ -447,9 +450,8 @@ static void established(struct upstream *conn)
 	}
 	if (conn->phase != UPSTREAM_CLOSED)
 		ms_upstream_flush(conn);
-	// All of a body's beginning may have gone at once: then nothing is written later that would wake its call.
-	if (conn->phase != UPSTREAM_CLOSED && conn->call != NULL)
-		ms_call_later(conn->call);
+	if (call != NULL && conn->call == call && call->wants_drain)
+		ms_call_later(call); // what waited for the connection may be gone at once
 }
 
 // Decrypts as long as somebody wants bytes.
@@ -518,7 +520,8 @@ static void received(struct upstream *conn, struct slice bytes)
 		if (ms_tls_feed(conn->tls, bytes))
 			pull_tls(conn);
 		else
-			fail_plainly(conn, CALL_BROKEN, MS_ERR_NO_MEMORY, "out of memory for the answer of an upstream");
+			fail_plainly(conn, CALL_BROKEN, MS_ERR_NO_MEMORY,
+				     "out of memory for the answer of an upstream");
 	} else if (conn->h2 != NULL) {
 		ms_client_h2_feed(conn, bytes);
 	} else if (conn->call == NULL) {
@@ -592,7 +595,8 @@ void ms_upstream_opened(struct upstream *conn)
 		conn->phase = UPSTREAM_HANDSHAKE;
 		conn->tls = ms_tls_client_new(origin->context, origin->name, conn->h1_only, &conn->pool->resume);
 		if (conn->tls == NULL) {
-			fail_plainly(conn, CALL_NO_CONNECTION, MS_ERR_NO_MEMORY, "out of memory for TLS with an upstream");
+			fail_plainly(conn, CALL_NO_CONNECTION, MS_ERR_NO_MEMORY,
+				     "out of memory for TLS with an upstream");
 			return;
 		}
 		pull_tls(conn); // says hello
@@ -691,7 +695,10 @@ void ms_upstream_expired(struct deadline *entry, void *arg)
 		ms_upstream_connect_late(conn);
 		return;
 	case WAIT_IDLE:
-		ms_upstream_close(conn);
+		if (ms_list_empty(&conn->streams))
+			ms_upstream_close(conn);
+		else
+			ms_upstream_settle(conn, true); // a stream was opened in this very turn
 		return;
 	case WAIT_READ:
 		if (conn->reading && input_waits(conn))

@@ -78,7 +78,8 @@ static void resolve(struct upstream *conn)
 	struct client_loop *cl = conn->cl;
 	if (!pool->resolving) {
 		char port[8];
-		struct addrinfo hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICSERV};
+		struct addrinfo hints = {
+			.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICSERV};
 		snprintf(port, sizeof(port), "%u", pool->origin->port);
 		int rc = uv_getaddrinfo(cl->uv, &pool->resolution, on_resolved, pool->origin->host, port, &hints);
 		if (rc != 0) {
@@ -112,7 +113,7 @@ static void write_address(const union client_address *a, char *dst, size_t size)
 		 (unsigned)ntohs(v6 ? a->v6.sin6_port : a->v4.sin_port));
 }
 
-static void note_problem(struct upstream *conn, const char *why)
+static void note_problem(struct upstream *conn, enum ms_err code, const char *why)
 {
 	char address[72];
 	write_address(&conn->addresses[conn->address_at - 1], address, sizeof(address));
@@ -121,7 +122,7 @@ static void note_problem(struct upstream *conn, const char *why)
 	if (conn->problem == NULL)
 		return;
 	ms_errinfo_init(conn->problem);
-	(void)ms_fail(conn->problem, MS_ERR_ADDRESS, "no connection to the upstream %s: %s", address, why);
+	(void)ms_fail(conn->problem, code, "no connection to the upstream %s: %s", address, why);
 }
 
 // No address is left, or no time.
@@ -138,9 +139,9 @@ static void give_up(struct upstream *conn)
 	ms_upstream_fail(conn, CALL_NO_CONNECTION, &info);
 }
 
-static void attempt_failed(struct upstream *conn, const char *why)
+static void attempt_failed(struct upstream *conn, enum ms_err code, const char *why)
 {
-	note_problem(conn, why);
+	note_problem(conn, code, why);
 	conn->phase = UPSTREAM_NEXT;
 	uv_close(&conn->uv.handle, ms_upstream_closed);
 }
@@ -172,7 +173,7 @@ static void on_connected(uv_connect_t *req, int status)
 	if (conn->phase != UPSTREAM_CONNECTING)
 		return; // closed, or given up
 	if (status < 0) {
-		attempt_failed(conn, uv_strerror(status));
+		attempt_failed(conn, MS_ERR_ADDRESS, uv_strerror(status));
 		return;
 	}
 	write_address(&conn->addresses[conn->address_at - 1], conn->address, sizeof(conn->address));
@@ -207,7 +208,7 @@ static void next_address(struct upstream *conn)
 	cl->open_handles++;
 	rc = uv_tcp_connect(&conn->connect_req, &conn->uv.tcp, &address->any, on_connected);
 	if (rc != 0) {
-		attempt_failed(conn, uv_strerror(rc));
+		attempt_failed(conn, MS_ERR_ADDRESS, uv_strerror(rc));
 		return;
 	}
 	conn->phase = UPSTREAM_CONNECTING;
@@ -217,11 +218,11 @@ static void next_address(struct upstream *conn)
 void ms_upstream_connect_late(struct upstream *conn)
 {
 	if (conn->phase == UPSTREAM_CONNECTING && ms_left(conn) > 0) {
-		attempt_failed(conn, "no answer in its share of the time");
+		attempt_failed(conn, MS_ERR_HTTP_TIMEOUT, "no answer in its share of the time");
 		return;
 	}
 	if (conn->phase == UPSTREAM_CONNECTING)
-		note_problem(conn, "no answer in time");
+		note_problem(conn, MS_ERR_HTTP_TIMEOUT, "no answer in time");
 	give_up(conn);
 }
 

@@ -68,7 +68,8 @@ static void write_request_line(const struct http_call_options *o, struct buf *ou
 // What Connection says is for us and not for the upstream.
 struct http1_head ms_client_connection_of(const struct http_call_options *o)
 {
-	struct http1_head head = {.headers = (struct http_header *)(uintptr_t)o->headers, .header_count = o->header_count};
+	struct http1_head head = {.headers = (struct http_header *)(uintptr_t)o->headers,
+				  .header_count = o->header_count};
 	for (size_t i = 0; i < o->header_count; i++) {
 		if (ms_http1_known_header(o->headers[i].name) != HTTP1_CONNECTION)
 			continue;
@@ -168,7 +169,8 @@ void ms_client_write_trailers(struct http_call *call, const struct http_header *
 	const struct http1_head none = {0};
 	ms_buf_append_slice(out, MS_SLICE_LIT("0\r\n"));
 	for (size_t i = 0; i < count; i++) {
-		if (ms_client_check_headers(&trailers[i], 1, NULL) == MS_OK && ms_client_passes(&none, trailers[i].name))
+		if (ms_client_check_headers(&trailers[i], 1, NULL) == MS_OK &&
+		    ms_client_passes(&none, trailers[i].name))
 			write_line(out, trailers[i].name, trailers[i].value);
 	}
 	ms_http1_write_end(out);
@@ -397,8 +399,8 @@ void ms_client_end_of_input(struct upstream *conn, bool clean)
 	ms_errinfo_init(&info);
 	bool stale = conn->kept && !call->answered;
 	(void)ms_fail(&info, MS_ERR_HTTP_FRAMING, "%s",
-		      stale            ? "the upstream closed the kept connection before it answered"
+		      stale             ? "the upstream closed the kept connection before it answered"
 		      : !call->answered ? "the upstream closed the connection without an answer"
-				       : "the upstream closed the connection before its answer was complete");
+					: "the upstream closed the connection before its answer was complete");
 	ms_upstream_fail(conn, stale ? CALL_STALE : CALL_BROKEN, &info);
 }

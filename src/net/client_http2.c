@@ -77,7 +77,8 @@ static void on_head(struct h2_session *s, struct h2_stream *stream, const struct
 	call->answered = true;
 	if (head->status < 200 && ++call->interim > CLIENT_INTERIM_MAX) {
 		ms_client_h2_detach(call, H2_ENHANCE_YOUR_CALM);
-		ms_call_failed_here(call, CALL_BROKEN, MS_ERR_HTTP_FRAMING, "the upstream sends 1xx answers without end");
+		ms_call_failed_here(call, CALL_BROKEN, MS_ERR_HTTP_FRAMING,
+				    "the upstream sends 1xx answers without end");
 		return;
 	}
 	if (call->upgrade && head->status >= 200 && head->status < 300) {
@@ -124,7 +125,7 @@ static void on_drained(struct h2_session *s, struct h2_stream *stream, void *arg
 	(void)s, (void)arg;
 	struct http_call *call = ms_h2_data(stream);
 	if (call != NULL)
-		ms_call_wake(call);
+		(void)ms_call_wake(call);
 }
 
 static void on_closed(struct h2_session *s, struct h2_stream *stream, uint32_t error, void *arg)
@@ -336,7 +337,7 @@ void ms_client_h2_later(struct http_call *call)
 		ms_call_tunnel_ended(call);
 		return;
 	}
-	if (call->paused)
+	if (!ms_call_wake(call) || call->paused)
 		return;
 	ms_client_h2_settle(call, true);
 	conn->h2_busy = true;

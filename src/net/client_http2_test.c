@@ -32,10 +32,11 @@ struct h2_peer {
 	bool cut; // closes the socket now
 };
 
-static void answer(struct h2_session *s, struct h2_stream *stream, int status, const struct http_header *headers, size_t n,
-		   bool end)
+static void answer(struct h2_session *s, struct h2_stream *stream, int status, const struct http_header *headers,
+		   size_t n, bool end)
 {
-	ms_h2_respond(s, stream, &(struct h2_message){.status = status, .headers = headers, .header_count = n, .end = end});
+	ms_h2_respond(s, stream,
+		      &(struct h2_message){.status = status, .headers = headers, .header_count = n, .end = end});
 }
 
 static void note_request(struct h2_peer *p, const struct h2_head *h)
@@ -44,8 +45,8 @@ static void note_request(struct h2_peer *p, const struct h2_head *h)
 				    MS_SLICE_ARG(h->scheme), MS_SLICE_ARG(h->authority), MS_SLICE_ARG(h->path),
 				    MS_SLICE_ARG(h->protocol));
 	for (size_t i = 0; i < h->header_count; i++)
-		n += (size_t)snprintf(p->seen + n, sizeof(p->seen) - n, "%.*s: %.*s\n", MS_SLICE_ARG(h->headers[i].name),
-				      MS_SLICE_ARG(h->headers[i].value));
+		n += (size_t)snprintf(p->seen + n, sizeof(p->seen) - n, "%.*s: %.*s\n",
+				      MS_SLICE_ARG(h->headers[i].name), MS_SLICE_ARG(h->headers[i].value));
 }
 
 static bool path_is(const struct h2_head *h, const char *path)
@@ -140,7 +141,8 @@ static void peer_closed(struct h2_session *s, struct h2_stream *stream, uint32_t
 	((struct h2_peer *)arg)->resets += error == H2_CANCEL;
 }
 
-static const struct h2_events peer_events = {.head = peer_head, .data = peer_data, .end = peer_end, .closed = peer_closed};
+static const struct h2_events peer_events = {
+	.head = peer_head, .data = peer_data, .end = peer_end, .closed = peer_closed};
 
 // Writes what the session has to say; false when the connection is over.
 static bool peer_flush(struct h2_session *s, int fd, struct buf *out)
@@ -223,7 +225,8 @@ static struct h2_scene *h2_start_with(unsigned streams, bool extended_connect,
 	p->port = ntohs(a.sin_port);
 	REQUIRE(pthread_create(&p->thread, NULL, run_h2_peer, p) == 0);
 	caller_start(&s->kit, options);
-	const struct http_origin_options o = {.host = MS_SLICE_LIT("127.0.0.1"), .port = p->port, .protocol = ORIGIN_H2};
+	const struct http_origin_options o = {
+		.host = MS_SLICE_LIT("127.0.0.1"), .port = p->port, .protocol = ORIGIN_H2};
 	REQUIRE(ms_http_origin_new(s->kit.client, &o, NULL, &s->origin) == MS_OK);
 	s->options = caller_options(s->origin);
 	return s;
@@ -261,9 +264,12 @@ static bool ok_2(const struct record *r)
 TEST(client_h2_asks_and_is_answered)
 {
 	static const struct http_header headers[] = {
-		{MS_SLICE_LIT("X-Stays"), MS_SLICE_LIT("1")},      {MS_SLICE_LIT("Connection"), MS_SLICE_LIT("x-hop")},
-		{MS_SLICE_LIT("X-Hop"), MS_SLICE_LIT("2")},        {MS_SLICE_LIT("Transfer-Encoding"), MS_SLICE_LIT("chunked")},
-		{MS_SLICE_LIT("Host"), MS_SLICE_LIT("elsewhere")}, {MS_SLICE_LIT("TE"), MS_SLICE_LIT("trailers, gzip")},
+		{MS_SLICE_LIT("X-Stays"), MS_SLICE_LIT("1")},
+		{MS_SLICE_LIT("Connection"), MS_SLICE_LIT("x-hop")},
+		{MS_SLICE_LIT("X-Hop"), MS_SLICE_LIT("2")},
+		{MS_SLICE_LIT("Transfer-Encoding"), MS_SLICE_LIT("chunked")},
+		{MS_SLICE_LIT("Host"), MS_SLICE_LIT("elsewhere")},
+		{MS_SLICE_LIT("TE"), MS_SLICE_LIT("trailers, gzip")},
 	};
 	struct h2_scene *s = h2_start(0, false);
 	s->options.headers = headers;
@@ -319,6 +325,27 @@ TEST(client_h2_shares_a_connection)
 		caller_begin(&s->kit, &s->r[i], &s->options);
 	REQUIRE(KIT_WAIT(s->peer.requests == 7));
 	CHECK_INT(caller_metric(&s->kit, CONNECTS), 1);
+	h2_end(s);
+}
+
+static void begin_and_fill(void *arg)
+{
+	static char piece[200000];
+	struct h2_scene *s = arg;
+	caller_begin(&s->kit, &s->r[0], &s->options);
+	CHECK(ms_http_call_write(s->r[0].call, ms_slice(piece, sizeof(piece))) >= 65536);
+}
+
+TEST(client_h2_tells_when_early_bytes_have_gone)
+{
+	struct h2_scene *s = h2_start(0, false);
+	s->options.method = MS_SLICE_LIT("POST");
+	s->options.has_body = true;
+	caller_on_loop(&s->kit, begin_and_fill, s);
+	CHECK(KIT_WAIT(s->r[0].drains == 1));
+	caller_write(&s->r[0], "end", 3, true);
+	REQUIRE(caller_wait(&s->r[0]));
+	CHECK_INT(s->r[0].data.n, 200003);
 	h2_end(s);
 }
 
@@ -487,7 +514,8 @@ TEST(client_h2_refuses_other_protocols)
 	struct http_origin *origin;
 	caller_start(&kit, NULL);
 	peer_start(&peer, steps);
-	const struct http_origin_options o = {.host = MS_SLICE_LIT("127.0.0.1"), .port = peer.port, .protocol = ORIGIN_H2};
+	const struct http_origin_options o = {
+		.host = MS_SLICE_LIT("127.0.0.1"), .port = peer.port, .protocol = ORIGIN_H2};
 	REQUIRE(ms_http_origin_new(kit.client, &o, NULL, &origin) == MS_OK);
 	struct http_call_options options = caller_options(origin);
 	caller_call(&kit, &r, &options, NULL);

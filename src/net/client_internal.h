@@ -18,13 +18,13 @@
 #include "net/http2/http2.h"
 #include "net/tls_client.h"
 
-#define CLIENT_DRAIN_BYTES ((size_t)64 << 10)  // less waits: the caller may go on writing
-#define CLIENT_OUT_MAX ((size_t)64 << 20)      // what waits of one request, from a caller that heeds no back-pressure
-#define CLIENT_KEEP_BYTES ((size_t)16 << 10)   // a buffer of a kept connection keeps no more
-#define CLIENT_ADDRESSES 8                     // tried of a name
-#define CLIENT_INTERIM_MAX 64                  // 1xx answers before the last one
-#define CLIENT_FREE_MAX 256                    // calls and connections that wait for their next use
-#define CLIENT_TLS_PIECE ((size_t)16 << 10)    // of plain text: one full record
+#define CLIENT_DRAIN_BYTES ((size_t)64 << 10) // less waits: the caller may go on writing
+#define CLIENT_OUT_MAX ((size_t)64 << 20)     // what waits of one request, from a caller that heeds no back-pressure
+#define CLIENT_KEEP_BYTES ((size_t)16 << 10)  // a buffer of a kept connection keeps no more
+#define CLIENT_ADDRESSES 8                    // tried of a name
+#define CLIENT_INTERIM_MAX 64                 // 1xx answers before the last one
+#define CLIENT_FREE_MAX 256                   // calls and connections that wait for their next use
+#define CLIENT_TLS_PIECE ((size_t)16 << 10)   // of plain text: one full record
 
 union client_address {
 	struct sockaddr any;
@@ -78,7 +78,7 @@ struct upstream {
 	size_t out_sent;   // of it
 	struct buf flight; // untouched while `writing`
 	size_t write_progress;
-	struct buf in; // received and not used yet: the beginning of a head, or what came before a pause
+	struct buf in;            // received and not used yet: the beginning of a head, or what came before a pause
 	int64_t connect_until_ns; // INT64_MAX: no limit
 	unsigned address_at, address_count;
 	char address[72]; // as text, with the port
@@ -130,8 +130,8 @@ struct http_call {
 	bool has_body;
 	bool chunked_out;
 	bool body_ended;
-	bool upgrade; // asks for `protocol`
-	bool peer_ended; // of a tunnel
+	bool upgrade;       // asks for `protocol`
+	bool peer_ended;    // of a tunnel
 	uint64_t body_left; // of a body of known length
 	unsigned connect_ms, send_ms, read_ms;
 	int64_t start_ns, connect_ns;
@@ -164,10 +164,10 @@ struct client_pool {
 	unsigned connections; // all that are not closed
 	struct tls_resume resume;
 	// Where HTTP/2 is possible.
-	struct list h2s;          // connections that take further streams
-	struct list waiting;      // calls
-	unsigned pending;         // connections that are being made for them
-	int64_t http1_until_ns;   // the peer spoke HTTP/1.1 lately: believed up to then
+	struct list h2s;        // connections that take further streams
+	struct list waiting;    // calls
+	unsigned pending;       // connections that are being made for them
+	int64_t http1_until_ns; // the peer spoke HTTP/1.1 lately: believed up to then
 	// Addresses of the name.
 	struct list waiters;
 	bool resolving;
@@ -205,13 +205,13 @@ struct client_loop {
 	struct list due_conns;
 	uv_idle_t end_of_turn;
 	bool stopped;
-	unsigned in_api; // no handler may be called
+	unsigned in_api;     // no handler may be called
 	size_t open_handles; // of libuv, requests for addresses too
 	struct http_call *free_calls;
 	struct upstream *free_conns;
 	unsigned free_call_count, free_conn_count;
 	struct mail stop_mail;
-	struct buf request; // the head that is being written
+	struct buf request;     // the head that is being written
 	char scratch[64 << 10]; // what the socket gives
 	char plain[16 << 10];   // of it, decrypted
 };
@@ -238,9 +238,9 @@ void ms_upstream_connect_late(struct upstream *conn);
 void ms_pool_cancel_resolution(struct client_pool *pool);
 
 // client_conn.c
-struct upstream *ms_upstream_new(struct client_pool *pool); // NULL: no memory
+struct upstream *ms_upstream_new(struct client_pool *pool);       // NULL: no memory
 struct upstream *ms_upstream_take_idle(struct client_pool *pool); // or NULL
-void ms_upstream_opened(struct upstream *conn); // the socket is connected
+void ms_upstream_opened(struct upstream *conn);                   // the socket is connected
 void ms_upstream_close(struct upstream *conn);
 void ms_upstream_closed(uv_handle_t *handle);
 // The connection is of no use: closes it, and its call fails.
@@ -280,7 +280,7 @@ bool ms_client_h2_start(struct upstream *conn, struct http_call *call);
 void ms_client_h2_later(struct http_call *call); // at the end of a turn
 size_t ms_client_h2_write(struct http_call *call, struct slice bytes);
 void ms_client_h2_write_end(struct http_call *call, const struct http_header *trailers, size_t count);
-void ms_client_h2_finish(struct http_call *call); // lets the stream end by itself
+void ms_client_h2_finish(struct http_call *call);                      // lets the stream end by itself
 void ms_client_h2_detach(struct http_call *call, enum h2_error error); // resets the stream
 void ms_client_h2_settle(struct http_call *call, bool progress);
 void ms_client_h2_expired(struct http_call *call);
@@ -289,7 +289,7 @@ void ms_client_h2_expired(struct http_call *call);
 // A call whose protocol is not known, or that waits for a stream. `call->copy` is set.
 void ms_client_wait(struct http_call *call);
 void ms_client_unwait(struct http_call *call);
-void ms_client_serve_waiting(struct client_pool *pool); // what can start starts
+void ms_client_serve_waiting(struct client_pool *pool);    // what can start starts
 void ms_client_waiting_established(struct upstream *conn); // a connection that was made for them
 void ms_client_waiting_failed(struct client_pool *pool, enum http_call_failure failure, const struct errinfo *info);
 size_t ms_client_write_early(struct http_call *call, struct slice bytes);
@@ -311,7 +311,7 @@ void ms_call_set_address(struct http_call *call, const struct upstream *conn);
 void ms_call_end(struct http_call *call, const struct http_header *trailers, size_t count);
 void ms_call_fail(struct http_call *call, enum http_call_failure failure, const struct errinfo *info);
 void ms_call_tunnel_ended(struct http_call *call); // by the peer
-void ms_call_wake(struct http_call *call); // drained
+bool ms_call_wake(struct http_call *call);         // drained; false: the call is over
 void ms_call_end_of_turn(uv_idle_t *idle);
 void ms_call_cancel_silently(struct http_call *call); // the loops have ended
 void ms_call_free_all(struct client_loop *cl);

@@ -59,9 +59,9 @@ static bool ok_2(const struct record *r)
 TEST(client_tells_stale_connections)
 {
 	static const struct step steps[] = {
-		{.kind = STEP_ACCEPT}, {STEP_READ, HEAD_END, 0}, {STEP_SEND, OK_2, 0}, {STEP_READ, HEAD_END, 0},
-		{.kind = STEP_CLOSE},  {.kind = STEP_ACCEPT},    {STEP_READ, HEAD_END, 0}, {STEP_SEND, OK_2, 0},
-		{STEP_READ, HEAD_END, 0}, {.kind = STEP_RESET},  {.kind = STEP_END},
+		{.kind = STEP_ACCEPT},    {STEP_READ, HEAD_END, 0}, {STEP_SEND, OK_2, 0},     {STEP_READ, HEAD_END, 0},
+		{.kind = STEP_CLOSE},     {.kind = STEP_ACCEPT},    {STEP_READ, HEAD_END, 0}, {STEP_SEND, OK_2, 0},
+		{STEP_READ, HEAD_END, 0}, {.kind = STEP_RESET},     {.kind = STEP_END},
 	};
 	struct scene *s = scene_start(steps, NULL);
 	caller_call(&s->kit, &s->r[0], &s->options, NULL);
@@ -81,10 +81,10 @@ TEST(client_tells_stale_connections)
 TEST(client_notices_idle_connections_that_close_or_speak)
 {
 	static const struct step steps[] = {
-		{.kind = STEP_ACCEPT},    {STEP_READ, HEAD_END, 0},     {STEP_SEND, OK_2, 0}, {.kind = STEP_WAIT},
+		{.kind = STEP_ACCEPT},    {STEP_READ, HEAD_END, 0},     {STEP_SEND, OK_2, 0},     {.kind = STEP_WAIT},
 		{.kind = STEP_CLOSE},     {.kind = STEP_ACCEPT},        {STEP_READ, HEAD_END, 0}, {STEP_SEND, OK_2, 0},
-		{.kind = STEP_WAIT},      {STEP_SEND, "HTTP/1.1 2", 0}, {.kind = STEP_DRAIN}, {.kind = STEP_ACCEPT},
-		{STEP_READ, HEAD_END, 0}, {STEP_SEND, OK_2, 0},         {.kind = STEP_DRAIN}, {.kind = STEP_END},
+		{.kind = STEP_WAIT},      {STEP_SEND, "HTTP/1.1 2", 0}, {.kind = STEP_DRAIN},     {.kind = STEP_ACCEPT},
+		{STEP_READ, HEAD_END, 0}, {STEP_SEND, OK_2, 0},         {.kind = STEP_DRAIN},     {.kind = STEP_END},
 	};
 	struct scene *s = scene_start(steps, NULL);
 	for (int i = 0; i < 3; i++) {
@@ -101,7 +101,8 @@ TEST(client_notices_idle_connections_that_close_or_speak)
 TEST(client_closes_connections_that_idle_long)
 {
 	static const struct step steps[] = {
-		{.kind = STEP_ACCEPT}, {STEP_READ, HEAD_END, 0}, {STEP_SEND, OK_2, 0}, {.kind = STEP_DRAIN}, {.kind = STEP_END},
+		{.kind = STEP_ACCEPT}, {STEP_READ, HEAD_END, 0}, {STEP_SEND, OK_2, 0},
+		{.kind = STEP_DRAIN},  {.kind = STEP_END},
 	};
 	struct scene *s = scene_start(steps, &(struct http_client_options){.idle_timeout_ms = 150});
 	int64_t start = ms_clock_mono_ns();
@@ -132,8 +133,8 @@ TEST(client_may_call_again_from_the_end)
 TEST(client_keeps_to_its_number_of_connections)
 {
 	static const struct step steps[] = {
-		{.kind = STEP_ACCEPT}, {STEP_READ, HEAD_END, 0}, {.kind = STEP_WAIT}, {STEP_SEND, OK_2, 0},
-		{.kind = STEP_DRAIN},  {.kind = STEP_END},
+		{.kind = STEP_ACCEPT}, {STEP_READ, HEAD_END, 0}, {.kind = STEP_WAIT},
+		{STEP_SEND, OK_2, 0},  {.kind = STEP_DRAIN},     {.kind = STEP_END},
 	};
 	struct scene *s = scene_start(steps, &(struct http_client_options){.max_connections = 1});
 	caller_begin(&s->kit, &s->r[0], &s->options);
@@ -205,16 +206,11 @@ static bool took(int64_t start, int64_t least_ms)
 TEST(client_gives_up_on_silent_peers)
 {
 	static const struct step steps[] = {
-		{.kind = STEP_ACCEPT},
-		{STEP_READ, HEAD_END, 0},
-		{.kind = STEP_DRAIN},
-		{.kind = STEP_ACCEPT},
-		{STEP_READ, HEAD_END, 0},
-		{STEP_SEND, "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nok", 0},
-		{.kind = STEP_DRAIN},
-		{.kind = STEP_ACCEPT},
-		{.kind = STEP_WAIT},
-		{.kind = STEP_END},
+		{.kind = STEP_ACCEPT},    {STEP_READ, HEAD_END, 0},
+		{.kind = STEP_DRAIN},     {.kind = STEP_ACCEPT},
+		{STEP_READ, HEAD_END, 0}, {STEP_SEND, "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nok", 0},
+		{.kind = STEP_DRAIN},     {.kind = STEP_ACCEPT},
+		{.kind = STEP_WAIT},      {.kind = STEP_END},
 	};
 	static char big[16 << 20];
 	struct scene *s = scene_start(steps, NULL);
@@ -243,10 +239,12 @@ TEST(client_gives_up_on_silent_peers)
 TEST(client_waits_for_slow_peers)
 {
 	static const struct step steps[] = {
-		{.kind = STEP_ACCEPT},          {STEP_READ, HEAD_END, 0},       {.kind = STEP_PAUSE, .n = 150},
-		{STEP_SEND, "HTTP/1.1 200", 0}, {.kind = STEP_PAUSE, .n = 150}, {STEP_SEND, "\r\nContent-Length: 2\r\n\r\n", 0},
-		{.kind = STEP_PAUSE, .n = 150}, {STEP_SEND, "o", 0},            {.kind = STEP_PAUSE, .n = 150},
-		{STEP_SEND, "k", 0},            {.kind = STEP_DRAIN},           {.kind = STEP_END},
+		{.kind = STEP_ACCEPT},          {STEP_READ, HEAD_END, 0},
+		{.kind = STEP_PAUSE, .n = 150}, {STEP_SEND, "HTTP/1.1 200", 0},
+		{.kind = STEP_PAUSE, .n = 150}, {STEP_SEND, "\r\nContent-Length: 2\r\n\r\n", 0},
+		{.kind = STEP_PAUSE, .n = 150}, {STEP_SEND, "o", 0},
+		{.kind = STEP_PAUSE, .n = 150}, {STEP_SEND, "k", 0},
+		{.kind = STEP_DRAIN},           {.kind = STEP_END},
 	};
 	struct scene *s = scene_start(steps, NULL);
 	s->options.read_timeout_ms = 300;
@@ -298,6 +296,7 @@ TEST(client_says_why_it_cannot_connect)
 	int64_t start = ms_clock_mono_ns();
 	call_host(&kit, "127.0.0.1", silent, &r[2], 300);
 	failed_so(&r[2], CALL_NO_CONNECTION, false, "no answer in time");
+	CHECK_INT(r[2].code, MS_ERR_HTTP_TIMEOUT);
 	took(start, 300);
 	for (int i = 0; i < 3; i++) {
 		close(fds[i]);
@@ -310,7 +309,8 @@ TEST(client_says_why_it_cannot_connect)
 TEST(client_tries_all_addresses_of_a_name)
 {
 	static const struct step steps[] = {
-		{.kind = STEP_ACCEPT}, {STEP_READ, HEAD_END, 0}, {STEP_SEND, OK_2, 0}, {.kind = STEP_DRAIN}, {.kind = STEP_END},
+		{.kind = STEP_ACCEPT}, {STEP_READ, HEAD_END, 0}, {STEP_SEND, OK_2, 0},
+		{.kind = STEP_DRAIN},  {.kind = STEP_END},
 	};
 	struct scene *s = scene_start(steps, NULL);
 	call_host(&s->kit, "localhost", s->peer.port, &s->r[0], 3000);
@@ -378,7 +378,8 @@ TEST(client_pauses_within_what_was_read)
 	static const struct step steps[] = {
 		{.kind = STEP_ACCEPT},
 		{STEP_READ, HEAD_END, 0},
-		{STEP_SEND, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n1\r\nb\r\n0\r\nX: y\r\n\r\n", 0},
+		{STEP_SEND,
+		 "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n1\r\nb\r\n0\r\nX: y\r\n\r\n", 0},
 		{STEP_READ, HEAD_END, 0},
 		{STEP_SEND, OK_2, 0},
 		{.kind = STEP_DRAIN},
@@ -404,9 +405,9 @@ TEST(client_pauses_within_what_was_read)
 TEST(client_cancels_anywhere)
 {
 	static const struct step steps[] = {
-		{.kind = STEP_ACCEPT}, {STEP_READ, HEAD_END, 0}, {.kind = STEP_DRAIN}, {.kind = STEP_ACCEPT},
-		{STEP_READ, HEAD_END, 0}, {STEP_SEND, OK_2, 0}, {.kind = STEP_DRAIN}, {.kind = STEP_ACCEPT},
-		{STEP_READ, HEAD_END, 0}, {STEP_SEND, OK_2, 0}, {.kind = STEP_DRAIN}, {.kind = STEP_END},
+		{.kind = STEP_ACCEPT},    {STEP_READ, HEAD_END, 0}, {.kind = STEP_DRAIN}, {.kind = STEP_ACCEPT},
+		{STEP_READ, HEAD_END, 0}, {STEP_SEND, OK_2, 0},     {.kind = STEP_DRAIN}, {.kind = STEP_ACCEPT},
+		{STEP_READ, HEAD_END, 0}, {STEP_SEND, OK_2, 0},     {.kind = STEP_DRAIN}, {.kind = STEP_END},
 	};
 	struct scene *s = scene_start(steps, NULL);
 	caller_begin(&s->kit, &s->r[0], &s->options);
@@ -468,8 +469,8 @@ static void start_late(void *arg)
 TEST(client_stops)
 {
 	static const struct step steps[] = {
-		{.kind = STEP_ACCEPT}, {STEP_READ, HEAD_END, 0}, {STEP_SEND, OK_2, 0},
-		{.kind = STEP_ACCEPT}, {STEP_READ, HEAD_END, 0}, {.kind = STEP_DRAIN}, {.kind = STEP_END},
+		{.kind = STEP_ACCEPT},    {STEP_READ, HEAD_END, 0}, {STEP_SEND, OK_2, 0}, {.kind = STEP_ACCEPT},
+		{STEP_READ, HEAD_END, 0}, {.kind = STEP_DRAIN},     {.kind = STEP_END},
 	};
 	struct scene *s = scene_start(steps, NULL);
 	caller_call(&s->kit, &s->r[0], &s->options, NULL);
@@ -491,9 +492,9 @@ TEST(client_stops)
 TEST(client_tunnels_both_ways)
 {
 	static const struct step steps[] = {
-		{.kind = STEP_ACCEPT},       {STEP_READ, HEAD_END, 0}, {STEP_SEND, SWITCH "early", 0}, {STEP_READ, "ping", 0},
-		{STEP_SEND, " pong", 0},     {.kind = STEP_FINISH},    {STEP_READ, "last", 0},         {.kind = STEP_DRAIN},
-		{.kind = STEP_END},
+		{.kind = STEP_ACCEPT},  {STEP_READ, HEAD_END, 0}, {STEP_SEND, SWITCH "early", 0},
+		{STEP_READ, "ping", 0}, {STEP_SEND, " pong", 0},  {.kind = STEP_FINISH},
+		{STEP_READ, "last", 0}, {.kind = STEP_DRAIN},     {.kind = STEP_END},
 	};
 	struct scene *s = scene_start(steps, NULL);
 	struct record *r = &s->r[0];
@@ -505,7 +506,7 @@ TEST(client_tunnels_both_ways)
 	CHECK_SLICE(ms_buf_slice(&r->headers), "X-A: b\n");
 	usleep(300000);
 	caller_write(r, "ping", 4, false);
-	REQUIRE(KIT_WAIT(r->peer_ended));
+	REQUIRE(KIT_WAIT((bool)r->peer_ended));
 	CHECK(!r->done);
 	caller_write(r, "last", 4, true);
 	REQUIRE(caller_wait(r));
@@ -518,8 +519,8 @@ TEST(client_tunnels_both_ways)
 TEST(client_ends_its_side_of_a_tunnel_first)
 {
 	static const struct step steps[] = {
-		{.kind = STEP_ACCEPT}, {STEP_READ, HEAD_END, 0}, {STEP_SEND, SWITCH, 0}, {STEP_READ, "bye", 0},
-		{.kind = STEP_DRAIN},  {STEP_SEND, "still here", 0}, {.kind = STEP_CLOSE}, {.kind = STEP_END},
+		{.kind = STEP_ACCEPT}, {STEP_READ, HEAD_END, 0},     {STEP_SEND, SWITCH, 0}, {STEP_READ, "bye", 0},
+		{.kind = STEP_DRAIN},  {STEP_SEND, "still here", 0}, {.kind = STEP_CLOSE},   {.kind = STEP_END},
 	};
 	struct scene *s = scene_start(steps, NULL);
 	struct record *r = &s->r[0];
@@ -552,6 +553,32 @@ TEST(client_upgrades_to_what_it_asked_for_only)
 	failed_so(&s->r[1], CALL_BROKEN, true, "nobody asked for");
 	static const char asked[] = "Connection: Upgrade\r\nUpgrade: websocket\r\n";
 	CHECK(memmem(s->peer.got.p, s->peer.got.n, asked, strlen(asked)) != NULL);
+	scene_end(s);
+}
+
+static void begin_and_fill(void *arg)
+{
+	static char piece[200000];
+	struct scene *s = arg;
+	caller_begin(&s->kit, &s->r[0], &s->options);
+	CHECK(ms_http_call_write(s->r[0].call, ms_slice(piece, sizeof(piece))) >= 65536);
+}
+
+// What was written before there was a connection counts too: a caller that heeds the back-pressure is told when to go on.
+TEST(client_tells_when_early_bytes_have_gone)
+{
+	static const struct step steps[] = {
+		{.kind = STEP_ACCEPT}, {STEP_READ, "0\r\n\r\n", 0}, {STEP_SEND, OK_2, 0},
+		{.kind = STEP_DRAIN},  {.kind = STEP_END},
+	};
+	struct scene *s = scene_start(steps, NULL);
+	s->options.method = MS_SLICE_LIT("PUT");
+	s->options.has_body = true;
+	caller_on_loop(&s->kit, begin_and_fill, s);
+	CHECK(KIT_WAIT(s->r[0].drains == 1));
+	caller_write(&s->r[0], "end", 3, true);
+	REQUIRE(caller_wait(&s->r[0]));
+	ok_2(&s->r[0]);
 	scene_end(s);
 }
 

@@ -6,22 +6,17 @@
 
 #define HEAD_END "\r\n\r\n"
 #define OK_2 "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
-#define H(n, v) {MS_SLICE_LIT(n), MS_SLICE_LIT(v)}
+#define H(n, v)                                  \
+	{                                        \
+		MS_SLICE_LIT(n), MS_SLICE_LIT(v) \
+	}
 
 TEST(client_frames_requests_itself)
 {
 	static const struct step steps[] = {
-		{.kind = STEP_ACCEPT},
-		{STEP_READ, HEAD_END, 0},
-		{STEP_SEND, OK_2, 0},
-		{STEP_READ, "0\r\n\r\n", 0},
-		{STEP_SEND, OK_2, 0},
-		{STEP_READ, "12345", 0},
-		{STEP_SEND, OK_2, 0},
-		{STEP_READ, HEAD_END, 0},
-		{STEP_SEND, OK_2, 0},
-		{.kind = STEP_DRAIN},
-		{.kind = STEP_END},
+		{.kind = STEP_ACCEPT}, {STEP_READ, HEAD_END, 0}, {STEP_SEND, OK_2, 0}, {STEP_READ, "0\r\n\r\n", 0},
+		{STEP_SEND, OK_2, 0},  {STEP_READ, "12345", 0},  {STEP_SEND, OK_2, 0}, {STEP_READ, HEAD_END, 0},
+		{STEP_SEND, OK_2, 0},  {.kind = STEP_DRAIN},     {.kind = STEP_END},
 	};
 	static const struct http_header headers[] = {
 		H("Host", "other"),
@@ -73,13 +68,15 @@ TEST(client_frames_requests_itself)
 	ms_http_origin_unref(origin);
 	CHECK_INT(caller_metric(&kit, "mainstay_upstream_connects_total"), 1);
 	caller_stop(&kit);
-	CHECK_SLICE(ms_buf_slice(&peer.got),
-		    "GET /a?b=c%20d HTTP/1.1\r\nHost: up.example:81\r\nX-Stays: a b\r\nEmpty: \r\nUser-Agent: unit\r\n"
-		    "Connection: TE\r\nTE: trailers\r\n\r\n"
-		    "PATCH /a?b=c%20d HTTP/1.1\r\nHost: up.example:81\r\nUser-Agent: unit\r\nTransfer-Encoding: chunked\r\n\r\n"
-		    "5\r\nhello\r\n0\r\n\r\n"
-		    "PATCH /a?b=c%20d HTTP/1.1\r\nHost: up.example:81\r\nUser-Agent: unit\r\nContent-Length: 5\r\n\r\n12345"
-		    "POST /a?b=c%20d HTTP/1.1\r\nHost: up.example:81\r\nUser-Agent: unit\r\nContent-Length: 0\r\n\r\n");
+	CHECK_SLICE(
+		ms_buf_slice(&peer.got),
+		"GET /a?b=c%20d HTTP/1.1\r\nHost: up.example:81\r\nX-Stays: a b\r\nEmpty: \r\nUser-Agent: unit\r\n"
+		"Connection: TE\r\nTE: trailers\r\n\r\n"
+		"PATCH /a?b=c%20d HTTP/1.1\r\nHost: up.example:81\r\nUser-Agent: unit\r\nTransfer-Encoding: "
+		"chunked\r\n\r\n"
+		"5\r\nhello\r\n0\r\n\r\n"
+		"PATCH /a?b=c%20d HTTP/1.1\r\nHost: up.example:81\r\nUser-Agent: unit\r\nContent-Length: 5\r\n\r\n12345"
+		"POST /a?b=c%20d HTTP/1.1\r\nHost: up.example:81\r\nUser-Agent: unit\r\nContent-Length: 0\r\n\r\n");
 	peer_stop(&peer);
 }
 
@@ -151,7 +148,8 @@ TEST(client_knows_origins_by_content)
 	static const struct {
 		const char *host;
 		unsigned port;
-	} bad[] = {{"", 80}, {"a b", 80}, {"a/b", 80}, {"a:b", 80}, {"[::1]", 80}, {"a", 0}, {"a", 65536}, {"a\r\nb", 80}};
+	} bad[] = {{"", 80},      {"a b", 80}, {"a/b", 80},  {"a:b", 80},
+		   {"[::1]", 80}, {"a", 0},    {"a", 65536}, {"a\r\nb", 80}};
 	for (size_t i = 0; i < MS_ARRAY_LEN(bad); i++) {
 		o = (struct http_origin_options){.host = ms_slice_cstr(bad[i].host), .port = bad[i].port};
 		if (!CHECK_INT(ms_http_origin_new(kit.client, &o, &info, &a), MS_ERR_INVALID))

@@ -234,6 +234,7 @@ static void on_failed(struct http_call *call, enum http_call_failure failure, bo
 	r->failed_too = true;
 	r->failure = failure;
 	r->sent = sent;
+	r->code = info->code;
 	memcpy(r->message, info->message, sizeof(r->message));
 	r->call = NULL;
 	r->done = true;
@@ -305,7 +306,7 @@ void caller_on_loop(struct caller_kit *kit, void (*fn)(void *arg), void *arg)
 {
 	struct errand e = {.fn = fn, .arg = arg};
 	ms_loop_post(ms_rt_loop(kit->rt, 0), &e.mail, do_errand);
-	REQUIRE(KIT_WAIT(e.done));
+	REQUIRE(KIT_WAIT((bool)e.done));
 }
 
 double caller_metric(struct caller_kit *kit, const char *series)
@@ -406,7 +407,7 @@ void caller_write(struct record *r, const char *bytes, size_t n, bool end)
 
 bool caller_wait(struct record *r)
 {
-	return KIT_WAIT(r->done);
+	return KIT_WAIT((bool)r->done);
 }
 
 void caller_forget(struct record *r)

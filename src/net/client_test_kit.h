@@ -14,17 +14,17 @@
 
 enum step_kind {
 	STEP_END,
-	STEP_ACCEPT,  // the next connection
-	STEP_READ,    // until the bytes received on this connection end in `text`
-	STEP_SEND,    // `text`
-	STEP_PIECES,  // `text` byte by byte
-	STEP_BIG,     // `n` bytes of the pattern a to z
-	STEP_PAUSE,   // `n` milliseconds
-	STEP_CLOSE,   // the connection
-	STEP_RESET,   // the same with RST
-	STEP_FINISH,  // shuts the write side
-	STEP_DRAIN,   // reads until the client has closed
-	STEP_WAIT,    // until the test says go on
+	STEP_ACCEPT, // the next connection
+	STEP_READ,   // until the bytes received on this connection end in `text`
+	STEP_SEND,   // `text`
+	STEP_PIECES, // `text` byte by byte
+	STEP_BIG,    // `n` bytes of the pattern a to z
+	STEP_PAUSE,  // `n` milliseconds
+	STEP_CLOSE,  // the connection
+	STEP_RESET,  // the same with RST
+	STEP_FINISH, // shuts the write side
+	STEP_DRAIN,  // reads until the client has closed
+	STEP_WAIT,   // until the test says go on
 };
 struct step {
 	enum step_kind kind;
@@ -37,11 +37,11 @@ struct peer {
 	int listen_fd;
 	unsigned port;
 	pthread_t thread;
-	struct buf got;          // all that was received, of all connections
-	atomic_uint accepted;    // connections
-	atomic_uint step;        // that is being done
-	atomic_uint go;          // how often STEP_WAIT may pass
-	atomic_bool failed;      // a step could not be done
+	struct buf got;       // all that was received, of all connections
+	atomic_uint accepted; // connections
+	atomic_uint step;     // that is being done
+	atomic_uint go;       // how often STEP_WAIT may pass
+	atomic_bool failed;   // a step could not be done
 	atomic_bool over;
 };
 void peer_start(struct peer *peer, const struct step *steps);
@@ -61,10 +61,11 @@ struct record {
 	bool ended, failed_too;
 	enum http_call_failure failure;
 	bool sent;
+	enum ms_err code;
 	char message[MS_ERRINFO_MESSAGE_SIZE];
 	char address[80];
 	int64_t connect_ns;
-	atomic_bool done; // the last word was said
+	atomic_bool done;   // the last word was said
 	atomic_uint pieces; // of data
 	atomic_size_t bytes;
 	atomic_uint drains;
@@ -73,7 +74,7 @@ struct record {
 	// What to do at which point.
 	unsigned pause_after; // pieces; 0: never
 	bool cancel_in_head, cancel_in_data;
-	bool again_at_end;          // starts the same call again, into `next`
+	bool again_at_end; // starts the same call again, into `next`
 	struct record *next;
 	const struct http_call_options *options;
 };

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The client's side of TLS: who is believed, what it says when somebody is not, client certificates, resumption, cut sessions.
+#include <arpa/inet.h>
+#include <netinet/tcp.h>
 #include <openssl/err.h>
 #include <openssl/evp.h>
 #include <openssl/pem.h>
@@ -9,7 +11,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
-#include <arpa/inet.h>
 #include <unistd.h>
 
 #include "net/client_test_kit.h"
@@ -53,7 +54,8 @@ static struct identity make_identity(const char *cn, const char *names, const st
 	ASN1_INTEGER_set(X509_get_serialNumber(cert), serial++);
 	X509_gmtime_adj(X509_getm_notBefore(cert), -100000);
 	X509_gmtime_adj(X509_getm_notAfter(cert), valid_s);
-	X509_NAME_add_entry_by_txt(X509_get_subject_name(cert), "CN", MBSTRING_ASC, (const unsigned char *)cn, -1, -1, 0);
+	X509_NAME_add_entry_by_txt(X509_get_subject_name(cert), "CN", MBSTRING_ASC, (const unsigned char *)cn, -1, -1,
+				   0);
 	X509_set_issuer_name(cert, X509_get_subject_name(by));
 	X509_set_pubkey(cert, id.key);
 	if (names != NULL)
@@ -88,7 +90,7 @@ struct tls_peer {
 	int max_version;
 	enum ending ending;
 	unsigned connections;
-	const char *answer;
+	const char *answer, *behind; // `behind`: in a record of its own, with the answer in one packet
 	int listen_fd;
 	unsigned port;
 	pthread_t thread;
@@ -97,7 +99,8 @@ struct tls_peer {
 	atomic_uint resumed, handshakes, requests;
 };
 
-static int choose(SSL *ssl, const unsigned char **out, unsigned char *out_n, const unsigned char *in, unsigned n, void *arg)
+static int choose(SSL *ssl, const unsigned char **out, unsigned char *out_n, const unsigned char *in, unsigned n,
+		  void *arg)
 {
 	(void)ssl, (void)arg;
 	static const unsigned char ours[] = "\x08http/1.1";
@@ -143,7 +146,13 @@ static void serve(struct tls_peer *p, SSL *ssl)
 	size_t n, sent;
 	while (SSL_read_ex(ssl, bytes, sizeof(bytes), &n) == 1) { // requests come in one record
 		p->requests++;
-		if (SSL_write_ex(ssl, p->answer, strlen(p->answer), &sent) != 1 || p->ending != END_KEEP)
+		int fd = SSL_get_fd(ssl), on = 1, off = 0;
+		setsockopt(fd, IPPROTO_TCP, TCP_CORK, &on, sizeof(on));
+		bool ok = SSL_write_ex(ssl, p->answer, strlen(p->answer), &sent) == 1;
+		if (p->behind != NULL)
+			ok = ok && SSL_write_ex(ssl, p->behind, strlen(p->behind), &sent) == 1;
+		setsockopt(fd, IPPROTO_TCP, TCP_CORK, &off, sizeof(off));
+		if (!ok || p->ending != END_KEEP)
 			break;
 	}
 	if (p->ending == END_GOOD)
@@ -243,15 +252,32 @@ TEST(client_tls_believes_who_it_should)
 		{&good, {.tls_verify = true, .ca_pem = ca.cert_pem}, "", "localhost", TLS1_3_VERSION},
 		{&good, {.tls_verify = true, .ca_pem = ca.cert_pem}, "", "localhost", TLS1_2_VERSION},
 		{&good, {.tls_verify = true, .ca_pem = ca.cert_pem, .host = MS_SLICE_LIT("127.0.0.1")}, "", "", 0},
-		{&good, {.tls_verify = true, .ca_pem = ca.cert_pem, .sni = MS_SLICE_LIT("a.up.test")}, "", "a.up.test", 0},
-		{&good, {.tls_verify = true, .ca_pem = ca.cert_pem, .sni = MS_SLICE_LIT("a.b.up.test")},
-		 "not for 'a.b.up.test' but for localhost, *.up.test, an address", NULL, 0},
-		{&only_cn, {.tls_verify = true, .ca_pem = ca.cert_pem},
-		 "the certificate of the upstream is not for 'localhost' but for elsewhere.test, two.test", NULL, 0},
-		{&only_cn, {.tls_verify = true, .ca_pem = ca.cert_pem, .host = MS_SLICE_LIT("127.0.0.1")},
-		 "is not for '127.0.0.1'", NULL, 0},
+		{&good,
+		 {.tls_verify = true, .ca_pem = ca.cert_pem, .sni = MS_SLICE_LIT("a.up.test")},
+		 "",
+		 "a.up.test",
+		 0},
+		{&good,
+		 {.tls_verify = true, .ca_pem = ca.cert_pem, .sni = MS_SLICE_LIT("a.b.up.test")},
+		 "not for 'a.b.up.test' but for localhost, *.up.test, an address",
+		 NULL,
+		 0},
+		{&only_cn,
+		 {.tls_verify = true, .ca_pem = ca.cert_pem},
+		 "the certificate of the upstream is not for 'localhost' but for elsewhere.test, two.test",
+		 NULL,
+		 0},
+		{&only_cn,
+		 {.tls_verify = true, .ca_pem = ca.cert_pem, .host = MS_SLICE_LIT("127.0.0.1")},
+		 "is not for '127.0.0.1'",
+		 NULL,
+		 0},
 		{&late, {.tls_verify = true, .ca_pem = ca.cert_pem}, "not trusted: certificate has expired", NULL, 0},
-		{&good, {.tls_verify = true, .ca_pem = other.cert_pem}, "unable to get local issuer certificate", NULL, 0},
+		{&good,
+		 {.tls_verify = true, .ca_pem = other.cert_pem},
+		 "unable to get local issuer certificate",
+		 NULL,
+		 0},
 		{&good, {.tls_verify = true}, "unable to get local issuer certificate", NULL, 0},
 		{&alone, {.tls_verify = true, .ca_pem = ca.cert_pem}, "self-signed certificate", NULL, 0},
 		{&late, {.tls_verify = false}, "", "localhost", 0},
@@ -267,7 +293,8 @@ TEST(client_tls_believes_who_it_should)
 			ok = ok && CHECK_SLICE(ms_buf_slice(&r.data), "ok") && CHECK_STR(p.sni, cases[i].sni) &&
 			     CHECK_STR(p.alpn, "http/1.1");
 		else
-			ok = ok && CHECK_INT(r.failure, CALL_NO_CONNECTION) && CHECK(!r.sent) && CHECK_INT(p.requests, 0);
+			ok = ok && CHECK_INT(r.failure, CALL_NO_CONNECTION) && CHECK(!r.sent) &&
+			     CHECK_INT(p.requests, 0);
 		if (!ok)
 			printf("# case %zu: %s\n", i, r.message);
 		caller_forget(&r);
@@ -318,7 +345,10 @@ TEST(client_tls_refuses_material_that_cannot_be_used)
 		const char *message;
 	} cases[] = {
 		{MS_SLICE_LIT("rubbish"), {0}, {0}, "authority 1 for an upstream is no readable PEM"},
-		{MS_SLICE_LIT("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"), {0}, {0}, "authority 1"},
+		{MS_SLICE_LIT("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"),
+		 {0},
+		 {0},
+		 "authority 1"},
 		{{0}, a.cert_pem, {0}, "must be given together"},
 		{{0}, {0}, a.key_pem, "must be given together"},
 		{{0}, a.cert_pem, b.key_pem, "does not belong to"},
@@ -395,10 +425,20 @@ TEST(client_tls_takes_no_cut_body_for_a_whole_one)
 	CHECK(r.failed_too && r.failure == CALL_BROKEN);
 	CHECK_SLICE(ms_buf_slice(&r.data), "all of it");
 	caller_forget(&r);
-	// Bytes behind the answer, in the same record: the connection is not kept.
-	p = (struct tls_peer){.id = &server, .answer = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nokHTTP/1.1 200 OK\r\n\r\n"};
-	tls_call(&p, &o, &r);
+	// Bytes behind the answer, in a record of their own that came with it: the connection is not kept.
+	p = (struct tls_peer){.id = &server, .behind = "HTTP/1.1 200 OK\r\n\r\n", .connections = 1};
+	struct caller_kit kit;
+	caller_start(&kit, NULL);
+	tls_peer_start(&p);
+	struct http_origin *origin = tls_origin(&kit, &o, p.port);
+	struct http_call_options call = caller_options(origin);
+	memset(&r, 0, sizeof(r));
+	caller_call(&kit, &r, &call, NULL);
 	CHECK(r.ended);
+	CHECK(KIT_WAIT(caller_metric(&kit, "mainstay_upstream_connections{state=\"open\"}") == 0));
+	ms_http_origin_unref(origin);
+	caller_stop(&kit);
+	tls_peer_stop(&p);
 	caller_forget(&r);
 	free_identity(&ca);
 	free_identity(&server);
@@ -411,15 +451,20 @@ static void resume_call(void *arg)
 	ms_http_call_resume(r->call);
 }
 
+static void write_server_files(const struct identity *id, char cert[300], char key[300])
+{
+	snprintf(cert, 300, "%s/cert", ms_test_temp_dir());
+	snprintf(key, 300, "%s/key", ms_test_temp_dir());
+	REQUIRE(ms_file_write_new(cert, id->cert_pem, 0600, NULL) == MS_OK);
+	REQUIRE(ms_file_write_new(key, id->key_pem, 0600, NULL) == MS_OK);
+}
+
 // Over our own server: kept connections, large bodies both ways, pauses.
 TEST(client_tls_talks_to_our_server)
 {
 	struct identity id = make_identity("localhost", "DNS:localhost", NULL, 100000);
 	char cert[300], key[300];
-	snprintf(cert, sizeof(cert), "%s/cert", ms_test_temp_dir());
-	snprintf(key, sizeof(key), "%s/key", ms_test_temp_dir());
-	REQUIRE(ms_file_write_new(cert, id.cert_pem, 0600, NULL) == MS_OK);
-	REQUIRE(ms_file_write_new(key, id.key_pem, 0600, NULL) == MS_OK);
+	write_server_files(&id, cert, key);
 	const struct http_tls_options tls = {cert, key, NULL};
 	struct kit server;
 	struct caller_kit kit;
@@ -461,5 +506,114 @@ TEST(client_tls_talks_to_our_server)
 	ms_http_origin_unref(origin);
 	caller_stop(&kit);
 	kit_stop(&server);
+	free_identity(&id);
+}
+
+// HTTP/2 where both agree to it: all calls on one connection, bodies both ways.
+TEST(client_tls_agrees_to_http2)
+{
+	struct identity id = make_identity("localhost", "DNS:localhost", NULL, 100000);
+	char cert[300], key[300];
+	write_server_files(&id, cert, key);
+	const struct http_tls_options tls = {cert, key, NULL};
+	static const enum http_origin_protocol protocols[] = {ORIGIN_AUTO, ORIGIN_H2, ORIGIN_HTTP1};
+	for (size_t i = 0; i < MS_ARRAY_LEN(protocols); i++) {
+		struct kit server;
+		struct caller_kit kit;
+		struct record r[8] = {0};
+		kit_start(&server, &(struct kit_options){.tls = &tls, .address = "https://127.0.0.1:0"});
+		caller_start(&kit, NULL);
+		const struct http_origin_options o = {
+			.protocol = protocols[i], .tls_verify = true, .ca_pem = id.cert_pem};
+		struct http_origin *origin = tls_origin(&kit, &o, server.port);
+		struct http_call_options call = caller_options(origin);
+		call.target = MS_SLICE_LIT("/later");
+		for (int k = 0; k < 6; k++)
+			caller_begin(&kit, &r[k], &call);
+		REQUIRE(KIT_WAIT(server.waiting == 6));
+		CHECK_INT(caller_metric(&kit, "mainstay_upstream_connects_total"),
+			  protocols[i] == ORIGIN_HTTP1 ? 6 : 1);
+		kit_answer(&server, 300000);
+		for (int k = 0; k < 6; k++) {
+			REQUIRE(caller_wait(&r[k]));
+			CHECK_STR(r[k].message, "");
+			CHECK_INT(r[k].data.n, 300000);
+		}
+		call.target = MS_SLICE_LIT("/length");
+		call.method = MS_SLICE_LIT("POST");
+		call.has_body = true;
+		static char piece[100000];
+		caller_begin(&kit, &r[6], &call);
+		for (int k = 0; k < 30; k++)
+			caller_write(&r[6], piece, sizeof(piece), k == 29);
+		REQUIRE(caller_wait(&r[6]));
+		CHECK_SLICE(ms_buf_slice(&r[6].data), "3000000");
+		for (int k = 0; k < 8; k++)
+			caller_forget(&r[k]);
+		ms_http_origin_unref(origin);
+		caller_stop(&kit);
+		kit_stop(&server);
+	}
+	free_identity(&id);
+}
+
+struct at_once {
+	struct caller_kit *kit;
+	struct record *record;
+	const struct http_call_options *options;
+};
+
+// The body is there before the connection: the request goes out in one record.
+static void begin_with_body(void *arg)
+{
+	struct at_once *a = arg;
+	caller_begin(a->kit, a->record, a->options);
+	(void)ms_http_call_write(a->record->call, MS_SLICE_LIT("early"));
+	ms_http_call_write_end(a->record->call, NULL, 0);
+}
+
+// An upstream of HTTP/1.1 alone: AUTO takes it, each call that waited gets a connection; H2 does not.
+TEST(client_tls_falls_back_to_http1)
+{
+	struct identity id = make_identity("localhost", "DNS:localhost", NULL, 100000);
+	struct caller_kit kit;
+	struct record r[3] = {0};
+	struct tls_peer p = {.id = &id, .connections = 2};
+	tls_peer_start(&p);
+	caller_start(&kit, NULL);
+	struct http_origin_options o = {.protocol = ORIGIN_AUTO, .tls_verify = true, .ca_pem = id.cert_pem};
+	struct http_origin *origin = tls_origin(&kit, &o, p.port);
+	struct http_call_options call = caller_options(origin);
+	call.has_body = true;
+	caller_on_loop(&kit, begin_with_body, &(struct at_once){&kit, &r[0], &call});
+	REQUIRE(caller_wait(&r[0]));
+	CHECK_STR(r[0].message, "");
+	CHECK_SLICE(ms_buf_slice(&r[0].data), "ok");
+	CHECK_STR(p.alpn, "http/1.1");
+	call.has_body = false;
+	caller_call(&kit, &r[1], &call, NULL); // on the kept connection
+	CHECK_SLICE(ms_buf_slice(&r[1].data), "ok");
+	CHECK_INT(p.handshakes, 1);
+	ms_http_origin_unref(origin);
+	o.protocol = ORIGIN_H2;
+	origin = tls_origin(&kit, &o, p.port);
+	call.origin = origin;
+	call.connect_timeout_ms = 20000;
+	struct record *late = &r[2];
+	caller_begin(&kit, late, &call);
+	usleep(50000);
+	if (!CHECK(!late->done)) // the peer serves one connection after the other
+		printf("# %s\n", late->message);
+	ms_http_origin_unref(origin);
+	caller_stop(&kit);
+	tls_peer_stop(&p);
+	for (int k = 0; k < 3; k++)
+		caller_forget(&r[k]);
+	p = (struct tls_peer){.id = &id};
+	tls_call(&p, &(struct http_origin_options){.protocol = ORIGIN_H2, .tls_verify = true, .ca_pem = id.cert_pem},
+		 &r[0]);
+	CHECK(r[0].failed_too && r[0].failure == CALL_NO_CONNECTION && !r[0].sent);
+	CHECK_HAS(r[0].message, "no application protocol");
+	caller_forget(&r[0]);
 	free_identity(&id);
 }

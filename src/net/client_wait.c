@@ -134,7 +134,8 @@ size_t ms_client_write_early(struct http_call *call, struct slice bytes)
 	if (!ms_buf_ok(&call->early)) {
 		ms_client_unwait(call);
 		call->cl->in_api++;
-		ms_call_failed_here(call, CALL_NO_CONNECTION, MS_ERR_NO_MEMORY, "out of memory for a request to an upstream");
+		ms_call_failed_here(call, CALL_NO_CONNECTION, MS_ERR_NO_MEMORY,
+				    "out of memory for a request to an upstream");
 		call->cl->in_api--;
 		return 0;
 	}
@@ -158,6 +159,7 @@ void ms_client_end_early(struct http_call *call, const struct http_header *trail
 void ms_client_replay_early(struct http_call *call)
 {
 	struct slice early = ms_buf_slice(&call->early);
+	bool wants_drain = call->wants_drain;
 	if (call->stream != NULL) {
 		if (early.n > 0)
 			(void)ms_client_h2_write(call, early);
@@ -169,4 +171,7 @@ void ms_client_replay_early(struct http_call *call)
 			ms_client_write_trailers(call, call->early_trailers, call->early_trailer_count);
 	}
 	ms_buf_clear(&call->early);
+	call->wants_drain = wants_drain;
+	if (wants_drain)
+		ms_call_later(call); // the caller waits for what may be gone already
 }

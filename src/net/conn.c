@@ -376,8 +376,12 @@ static void next_request(struct conn *c)
 	wire->tail = NULL;
 	wire->tail_sent = 0;
 	wire->in_request = wire->in_pos;
-	if (wire->in_pos == wire->in_end)
+	if (wire->in_pos == wire->in_end) { // most clients wait for their answer
 		wire->in_request = wire->in_pos = wire->in_end = 0;
+		ms_work_give(c->work);
+		c->work = NULL;
+		return;
+	}
 	ms_work_next(c->work);
 	if (!ms_h1_begin(c))
 		MS_UNREACHABLE(); // it has wire and work

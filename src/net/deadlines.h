@@ -26,7 +26,7 @@ struct deadlines {
 	uint64_t used[MS_DEADLINE_SLOTS / 64]; // a bit for each slot that may have entries
 	struct loop *loop;
 	struct timer *timer;
-	int64_t tick;      // all slots up to this one were swept
+	int64_t tick;       // all slots up to this one were swept
 	int64_t armed_tick; // when the timer fires; INT64_MAX: it does not run
 	deadline_fn *expire;
 	void *arg;

@@ -122,6 +122,7 @@ void ms_http_serve_local(struct exchange *x)
 {
 	struct work *w = ms_work_of(x);
 	MS_ASSERT(w->open && !w->local && !w->head_sent);
+	MS_ASSERT(w->intake.reader.data == NULL && !w->intake.collecting); // or it has read all of it
 	ms_dispatch_local(w);
 }
 

@@ -26,7 +26,7 @@ bool ms_h1_begin(struct conn *c)
 	ms_http1_parser_init(&h1->parser, &parse_limits, &c->work->arena);
 	ms_buf_clear(&h1->trailers);
 	h1->framing = H1_COMPLETE;
-	h1->direct = h1->wanted = h1->chunked_out = h1->trailers_out = false;
+	h1->direct = h1->wanted = h1->chunked_out = false;
 	return true;
 }
 

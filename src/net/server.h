@@ -197,8 +197,8 @@ struct conn {
 	struct list_node node;        // in nl->conns
 	struct list_node unsent_node; // in nl->unsent
 	struct timeout timeout;
-	struct wire *wire; // NULL while idle
-	struct work *work; // HTTP/1: the present one; NULL while idle
+	struct wire *wire;  // NULL while idle
+	struct work *work;  // HTTP/1: the present one; NULL while idle
 	struct h2_conn *h2; // NULL: HTTP/1
 	struct tls *tls;
 	struct conn *next_free;
@@ -236,11 +236,10 @@ struct h1 {
 	struct http1_parser parser;
 	size_t head_bytes; // once parsed
 	enum h1_framing framing;
-	uint64_t left;     // H1_LENGTH: not yet taken from the input
-	bool direct;       // read straight into the work's intake
-	bool wanted;       // the body was asked for before
-	bool chunked_out;  // the answer is sent in chunks
-	bool trailers_out; // the client takes trailers
+	uint64_t left;    // H1_LENGTH: not yet taken from the input
+	bool direct;      // read straight into the work's intake
+	bool wanted;      // the body was asked for before
+	bool chunked_out; // the answer is sent in chunks
 	struct chunked chunked;
 	struct buf trailers; // lines of the request's
 };
@@ -275,8 +274,8 @@ void ms_conn_reject(struct net_loop *nl, int fd, struct listener *l, const struc
 void ms_conn_enter(struct conn *c, enum conn_phase phase);
 void ms_conn_close(struct conn *c);
 void ms_conn_shut_down(struct conn *c); // sends our end, then lingers
-void ms_conn_reset(struct conn *c);   // so that the client cannot take what it got for whole
-void ms_conn_advance(struct conn *c); // does all that can be done now
+void ms_conn_reset(struct conn *c);     // so that the client cannot take what it got for whole
+void ms_conn_advance(struct conn *c);   // does all that can be done now
 void ms_conn_expired(struct timeout *entry, enum timeout_class class, void *arg);
 void ms_conn_release(struct conn *c);                          // handle closed and exchange answered
 void ms_conn_fail(struct conn *c, const struct errinfo *info); // answers and closes

@@ -557,3 +557,31 @@ TEST(body_that_is_too_slow_is_cut_with_its_reason)
 	client_close(&c);
 	kit_stop(&seen.kit);
 }
+
+TEST(body_clients_leave_at_every_byte)
+{
+	static const char *const requests[] = {
+		"POST /relay HTTP/1.1\r\nHost: t\r\nContent-Length: 20\r\n\r\n01234567890123456789",
+		"POST /sink HTTP/1.1\r\nHost: t\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\nA: b\r\n\r\n",
+		"POST /relay HTTP/1.1\r\nHost: t\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\nA: b\r\n\r\n",
+		"POST /collect HTTP/1.1\r\nHost: t\r\nContent-Length: 5\r\n\r\nabcde",
+	};
+	struct seen seen;
+	start(&seen, NULL);
+	for (size_t i = 0; i < MS_ARRAY_LEN(requests); i++) {
+		for (size_t n = 0; n <= strlen(requests[i]); n++) {
+			struct client c;
+			client_connect(&c, seen.kit.port);
+			client_send(&c, requests[i], n);
+			if (n % 3 == 1)
+				kit_yield();
+			if (n % 2 == 0)
+				client_reset(&c);
+			else
+				client_close(&c);
+		}
+	}
+	CHECK_INT(kit_ask(&seen.kit, GET("/"), NULL, 0), 200); // all before were accepted
+	CHECK(KIT_WAIT(kit_metric(&seen.kit, "active_connections") == 0));
+	kit_stop(&seen.kit);
+}

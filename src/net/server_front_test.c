@@ -304,6 +304,31 @@ TEST(front_hands_exchanges_to_the_routes)
 	finish(&seen);
 }
 
+static enum ms_err admit_nobody(struct exchange *x, struct slice object, struct errinfo *info, void *arg)
+{
+	(void)x, (void)object, (void)arg;
+	return ms_fail(info, MS_ERR_UNAUTHENTICATED, "who are you?");
+}
+
+TEST(front_stands_before_the_guard)
+{
+	struct seen seen = {.front = {take, answer, over, &seen}};
+	struct client c;
+	struct answer a;
+	const struct http_guard guard = {.admit = admit_nobody};
+	kit_start(&seen.kit, &(struct kit_options){.front = &seen.front, .guard = &guard});
+	client_connect(&c, seen.kit.port);
+	CHECK_INT(client_ask(&c, GET("/gw/answer"), &a), 200);
+	client_consume(&c, a.bytes);
+	CHECK_INT(client_ask(&c, GET("/gw/item"), &a), 401); // the routes are guarded as ever
+	client_consume(&c, a.bytes);
+	CHECK_INT(client_ask(&c, GET("/items/1"), &a), 401);
+	client_close(&c);
+	CHECK(KIT_WAIT(seen.over_total == 2));
+	CHECK_INT(seen.status[1], 401);
+	finish(&seen);
+}
+
 TEST(front_hears_of_clients_that_leave)
 {
 	struct seen seen;
@@ -392,4 +417,31 @@ TEST(front_hears_of_all_when_the_server_ends)
 	CHECK_INT(seen.status[3], 200);
 	for (unsigned i = 0; i < MS_ARRAY_LEN(c); i++)
 		client_close(&c[i]);
+}
+
+// However far a request got: what was taken is over once, and nothing else.
+TEST(front_clients_leave_at_every_byte)
+{
+	static const char *const requests[] = {
+		GET("/gw/answer"),
+		GET("/gw/stream?n=100000"),
+		"POST /gw/collect-sink HTTP/1.1\r\nHost: t\r\nContent-Length: 5\r\n\r\nabcde",
+	};
+	struct seen seen;
+	start(&seen, NULL);
+	for (size_t i = 0; i < MS_ARRAY_LEN(requests); i++) {
+		for (size_t n = 0; n <= strlen(requests[i]); n++) {
+			struct client c;
+			client_connect(&c, seen.kit.port);
+			client_send(&c, requests[i], n);
+			if (n % 2 == 0)
+				client_reset(&c);
+			else
+				client_close(&c);
+		}
+	}
+	CHECK_INT(kit_ask(&seen.kit, GET("/"), NULL, 0), 200); // all before were accepted
+	CHECK(KIT_WAIT(kit_metric(&seen.kit, "active_connections") == 0));
+	CHECK(seen.taken > 0);
+	finish(&seen);
 }

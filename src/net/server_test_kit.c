@@ -206,6 +206,7 @@ void kit_make(struct kit *kit, const struct kit_options *options)
 		.listen_count = 1,
 		.limits = o->limits != NULL ? *o->limits : MS_HTTP_DEFAULT_LIMITS,
 		.access_log = o->access_log,
+		.h2 = true,
 		.server_header = o->server_header,
 		.guard = o->guard,
 		.front = o->front,

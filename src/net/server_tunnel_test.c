@@ -8,13 +8,22 @@
 
 struct seen {
 	struct kit kit;
-	atomic_uint opened, ended, cut, gone, closed;
+	atomic_uint opened, ended, cut, gone;
 	atomic_int cut_code;
 	atomic_ullong bytes;
 	bool silent;   // says nothing
 	bool talks_on; // after the client's end, until told
 	struct exchange *x;
 };
+
+// Our side ends once; marked in the exchange.
+static void end_ours(struct exchange *x, struct seen *seen)
+{
+	if (x->role_data != NULL)
+		return;
+	x->role_data = seen;
+	ms_http_stream_end(x);
+}
 
 // What comes goes back, in upper case. "!" ends our side; so does the client's end, unless talks_on.
 static void tunnel_data(struct exchange *x, struct slice bytes, void *arg)
@@ -29,11 +38,11 @@ static void tunnel_data(struct exchange *x, struct slice bytes, void *arg)
 		end |= c == '!';
 		ms_buf_append_char(&back, (char)(c >= 'a' && c <= 'z' ? c - 32 : c));
 	}
-	if (seen->closed == 0 && !seen->silent && ms_http_stream_write(x, ms_buf_slice(&back)) >= 65536)
+	if (x->role_data == NULL && !seen->silent && ms_http_stream_write(x, ms_buf_slice(&back)) >= 65536)
 		ms_http_body_pause(x);
 	ms_buf_fini(&back);
-	if (end && seen->closed++ == 0)
-		ms_http_stream_end(x);
+	if (end)
+		end_ours(x, seen);
 }
 
 static void tunnel_end(struct exchange *x, const struct http_header *trailers, size_t count, void *arg)
@@ -42,8 +51,8 @@ static void tunnel_end(struct exchange *x, const struct http_header *trailers, s
 	(void)trailers;
 	CHECK_INT(count, 0);
 	seen->ended++;
-	if (!seen->talks_on && seen->closed++ == 0)
-		ms_http_stream_end(x);
+	if (!seen->talks_on)
+		end_ours(x, seen);
 }
 
 static void tunnel_cut(struct exchange *x, const struct errinfo *info, void *arg)
@@ -52,8 +61,7 @@ static void tunnel_cut(struct exchange *x, const struct errinfo *info, void *arg
 	seen->cut_code = info->code;
 	seen->gone += ms_http_gone(x);
 	seen->cut++;
-	if (seen->closed++ == 0)
-		ms_http_stream_end(x);
+	end_ours(x, seen);
 }
 
 static void tunnel_drained(struct exchange *x, void *arg)
@@ -75,7 +83,6 @@ static void get_tunnel(struct exchange *x, void *role)
 		return;
 	}
 	seen->x = x;
-	seen->closed = 0;
 	seen->opened++;
 	ms_http_tunnel_start(x, headers, 2, &reader, tunnel_drained, seen);
 }
@@ -85,8 +92,7 @@ static void say(struct kit *kit, void *arg)
 	(void)kit;
 	struct seen *seen = arg;
 	ms_http_stream_write(seen->x, MS_SLICE_LIT("late"));
-	seen->closed++;
-	ms_http_stream_end(seen->x);
+	end_ours(seen->x, seen);
 }
 
 static const struct route routes[] = {
@@ -290,5 +296,27 @@ TEST(tunnel_ends_when_the_server_drains)
 	CHECK_INT(seen.ended, 1);
 	CHECK_INT(seen.cut, 0);
 	client_close(&c);
+	kit_stop(&seen.kit);
+}
+
+TEST(tunnel_clients_leave_at_every_byte)
+{
+	static const char request[] = UPGRADE "some bytes! and more";
+	struct seen seen;
+	start(&seen, NULL);
+	for (size_t n = 0; n < sizeof(request); n++) {
+		struct client c;
+		client_connect(&c, seen.kit.port);
+		client_send(&c, request, n);
+		if (n % 3 == 1)
+			kit_yield();
+		if (n % 2 == 0)
+			client_reset(&c);
+		else
+			client_close(&c);
+	}
+	CHECK_INT(kit_ask(&seen.kit, GET("/"), NULL, 0), 200); // all before were accepted
+	CHECK(KIT_WAIT(kit_metric(&seen.kit, "active_connections") == 0));
+	CHECK_INT(seen.ended + seen.cut, seen.opened); // told once
 	kit_stop(&seen.kit);
 }

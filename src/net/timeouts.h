@@ -11,12 +11,12 @@
 
 enum timeout_class {
 	TIMEOUT_NONE,
-	TIMEOUT_HEADER, // from the first byte of a request, or of a TLS handshake, to the end of the headers
-	TIMEOUT_BODY,   // without a new byte of the body
-	TIMEOUT_TUNNEL, // without a byte either way
-	TIMEOUT_IDLE,   // between requests
-	TIMEOUT_WRITE,  // without progress of pending output
-	TIMEOUT_STREAM_BODY,   // likewise of one stream of HTTP/2
+	TIMEOUT_HEADER,      // from the first byte of a request, or of a TLS handshake, to the end of the headers
+	TIMEOUT_BODY,        // without a new byte of the body
+	TIMEOUT_TUNNEL,      // without a byte either way
+	TIMEOUT_IDLE,        // between requests
+	TIMEOUT_WRITE,       // without progress of pending output
+	TIMEOUT_STREAM_BODY, // likewise of one stream of HTTP/2
 	TIMEOUT_STREAM_TUNNEL,
 	TIMEOUT_STREAM_WRITE,
 	TIMEOUT_LINGER, // after our last byte, waiting for the client to close

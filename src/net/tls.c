@@ -122,7 +122,8 @@ static int select_protocol(SSL *ssl, const unsigned char **ret_name, unsigned ch
 	const unsigned skipped = arg != NULL ? 0 : 3;
 	(void)ssl;
 	unsigned char *chosen;
-	if (SSL_select_next_proto(&chosen, ret_n, ours + skipped, sizeof(ours) - 1 - skipped, offered, offered_n) != OPENSSL_NPN_NEGOTIATED)
+	if (SSL_select_next_proto(&chosen, ret_n, ours + skipped, sizeof(ours) - 1 - skipped, offered, offered_n) !=
+	    OPENSSL_NPN_NEGOTIATED)
 		return SSL_TLSEXT_ERR_ALERT_FATAL;
 	*ret_name = chosen;
 	return SSL_TLSEXT_ERR_OK;

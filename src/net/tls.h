@@ -46,7 +46,7 @@ MS_MUST_USE enum tls_status ms_tls_write(struct tls *tls, struct slice plain);
 // Says good-bye (close_notify); the result waits as output.
 void ms_tls_close(struct tls *tls);
 bool ms_tls_established(const struct tls *tls);
-bool ms_tls_chose_h2(const struct tls *tls); // by ALPN; once established
+bool ms_tls_chose_h2(const struct tls *tls);            // by ALPN; once established
 struct slice ms_tls_server_name(const struct tls *tls); // that the client asked for (SNI), or empty; the session's
 
 // Ciphertext that waits for the socket; valid until the next call on this session.

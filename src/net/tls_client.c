@@ -4,8 +4,8 @@
 #include <limits.h>
 #include <openssl/pem.h>
 #include <openssl/x509.h>
-#include <openssl/x509v3.h>
 #include <openssl/x509_vfy.h>
+#include <openssl/x509v3.h>
 #include <stdlib.h>
 
 #include "net/tls_internal.h"
@@ -69,7 +69,8 @@ static enum ms_err load_chain(SSL_CTX *ctx, BIO *bio, struct errinfo *info)
 	int ok = leaf != NULL ? SSL_CTX_use_certificate(ctx, leaf) : 0;
 	X509_free(leaf);
 	if (ok != 1)
-		return ms_fail(info, MS_ERR_TLS, "the client certificate for an upstream is no usable PEM certificate: %s",
+		return ms_fail(info, MS_ERR_TLS,
+			       "the client certificate for an upstream is no usable PEM certificate: %s",
 			       last_reason());
 	for (X509 *issuer; (issuer = PEM_read_bio_X509(bio, NULL, NULL, NULL)) != NULL;) {
 		if (SSL_CTX_add0_chain_cert(ctx, issuer) != 1) {
@@ -253,7 +254,8 @@ struct tls *ms_tls_client_new(struct tls_context *context, struct slice name, bo
 		return NULL;
 	}
 	if (http1_only)
-		(void)SSL_set_alpn_protos(tls->ssl, (const unsigned char *)"\x08http/1.1", 9); // out of memory: none is offered
+		(void)SSL_set_alpn_protos(tls->ssl, (const unsigned char *)"\x08http/1.1",
+					  9); // out of memory: none is offered
 	tls->resume = resume;
 	SSL_set_app_data(tls->ssl, tls);
 	SSL_set_connect_state(tls->ssl);

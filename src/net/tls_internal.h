@@ -11,11 +11,11 @@
 
 struct tls {
 	SSL *ssl;
-	BIO *in;              // ciphertext from the peer; owned by ssl
-	BIO *out;             // ciphertext for the peer; owned by ssl
-	unsigned long reason; // OpenSSL's code of what went wrong; 0: nothing yet
+	BIO *in;                   // ciphertext from the peer; owned by ssl
+	BIO *out;                  // ciphertext for the peer; owned by ssl
+	unsigned long reason;      // OpenSSL's code of what went wrong; 0: nothing yet
 	struct tls_resume *resume; // of a client's session; NULL: none is kept
-	char names[120];      // for a client: of a certificate that is for other names
+	char names[120];           // for a client: of a certificate that is for other names
 };
 
 // SSL_CTX counts its references itself; the struct tags only keep OpenSSL out of the other files.

@@ -269,7 +269,7 @@ TEST(tls_refuses_old_versions_and_other_protocols)
 	CHECK_INT(ERR_GET_REASON(ERR_peek_error()), SSL_R_TLSV1_ALERT_PROTOCOL_VERSION); // it was told why
 	tls_end(&t);
 	tls_prepare(&t, kit.port);
-	SSL_set_alpn_protos(t.ssl, (const unsigned char *)"\x02h2", 3);
+	SSL_set_alpn_protos(t.ssl, (const unsigned char *)"\x02h3", 3);
 	CHECK(SSL_connect(t.ssl) != 1);
 	tls_end(&t);
 	CHECK(tls_connect(&t, kit.port));

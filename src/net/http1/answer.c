@@ -31,11 +31,13 @@ static enum ms_err end_status(struct http1_answer *a, struct errinfo *info)
 {
 	const char *b = a->lines.base;
 	if (b[5] != '1' || b[7] > '1')
-		return FAIL_AT(info, 5, MS_ERR_HTTP_VERSION, "the answer is HTTP/%c.%c, not HTTP/1.1 or 1.0", b[5], b[7]);
+		return FAIL_AT(info, 5, MS_ERR_HTTP_VERSION, "the answer is HTTP/%c.%c, not HTTP/1.1 or 1.0", b[5],
+			       b[7]);
 	a->lines.head.minor = (unsigned)(b[7] - '0');
 	a->status = (b[9] - '0') * 100 + (b[10] - '0') * 10 + (b[11] - '0');
 	if (a->status < 100 || a->status > 599)
-		return FAIL_AT(info, 9, MS_ERR_HTTP_SYNTAX, "the answer's status is %d; 100 to 599 are possible", a->status);
+		return FAIL_AT(info, 9, MS_ERR_HTTP_SYNTAX, "the answer's status is %d; 100 to 599 are possible",
+			       a->status);
 	a->lines.state = STATE_REASON;
 	return MS_OK;
 }
@@ -63,8 +65,8 @@ static enum ms_err read_reason(struct http1_answer *a, size_t n, struct errinfo 
 	size_t max = STATUS_SIZE + REASON_BYTES_MAX;
 	p->at = scan_value(p->base, p->at, MS_MIN(n, max));
 	if (p->at == max)
-		return FAIL_AT(info, p->at, MS_ERR_HTTP_SYNTAX, "the reason in the status line is longer than %zu bytes",
-			       REASON_BYTES_MAX);
+		return FAIL_AT(info, p->at, MS_ERR_HTTP_SYNTAX,
+			       "the reason in the status line is longer than %zu bytes", REASON_BYTES_MAX);
 	if (p->at == n)
 		return MS_OK;
 	if (p->base[p->at] != '\r')
@@ -112,7 +114,8 @@ static enum ms_err read_status_line(struct http1_answer *a, size_t n, struct err
 		MS_TRY(read_reason(a, n, info));
 	if (p->state == STATE_REASON_LF && p->at < n) {
 		if (p->base[p->at] != '\n')
-			return FAIL_AT(info, p->at, MS_ERR_HTTP_SYNTAX, "a CR without LF in the status line of the answer");
+			return FAIL_AT(info, p->at, MS_ERR_HTTP_SYNTAX,
+				       "a CR without LF in the status line of the answer");
 		p->at++;
 		ms_http1_start_headers(p);
 	}

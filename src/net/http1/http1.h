@@ -151,7 +151,7 @@ struct http1_answer {
 	bool to_head;              // the request was HEAD
 	enum http1_answer_body body;
 	uint64_t content_length; // as told, also where no body follows; UINT64_MAX: not told
-	bool keep_alive; // another request may follow on the connection once the body is complete
+	bool keep_alive;         // another request may follow on the connection once the body is complete
 };
 
 void ms_http1_answer_init(struct http1_answer *a, const struct http1_limits *limits, bool to_head, struct arena *arena);

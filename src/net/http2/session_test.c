@@ -2,7 +2,7 @@
 // Two sessions wired to each other, and a client's session against frames written by hand. The rules for servers are conformance_test.c.
 #include <stdio.h>
 
-#include "net/http2/test_kit.h"
+#include "net/http2/session_test_kit.h"
 
 static const size_t steps[] = {SIZE_MAX, 1, 7, 1000};
 

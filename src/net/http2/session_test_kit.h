@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // For the tests of the session: frames written by hand, the frames that come back, and a small server.
-#ifndef MS_NET_HTTP2_TEST_KIT_H
-#define MS_NET_HTTP2_TEST_KIT_H
+#ifndef MS_NET_HTTP2_SESSION_TEST_KIT_H
+#define MS_NET_HTTP2_SESSION_TEST_KIT_H
 
 #include "net/http2/http2.h"
 #include "tests/lib/test.h"

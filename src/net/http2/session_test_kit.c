@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <stdio.h>
 
-#include "net/http2/test_kit.h"
+#include "net/http2/session_test_kit.h"
 
 // --- Frames ------------------------------------------------------------------------------------------
 
