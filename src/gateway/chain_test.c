@@ -34,7 +34,7 @@ TEST(each_kind_has_a_name_and_a_priority_of_its_own)
 		CHECK(ms_plugin_kind(ms_slice_cstr(kind->name)) == kind);
 		CHECK(kind->fields != NULL && kind->config_bytes > 0 && kind->help != NULL);
 	}
-	CHECK_INT(n, 18);
+	CHECK_INT(n, 20);
 	CHECK(ms_plugin_kind(MS_SLICE_LIT("nothing")) == NULL);
 }
 

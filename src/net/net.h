@@ -13,6 +13,7 @@
 #include <stdint.h>
 
 #include "base/base.h"
+#include "net/fields.h"
 #include "net/http1/message.h"
 #include "observe/observe.h"
 #include "rt/rt.h"

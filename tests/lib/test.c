@@ -13,7 +13,7 @@
 extern const struct test_case *const __start_ms_tests[];
 extern const struct test_case *const __stop_ms_tests[];
 
-#define MAX_FILES 64
+#define MAX_FILES 160
 #define MAX_REPORTED_FAILURES 20
 
 // The state of the one test that runs.

@@ -61,6 +61,27 @@ TEST(limits_are_told_in_the_current_and_the_older_headers)
 	kit_fini(&kit);
 }
 
+TEST(ratelimit_fields_are_structured_fields)
+{
+	struct gw_kit kit;
+	struct sf_list list;
+	with_limits(&kit, "{\"day\":10,\"year\":100}");
+	CHECK_INT(ask(&kit), 0);
+	kit_upstream(&kit, 200, "text/plain", "x");
+	REQUIRE(ms_sf_parse_list(ms_gw_header(&kit.r.answer.headers, MS_SLICE_LIT("RateLimit-Policy")), &kit.arena,
+				 NULL, &list) == MS_OK);
+	CHECK_INT(list.count, 2);
+	CHECK_INT(list.members[0].item.value.type, SF_STRING);
+	CHECK_INT(ms_sf_param(&list.members[1].item.params, "q")->integer, 100);
+	REQUIRE(ms_sf_parse_list(ms_gw_header(&kit.r.answer.headers, MS_SLICE_LIT("RateLimit")), &kit.arena, NULL,
+				 &list) == MS_OK);
+	CHECK_INT(list.count, 2);
+	CHECK_SLICE(list.members[0].item.value.text, "day");
+	CHECK_INT(ms_sf_param(&list.members[0].item.params, "r")->integer, 9);
+	CHECK(ms_sf_param(&list.members[1].item.params, "t")->integer > 0);
+	kit_fini(&kit);
+}
+
 TEST(sets_of_headers_can_be_chosen)
 {
 	struct gw_kit kit;

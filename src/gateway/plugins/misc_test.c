@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// correlation-id, request-termination, canary, mirror.
+// correlation-id, request-termination, canary, mirror; and that request-validator and waf have their place in the chain.
 #include <stdio.h>
 #include <string.h>
 
@@ -232,5 +232,27 @@ TEST(copies_are_decided_about)
 	CHECK(kit.r.out.mirror == NULL);
 	CHECK_HAS(kit_plugin(&kit, "mirror", "{}"), "exactly one");
 	CHECK_HAS(kit_plugin(&kit, "mirror", "{\"host\":\"a\",\"service\":\"b\"}"), "exactly one");
+	kit_fini(&kit);
+}
+
+TEST(bodies_are_validated_and_attacks_refused_in_the_chain)
+{
+	struct gw_kit kit;
+	kit_init(&kit);
+	CHECK_STR(kit_plugin(&kit, "waf", "{}"), NULL);
+	CHECK_STR(kit_plugin(&kit, "request-validator",
+			     "{\"version\":\"draft202012\",\"body_schema\":\"{\\\"type\\\":\\\"object\\\","
+			     "\\\"required\\\":[\\\"a\\\"]}\"}"),
+		  NULL);
+	CHECK(kit.chain.reads_body);
+	kit_request(&kit, HTTP_POST, "/");
+	kit_body(&kit, "application/json", "{\"a\":1}");
+	CHECK_INT(kit_status(&kit), 0);
+	CHECK_INT(kit_run_body(&kit), GW_NEXT);
+	kit_request(&kit, HTTP_POST, "/");
+	kit_body(&kit, "application/json", "{\"b\":1}");
+	CHECK_INT(kit_status(&kit), 0);
+	CHECK_INT(kit_run_body(&kit), GW_ANSWERED);
+	CHECK_INT(kit.r.answer.status, 400);
 	kit_fini(&kit);
 }

@@ -12,7 +12,7 @@ extern const struct gw_plugin_kind ms_plugin_correlation_id, ms_plugin_cors, ms_
 	ms_plugin_basic_auth, ms_plugin_mainstay_auth, ms_plugin_ip_restriction, ms_plugin_request_size_limiting,
 	ms_plugin_acl, ms_plugin_rate_limiting, ms_plugin_request_transformer, ms_plugin_response_transformer,
 	ms_plugin_proxy_cache, ms_plugin_canary, ms_plugin_mirror, ms_plugin_prometheus, ms_plugin_http_log,
-	ms_plugin_request_termination;
+	ms_plugin_request_termination, ms_plugin_request_validator, ms_plugin_waf;
 
 // Rows of config tables: the member has the name of the field.
 #define GW_FIELD(s, member, k, ...)                                                             \

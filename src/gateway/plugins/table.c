@@ -9,6 +9,8 @@ static const struct gw_plugin_kind *const kinds[] = {
 	&ms_plugin_mainstay_auth,
 	&ms_plugin_key_auth,
 	&ms_plugin_basic_auth,
+	&ms_plugin_waf,
+	&ms_plugin_request_validator,
 	&ms_plugin_ip_restriction,
 	&ms_plugin_request_size_limiting,
 	&ms_plugin_acl,
