@@ -14,6 +14,11 @@ bool ms_document_parse(struct slice text, struct arena *arena, struct problems *
 		problems->lines = lines;
 		return true;
 	}
+	// JSON may hold characters as they are that YAML wants escaped (U+0080 to U+009F), and what we wrote ourselves may be longer than a file.
+	const struct json_limits limits = {.max_depth = 64, .max_bytes = (size_t)256 << 20, .reject_duplicates = true};
+	struct slice trimmed = ms_slice_trim(text);
+	if (trimmed.n > 0 && trimmed.p[0] == '{' && ms_json_parse(text, &limits, arena, NULL, ret_document) == MS_OK)
+		return true;
 	ms_problem_add(problems, "", NULL, "%s", info.message);
 	if (problems->count > 0)
 		problems->items[problems->count - 1].line = info.line;

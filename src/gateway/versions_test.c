@@ -173,6 +173,17 @@ TEST(secrets_are_hidden_and_come_back)
 	end(&f);
 }
 
+TEST(characters_that_yaml_wants_escaped_are_read_again)
+{
+	struct fixture f;
+	begin(&f, ms_test_database(false));
+	CHECK_OK(apply(&f, "consumers: [{username: \"a\\u009e\\x7f\"}]"));
+	CHECK_OK(apply(&f, "consumers: [{username: b}]"));
+	CHECK_OK(roll_back(&f, 1));
+	CHECK_INT(f.edit.version, 3);
+	end(&f);
+}
+
 TEST(one_entity_is_changed_within_its_document)
 {
 	struct plan *plan = ms_kit_plan(
