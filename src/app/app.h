@@ -44,7 +44,7 @@ struct app {
 	// Store, bus and identity; empty when nobody is asked who he is (auth: off).
 	struct state state;
 	struct identity *identity; // the auth role; NULL when it does not run
-	struct gateway *gateway; // the gateway role; NULL when it does not run
+	struct gateway *gateway;   // the gateway role; NULL when it does not run
 	// The ml role; NULL when it does not run.
 	struct registry *registry;
 	struct serve *serve;

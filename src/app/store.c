@@ -12,7 +12,8 @@
 #define FILE_NAME "mainstay.db"
 
 // The migrations of all modules, in the order in which they are applied. The store's own tables come before them.
-static const struct store_migrations *const modules[] = {&ms_auth_migrations, &ms_bus_migrations, &ms_gateway_migrations, NULL};
+static const struct store_migrations *const modules[] = {&ms_auth_migrations, &ms_bus_migrations,
+							 &ms_gateway_migrations, NULL};
 
 enum { MIGRATE_AUTO, MIGRATE_ALWAYS, MIGRATE_NEVER }; // the order of the setting's range
 

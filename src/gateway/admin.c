@@ -92,7 +92,7 @@ typedef void work_done_fn(struct admin_work *w);
 
 static struct admin_work *begin(struct exchange *x, void *role)
 {
-	struct admin_work *w = MS_ARENA_NEW(x->arena, struct admin_work);
+	struct admin_work *w = calloc(1, sizeof(*w)); // it ends after the answer, when the request's arena may be gone
 	if (w == NULL) {
 		ms_http_fail_code(x, MS_ERR_NO_MEMORY, "out of memory");
 		return NULL;
@@ -116,6 +116,7 @@ static void end(struct admin_work *w)
 	ms_plan_unref(w->file);
 	ms_buf_fini(&w->edit.words);
 	ms_arena_fini(&w->arena);
+	free(w);
 }
 
 static void write_problems(struct json_writer *w, const struct problems *problems)

@@ -4,8 +4,6 @@
 
 #include <stdlib.h>
 
-#include "net/probe.h"
-
 #define TICK_MS 100
 #define SECOND_NS INT64_C(1000000000)
 #define GRPC_ANSWER_MAX 64 // of a HealthCheckResponse nothing else is read

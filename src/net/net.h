@@ -337,6 +337,7 @@ void ms_http_server_free(struct http_server *server);
 const struct route *ms_http_server_route(const struct http_server *server, size_t index); // NULL past the end
 
 #include "net/client.h"    // requests to other servers
+#include "net/probe.h"     // whether somebody listens
 #include "net/websocket.h" // WebSocket on tunnels
 
 #endif
