@@ -157,7 +157,13 @@ static void on_goaway(struct h2_session *s, uint32_t error, void *arg)
 	unlist(arg);
 }
 
-static const struct h2_events events = {on_head, on_data, on_end, on_drained, on_closed, on_settings, on_goaway};
+static const struct h2_events events = {.head = on_head,
+					.data = on_data,
+					.end = on_end,
+					.drained = on_drained,
+					.closed = on_closed,
+					.settings = on_settings,
+					.goaway = on_goaway};
 
 // --- Connections -------------------------------------------------------------------------------------
 
