@@ -5,7 +5,7 @@
 #define MS_GATEWAY_INSPECT_VALIDATE_H
 
 #include "base/base.h"
-#include "net/http1/message.h"
+#include "net/net.h"
 #include "schema/schema.h"
 #include "json/json.h"
 

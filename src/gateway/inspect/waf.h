@@ -5,7 +5,7 @@
 #define MS_GATEWAY_INSPECT_WAF_H
 
 #include "base/base.h"
-#include "net/http1/message.h"
+#include "net/net.h"
 #include "json/json.h"
 
 enum waf_severity { WAF_NOTICE = 2, WAF_WARNING = 3, WAF_ERROR = 4, WAF_CRITICAL = 5 }; // and what it adds to the score
