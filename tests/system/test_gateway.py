@@ -379,6 +379,34 @@ def test_many_streams_at_once(simple):
         assert all(pool.map(one, range(32)))
 
 
+def test_upstream_that_is_killed_gives_no_wrong_byte(gateway, peers):
+    g = gateway({"upstreams": [upstream("u", *peers[:2])], "services": [service("u", "u", **FAST)]})
+    size, results = 3_000_000, collections.Counter()
+    whole = (bytes(range(256)) * (size // 256 + 1))[:size]
+    killed = threading.Event()
+
+    def load():
+        while not killed.is_set() or results["whole after"] < 8:
+            with g.connect() as c:
+                c.send(raw_request("GET", f"/u/big/{size}"))
+                try:
+                    answer = c.answer()
+                    assert answer.status == 200 and answer.body == whole
+                    results["whole after" if killed.is_set() else "whole"] += 1
+                except Closed:
+                    assert whole.startswith(c.buffer)
+                    results["cut"] += 1
+
+    with concurrent.futures.ThreadPoolExecutor(4) as pool:
+        loads = [pool.submit(load) for _ in range(4)]
+        wait_until(lambda: results["whole"] >= 8)
+        peers[0].stop()
+        killed.set()
+        for one in loads:
+            one.result(30)
+    assert results["whole after"] >= 8 and results["cut"] <= 8
+
+
 # --- Tunnels ---------------------------------------------------------------------------------------------
 
 
