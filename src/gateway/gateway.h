@@ -52,6 +52,7 @@ MS_MUST_USE enum ms_err ms_gateway_check(struct slice text, const char *name, st
 
 #define MS_GATEWAY_CHANGED "gateway.changed" // channel of the store
 
+struct plan;
 struct gateway_version {
 	int64_t version; // from 1
 	int64_t time_us;
@@ -65,6 +66,9 @@ struct gateway_edit {
 	struct slice comment;
 	int64_t expected; // the version that was looked at: another one is MS_ERR_CONFLICT; -1: any
 	bool only_look;   // diff: nothing is written
+	// Asked before a version is written: whether a server could put it in force. NULL: not asked.
+	enum ms_err (*accepts)(void *arg, struct plan *plan, struct errinfo *info);
+	void *accepts_arg;
 	// What came of it.
 	int64_t version; // that is in force now; the same as before when nothing changed
 	bool changed;

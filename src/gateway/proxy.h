@@ -65,7 +65,8 @@ struct gw_loop {
 	uint64_t version;
 	struct mail mail;
 	atomic_bool mailed;
-	unsigned mirrors; // shadow requests under way
+	unsigned mirrors;    // shadow requests under way
+	int64_t tls_told_ns; // when the log was told last of an upstream that TLS failed with
 };
 struct gateway_metrics {
 	struct metric_family *tries, *health_changes, *mirrored;
@@ -145,7 +146,7 @@ static inline struct proxy *ms_proxy_of(struct gw_request *r)
 }
 
 enum front_verdict ms_proxy_take(struct exchange *x, void *gateway);
-void ms_proxy_local_answer(struct exchange *x, int *status, void *gateway);
+void ms_proxy_local_answer(struct exchange *x, struct http_local_answer *answer, void *gateway);
 void ms_proxy_over(struct exchange *x, const struct http_outcome *outcome, void *gateway);
 
 // proxy_headers.c: what is said about the client. False: no memory.

@@ -26,7 +26,7 @@ enum ms_err ms_gw_origin_new(struct gateway *gateway, const struct gw_service *s
 	bool tls = service->protocol == GW_HTTPS || service->protocol == GW_GRPCS || service->protocol == GW_WSS;
 	const struct http_origin_options options = {.host = host,
 						    .port = port,
-						    .protocol = grpc ? ORIGIN_H2 : ORIGIN_HTTP1,
+						    .protocol = grpc ? ORIGIN_H2 : ORIGIN_AUTO,
 						    .tls = tls,
 						    .tls_verify = service->tls_verify,
 						    .tls_verify_depth =

@@ -399,6 +399,8 @@ static struct switching *switching_new(struct exchange *x, struct gateway *g)
 	s->actor = ms_auth_actor_of(x);
 	s->edit.auth = g->options.auth;
 	s->edit.by = &s->actor;
+	s->edit.accepts = ms_gateway_accepts;
+	s->edit.accepts_arg = g;
 	s->edit.name = "switch";
 	s->edit.expected = -1;
 	return s;
