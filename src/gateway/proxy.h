@@ -51,8 +51,9 @@ const struct service_run *ms_gw_snapshot_service(const struct gw_snapshot *snaps
 const struct service_run *ms_gw_snapshot_detour(struct gw_snapshot *snapshot, const struct gw_service *service,
 						struct slice host, unsigned port);
 // An origin for requests of the service to this target.
-MS_MUST_USE enum ms_err ms_gw_origin_new(struct gateway *gateway, const struct gw_service *service, struct slice host,
-					 unsigned port, struct errinfo *info, struct http_origin **ret_origin);
+MS_MUST_USE enum ms_err ms_gw_origin_new(struct http_client *client, const struct gw_service *service,
+					 struct slice host, unsigned port, struct errinfo *info,
+					 struct http_origin **ret_origin);
 
 // --- The gateway (gateway.c) ---------------------------------------------------------------------------
 
