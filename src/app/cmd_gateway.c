@@ -324,7 +324,8 @@ static enum ms_err switch_now(struct switch_task *t, struct errinfo *info)
 		MS_TRY(err);
 	}
 	if (t->sw.edit.comment.n == 0) {
-		const char *comment = ms_arena_printf(&cli->arena, "switch of %.*s to %s", MS_SLICE_ARG(t->sw.upstream), to);
+		const char *comment =
+			ms_arena_printf(&cli->arena, "switch of %.*s to %s", MS_SLICE_ARG(t->sw.upstream), to);
 		t->sw.edit.comment = ms_slice_cstr(comment != NULL ? comment : "switch");
 	}
 	MS_TRY(ms_store_write_wait(store, do_switch, t, info));
@@ -370,7 +371,9 @@ static enum cli_exit run_switch(struct cli *cli)
 static const struct cli_option switch_options[] = {
 	{.name = "back", .help = "To the group before, at once and without a check"},
 	{.name = "no-check", .help = "Switch without asking the targets"},
-	{.name = "path", .value = "PATH", .help = "What they are asked for; default: the path of the active health check"},
+	{.name = "path",
+	 .value = "PATH",
+	 .help = "What they are asked for; default: the path of the active health check"},
 	{.name = "comment", .value = "TEXT", .help = "Why, for the history"},
 	{.name = "if-version", .value = "N", .help = "Only if version N is in force"},
 	{.name = "json", .help = "For programs: JSON"},
@@ -383,11 +386,13 @@ const struct cli_command ms_cmd_gateway_switch = {
 	.min_arguments = 1,
 	.max_arguments = 2,
 	.summary = "Send an upstream's traffic to another group of its targets",
-	.details = "Each target of the group is asked first, from this machine: a status below 400 within 5 s is well. One "
-		   "that is not\n"
-		   "stops the switch. It is a new version of the configuration, which servers on the same store take up "
-		   "within moments,\n"
-		   "for all requests at once; --back is the way back, as another version.\n",
+	.details =
+		"Each target of the group is asked first, from this machine: a status below 400 within 5 s is well. "
+		"One "
+		"that is not\n"
+		"stops the switch. It is a new version of the configuration, which servers on the same store take up "
+		"within moments,\n"
+		"for all requests at once; --back is the way back, as another version.\n",
 	.options = switch_options,
 	.option_count = MS_ARRAY_LEN(switch_options),
 	.settings = true,

@@ -30,7 +30,7 @@ struct admin_work {
 	struct problems problems;
 	struct plan *plan;
 	struct gw_snapshot *snapshot; // of what was written, to be put in force
-	struct plan *file; // what stands in place of a version before there is one
+	struct plan *file;            // what stands in place of a version before there is one
 	struct gateway_edit edit;
 	struct auth_actor actor;
 	int64_t number; // version, or cursor

@@ -20,8 +20,7 @@ static const struct json_value *with_group(struct arena *arena, const struct jso
 			members[n++] = upstream->object.members[i];
 	}
 	if (group.n > 0)
-		members[n++] =
-			(struct json_member){MS_SLICE_LIT("active_group"), {.type = JSON_STRING, .str = group}};
+		members[n++] = (struct json_member){MS_SLICE_LIT("active_group"), {.type = JSON_STRING, .str = group}};
 	*copy = (struct json_value){.type = JSON_OBJECT, .object = {members, n}};
 	return copy;
 }
@@ -40,8 +39,7 @@ enum ms_err ms_gateway_switch(struct store_tx *tx, struct gateway_switch *s, str
 	struct buf text;
 	MS_TRY(ms_versions_current(tx, s->edit.auth, info, &version, &document));
 	document = document != NULL ? document : s->file;
-	const struct json_value *old =
-		document != NULL ? ms_document_find(document, "upstreams", s->upstream) : NULL;
+	const struct json_value *old = document != NULL ? ms_document_find(document, "upstreams", s->upstream) : NULL;
 	if (old == NULL)
 		return ms_fail(info, MS_ERR_NOT_FOUND, "the upstream has gone meanwhile");
 	const struct json_value *fresh = with_group(arena, old, s->group);
@@ -117,7 +115,8 @@ enum ms_err ms_gateway_switch_look(struct store_tx *tx, struct gateway_switch *s
 		MS_TRY(find_back(tx, s, row.version, info));
 	if (has_group(s->upstream_now, s->group))
 		return MS_OK;
-	return ms_fail(info, MS_ERR_INVALID, "no target of upstream '%.*s' whose weight is not 0 is in the group '%.*s'",
+	return ms_fail(info, MS_ERR_INVALID,
+		       "no target of upstream '%.*s' whose weight is not 0 is in the group '%.*s'",
 		       MS_SLICE_ARG(s->upstream), MS_SLICE_ARG(s->group));
 }
 

@@ -292,7 +292,7 @@ static void post_switch(struct exchange *x, void *role)
 		s->sw.previous = ms_arena_copy(&s->arena, u->active_group);
 		s->sw.upstream = ms_arena_copy(&s->arena, u->name);
 		s->sw.edit.comment = ms_slice_cstr(ms_arena_printf(&s->arena, "switch of %.*s to %.*s",
-								MS_SLICE_ARG(u->name), MS_SLICE_ARG(group)));
+								   MS_SLICE_ARG(u->name), MS_SLICE_ARG(group)));
 		if (s->smoke_wanted)
 			start_smoke(s, present, u);
 		else
