@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Upstreams behind TLS: what is believed, what is refused, what we show of ourselves, and which HTTP is spoken. The upstreams are nginx."""
 
+import concurrent.futures
 import datetime
 import ipaddress
 import json
@@ -15,8 +16,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
-from gateway_peer import Gateway, Process, free_port, service
-from harness import wait_until
+from gateway_peer import Gateway, Peer, Process, free_port, service
+from harness import Closed, wait_until
 
 DAY = datetime.timedelta(days=1)
 
@@ -58,7 +59,7 @@ UPSTREAMS = {
 
 
 class Upstreams:
-    def __init__(self, folder):
+    def __init__(self, folder, peer_port):
         (folder / "www").mkdir(parents=True)
         (folder / "www" / "file.bin").write_bytes(bytes(range(256)) * 4096)
         self.ca, foreign = Authority("Tests"), Authority("Strangers")
@@ -74,6 +75,8 @@ class Upstreams:
   server {{
     listen 127.0.0.1:{self.ports[name]} {flags}; ssl_certificate {folder}/{cert}.pem; ssl_certificate_key {folder}/{cert}.key;
     {more.format(folder=folder)} root {folder}/www;
+    client_max_body_size 20m;
+    location /back/ {{ proxy_pass http://127.0.0.1:{peer_port}/; proxy_http_version 1.1; proxy_buffering off; proxy_request_buffering off; proxy_next_upstream off; }}
     location /say {{ return 200 "$server_protocol|$ssl_client_s_dn|$request_uri|$http_host"; }}
   }}""" for name, (flags, cert, more) in UPSTREAMS.items())
         (folder / "nginx.conf").write_text(f"""
@@ -90,8 +93,15 @@ http {{
 
 
 @pytest.fixture(scope="module")
-def upstreams(tmp_path_factory):
-    made = Upstreams(tmp_path_factory.mktemp("nginx"))
+def peer():
+    made = Peer()
+    yield made
+    made.stop()
+
+
+@pytest.fixture(scope="module")
+def upstreams(tmp_path_factory, peer):
+    made = Upstreams(tmp_path_factory.mktemp("nginx"), peer.port)
     yield made
     made.process.stop()
 
@@ -137,6 +147,33 @@ def test_http_2_when_the_upstream_agrees(gateway, upstreams):
         assert g.get(f"/{name}/file.bin", headers={"Range": "bytes=1000-1019"}).content == (bytes(range(256)) * 5)[1000:1020]
         assert g.request("HEAD", f"/{name}/file.bin").headers["Content-Length"] == str(256 * 4096)
         assert g.get(f"/{name}/none").status_code == 404
+
+
+def test_bodies_side_by_side_over_http_2(gateway, upstreams, peer):
+    g = gateway(document(upstreams, ["h2"]))
+
+    def echo(i):
+        body = os.urandom(1 + i * 40_000)
+        return g.post(f"/h2/back/echo/{i}", data=body).content == body
+
+    with concurrent.futures.ThreadPoolExecutor(12) as pool:
+        assert all(pool.map(echo, range(40)))
+    assert g.metric("mainstay_upstream_connects_total") <= 8  # streams of few connections
+
+
+def test_what_breaks_off_over_http_2_is_not_completed(gateway, upstreams, peer):
+    g = gateway(document(upstreams, ["h2"]))
+    for path in ("short", "chunks-cut"):
+        with g.connect() as c:
+            c.send(f"GET /h2/back/{path} HTTP/1.1\r\nHost: a\r\n\r\n")
+            try:
+                assert c.answer().status == 502
+            except (Closed, ValueError):
+                pass
+    before = peer.seen("POST", "/reset")
+    assert g.post("/h2/back/reset", data=b"once").status_code == 502
+    assert peer.seen("POST", "/reset") == before + 1
+    assert said(g.get("/h2/say"))[0] == "HTTP/2.0"
 
 
 REFUSED = [
