@@ -211,7 +211,11 @@ void ms_body_collect_own(struct work *w, size_t max_bytes, http_collected_fn *do
 bool ms_trailer_allowed(const struct http_header *trailer);          // valid, and of those that may stand behind a body
 void ms_stats_record(struct work *w);                                // stats.c
 void ms_answer_head(struct work *w, const struct answer_head *head); // answer.c: writes it; the client is there
-void ms_answer_ask_front(struct work *w, int *status); // the front's say in answers of the server's own routes
+// The front's say in answers of the server's own routes.
+void ms_answer_ask_front(struct work *w, struct http_local_answer *answer);
+// headers.c: what handlers set, one header a line. False: the last one was there.
+size_t ms_answer_count_lines(struct slice lines);
+bool ms_answer_next_line(struct slice *lines, struct http_header *ret_header);
 // Copies the headers that may go on to the client into the arena; see answer_head. False: memory is out.
 MS_MUST_USE bool ms_answer_filter(struct work *w, const struct http_header *headers, size_t count, bool server_headers,
 				  bool trailers, struct http_header **ret_headers, size_t *ret_count);

@@ -628,6 +628,50 @@ def test_local_service(gateway):
     assert g.get("/own/nowhere").status_code == 404
 
 
+def local(name, path, *plugins):
+    return {"name": name, "host": "local", "protocol": "local", "path": path, "routes": [{"name": name, "paths": ["/" + name]}], "plugins": list(plugins)}
+
+
+def test_plugins_change_answers_of_local_services(gateway):
+    body = {"name": "response-transformer", "config": {
+        "add": {"json": ["by:gateway", "n:7"], "json_types": ["string", "number"], "headers": ["X-Added:1"]}, "remove": {"json": ["live"]},
+        "replace": {"headers": ["Content-Type:application/problem+json"]}}}
+    headers = {"name": "response-transformer", "config": {"remove": {"headers": ["Allow"]}, "append": {"headers": ["X-Added:2"]}}}
+    g = gateway({"services": [local("own", "/health", body), local("heads", "/health", headers), local("plain", "/health"), local("page", "/metrics", body)]})
+    answer = g.get("/own/live")
+    assert answer.json() == {"by": "gateway", "n": 7}
+    assert answer.headers["X-Added"] == "1" and answer.headers["Content-Type"] == "application/problem+json"
+    assert answer.headers["Content-Length"] == str(len(answer.content))
+    answer = g.get("/own/nowhere")  # the server's own error, which is JSON too
+    assert answer.status_code == 404 and answer.json()["by"] == "gateway" and "error" in answer.json()
+    # What the handler says can be taken away, and is not said twice.
+    answer = g.post("/plain/live")
+    assert answer.status_code == 405 and "GET" in answer.headers["Allow"]
+    answer = g.post("/heads/live")
+    assert answer.status_code == 405 and "Allow" not in answer.headers and answer.headers["X-Added"] == "2"
+    assert answer.headers["Content-Type"] == "application/json"
+    assert g.get("/plain/live").json() == {"live": True}
+    # No JSON: as it is, but for the headers. HEAD: without a body.
+    answer = g.get("/page")
+    assert answer.status_code == 200 and "mainstay_" in answer.text and answer.headers["X-Added"] == "1"
+    with g.connect() as c:
+        assert c.ask(raw_request("HEAD", "/own/live"), "HEAD").status == 200
+        assert c.ask(raw_request("GET", "/own/live")).json() == {"by": "gateway", "n": 7}
+
+
+def test_local_answers_behind_the_guard_are_not_cached(gateway):
+    cache = {"name": "proxy-cache", "config": {"strategy": "memory", "content_type": ["application/json"], "cache_ttl": 60}}
+    g = gateway({"services": [local("models", "/api/v1/models", cache), local("live", "/health", cache)]}, auth=True)
+    for _ in range(2):
+        answer = g.get("/models")
+        assert answer.status_code == 200 and answer.headers["X-Cache-Status"] == "Bypass"
+    assert g.get("/live/live").headers["X-Cache-Status"] == "Miss"
+    wait_until(lambda: g.get("/live/live").headers["X-Cache-Status"] == "Hit")
+    assert g.get("/live/live").json() == {"live": True}
+    g.session.headers.pop("X-API-Key")
+    assert g.get("/models").status_code == 401
+
+
 def test_drain_waits_for_upstreams(gateway, peers):
     g = gateway({"services": [service("p", "127.0.0.1", peers[0].port)]})
     c = http.client.HTTPConnection("127.0.0.1", g.port, timeout=20)

@@ -385,6 +385,10 @@ static bool may_keep(struct caching *k, const struct gw_headers *came)
 	struct slice said = ms_gw_header(came, MS_SLICE_LIT("Age"));
 	if (r->answer.source != GW_FROM_UPSTREAM && r->answer.source != GW_FROM_LOCAL)
 		return false;
+	// What our own guard let one caller see is not for everybody.
+	if (r->answer.source == GW_FROM_LOCAL && r->services->auth != NULL &&
+	    (r->x->req.route == NULL || (r->x->req.route->flags & ROUTE_PUBLIC) == 0))
+		return false;
 	if (!keeps_status(k->config, r->answer.status) ||
 	    !keeps_type(k->config, ms_gw_header(came, MS_SLICE_LIT("Content-Type"))) ||
 	    ms_gw_header(came, MS_SLICE_LIT("Set-Cookie")).p != NULL || !read_vary(k, came))
