@@ -39,8 +39,8 @@ struct ws_options {
 // route before. Afterwards the exchange belongs to the WebSocket: its request's slices may move once the handler has returned (unless a
 // front keeps it), its arena lives until closed().
 struct ws *ms_ws_accept(struct exchange *x, const struct ws_options *options);
-// Copies. Returns how many bytes wait. Beyond 64 KiB no further message is read from the peer until it has taken some. Dropped (0) when
-// the WebSocket is closing.
+// Copies. Returns how many bytes wait. Beyond 64 KiB no further message is read from the peer until it has taken some. SIZE_MAX:
+// dropped, the WebSocket is closing or its peer is gone.
 size_t ms_ws_send(struct ws *ws, enum ws_kind kind, struct slice bytes);
 // Starts the closing handshake; closed() comes when it is done or after 5 s. A code that may be sent: 1000 to 1003, 1007 to 1014,
 // 3000 to 4999. The reason is UTF-8, cut to 123 bytes. Again is fine.

@@ -123,16 +123,16 @@ static size_t write_frame(struct ws *ws, enum ws_opcode opcode, bool compressed,
 		waiting = ms_http_stream_write(ws->x, payload);
 	ws->congested = waiting >= OUTPUT_HIGH;
 	if (waiting > ws->max_waiting && waiting - n - payload.n > ws->max_waiting) {
-		ws->slow = true; // unless the socket takes it in this very turn
-		set_ready(ws);
+		ws->slow = true; // closed() is not called from within a call of the handler's
+		set_due(ws, 0);
 	}
 	return waiting;
 }
 
 size_t ms_ws_send(struct ws *ws, enum ws_kind kind, struct slice bytes)
 {
-	if (ws->state != WS_OPEN || ws->slow)
-		return 0;
+	if (ws->state != WS_OPEN || ws->slow || ms_http_gone(ws->x))
+		return SIZE_MAX;
 	struct slice packed = MS_SLICE_EMPTY;
 	if (ws->window_bits > 0 && bytes.n >= DEFLATE_MIN && bytes.n <= DEFLATE_MAX)
 		packed = ms_ws_deflate(ws->wl->deflater, ws->window_bits, bytes);
@@ -290,7 +290,7 @@ static void on_drained(struct exchange *x, void *arg)
 {
 	struct ws *ws = arg;
 	(void)x;
-	ws->congested = ws->slow = false;
+	ws->congested = false;
 	if (ws->state != WS_OPEN && ws->state != WS_CLOSING)
 		return;
 	if (ws->state == WS_OPEN && ws->handlers->drained != NULL)
@@ -349,6 +349,8 @@ static void expire(struct ws *ws, int64_t now)
 {
 	if (ws->due_ns > now)
 		set_due(ws, ws->due_ns);
+	else if (ws->slow)
+		cut(ws, "the client is too slow");
 	else if (ws->state == WS_OPEN && ws->wl->nl->stopping)
 		ms_ws_close(ws, WS_CLOSE_GOING_AWAY, MS_SLICE_LIT("the server is shutting down"));
 	else if (ws->state == WS_OPEN)
@@ -398,10 +400,7 @@ static void on_soon(struct timer *timer, void *arg)
 	for (size_t n = wl->ready.count; n > 0 && !ms_list_empty(&wl->ready); n--) {
 		struct ws *ws = MS_CONTAINER_OF(ms_list_first(&wl->ready), struct ws, ready_node);
 		unset_ready(ws);
-		if (ws->slow)
-			cut(ws, "the client is too slow");
-		else
-			go_on(ws);
+		go_on(ws);
 	}
 }
 

@@ -47,7 +47,7 @@ struct ws { // of the exchange's arena, which takes it out of all lists
 	bool in_ready;
 	bool pinged;
 	bool congested; // 64 KiB wait
-	bool slow;      // too much waits
+	bool slow;      // too much waits: to be cut
 	bool *lost;     // while opening: set when the exchange is over already
 	struct slice subprotocol;
 	struct buf rest; // input that is not looked at yet

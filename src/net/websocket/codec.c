@@ -20,10 +20,10 @@ bool ms_ws_close_code_valid(unsigned code)
 
 // --- Life --------------------------------------------------------------------------------------------
 
-// Compressed data that does not compress is a little longer than what it stands for: five bytes a stored block.
+// What does not compress is a little longer compressed: five bytes for each stored block, which some make of two thousand bytes.
 static size_t payload_max(const struct ws_codec *c)
 {
-	return c->compressed ? c->max_message + c->max_message / 512 + 64 : c->max_message;
+	return c->compressed ? c->max_message + c->max_message / 128 + 64 : c->max_message;
 }
 
 void ms_ws_codec_init(struct ws_codec *c, size_t max_message, struct ws_deflater *deflater, size_t max_ratio)

@@ -40,7 +40,7 @@ void ms_ws_deflater_free(struct ws_deflater *d); // accepts NULL
 // 15. Valid until the next call.
 struct slice ms_ws_deflate(struct ws_deflater *d, unsigned window_bits, struct slice message);
 // MS_ERR_HTTP_SYNTAX: no DEFLATE data, or it ends within a block. MS_ERR_LIMIT: more than max_bytes, or than max_ratio times the payload
-// (judged beyond 64 KiB). MS_ERR_NO_MEMORY. Valid until the next call or ms_ws_deflater_trim().
+// (judged beyond 1 MiB). MS_ERR_NO_MEMORY. Valid until the next call or ms_ws_deflater_trim().
 MS_MUST_USE enum ms_err ms_ws_inflate(struct ws_deflater *d, struct slice payload, size_t max_bytes, size_t max_ratio,
 				      struct slice *ret_message);
 void ms_ws_deflater_trim(struct ws_deflater *d); // large buffers go back to the system

@@ -10,7 +10,7 @@
 #define MEM_LEVEL 8
 #define MAX_BITS 15
 #define KEEP_BYTES ((size_t)64 << 10)
-#define FREE_BYTES ((size_t)64 << 10) // not judged by ratio
+#define FREE_BYTES ((size_t)1 << 20) // not judged by ratio: repetitive messages are honest, and this costs little
 #define MIN_STEP ((size_t)1 << 10)
 #define MAX_STEP ((size_t)64 << 10)
 #define TAIL_BYTES 4

@@ -113,8 +113,8 @@ TEST(websocket_deflate_8_bombs_stop)
 	inflate_zeros((10 << 20) + 1, 10 << 20, 2000, MS_ERR_LIMIT);
 	inflate_zeros(20 << 20, 1 << 20, 2000, MS_ERR_LIMIT);
 	inflate_zeros(10 << 20, 20 << 20, 100, MS_ERR_LIMIT); // a thousand to one
-	inflate_zeros(64 << 10, 20 << 20, 100, MS_OK);        // little is not judged
-	inflate_zeros((64 << 10) + 1, 20 << 20, 100, MS_ERR_LIMIT);
+	inflate_zeros(1 << 20, 20 << 20, 100, MS_OK);         // little is not judged
+	inflate_zeros((1 << 20) + 1, 20 << 20, 100, MS_ERR_LIMIT);
 	inflate_zeros(1000, 1000, 100, MS_OK);
 	inflate_zeros(1001, 1000, 100, MS_ERR_LIMIT);
 	// SIZE_MAX by the product
