@@ -190,6 +190,8 @@ static struct http_limits limits_of(const struct settings *s)
 		.idle_timeout_ms = (unsigned)s->http_idle_timeout,
 		.write_timeout_ms = (unsigned)s->http_write_timeout,
 		.drain_timeout_ms = (unsigned)s->http_drain_timeout,
+		.h2_streams = (unsigned)s->http_h2_streams,
+		.h2_glitches = (unsigned)s->http_h2_glitches,
 	};
 }
 

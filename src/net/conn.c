@@ -668,7 +668,7 @@ static bool input_waits(const struct conn *c)
 void ms_conn_expired(struct timeout *entry, enum timeout_class class, void *arg)
 {
 	struct net_loop *nl = arg;
-	if (class == TIMEOUT_STREAM_BODY || class == TIMEOUT_STREAM_TUNNEL || class == TIMEOUT_STREAM_WRITE) {
+	if (class >= TIMEOUT_STREAM_BODY && class <= TIMEOUT_STREAM_LINGER) {
 		ms_h2_stream_expired(entry, class);
 		return;
 	}
@@ -715,6 +715,7 @@ void ms_conn_expired(struct timeout *entry, enum timeout_class class, void *arg)
 	case TIMEOUT_STREAM_BODY:
 	case TIMEOUT_STREAM_TUNNEL:
 	case TIMEOUT_STREAM_WRITE:
+	case TIMEOUT_STREAM_LINGER:
 	case TIMEOUT_NONE:
 	case TIMEOUT_CLASSES:
 		MS_UNREACHABLE();

@@ -58,7 +58,7 @@ static enum timeout_class stream_class(const struct h2_work *hw)
 	if (ms_h2_waiting(hw->stream) > 0)
 		return TIMEOUT_STREAM_WRITE;
 	if (hw->done)
-		return TIMEOUT_NONE;
+		return ms_h2_received_all(hw->stream) ? TIMEOUT_NONE : TIMEOUT_STREAM_LINGER;
 	if (w->tunnel)
 		return TIMEOUT_STREAM_TUNNEL;
 	return ms_body_wanted(w) && !ms_h2_received_all(hw->stream) ? TIMEOUT_STREAM_BODY : TIMEOUT_NONE;
@@ -96,7 +96,7 @@ void ms_h2_stream_expired(struct timeout *entry, enum timeout_class class)
 		ms_h2_reset(hw->h2->session, hw->stream, H2_CANCEL);
 	else if (class == TIMEOUT_STREAM_BODY && reads)
 		fail_late(w, "no further byte of the body arrived", limits->body_timeout_ms);
-	else if (class == TIMEOUT_STREAM_TUNNEL)
+	else if (class == TIMEOUT_STREAM_TUNNEL || (class == TIMEOUT_STREAM_LINGER && !ms_h2_received_all(hw->stream)))
 		ms_h2_reset(hw->h2->session, hw->stream, H2_NO_ERROR);
 	ms_output_flush_later(c);
 }
@@ -418,6 +418,15 @@ static void on_drained(struct h2_session *s, struct h2_stream *stream, void *arg
 		ms_exchange_drained(hw->w);
 }
 
+// Now it is the client that is waited for, if it has more to say.
+static void on_sent(struct h2_session *s, struct h2_stream *stream, void *arg)
+{
+	struct h2_work *hw = ms_h2_data(stream);
+	(void)s, (void)arg;
+	if (hw != NULL)
+		set_timeout(hw, false);
+}
+
 // --- The end of streams ------------------------------------------------------------------------------
 
 static void h2_done(struct work *w)
@@ -498,8 +507,12 @@ const struct transport ms_h2_transport = {
 
 bool ms_h2_conn_start(struct conn *c)
 {
-	static const struct h2_events events = {
-		.head = on_head, .data = on_data, .end = on_end, .drained = on_drained, .closed = on_closed};
+	static const struct h2_events events = {.head = on_head,
+						.data = on_data,
+						.end = on_end,
+						.drained = on_drained,
+						.closed = on_closed,
+						.sent = on_sent};
 	const struct http_limits *limits = &c->nl->server->options.limits;
 	const struct h2_options options = {
 		.side = H2_SERVER,

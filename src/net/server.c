@@ -84,6 +84,7 @@ static enum ms_err net_loop_init(struct net_loop *nl, struct http_server *server
 	ms_timeouts_set_limit(&nl->timeouts, TIMEOUT_STREAM_BODY, limits->body_timeout_ms);
 	ms_timeouts_set_limit(&nl->timeouts, TIMEOUT_STREAM_TUNNEL, limits->tunnel_idle_ms);
 	ms_timeouts_set_limit(&nl->timeouts, TIMEOUT_STREAM_WRITE, limits->write_timeout_ms);
+	ms_timeouts_set_limit(&nl->timeouts, TIMEOUT_STREAM_LINGER, LINGER_MS);
 	ms_timeouts_set_limit(&nl->timeouts, TIMEOUT_LINGER, LINGER_MS);
 	MS_TRY(ms_timer_new(nl->loop, drain_step, nl, &nl->drain_timer));
 	uv_idle_init(nl->uv, &nl->end_of_turn);

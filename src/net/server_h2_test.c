@@ -189,7 +189,8 @@ static void read_body(struct exchange *x, void *role)
 	struct seen *seen = role;
 	seen->x = x;
 	seen->opened++;
-	ms_http_body_read(x, &reader, seen);
+	if (!ms_slice_eq_cstr(x->req.query, "later"))
+		ms_http_body_read(x, &reader, seen);
 }
 
 // Says ten bytes and sends fewer, or more.
@@ -306,6 +307,48 @@ TEST(h2_body_is_held_by_its_reader)
 	CHECK(got->end && got->bytes == 4);
 	CHECK_INT(seen.bytes, sizeof(big));
 	CHECK_STR(got->trailer, "x-sum=42");
+	close_client(&c);
+	kit_stop(&seen.kit);
+}
+
+static void read_now(struct kit *kit, void *arg)
+{
+	struct seen *seen = arg;
+	(void)kit;
+	ms_http_body_read(seen->x, &reader, seen);
+}
+
+// What came before anybody asked for it is not lost.
+TEST(h2_body_that_is_read_later)
+{
+	struct seen seen;
+	struct h2_client c;
+	start(&seen, NULL);
+	open_client(&c, &seen.kit, 0);
+	struct got *got = ask_for(&c, "POST", "/read?later", NULL, false);
+	ms_h2_send_last(c.s, c.streams[0], MS_SLICE_LIT("early bytes"));
+	struct got *other = get(&c, "/");
+	WAIT_FOR(&c, other->closed);
+	CHECK(seen.opened == 1 && seen.bytes == 0 && seen.ended == 0);
+	kit_on_loop(&seen.kit, read_now, &seen);
+	WAIT_FOR(&c, got->closed);
+	CHECK(got->end && seen.bytes == 11 && seen.ended == 1);
+	close_client(&c);
+	kit_stop(&seen.kit);
+}
+
+// A client that neither ends nor resets a request that was answered does not hold its place for long.
+TEST(h2_request_without_end)
+{
+	struct seen seen;
+	struct h2_client c;
+	start(&seen, NULL);
+	open_client(&c, &seen.kit, 0);
+	struct got *got = ask_for(&c, "POST", "/nowhere", NULL, false);
+	WAIT_FOR(&c, got->end);
+	CHECK(got->status == 404 && !got->closed);
+	WAIT_FOR(&c, got->closed);
+	CHECK_INT(got->error, H2_NO_ERROR);
 	close_client(&c);
 	kit_stop(&seen.kit);
 }

@@ -19,7 +19,8 @@ enum timeout_class {
 	TIMEOUT_STREAM_BODY, // likewise of one stream of HTTP/2
 	TIMEOUT_STREAM_TUNNEL,
 	TIMEOUT_STREAM_WRITE,
-	TIMEOUT_LINGER, // after our last byte, waiting for the client to close
+	TIMEOUT_STREAM_LINGER, // after its answer, waiting for the end of its request
+	TIMEOUT_LINGER,        // after our last byte, waiting for the client to close
 	TIMEOUT_CLASSES
 };
 

@@ -12,9 +12,10 @@ import time
 import h2.config
 import h2.connection
 import h2.events
+import hpack
 import pytest
 from harness import wait_until
-from http2_frames import GOAWAY, HEADERS, Peer, cases, field, frame, request
+from http2_frames import GOAWAY, HEADERS, SETTINGS, Peer, cases, field, frame, request
 from test_http import make_certificate
 
 WINE = [[13.0, 2.0, 2.3, 19.5, 100.0, 2.3, 2.0, 0.36, 1.6, 5.1, 0.96, 2.6, 746.0]]
@@ -143,6 +144,20 @@ def test_h2_switched_off(make_server):
         assert peer.wait(lambda: peer.closed)
         assert peer.find(HEADERS) == []
     assert own.status("/health/live") == 200
+
+
+def test_limits_are_settings(make_server):
+    own = make_server(env={"MAINSTAY_HTTP_H2_STREAMS": "5", "MAINSTAY_HTTP_H2_GLITCHES": "10"})
+    with Peer(own.port) as peer:
+        peer.start().send(b"".join(frame("headers", 4, 2 * i + 1, request("POST", PATHS[1])) for i in range(6)))
+        assert peer.wait(lambda: peer.goaway("PROTOCOL_ERROR"))  # it had acknowledged the limit
+        told = peer.find(SETTINGS)[0][3]
+        assert b"\0\x03\0\0\0\x05" in [told[i:i + 6] for i in range(0, len(told), 6)]
+    with Peer(own.port) as peer:
+        peer.start().send(frame("settings", 0, 0) * 10)
+        assert peer.wait(lambda: len([f for f in peer.find(SETTINGS) if f[1] & 1]) == 11)
+        peer.send(frame("settings", 0, 0))
+        assert peer.wait(lambda: peer.goaway("ENHANCE_YOUR_CALM"))
 
 
 @pytest.mark.parametrize("streams", [1, 100])
@@ -285,8 +300,9 @@ def test_extended_connect_to_what_is_no_tunnel(server):
         fields = field(":method", "CONNECT") + field(":protocol", "websocket") + field(":scheme", "http") + field(":path", "/health/live") + field(":authority", "a")
         peer.start().send(frame("headers", 4, 1, fields))
         assert peer.wait(lambda: peer.ended(1))
-        assert b"501" in peer.find(HEADERS, 1)[0][3] or b"\x48" in peer.find(HEADERS, 1)[0][3][:4]
-        assert any(f[3].find(b"\0\x08\0\0\0\x01") % 6 == 0 for f in peer.find(4) if f[3])  # SETTINGS_ENABLE_CONNECT_PROTOCOL
+        assert dict(hpack.Decoder().decode(peer.find(HEADERS, 1)[0][3]))[":status"] == "501"
+        told = peer.find(SETTINGS)[0][3]
+        assert b"\0\x08\0\0\0\x01" in [told[i:i + 6] for i in range(0, len(told), 6)]  # SETTINGS_ENABLE_CONNECT_PROTOCOL
 
 
 def test_plain_connect(server):

@@ -104,6 +104,8 @@ struct h2_events { // each may be NULL
 	void (*settings)(struct h2_session *s, void *arg);
 	// The peer takes no new streams. (Streams that it will not process are closed, each by its own event.)
 	void (*goaway)(struct h2_session *s, uint32_t error, void *arg);
+	// Our message was handed out whole; from within ms_h2_output.
+	void (*sent)(struct h2_session *s, struct h2_stream *stream, void *arg);
 };
 #define MS_H2_DRAIN_BYTES ((size_t)64 << 10)
 
@@ -179,6 +181,9 @@ MS_MUST_USE enum ms_err ms_h2_request(struct h2_session *s, const struct h2_mess
 // Server: a 1xx head may be sent any number of times, then one final head. On a stream that is gone nothing happens.
 void ms_h2_respond(struct h2_session *s, struct h2_stream *stream, const struct h2_message *message);
 
+// A server whose message is complete takes 64 KiB of the rest of the request and drops them, then resets the stream with H2_NO_ERROR; sooner, if
+// its owner does.
+//
 // After the head, unless it had `end`. The bytes are copied and wait until flow control lets them go. Returns how many wait now: from
 // MS_H2_DRAIN_BYTES on the caller should wait for `drained`.
 size_t ms_h2_send_data(struct h2_session *s, struct h2_stream *stream, struct slice bytes);

@@ -258,6 +258,7 @@ static void note_goaway(struct h2_session *s, const nghttp2_goaway *goaway)
 static int on_frame_send(nghttp2_session *ng, const nghttp2_frame *frame, void *arg)
 {
 	struct h2_session *s = arg;
+	(void)ng;
 	if (frame->hd.type == NGHTTP2_GOAWAY)
 		note_goaway(s, &frame->goaway);
 	if (frame->hd.type == NGHTTP2_RST_STREAM)
@@ -272,10 +273,8 @@ static int on_frame_send(nghttp2_session *ng, const nghttp2_frame *frame, void *
 	if ((frame->hd.flags & NGHTTP2_FLAG_END_STREAM) == 0)
 		return 0;
 	stream->sent_all = true;
-	// The answer is complete and nobody will look at the rest of the request (RFC 9113 section 8.1).
-	if (s->side == H2_SERVER && !stream->remote_ended && !stream->tunnel &&
-	    nghttp2_submit_rst_stream(ng, NGHTTP2_FLAG_NONE, stream->id, H2_NO_ERROR) != 0)
-		return no_memory(s);
+	if (s->events->sent != NULL)
+		s->events->sent(s, stream, s->arg);
 	return 0;
 }
 

@@ -11,7 +11,8 @@
 #define CREDIT_MAX 1000     // frames that our data explain, saved up
 #define CONTINUATIONS_MAX 8 // of one header block
 #define FRAME_HEAD_BYTES 9
-#define CLOSED_MAX 64 // streams remembered after they have closed
+#define UNREAD_MAX ((size_t)64 << 10) // of a request that was answered before its end
+#define CLOSED_MAX 64                 // streams remembered after they have closed
 #define BOMB_FACTOR 8 // a header block that unpacks to more than this multiple of the limit ends the session
 #define ACKS_MAX 200  // answers to PING and SETTINGS that wait in the output
 
@@ -82,6 +83,7 @@ struct h2_stream {
 	struct slice last; // borrowed, after out
 	struct fields out_trailers;
 	uint64_t sent;
+	size_t unread; // bytes dropped after our side had ended
 };
 
 // The newest numbers of streams.

@@ -175,9 +175,20 @@ static void on_goaway(struct h2_session *s, uint32_t error, void *arg)
 	ms_buf_printf(&k->log, "goaway %s\n", ms_h2_error_name(error));
 }
 
-static const struct h2_events client_events = {on_head,   on_data,     on_client_end, on_drained,
-					       on_closed, on_settings, on_goaway};
-static const struct h2_events server_events = {on_head, on_data, on_end, on_drained, on_closed, on_settings, on_goaway};
+static const struct h2_events client_events = {.head = on_head,
+					       .data = on_data,
+					       .end = on_client_end,
+					       .drained = on_drained,
+					       .closed = on_closed,
+					       .settings = on_settings,
+					       .goaway = on_goaway};
+static const struct h2_events server_events = {.head = on_head,
+					       .data = on_data,
+					       .end = on_end,
+					       .drained = on_drained,
+					       .closed = on_closed,
+					       .settings = on_settings,
+					       .goaway = on_goaway};
 
 // --- The kit -----------------------------------------------------------------------------------------
 

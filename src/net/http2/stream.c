@@ -57,11 +57,25 @@ static void give_window(struct h2_stream *stream, size_t n)
 		(void)nghttp2_session_consume_stream(ng, stream->id, n);
 }
 
+// The answer is complete and nobody looks at the rest of the request. Most clients end or reset it now; one that goes on is told to stop
+// (RFC 9113 section 8.1).
+static void drop_rest(struct h2_stream *stream, size_t n)
+{
+	stream->unread += n;
+	give_window(stream, n);
+	if (stream->unread > UNREAD_MAX)
+		ms_h2_reset(stream->s, stream, H2_NO_ERROR);
+}
+
 bool ms_h2_stream_take(struct h2_stream *stream, struct slice bytes)
 {
 	struct h2_session *s = stream->s;
 	if (stream->was_reset) {
 		give_window(stream, bytes.n);
+		return true;
+	}
+	if (s->side == H2_SERVER && stream->sent_all && !stream->tunnel) {
+		drop_rest(stream, bytes.n);
 		return true;
 	}
 	if (stream->paused || stream->delivering) {
