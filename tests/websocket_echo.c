@@ -55,7 +55,7 @@ static void on_close_wanted(struct ws *ws, enum ws_kind kind, struct slice bytes
 	if (!ms_slice_to_u64(ms_slice_sub(bytes, 0, 4), &code))
 		code = 1011;
 	ms_ws_close(ws, (unsigned)code, ms_slice_sub(bytes, 5, SIZE_MAX));
-	ms_ws_close(ws, 1000, MS_SLICE_EMPTY);                       // does nothing
+	ms_ws_close(ws, 1000, MS_SLICE_EMPTY);                      // does nothing
 	ms_ws_send(ws, WS_TEXT, MS_SLICE_LIT("not sent any more")); // likewise
 }
 

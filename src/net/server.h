@@ -149,7 +149,7 @@ struct net_loop {
 	unsigned free_wire_count;
 	struct timeouts timeouts;
 	struct codec_pool *codecs;
-	struct ws_loop *ws; // NULL until the first WebSocket
+	struct ws_loop *ws;              // NULL until the first WebSocket
 	struct route_stats *route_stats; // [route_count + 1], the last for no route
 	struct http1_date date;
 	struct list unsent; // conns with output to send, or a producer to wake, at the end of the turn

@@ -20,8 +20,7 @@ static void on_message(struct ws *ws, enum ws_kind kind, struct slice bytes, voi
 	struct seen *seen = arg;
 	seen->messages++;
 	snprintf(seen->path, sizeof(seen->path), "%.*s", MS_SLICE_ARG(seen->x->req.path));
-	snprintf(seen->token, sizeof(seen->token), "%.*s",
-		 MS_SLICE_ARG(ms_http_header(&seen->x->req, "x-token")));
+	snprintf(seen->token, sizeof(seen->token), "%.*s", MS_SLICE_ARG(ms_http_header(&seen->x->req, "x-token")));
 	ms_ws_send(ws, kind, bytes);
 }
 
@@ -65,8 +64,8 @@ static void start(struct seen *seen, const struct http_front *front)
 	kit_start(&seen->kit, &options);
 }
 
-#define UPGRADE                                                                                            \
-	"GET /ws HTTP/1.1\r\nHost: t\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nX-Token: abc\r\n"     \
+#define UPGRADE                                                                                        \
+	"GET /ws HTTP/1.1\r\nHost: t\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nX-Token: abc\r\n" \
 	"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
 #define HELLO "\x81\x85\0\0\0\0Hello"
 #define HELLO_BACK "\x81\x05Hello"
@@ -131,7 +130,7 @@ TEST(ws_idle_ones_share_buffers)
 	for (size_t i = 0; i < MS_ARRAY_LEN(clients); i++) {
 		CHECK(client_send(&clients[i], HELLO, 3)); // in pieces
 		kit_yield();
-		CHECK(client_send(&clients[i], HELLO + 3, sizeof(HELLO) - 1 - 3));
+		CHECK(client_send(&clients[i], &HELLO[3], sizeof(HELLO) - 1 - 3));
 		CHECK(expect(&clients[i], HELLO_BACK, sizeof(HELLO_BACK) - 1));
 		client_close(&clients[i]);
 	}
@@ -201,7 +200,10 @@ TEST(ws_sends_by_itself)
 	client_consume(&c, c.in.n);
 	CHECK(KIT_WAIT(seen.drained == 1));
 	kit_on_loop(&seen.kit, close_it, &seen);
-	CHECK(expect(&c, "\x88\x08\x0f\xa0" "enough", 10));
+	CHECK(expect(&c,
+		     "\x88\x08\x0f\xa0"
+		     "enough",
+		     10));
 	CHECK(client_send(&c, BYE, sizeof(BYE) - 1));
 	CHECK(client_read_to_end(&c));
 	CHECK(KIT_WAIT(seen.closed == 1));
@@ -211,7 +213,8 @@ TEST(ws_sends_by_itself)
 
 TEST(ws_clients_leave_at_every_byte)
 {
-	static const char bytes[] = UPGRADE HELLO "\x89\x80\0\0\0\0\x01\x82\0\0\0\0ab\xc1\x87\0\0\0\0\xf2\x48\xcd" BYE "more";
+	static const char bytes[] =
+		UPGRADE HELLO "\x89\x80\0\0\0\0\x01\x82\0\0\0\0ab\xc1\x87\0\0\0\0\xf2\x48\xcd" BYE "more";
 	struct seen seen;
 	start(&seen, NULL);
 	for (size_t n = 0; n < sizeof(bytes); n++) {

@@ -137,7 +137,7 @@ struct work {
 	bool head_sent;  // of the final answer
 	bool no_content; // HEAD, 204, 304: writes are dropped
 	bool tunnel;
-	bool slim; // a tunnel that needs no wire while it is idle
+	bool slim;         // a tunnel that needs no wire while it is idle
 	bool out_ended;    // our side of a tunnel
 	bool distrust;     // the transport should carry no further request of this client (HTTP/1: closes)
 	bool continued;    // 100 Continue was sent

@@ -28,8 +28,8 @@ struct ws_options {
 	size_t max_waiting; // of output that the peer does not take, before a further message; beyond: closed as too slow. 0: 4 MiB
 	unsigned ping_ms; // silence after which a ping is sent; the same again without an answer: closed. 0: 30000
 	bool deflate;     // take permessage-deflate; without context takeover, so that an idle one costs nothing
-	const char *const
-		*origins; // allowed Origin values, NULL-terminated; NULL: only the request's own host (and requests without Origin)
+	const char *const *
+		origins; // allowed Origin values, NULL-terminated; NULL: only the request's own host (and requests without Origin)
 	const char *const *subprotocols; // that we speak, by preference, NULL-terminated; NULL: none
 	const struct ws_handlers *handlers;
 	void *arg;

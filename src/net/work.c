@@ -105,7 +105,8 @@ static void end_request(struct work *w)
 	w->status = w->sent_status = 0;
 	w->on_drain = w->on_gone = NULL;
 	w->wants_drain = w->begun = w->parsed = w->open = w->gone = w->local = w->head_sent = w->is_head = false;
-	w->no_content = w->tunnel = w->slim = w->out_ended = w->distrust = w->continued = w->answered = w->has_encoding = false;
+	w->no_content = w->tunnel = w->slim = w->out_ended = w->distrust = w->continued = w->answered =
+		w->has_encoding = false;
 }
 
 void ms_work_next(struct work *w)
@@ -151,9 +152,10 @@ static void move_request(struct work *w, const char *from, size_t n, const char 
 	struct http_request *req = &w->x.req;
 	struct http_header *headers = (struct http_header *)(uintptr_t)req->headers; // of our arena
 	struct slice *const slices[] = {
-		&req->target, &req->path, &req->query,      &req->body,         &req->id,
-		&req->peer,   &req->authority, &req->sni, &req->protocol, &w->marks.request_id,
-		&w->marks.traceparent, &w->x.caller.id, &w->x.caller.name,
+		&req->target,      &req->path,           &req->query,           &req->body,
+		&req->id,          &req->peer,           &req->authority,       &req->sni,
+		&req->protocol,    &w->marks.request_id, &w->marks.traceparent, &w->x.caller.id,
+		&w->x.caller.name,
 	};
 	for (size_t i = 0; i < MS_ARRAY_LEN(slices); i++)
 		move(slices[i], from, n, to);

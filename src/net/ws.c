@@ -7,7 +7,8 @@
 
 #include <stdlib.h>
 
-#define CLOSE_NS (5 * INT64_C(1000000000)) // for the peer's part of the closing handshake, and then for its end of the tunnel
+#define CLOSE_NS \
+	(5 * INT64_C(1000000000)) // for the peer's part of the closing handshake, and then for its end of the tunnel
 #define TICK_NS (WS_TICK_MS * INT64_C(1000000))
 #define DEFLATE_MIN ((size_t)128)
 #define DEFLATE_MAX ((size_t)256 << 10) // more would hold up the loop

@@ -183,8 +183,8 @@ struct ws *ms_ws_accept(struct exchange *x, const struct ws_options *options)
 	if (offer == WS_OFFER_BAD)
 		return fail(x, MS_ERR_HTTP_SYNTAX, "Sec-WebSocket-Extensions cannot be read");
 	if (accept->n > 0)
-		headers[count++] =
-			(struct http_header){MS_SLICE_LIT("Sec-WebSocket-Accept"), ms_arena_copy(x->arena, ms_buf_slice(accept))};
+		headers[count++] = (struct http_header){MS_SLICE_LIT("Sec-WebSocket-Accept"),
+							ms_arena_copy(x->arena, ms_buf_slice(accept))};
 	if (subprotocol.p != NULL)
 		headers[count++] = (struct http_header){MS_SLICE_LIT("Sec-WebSocket-Protocol"), subprotocol};
 	bool deflate = offer == WS_OFFER_TAKEN && options->deflate;

@@ -32,7 +32,8 @@ TEST(websocket_deflate_7_2_3_examples)
 	expect_payload(MS_SLICE_LIT("\xf2\x48\xcd\xc9\xc9\x07\x00"), "text(Hello)");
 	expect_payload(MS_SLICE_LIT("\x00\x05\x00\xfa\xff\x48\x65\x6c\x6c\x6f\x00"), "text(Hello)"); // stored
 	expect_payload(MS_SLICE_LIT("\xf3\x48\xcd\xc9\xc9\x07\x00\x00"), "text(Hello)");             // BFINAL
-	expect_payload(MS_SLICE_LIT("\xf2\x48\x05\x00\x00\x00\xff\xff\xca\xc9\xc9\x07\x00"), "text(Hello)"); // two blocks
+	expect_payload(MS_SLICE_LIT("\xf2\x48\x05\x00\x00\x00\xff\xff\xca\xc9\xc9\x07\x00"),
+		       "text(Hello)"); // two blocks
 	expect_payload(MS_SLICE_LIT("\x00"), "text()");
 	expect_payload(MS_SLICE_EMPTY, "text()");
 }
@@ -81,12 +82,12 @@ TEST(websocket_deflate_5_without_negotiation_fails)
 
 TEST(websocket_deflate_bad_data_fails)
 {
-	expect_payload(MS_SLICE_LIT("\xff\xff\xff\xff"), "failed(1007)");                         // reserved block type
-	expect_payload(MS_SLICE_LIT("\x00\x05\x00\x05\x00\x48"), "failed(1007)");                 // length and complement
-	expect_payload(MS_SLICE_LIT("\x00\x05\x00\xfa\xff\x48\x65"), "failed(1007)");             // ends within a block
-	expect_payload(MS_SLICE_LIT("\xf2\x48\xcd\xc9"), "failed(1007)");                         // likewise
-	expect_payload(MS_SLICE_LIT("\x00\x02\x00\xfd\xff\xff\xfe\x00"), "failed(1007)");         // text that is not UTF-8
-	expect_payload(MS_SLICE_LIT("\x00\x02\x00\xfd\xff\xe2\x82\x00"), "failed(1007)");         // cut within a character
+	expect_payload(MS_SLICE_LIT("\xff\xff\xff\xff"), "failed(1007)");                 // reserved block type
+	expect_payload(MS_SLICE_LIT("\x00\x05\x00\x05\x00\x48"), "failed(1007)");         // length and complement
+	expect_payload(MS_SLICE_LIT("\x00\x05\x00\xfa\xff\x48\x65"), "failed(1007)");     // ends within a block
+	expect_payload(MS_SLICE_LIT("\xf2\x48\xcd\xc9"), "failed(1007)");                 // likewise
+	expect_payload(MS_SLICE_LIT("\x00\x02\x00\xfd\xff\xff\xfe\x00"), "failed(1007)"); // text that is not UTF-8
+	expect_payload(MS_SLICE_LIT("\x00\x02\x00\xfd\xff\xe2\x82\x00"), "failed(1007)"); // cut within a character
 	expect_payload(MS_SLICE_LIT("\x00\x03\x00\xfc\xff\xe2\x82\xac\x00"), "text(\xe2\x82\xac)");
 }
 

@@ -154,9 +154,9 @@ enum ws_offer ms_ws_negotiate(const struct http_header *headers, size_t count, s
 size_t ms_ws_write_extension(const struct ws_deflate_choice *choice, char dst[MS_WS_EXTENSION_MAX])
 {
 	static const char text[] = "permessage-deflate; server_no_context_takeover; client_no_context_takeover";
-	int n = choice->says_bits ? snprintf(dst, MS_WS_EXTENSION_MAX, "%s; server_max_window_bits=%u", text,
-					     choice->server_bits)
-				  : snprintf(dst, MS_WS_EXTENSION_MAX, "%s", text);
+	int n = choice->says_bits
+			? snprintf(dst, MS_WS_EXTENSION_MAX, "%s; server_max_window_bits=%u", text, choice->server_bits)
+			: snprintf(dst, MS_WS_EXTENSION_MAX, "%s", text);
 	MS_ASSERT(n > 0 && n < MS_WS_EXTENSION_MAX);
 	return (size_t)n;
 }

@@ -56,7 +56,8 @@ TEST(websocket_extension_7692_7_1_parameters)
 		{"permessage-deflate; server_max_window_bits=15", PLAIN "; server_max_window_bits=15"},
 		{"permessage-deflate; server_max_window_bits=9", PLAIN "; server_max_window_bits=9"},
 		{"permessage-deflate; server_max_window_bits=\"10\"", PLAIN "; server_max_window_bits=10"},
-		{"permessage-deflate;server_max_window_bits = 12\t;client_max_window_bits", PLAIN "; server_max_window_bits=12"},
+		{"permessage-deflate;server_max_window_bits = 12\t;client_max_window_bits",
+		 PLAIN "; server_max_window_bits=12"},
 	};
 	check(cases, MS_ARRAY_LEN(cases));
 }
@@ -102,7 +103,8 @@ TEST(websocket_extension_7692_5_1_first_offer_wins)
 {
 	char dst[MS_WS_EXTENSION_MAX];
 	static const struct offer_case cases[] = {
-		{"permessage-deflate; server_max_window_bits=10, permessage-deflate", PLAIN "; server_max_window_bits=10"},
+		{"permessage-deflate; server_max_window_bits=10, permessage-deflate",
+		 PLAIN "; server_max_window_bits=10"},
 		{"permessage-deflate, permessage-deflate; server_max_window_bits=10", PLAIN},
 		{"x-webkit-deflate-frame", "-"},
 		{"mux; max-channels=4; flow-control, permessage-deflate", PLAIN},

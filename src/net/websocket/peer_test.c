@@ -100,7 +100,7 @@ TEST(websocket_reads_what_wslay_writes)
 			struct slice part = ms_slice_sub(bytes, 0, step);
 			for (enum ws_event_type type; (type = ms_ws_codec_next(&c, &part, &e)) != WS_EVENT_NONE;) {
 				REQUIRE(type != WS_EVENT_FAILED && type != WS_EVENT_PONG);
-				size_t n = type == WS_EVENT_PING ? MS_MIN(sizes[pings], (size_t)125)
+				size_t n = type == WS_EVENT_PING      ? MS_MIN(sizes[pings], (size_t)125)
 					   : type == WS_EVENT_MESSAGE ? sizes[messages]
 								      : 4;
 				CHECK(e.bytes.n == n);
