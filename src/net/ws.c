@@ -12,6 +12,7 @@
 #define TICK_NS (WS_TICK_MS * INT64_C(1000000))
 #define DEFLATE_MIN ((size_t)128)
 #define DEFLATE_MAX ((size_t)256 << 10) // more would hold up the loop
+#define TURN_BYTES ((size_t)1 << 20) // of messages, before other connections have their turn: little input may inflate to much
 #define DEFAULT_MESSAGE ((size_t)1 << 20)
 #define DEFAULT_WAITING ((size_t)4 << 20)
 #define DEFAULT_PING_MS 30000
@@ -224,15 +225,20 @@ static void fail(struct ws *ws, unsigned code, struct slice why)
 static bool take_input(struct ws *ws, struct slice input)
 {
 	struct ws_event event;
+	size_t taken = 0;
 	for (;;) {
-		if (ws->congested && ws->state == WS_OPEN) {
+		bool enough = taken >= TURN_BYTES && input.n > 0;
+		if (ws->state == WS_OPEN && (ws->congested || enough)) {
 			keep_rest(ws, input);
+			if (enough)
+				set_ready(ws);
 			return true;
 		}
 		switch (ms_ws_codec_next(&ws->codec, &input, &event)) {
 		case WS_EVENT_NONE:
 			return true;
 		case WS_EVENT_MESSAGE:
+			taken += event.bytes.n;
 			if (ws->state == WS_OPEN)
 				ws->handlers->message(ws, event.kind, event.bytes, ws->arg);
 			break;

@@ -333,6 +333,10 @@ def test_compressed_frames(echo):
         raw.send(frame(RSV1 | TEXT, packed[:5]) + frame(FIN | PING) + frame(CONT, packed[5:9]) + frame(FIN | CONT, packed[9:]))
         assert raw.frame() == (FIN | PONG, b"")
         assert zlib.decompressobj(-15).decompress(raw.frame()[1] + b"\0\0\xff\xff") == text
+        # Little that inflates to much: others have their turn in between, and nothing is lost.
+        raw.send(b"".join(frame(FIN | RSV1 | TEXT, deflate(bytes([65 + i]) * 60000)) for i in range(60)))
+        for i in range(60):
+            assert zlib.decompressobj(-15).decompress(raw.frame()[1] + b"\0\0\xff\xff") == bytes([65 + i]) * 60000
         raw.send(frame(FIN | TEXT, b"short ones come back plain"))
         assert raw.frame() == (FIN | TEXT, b"short ones come back plain")
         raw.send(frame(FIN | RSV1 | BINARY, deflate(bytes((1 << 20) + 1))))
