@@ -41,7 +41,7 @@ static bool same_name(struct slice name, const char *wanted)
 	return true;
 }
 
-static bool is_identity(struct slice name)
+bool ms_chain_is_identity(struct slice name)
 {
 	if (name.n < sizeof("X-Consumer-ID") - 1 || (name.p[0] != 'X' && name.p[0] != 'x'))
 		return false;
@@ -56,7 +56,7 @@ static void strip_identity(struct gw_headers *h)
 {
 	size_t kept = 0;
 	for (size_t i = 0; i < h->count; i++) {
-		if (!is_identity(h->items[i].name))
+		if (!ms_chain_is_identity(h->items[i].name))
 			h->items[kept++] = h->items[i];
 	}
 	h->count = kept;

@@ -151,6 +151,8 @@ void ms_proxy_local_answer(struct exchange *x, struct http_local_answer *answer,
 void ms_proxy_over(struct exchange *x, const struct http_outcome *outcome, void *gateway);
 
 // proxy_headers.c: what is said about the client. False: no memory.
+// Whether a trailer of a client may go on: nothing about the client, and no header that is ours.
+MS_MUST_USE bool ms_proxy_trailer_passes(struct slice name);
 MS_MUST_USE bool ms_proxy_head(struct proxy *p);    // out.* and client_ip, from the exchange and the match
 MS_MUST_USE bool ms_proxy_forward(struct proxy *p); // X-Forwarded-* and the like, after the plugins
 // The value that consistent hashing is done by.

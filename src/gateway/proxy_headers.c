@@ -151,6 +151,32 @@ static bool is_ours(struct slice name)
 	return is_one_of(name, names, MS_ARRAY_LEN(names));
 }
 
+bool ms_proxy_trailer_passes(struct slice name)
+{
+	return !is_ours(name) && !is_forwarding(name) && !ms_chain_is_identity(name);
+}
+
+// What the client calls a matter of its connection ends here, before the gateway writes headers of its own: by naming X-Forwarded-For or
+// X-Consumer-Username in Connection it must not rid itself of them. TE stays: it asks for trailers, and the upstream's client writes it anew.
+static bool is_named(const struct http_request *req, struct slice name)
+{
+	for (size_t i = 0; i < req->header_count; i++) {
+		struct slice rest = req->headers[i].value, option;
+		if (req->headers[i].name.n != 10 || !ms_slice_eq_nocase(req->headers[i].name, MS_SLICE_LIT("connection")))
+			continue;
+		while (ms_slice_next(&rest, ',', &option)) {
+			if (ms_slice_eq_nocase(ms_slice_trim(option), name))
+				return !ms_slice_eq_nocase(name, MS_SLICE_LIT("te"));
+		}
+	}
+	return false;
+}
+
+static bool is_of_connection(const struct http_request *req, struct slice name)
+{
+	return (name.n == 10 && ms_slice_eq_nocase(name, MS_SLICE_LIT("connection"))) || is_named(req, name);
+}
+
 bool ms_proxy_head(struct proxy *p)
 {
 	struct gw_request *r = &p->r;
@@ -165,9 +191,10 @@ bool ms_proxy_head(struct proxy *p)
 	r->out.headers.items = MS_ARENA_ARRAY(r->arena, struct http_header, r->out.headers.room);
 	if (r->out.headers.items == NULL)
 		return false;
+	bool lists = ms_http_header(req, "connection").p != NULL;
 	for (size_t i = 0; i < req->header_count; i++) {
 		const struct http_header *h = &req->headers[i];
-		if (!is_ours(h->name) && (trusted || !is_forwarding(h->name)))
+		if (!is_ours(h->name) && (trusted || !is_forwarding(h->name)) && (!lists || !is_of_connection(req, h->name)))
 			r->out.headers.items[r->out.headers.count++] = *h;
 	}
 	if (r->route != NULL && r->route->preserve_host)

@@ -8,6 +8,7 @@
 
 #include <stdlib.h>
 
+#include "net/http1/http1.h"
 #include "net/http1/scan.h"
 
 struct h2_conn {
@@ -198,8 +199,8 @@ static enum ms_err check_request(struct work *w, const struct h2_head *head, str
 	if (!ms_slice_eq_cstr(head->scheme, "http") && !ms_slice_eq_cstr(head->scheme, "https"))
 		return ms_fail(info, MS_ERR_HTTP_SYNTAX, "the scheme is '%.*s'; http and https are served",
 			       MS_SLICE_ARG(head->scheme));
-	if (ms_slice_find(req->authority, '@') < req->authority.n)
-		return ms_fail(info, MS_ERR_HTTP_HOST, "the authority names a user; it must be host or host:port");
+	if (!ms_http1_host_ok(req->authority))
+		return ms_fail(info, MS_ERR_HTTP_HOST, "the authority is no name or address with an optional port");
 	return check_expect(req, info);
 }
 

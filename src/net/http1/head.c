@@ -89,7 +89,7 @@ static bool valid_port(struct slice port)
 // A name or IPv4 address of unreserved characters, or an IPv6 address in brackets; then maybe ":port". The
 // sub-delims and escapes that RFC 3986 allows in names occur in no real one, and "a,b" is how two Host
 // headers look after somebody joined them.
-static bool valid_host(struct slice host)
+bool ms_http1_host_ok(struct slice host)
 {
 	size_t at;
 	if (host.n > 0 && host.p[0] == '[') {
@@ -137,7 +137,7 @@ static enum ms_err read_absolute_target(struct http1_head *head, size_t scheme_n
 	while (n < rest.n && rest.p[n] != '/' && rest.p[n] != '?')
 		n++;
 	head->host = ms_slice(rest.p, n);
-	if (!valid_host(head->host))
+	if (!ms_http1_host_ok(head->host))
 		return FAIL_AT(info, offset_in(base, rest), MS_ERR_HTTP_HOST,
 			       "the host '%.*s' in the request target is no name or address with an optional port",
 			       MS_SLICE_ARG(head->host));
@@ -189,7 +189,7 @@ static enum ms_err read_host(struct http1_head *head, const char *base, struct e
 	}
 	if (is_repeated(head, HTTP1_HOST))
 		return FAIL_AT(info, offset_in(base, host), MS_ERR_HTTP_HOST, "more than one Host header");
-	if (!valid_host(host))
+	if (!ms_http1_host_ok(host))
 		return FAIL_AT(info, offset_in(base, host), MS_ERR_HTTP_HOST,
 			       "the Host header '%.*s' is no name or address with an optional port",
 			       MS_SLICE_ARG(host));

@@ -101,6 +101,9 @@ bool ms_http1_started(const struct http1_parser *p);
 // between the end of the head and the use of its slices; ms_http1_parse() sees a move by itself.
 void ms_http1_move(struct http1_parser *p, const char *new_base);
 
+// Whether it can stand as a Host header or authority: a name or address, with an optional port.
+MS_MUST_USE bool ms_http1_host_ok(struct slice host);
+
 // Whether the header concerns this connection only and must not be passed on by a proxy: the names of RFC
 // 9110 section 7.6.1 and those listed in Connection.
 bool ms_http1_is_hop_by_hop(const struct http1_head *head, struct slice name);
