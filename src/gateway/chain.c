@@ -154,7 +154,7 @@ void ms_gw_fail_with(struct gw_request *r, int status, const char *code, const c
 {
 	struct buf text;
 	struct json_writer w;
-	if (ms_gw_is_grpc(r)) {
+	if (ms_gw_is_grpc(r) && r->x->req.version >= 20) {
 		fail_grpc(r, status, message);
 		return;
 	}
@@ -404,6 +404,7 @@ static void collected(struct exchange *x, void *arg)
 	struct gw_request *r = arg;
 	r->out.body = x->req.body;
 	r->out.body_collected = true;
+	ms_gw_header_remove(&r->out.headers, MS_SLICE_LIT("Content-Encoding")); // it was undone
 	r->run->then(r);
 }
 

@@ -78,6 +78,7 @@ TEST(failures_of_grpc_are_heads_with_a_status)
 	kit_init(&kit);
 	CHECK(kit_plugin(&kit, "key-auth", "{}") == NULL);
 	kit_request(&kit, HTTP_POST, "/a.B/C");
+	kit.x.req.version = 20;
 	kit_header(&kit, "Content-Type", "application/grpc+proto");
 	CHECK_INT(kit_status(&kit), 200);
 	CHECK_STR(kit_answer(&kit, "grpc-status"), "16");

@@ -280,6 +280,14 @@ void ms_gateway_stop(struct gateway *g)
 	ms_http_client_stop(g->client);
 }
 
+void ms_gateway_settle(struct gateway *g)
+{
+	if (g == NULL)
+		return;
+	ms_pool_free(g->pool);
+	g->pool = g->services.pool = NULL;
+}
+
 void ms_gateway_free(struct gateway *g)
 {
 	if (g == NULL)

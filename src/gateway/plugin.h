@@ -159,8 +159,9 @@ struct gw_mirror {
 void ms_gw_answer(struct gw_request *r, int status, struct slice content_type, struct slice body); // copied
 // {"message":…,"error":…,"code":…,"request_id":…}: Kong's field and ours. For gRPC requests: trailers-only with the grpc-status that fits.
 void ms_gw_fail(struct gw_request *r, int status, const char *code, const char *message);
-// In the access phase, for who must see the body before others go on (key_in_body): collects it into out.body, then calls `then` on the loop. The
-// plugin returns GW_WAIT; `then` ends with ms_gw_resume(). A body that cannot be read has been answered, and `then` is not called.
+// Collects the body into out.body, without its Content-Encoding, then calls `then` on the loop. In the access phase, for who must see the body before
+// others go on (key_in_body): the plugin returns GW_WAIT, `then` ends with ms_gw_resume(). Before the body phase: for the proxy. A body that
+// cannot be read has been answered, and `then` is not called.
 void ms_gw_collect(struct gw_request *r, void (*then)(struct gw_request *r));
 // What authentication found out: sets consumer, credential, credential_id and the X-Consumer-*, X-Credential-Identifier headers of out. `anonymous`:
 // X-Anonymous-Consumer, and no credential. consumer NULL with a credential_id: somebody without a consumer (mainstay-auth).

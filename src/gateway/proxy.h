@@ -158,6 +158,7 @@ bool ms_proxy_hash(const struct proxy *p, uint64_t *ret_hash);
 void ms_proxy_call(struct proxy *p);
 MS_MUST_USE bool ms_proxy_target(const struct gw_request *r,
 				 struct slice *ret_target); // path and query; false: no memory
+bool ms_proxy_has_body(const struct gw_request *r);         // whether the upstream gets one, if only an empty one
 void ms_proxy_drop_call(struct proxy *p);                   // nobody is interested any more
 
 // proxy_answer.c: what comes back.

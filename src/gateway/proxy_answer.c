@@ -263,6 +263,8 @@ void ms_proxy_gone(struct exchange *x, void *arg)
 	ms_proxy_drop_call(p);
 	if (p->in_chain)
 		return; // the phase's end finds out
+	if (p->tunnel && p->out_ended)
+		return; // the upstream's side had ended; the client's ends with this
 	if (p->head_sent)
 		ms_http_stream_cut(x);
 	else if (p->calling)

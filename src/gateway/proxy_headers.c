@@ -3,8 +3,6 @@
 // trusted proxy may speak are taken away when anybody else sent them.
 #include "gateway/proxy.h"
 
-// --- Path --------------------------------------------------------------------------------------------
-
 static bool join(struct arena *arena, struct slice a, struct slice b, struct slice *ret_path)
 {
 	char *p = ms_arena_alloc(arena, a.n + b.n + 1);
@@ -18,51 +16,14 @@ static bool join(struct arena *arena, struct slice a, struct slice b, struct sli
 	return true;
 }
 
-static bool begins_with_slash(struct slice s)
-{
-	return s.n > 0 && s.p[0] == '/';
-}
-
-static bool ends_with_slash(struct slice s)
-{
-	return s.n > 0 && s.p[s.n - 1] == '/';
-}
-
-// The service's path and the request's: Kong's rules (path_handling v0 joins with a slash, v1 as they are but for two slashes).
 static bool upstream_path(struct proxy *p)
 {
 	struct gw_request *r = &p->r;
-	struct slice whole = r->match.path, rest = whole;
-	struct slice base = r->service != NULL ? r->service->path : MS_SLICE_EMPTY;
-	bool strip = r->route != NULL && r->route->strip_path && r->match.matched.n > 0;
-	if (strip)
-		rest = ms_slice_sub(whole, r->match.matched.n, SIZE_MAX);
-	if (base.n == 0 || ms_slice_eq_cstr(base, "/")) {
-		if (begins_with_slash(rest)) {
-			r->out.path = rest;
-			return true;
-		}
-		return join(r->arena, MS_SLICE_LIT("/"), rest, &r->out.path);
-	}
-	if (rest.n == 0) {
-		// "/api/" asked for and taken away whole: what is left is a slash if there was one.
-		if (ends_with_slash(base) && !ends_with_slash(whole))
-			base.n--;
-		else if (!ends_with_slash(base) && ends_with_slash(whole) && whole.n > 1)
-			return join(r->arena, base, MS_SLICE_LIT("/"), &r->out.path);
-		r->out.path = base;
-		return true;
-	}
-	if (!strip && ms_slice_eq_cstr(rest, "/") && !ends_with_slash(base)) {
-		r->out.path = base;
-		return true;
-	}
-	if (ends_with_slash(base) && begins_with_slash(rest))
-		base.n--;
-	else if (!ends_with_slash(base) && !begins_with_slash(rest) &&
-		 (r->route == NULL || r->route->path_handling == 0) && !join(r->arena, base, MS_SLICE_LIT("/"), &base))
-		return false;
-	return join(r->arena, base, rest, &r->out.path);
+	r->out.path = r->route == NULL ? r->match.path
+				       : ms_plan_upstream_path(&r->match,
+							       r->service != NULL ? r->service->path : MS_SLICE_EMPTY,
+							       r->arena);
+	return r->out.path.p != NULL;
 }
 
 // --- The client --------------------------------------------------------------------------------------
@@ -151,6 +112,25 @@ static bool is_ours(struct slice name)
 	return is_one_of(name, names, MS_ARRAY_LEN(names));
 }
 
+// What Connection names is between the client and us. It goes before anything of ours is added: a client that names X-Consumer-Username or
+// X-Forwarded-For there would have those taken out behind us. TE stays: the call looks for trailers in it.
+static bool is_of_hop(const struct http_request *req, struct slice name)
+{
+	static const struct slice connection = MS_SLICE_LIT("connection");
+	if (name.n == connection.n && ms_slice_eq_nocase(name, connection))
+		return true;
+	for (size_t i = 0; i < req->header_count; i++) {
+		struct slice rest = req->headers[i].value, one;
+		if (req->headers[i].name.n != connection.n || !ms_slice_eq_nocase(req->headers[i].name, connection))
+			continue;
+		while (ms_slice_next(&rest, ',', &one)) {
+			if (ms_slice_eq_nocase(ms_slice_trim(one), name) && !ms_slice_eq_nocase(name, MS_SLICE_LIT("te")))
+				return true;
+		}
+	}
+	return false;
+}
+
 bool ms_proxy_head(struct proxy *p)
 {
 	struct gw_request *r = &p->r;
@@ -167,7 +147,7 @@ bool ms_proxy_head(struct proxy *p)
 		return false;
 	for (size_t i = 0; i < req->header_count; i++) {
 		const struct http_header *h = &req->headers[i];
-		if (!is_ours(h->name) && (trusted || !is_forwarding(h->name)))
+		if (!is_ours(h->name) && (trusted || !is_forwarding(h->name)) && !is_of_hop(req, h->name))
 			r->out.headers.items[r->out.headers.count++] = *h;
 	}
 	if (r->route != NULL && r->route->preserve_host)
