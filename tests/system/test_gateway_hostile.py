@@ -121,14 +121,13 @@ def test_tunnel_of_which_both_ends_go(gateway):
     held = []
     threading.Thread(target=serve, daemon=True).start()
     g = gateway({"services": [service("t", "127.0.0.1", listener.getsockname()[1])]})
-    for i in range(5):
+    for _ in range(5):
         c = g.connect()
         answer = c.ask("GET /t HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n")
         assert answer.status == 101 and c.read_exactly(5) == b"hello"
-        assert c.receive() == b""  # the upstream's side has ended
+        assert not c.receive()  # the upstream's side has ended
         reset(c)
-        wait_until(lambda: g.metric("mainstay_http_client_open_connections") == 0 or g.get("/health/live").status_code != 200)
-    assert g.get("/health/live").status_code == 200
+        assert g.get("/health/live").status_code == 200
 
 
 def shadowed(peers, **config):
@@ -151,7 +150,6 @@ def test_mirror_of_a_body_that_never_ends(gateway, peers):
     for _ in range(5):
         c = g.connect()
         c.send("POST /main/echo HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\nhalf")
-        before = peers[1].connections
         wait_until(lambda: peers[1].open)
         reset(c)
     wait_until(lambda: not peers[1].open)  # the shadow is let go with the client
@@ -160,7 +158,7 @@ def test_mirror_of_a_body_that_never_ends(gateway, peers):
 
 # A password is being verified on a thread while the process ends and cuts off who waits for it.
 def test_process_that_ends_while_a_password_is_verified(gateway, peers):
-    slow = "$argon2id$v=19$m=65536,t=20,p=1$" + "c2FsdHNhbHRzYWx0" + "$" + "aGFzaGhhc2hoYXNoaGFzaGhhc2hoYXNoaGFzaGhhc2g"
+    slow = "$argon2id$v=19$m=131072,t=10,p=1$" + "c2FsdHNhbHRzYWx0" + "$" + "aGFzaGhhc2hoYXNoaGFzaGhhc2hoYXNoaGFzaGhhc2g"
     consumer = {"username": "anna", "basicauth_credentials": [{"username": "anna", "password": slow}]}
     g = gateway({"services": [with_plugin("p", peers[0], "basic-auth")], "consumers": [consumer]}, "--http.drain_timeout=100ms")
     c = g.connect()
