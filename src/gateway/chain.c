@@ -195,7 +195,7 @@ const struct gw_plugin_use *ms_gw_use(const struct gw_request *r)
 // Whether the plugin is for what this request speaks.
 static bool applies(const struct gw_request *r, const struct gw_plugin_use *use)
 {
-	bool tls = r->x->req.tls;
+	bool tls = r->tls;
 	uint64_t spoken = UINT64_C(1) << (tls ? GW_HTTPS : GW_HTTP);
 	if (ms_gw_is_grpc(r))
 		spoken |= UINT64_C(1) << (tls ? GW_GRPCS : GW_GRPC);

@@ -122,7 +122,7 @@ TEST(plugins_run_for_their_protocols_alone)
 	kit_request(&kit, HTTP_GET, "/");
 	CHECK_INT(kit_status(&kit), 0);
 	kit_request(&kit, HTTP_GET, "/");
-	kit.x.req.tls = true;
+	kit.r.tls = true;
 	CHECK_INT(kit_status(&kit), 503);
 	kit_fini(&kit);
 }

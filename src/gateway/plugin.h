@@ -98,6 +98,7 @@ struct gw_request {
 	const struct gw_service *service; // may be NULL
 	const struct gw_chain *chain;
 	struct slice client_ip; // x->req.peer, or what trusted proxies say
+	bool tls;               // the client speaks TLS, here or with a trusted proxy
 	// Who calls, as authentication plugins found out. Whoever is set here travels in X-Consumer-* and X-Credential-Identifier; the same
 	// headers from outside were stripped before the first plugin ran.
 	const struct gw_consumer *consumer;

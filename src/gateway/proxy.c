@@ -135,13 +135,6 @@ static void after_body(struct gw_request *r, enum gw_verdict verdict)
 
 // --- Taking ------------------------------------------------------------------------------------------
 
-static bool came_by_tls(const struct gw_request *r)
-{
-	// Said by a trusted proxy, else it would have been taken away.
-	struct slice said = ms_gw_header(&r->out.headers, MS_SLICE_LIT("X-Forwarded-Proto"));
-	return said.p != NULL ? ms_slice_eq_nocase(said, MS_SLICE_LIT("https")) : r->x->req.tls;
-}
-
 // The same URL with https, on its usual port. NULL: no memory.
 static char *https_location(const struct gw_request *r)
 {
@@ -156,8 +149,7 @@ static char *https_location(const struct gw_request *r)
 static bool refuse_protocol(struct proxy *p)
 {
 	struct gw_request *r = &p->r;
-	bool tls = came_by_tls(r);
-	int status = r->route != NULL ? ms_plan_protocol(r->route, tls, r->x->req.version) : 0;
+	int status = r->route != NULL ? ms_plan_protocol(r->route, r->tls, r->x->req.version) : 0;
 	if (status == 0)
 		return false;
 	bool https = ms_plan_protocol(r->route, true, r->x->req.version) == 0;

@@ -150,6 +150,8 @@ bool ms_proxy_head(struct proxy *p)
 		if (!is_ours(h->name) && (trusted || !is_forwarding(h->name)) && !is_of_hop(req, h->name))
 			r->out.headers.items[r->out.headers.count++] = *h;
 	}
+	struct slice said = trusted ? ms_gw_header(&r->out.headers, MS_SLICE_LIT("X-Forwarded-Proto")) : MS_SLICE_EMPTY;
+	r->tls = said.p != NULL ? ms_slice_eq_nocase(said, MS_SLICE_LIT("https")) : req->tls;
 	if (r->route != NULL && r->route->preserve_host)
 		r->out.authority = req->authority;
 	else if (r->service != NULL && r->service->upstream != NULL)

@@ -103,6 +103,19 @@ def test_routes_for_other_protocols(gateway, peers):
     assert not peers[0].requests
 
 
+def test_plugins_for_https_see_who_comes_by_a_trusted_proxy(gateway, peers):
+    p = with_plugin("p", peers[0], "key-auth")
+    p["plugins"][0]["protocols"] = ["https"]
+    p["routes"][0]["protocols"] = ["https"]
+    document = {"services": [p], **KEYS}
+    g = gateway(document, env={"MAINSTAY_GATEWAY_TRUSTED_PROXIES": "127.0.0.0/8"})
+    https = {"X-Forwarded-Proto": "https"}
+    assert g.get("/p/answer", headers=https).status_code == 401
+    assert g.get("/p/answer", headers={**https, "apikey": "k1"}).status_code == 200
+    assert g.get("/p/answer").status_code == 426
+    assert gateway(document).get("/p/answer", headers=https).status_code == 426  # nobody to be believed
+
+
 # --- Ends that come at a bad time --------------------------------------------------------------------------
 
 

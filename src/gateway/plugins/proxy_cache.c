@@ -146,8 +146,8 @@ static bool make_key(struct caching *k, struct slice what)
 // All that decides what the upstream answers: what was asked, and what the plugins before made of it.
 static bool base_key(struct caching *k)
 {
-	static struct slice always[] = {MS_SLICE_LIT("Authorization"), MS_SLICE_LIT("X-Forwarded-Proto"),
-					MS_SLICE_LIT("X-Forwarded-Host"), MS_SLICE_LIT("X-Forwarded-Prefix")};
+	static struct slice always[] = {MS_SLICE_LIT("Authorization"), MS_SLICE_LIT("X-Forwarded-Host"),
+					MS_SLICE_LIT("X-Forwarded-Prefix")};
 	struct gw_request *r = k->r;
 	const struct config *c = k->config;
 	struct buf text;
@@ -155,7 +155,7 @@ static bool base_key(struct caching *k)
 	add_part(&text, r->consumer != NULL ? ms_slice_cstr(r->consumer->id) : r->credential_id);
 	add_part(&text, r->route != NULL ? ms_slice_cstr(r->route->id) : MS_SLICE_EMPTY);
 	add_part(&text, r->out.method);
-	add_part(&text, r->x->req.tls ? MS_SLICE_LIT("https") : MS_SLICE_LIT("http"));
+	add_part(&text, r->tls ? MS_SLICE_LIT("https") : MS_SLICE_LIT("http"));
 	add_lower(&text, r->x->req.authority, true);
 	add_lower(&text, r->x->req.path, c->ignore_uri_case);
 	add_lower(&text, r->out.path, c->ignore_uri_case);
