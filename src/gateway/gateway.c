@@ -270,9 +270,9 @@ enum ms_err ms_gateway_new(const struct gateway_options *options, struct errinfo
 
 void ms_gateway_stop(struct gateway *g)
 {
-	if (g == NULL)
+	// Once: the mails that it posts may still be on their way the second time.
+	if (g == NULL || atomic_exchange(&g->stopping, true))
 		return;
-	atomic_store(&g->stopping, true);
 	ms_gateway_admin_stop(g->admin);
 	ms_gw_health_stop(g->health);
 	ms_canary_watch_stop(g->canaries);

@@ -32,6 +32,15 @@ bool ms_proxy_copy_headers(struct arena *arena, const struct http_header *from, 
 
 // --- Ours --------------------------------------------------------------------------------------------
 
+// Of an answer to HEAD the length is what the upstream said; the cache does not keep it.
+static uint64_t length_of(const struct proxy *p)
+{
+	const struct gw_request *r = &p->r;
+	if (r->x->req.method != HTTP_HEAD)
+		return r->answer.body.n;
+	return p->gathering ? p->answer_length : r->answer.source == GW_FROM_CACHE ? UINT64_MAX : r->answer.body.n;
+}
+
 // The exchange is over afterwards.
 static void send_whole(struct proxy *p)
 {
@@ -41,7 +50,7 @@ static void send_whole(struct proxy *p)
 		.status = r->answer.status,
 		.headers = r->answer.headers.items,
 		.header_count = r->answer.headers.count,
-		.content_length = p->gathering && p->r.x->req.method == HTTP_HEAD ? p->answer_length : body.n,
+		.content_length = length_of(p),
 		.no_server_headers = r->answer.source == GW_FROM_UPSTREAM};
 	p->head_sent = true;
 	ms_http_answer_start(r->x, &answer, NULL, NULL);

@@ -143,6 +143,46 @@ def test_tunnel_of_which_both_ends_go(gateway):
         assert g.get("/health/live").status_code == 200
 
 
+def test_last_bytes_of_a_tunnel_arrive(gateway):
+    listener = socket.create_server(("127.0.0.1", 0))
+    got = []
+
+    def serve():
+        for _ in range(20):
+            sock, _ = listener.accept()
+            while b"\r\n\r\n" not in sock.recv(65536):
+                pass
+            sock.sendall(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n")
+            sock.shutdown(socket.SHUT_WR)
+            data = b""
+            while piece := sock.recv(65536):
+                data += piece
+            got.append(data)
+            sock.close()
+
+    threading.Thread(target=serve, daemon=True).start()
+    g = gateway({"services": [service("t", "127.0.0.1", listener.getsockname()[1])]})
+    for i in range(20):
+        with g.connect() as c:
+            assert c.ask("GET /t HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n").status == 101
+            assert not c.receive()
+            c.send(b"good" * 1000)
+            c.half_close()
+            wait_until(lambda: len(got) == i + 1)
+    assert got == [b"good" * 1000] * 20
+
+
+def test_cached_answer_to_head_says_no_wrong_length(gateway, peers):
+    g = gateway({"services": [with_plugin("p", peers[0], "proxy-cache", strategy="memory")]})
+    for status in ("Miss", "Hit"):
+        with g.connect() as c:
+            c.send("HEAD /p/answer HTTP/1.1\r\nHost: a\r\n\r\n")
+            answer = c.answer("HEAD")
+            assert answer.status == 200 and answer.header("X-Cache-Status") == status
+            assert answer.header("Content-Length") != "0"
+            assert c.ask("GET /p/answer/get HTTP/1.1\r\nHost: a\r\n\r\n").status == 200
+
+
 def shadowed(peers, **config):
     main = with_plugin("main", peers[0], "mirror", service="shadow", **config)
     return main, service("shadow", "127.0.0.1", peers[1].port, **FAST)
