@@ -22,41 +22,22 @@ struct gw_run {
 
 // --- Identity headers ----------------------------------------------------------------------------------
 
-// Only the gateway says these.
-static const char *const identity_headers[] = {
-	"X-Consumer-ID",           "X-Consumer-Custom-ID",  "X-Consumer-Username",    "X-Consumer-Groups",
-	"X-Credential-Identifier", "X-Credential-Username", "X-Authenticated-Groups", "X-Anonymous-Consumer",
-};
-
-// Many servers take '_' for '-' in names of headers, and so would be told of identities in another spelling.
-static bool same_name(struct slice name, const char *wanted)
+bool ms_gw_is_identity(struct slice name)
 {
-	if (name.n != strlen(wanted))
-		return false;
-	for (size_t i = 0; i < name.n; i++) {
-		char a = name.p[i] == '_' ? '-' : name.p[i], b = wanted[i];
-		if ((a >= 'A' && a <= 'Z' ? a + 32 : a) != (b >= 'A' && b <= 'Z' ? b + 32 : b))
-			return false;
-	}
-	return true;
-}
-
-static bool is_identity(struct slice name)
-{
-	if (name.n < sizeof("X-Consumer-ID") - 1 || (name.p[0] != 'X' && name.p[0] != 'x'))
-		return false;
-	for (size_t i = 0; i < MS_ARRAY_LEN(identity_headers); i++) {
-		if (same_name(name, identity_headers[i]))
-			return true;
-	}
-	return false;
+	static const struct slice names[] = {
+		MS_SLICE_LIT("x-consumer-id"),           MS_SLICE_LIT("x-consumer-custom-id"),
+		MS_SLICE_LIT("x-consumer-username"),     MS_SLICE_LIT("x-consumer-groups"),
+		MS_SLICE_LIT("x-credential-identifier"), MS_SLICE_LIT("x-credential-username"),
+		MS_SLICE_LIT("x-authenticated-groups"),  MS_SLICE_LIT("x-anonymous-consumer")};
+	return name.n >= sizeof("x-consumer-id") - 1 && (name.p[0] == 'X' || name.p[0] == 'x') &&
+	       ms_gw_header_is_of(name, names, MS_ARRAY_LEN(names));
 }
 
 static void strip_identity(struct gw_headers *h)
 {
 	size_t kept = 0;
 	for (size_t i = 0; i < h->count; i++) {
-		if (!is_identity(h->items[i].name))
+		if (!ms_gw_is_identity(h->items[i].name))
 			h->items[kept++] = h->items[i];
 	}
 	h->count = kept;

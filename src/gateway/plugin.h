@@ -79,6 +79,9 @@ struct gw_headers {
 	struct http_header *items;
 	size_t count, room;
 };
+// Whether it is one of these (in lower case). '_' is taken for '-': some servers show both alike to their programs, so that X_Real_IP would pass for
+// X-Real-IP.
+bool ms_gw_header_is_of(struct slice name, const struct slice *names, size_t count);
 struct slice ms_gw_header(const struct gw_headers *h, struct slice name); // the first; p NULL: none
 bool ms_gw_header_remove(struct gw_headers *h, struct slice name);        // all of that name; true: there was one
 // Copies nothing: the slices live as long as the request. False: no memory, or more than 200 headers.

@@ -151,6 +151,8 @@ void ms_proxy_over(struct exchange *x, const struct http_outcome *outcome, void 
 // proxy_headers.c: what is said about the client. False: no memory.
 MS_MUST_USE bool ms_proxy_head(struct proxy *p);    // out.* and client_ip, from the exchange and the match
 MS_MUST_USE bool ms_proxy_forward(struct proxy *p); // X-Forwarded-* and the like, after the plugins
+// Whether a client may say this behind its body: not in place of us, nor of a proxy that is trusted.
+bool ms_proxy_trailer_ok(struct slice name);
 // The value that consistent hashing is done by.
 bool ms_proxy_hash(const struct proxy *p, uint64_t *ret_hash);
 

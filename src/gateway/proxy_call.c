@@ -66,7 +66,10 @@ static void body_end(struct exchange *x, const struct http_header *trailers, siz
 		ms_mirror_body_end(p);
 	if (ms_proxy_copy_headers(p->r.arena, trailers, count, &copy)) {
 		p->trailers = copy;
-		p->trailer_count = count;
+		for (size_t i = 0; i < count; i++) {
+			if (ms_proxy_trailer_ok(copy[i].name))
+				copy[p->trailer_count++] = copy[i];
+		}
 	}
 	if (p->call != NULL)
 		ms_http_call_write_end(p->call, p->trailers, p->trailer_count);

@@ -74,32 +74,12 @@ static struct slice client_of(const struct gateway *g, const struct http_request
 	return client;
 }
 
-// '_' as '-': some servers show both alike to their programs, so that X_Real_IP would pass for X-Real-IP.
-static char lower(char c)
-{
-	return c == '_' ? '-' : c >= 'A' && c <= 'Z' ? (char)(c + 32) : c;
-}
-
-static bool is_one_of(struct slice name, const struct slice *names, size_t count)
-{
-	for (size_t i = 0; i < count; i++) {
-		size_t k = 0;
-		if (names[i].n != name.n)
-			continue;
-		while (k < name.n && lower(name.p[k]) == names[i].p[k])
-			k++;
-		if (k == name.n)
-			return true;
-	}
-	return false;
-}
-
 static bool is_forwarding(struct slice name)
 {
 	static const struct slice names[] = {MS_SLICE_LIT("x-forwarded-for"),  MS_SLICE_LIT("x-forwarded-proto"),
 					     MS_SLICE_LIT("x-forwarded-host"), MS_SLICE_LIT("x-forwarded-port"),
 					     MS_SLICE_LIT("x-forwarded-path"), MS_SLICE_LIT("x-forwarded-prefix")};
-	return is_one_of(name, names, MS_ARRAY_LEN(names));
+	return ms_gw_header_is_of(name, names, MS_ARRAY_LEN(names));
 }
 
 // Set anew for every upstream, whoever sent them; Host and Content-Length are no fields of ours.
@@ -109,7 +89,12 @@ static bool is_ours(struct slice name)
 					     MS_SLICE_LIT("host"),           MS_SLICE_LIT("expect"),
 					     MS_SLICE_LIT("content-length"), MS_SLICE_LIT("x-real-ip"),
 					     MS_SLICE_LIT("forwarded")};
-	return is_one_of(name, names, MS_ARRAY_LEN(names));
+	return ms_gw_header_is_of(name, names, MS_ARRAY_LEN(names));
+}
+
+bool ms_proxy_trailer_ok(struct slice name)
+{
+	return !ms_gw_is_identity(name) && !is_forwarding(name) && !is_ours(name);
 }
 
 // What Connection names is between the client and us. It goes before anything of ours is added: a client that names X-Consumer-Username or

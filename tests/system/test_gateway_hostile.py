@@ -75,6 +75,26 @@ def test_connection_names_no_header_of_ours(gateway, peers):
     assert "connection" not in seen
 
 
+def test_trailers_say_nothing_in_our_place(gateway):
+    listener = socket.create_server(("127.0.0.1", 0))
+    got = []
+
+    def serve():
+        sock, _ = listener.accept()
+        data = b""
+        while b"X-Last: 1\r\n\r\n" not in data:
+            data += sock.recv(65536)
+        got.append(data.decode())
+        sock.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+        sock.close()
+
+    threading.Thread(target=serve, daemon=True).start()
+    g = gateway({"services": [service("p", "127.0.0.1", listener.getsockname()[1])]})
+    trailers = "X-Sum: 1\nX-Consumer-Username: root\nX_Consumer_ID: 1\nX-Forwarded-For: 6.6.6.6\nx-real-ip: 6.6.6.6\nX-Last: 1\n"
+    assert ask(g, f"POST /p HTTP/1.1\nHost: a\nTransfer-Encoding: chunked\n\n2\nab\n0\n{trailers}\n").status == 200
+    assert "X-Sum: 1" in got[0] and "root" not in got[0] and "6.6.6.6" not in got[0] and "X_Consumer" not in got[0]
+
+
 def test_bodies_that_were_unpacked_are_not_called_packed(gateway, peers):
     g = gateway({"services": [with_plugin("p", peers[0], "key-auth", key_in_body=True, hide_credentials=True)], **KEYS})
     body = b'{"apikey":"k1","text":"' + b"a" * 1000 + b'"}'
