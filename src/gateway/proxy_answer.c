@@ -46,12 +46,11 @@ static void send_whole(struct proxy *p)
 {
 	struct gw_request *r = &p->r;
 	struct slice body = r->answer.body;
-	const struct http_answer answer = {
-		.status = r->answer.status,
-		.headers = r->answer.headers.items,
-		.header_count = r->answer.headers.count,
-		.content_length = length_of(p),
-		.no_server_headers = r->answer.source == GW_FROM_UPSTREAM};
+	const struct http_answer answer = {.status = r->answer.status,
+					   .headers = r->answer.headers.items,
+					   .header_count = r->answer.headers.count,
+					   .content_length = length_of(p),
+					   .no_server_headers = r->answer.source == GW_FROM_UPSTREAM};
 	p->head_sent = true;
 	ms_http_answer_start(r->x, &answer, NULL, NULL);
 	if (body.n > 0)

@@ -19,10 +19,10 @@ static bool join(struct arena *arena, struct slice a, struct slice b, struct sli
 static bool upstream_path(struct proxy *p)
 {
 	struct gw_request *r = &p->r;
-	r->out.path = r->route == NULL ? r->match.path
-				       : ms_plan_upstream_path(&r->match,
-							       r->service != NULL ? r->service->path : MS_SLICE_EMPTY,
-							       r->arena);
+	r->out.path = r->route == NULL
+			      ? r->match.path
+			      : ms_plan_upstream_path(&r->match, r->service != NULL ? r->service->path : MS_SLICE_EMPTY,
+						      r->arena);
 	return r->out.path.p != NULL;
 }
 
@@ -109,7 +109,8 @@ static bool is_of_hop(const struct http_request *req, struct slice name)
 		if (req->headers[i].name.n != connection.n || !ms_slice_eq_nocase(req->headers[i].name, connection))
 			continue;
 		while (ms_slice_next(&rest, ',', &one)) {
-			if (ms_slice_eq_nocase(ms_slice_trim(one), name) && !ms_slice_eq_nocase(name, MS_SLICE_LIT("te")))
+			if (ms_slice_eq_nocase(ms_slice_trim(one), name) &&
+			    !ms_slice_eq_nocase(name, MS_SLICE_LIT("te")))
 				return true;
 		}
 	}

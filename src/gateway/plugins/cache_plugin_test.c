@@ -90,7 +90,9 @@ TEST(who_asks_otherwise_is_answered_otherwise)
 TEST(tokens_for_the_upstream_share_no_answer)
 {
 	struct gw_kit kit;
-	static const char *const tokens[] = {"Bearer anna", "Bearer ben", "Bearer anna"}, *const want[] = {"Miss", "Miss", "Hit"};
+	static const char *const tokens[] = {"Bearer anna", "Bearer ben", "Bearer anna"}, *const want[] = {"Miss",
+													   "Miss",
+													   "Hit"};
 	with_cache(&kit, "{\"strategy\":\"memory\"}");
 	struct gw_consumer *app = kit_consumer(&kit, "app");
 	for (int anonymous = 0; anonymous < 2; anonymous++) {

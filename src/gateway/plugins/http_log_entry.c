@@ -7,9 +7,13 @@
 // Names under which clients send secrets, in headers and in queries.
 static bool is_secret_name(struct slice name)
 {
-	static const char *const names[] = {"Authorization", "Proxy-Authorization", "Cookie",        "Set-Cookie", "X-API-Key",
-					    "apikey",        "api_key",             "access_token",  "id_token",   "refresh_token",
-					    "jwt",           "token",               "client_secret", "password"};
+	static const char *const names[] = {"Authorization", "Proxy-Authorization",
+					    "Cookie",        "Set-Cookie",
+					    "X-API-Key",     "apikey",
+					    "api_key",       "access_token",
+					    "id_token",      "refresh_token",
+					    "jwt",           "token",
+					    "client_secret", "password"};
 	for (size_t i = 0; i < MS_ARRAY_LEN(names); i++) {
 		if (ms_slice_eq_nocase(name, ms_slice_cstr(names[i])))
 			return true;
@@ -25,7 +29,8 @@ static bool is_secret(const struct gw_request *r, struct slice name, struct slic
 }
 
 // Names in lower case; a name that is there twice: the first counts.
-static void write_headers(struct json_writer *w, const struct gw_request *r, const struct http_header *items, size_t count)
+static void write_headers(struct json_writer *w, const struct gw_request *r, const struct http_header *items,
+			  size_t count)
 {
 	ms_json_key_lit(w, "headers");
 	ms_json_begin_object(w);
@@ -90,7 +95,8 @@ static void write_request(struct json_writer *w, struct gw_request *r)
 	struct gw_args args;
 	size_t mark = ms_slice_find(req->target, '?');
 	struct slice query = read_query(r, ms_slice_sub(req->target, mark + 1, SIZE_MAX), &args);
-	struct slice uri = ms_gw_text(r, "%.*s%s%.*s", MS_SLICE_ARG(ms_slice_sub(req->target, 0, mark)), query.n > 0 ? "?" : "", MS_SLICE_ARG(query));
+	struct slice uri = ms_gw_text(r, "%.*s%s%.*s", MS_SLICE_ARG(ms_slice_sub(req->target, 0, mark)),
+				      query.n > 0 ? "?" : "", MS_SLICE_ARG(query));
 	struct slice url = ms_gw_text(r, "%s://%.*s%.*s", r->tls ? "https" : "http", MS_SLICE_ARG(req->authority),
 				      MS_SLICE_ARG(uri));
 	ms_json_key_lit(w, "request");
