@@ -135,6 +135,8 @@ void ms_gw_fail_with(struct gw_request *r, int status, const char *code, const c
 {
 	struct buf text;
 	struct json_writer w;
+	if (message == NULL) // of text in the request's arena, which is full
+		message = "out of memory";
 	if (ms_gw_is_grpc(r) && r->x->req.version >= 20) {
 		fail_grpc(r, status, message);
 		return;

@@ -84,6 +84,12 @@ TEST(failures_of_grpc_are_heads_with_a_status)
 	CHECK_STR(kit_answer(&kit, "grpc-status"), "16");
 	CHECK_STR(kit_answer(&kit, "grpc-message"), "No API key found in request");
 	CHECK_INT(kit.r.answer.body.n, 0);
+	kit_request(&kit, HTTP_POST, "/a.B/C"); // of HTTP/1.1: nobody reads a status of gRPC there
+	kit_header(&kit, "Content-Type", "application/grpc+proto");
+	CHECK_INT(kit_status(&kit), 401);
+	kit_request(&kit, HTTP_GET, "/");
+	ms_gw_fail(&kit.r, 500, "a.code", NULL); // text for which there was no memory
+	CHECK_HAS(kit_text(&kit, kit.r.answer.body), "\"error\":\"out of memory\"");
 	kit_fini(&kit);
 }
 
