@@ -284,6 +284,121 @@ const struct cli_command ms_cmd_gateway_rollback = {
 	.run = run_rollback,
 };
 
+// --- switch --------------------------------------------------------------------------------------------
+
+struct switch_task {
+	struct task task;
+	struct gateway_switch sw;
+};
+
+static enum ms_err look(struct store_tx *tx, void *arg, struct errinfo *info)
+{
+	struct switch_task *t = arg;
+	return ms_gateway_switch_look(tx, &t->sw, info);
+}
+
+static enum ms_err do_switch(struct store_tx *tx, void *arg, struct errinfo *info)
+{
+	struct switch_task *t = arg;
+	return ms_gateway_switch(tx, &t->sw, info);
+}
+
+static const char *name_of(const struct switch_task *t, struct slice group)
+{
+	const char *text = group.n > 0 ? ms_arena_cstr(&t->task.cli->arena, group) : "all targets";
+	return text != NULL ? text : "";
+}
+
+static enum ms_err switch_now(struct switch_task *t, struct errinfo *info)
+{
+	struct cli *cli = t->task.cli;
+	struct store *store = t->task.admin.state.store;
+	MS_TRY(ms_store_read_wait(store, look, t, info));
+	const char *to = name_of(t, t->sw.group);
+	if (!t->sw.back && ms_cli_option(cli, "no-check") == NULL) {
+		struct buf findings;
+		ms_buf_init(&findings, OUTPUT_MAX);
+		enum ms_err err = ms_gateway_switch_check(&t->sw, ms_cli_option_text(cli, "path"), &findings, info);
+		print_problems(cli, &findings);
+		ms_buf_fini(&findings);
+		MS_TRY(err);
+	}
+	if (t->sw.edit.comment.n == 0) {
+		const char *comment =
+			ms_arena_printf(&cli->arena, "switch of %.*s to %s", MS_SLICE_ARG(t->sw.upstream), to);
+		t->sw.edit.comment = ms_slice_cstr(comment != NULL ? comment : "switch");
+	}
+	MS_TRY(ms_store_write_wait(store, do_switch, t, info));
+	if (wants_json(&t->task))
+		return MS_OK;
+	ms_buf_printf(&t->task.out, "%.*s: %s -> %s\n", MS_SLICE_ARG(t->sw.upstream), name_of(t, t->sw.previous), to);
+	return MS_OK;
+}
+
+static enum cli_exit run_switch(struct cli *cli)
+{
+	struct switch_task t = {0};
+	struct errinfo info;
+	bool back = ms_cli_option(cli, "back") != NULL;
+	ms_errinfo_init(&info);
+	if (cli->argument_count != (back ? 1 : 2))
+		return ms_cli_usage(cli, back ? "--back knows the group itself: name the upstream alone"
+					      : "expected an upstream and the group that is to get its traffic");
+	if (ms_cli_option(cli, "path") != NULL && (back || ms_cli_option(cli, "no-check") != NULL))
+		return ms_cli_usage(cli, "--path is for the check, which is not made");
+	if (ms_cli_option(cli, "path") != NULL && ms_cli_option(cli, "path")[0] != '/')
+		return ms_cli_usage(cli, "--path: expected a path that begins with /");
+	enum cli_exit status = begin(cli, &t.task);
+	if (status != CLI_OK)
+		return status;
+	enum ms_err err = read_change_options(&t.task, &info);
+	// The task's edit is given over: it holds the words of the outcome.
+	t.sw = (struct gateway_switch){.upstream = ms_slice_cstr(cli->arguments[0]),
+				       .group = back ? MS_SLICE_EMPTY : ms_slice_cstr(cli->arguments[1]),
+				       .back = back,
+				       .edit = t.task.edit,
+				       .arena = &cli->arena};
+	t.sw.edit.name = "switch";
+	if (err == MS_OK)
+		err = switch_now(&t, &info);
+	t.task.edit = t.sw.edit;
+	if (err == MS_OK)
+		write_outcome(&t.task);
+	ms_gateway_switch_fini(&t.sw);
+	return end(&t.task, err, &info);
+}
+
+static const struct cli_option switch_options[] = {
+	{.name = "back", .help = "To the group before, at once and without a check"},
+	{.name = "no-check", .help = "Switch without asking the targets"},
+	{.name = "path",
+	 .value = "PATH",
+	 .help = "What they are asked for; default: the path of the active health check"},
+	{.name = "comment", .value = "TEXT", .help = "Why, for the history"},
+	{.name = "if-version", .value = "N", .help = "Only if version N is in force"},
+	{.name = "json", .help = "For programs: JSON"},
+};
+
+const struct cli_command ms_cmd_gateway_switch = {
+	.noun = "gateway",
+	.verb = "switch",
+	.arguments = "UPSTREAM [GROUP]",
+	.min_arguments = 1,
+	.max_arguments = 2,
+	.summary = "Send an upstream's traffic to another group of its targets",
+	.details =
+		"Each target of the group is asked first, from this machine: a status below 400 within 5 s is well. "
+		"One "
+		"that is not\n"
+		"stops the switch. It is a new version of the configuration, which servers on the same store take up "
+		"within moments,\n"
+		"for all requests at once; --back is the way back, as another version.\n",
+	.options = switch_options,
+	.option_count = MS_ARRAY_LEN(switch_options),
+	.settings = true,
+	.run = run_switch,
+};
+
 // --- history -------------------------------------------------------------------------------------------
 
 static enum ms_err list(struct store_tx *tx, void *arg, struct errinfo *info)

@@ -10,6 +10,7 @@
 #include "gateway/document.h"
 #include "gateway/history.h"
 #include "gateway/plugin.h"
+#include "gateway/proxy.h"
 #include "gateway/versions.h"
 
 #define WORDS_MAX ((size_t)1 << 20)
@@ -17,18 +18,17 @@
 // --- The plan in force -----------------------------------------------------------------------------
 
 // Plans come from several threads; one that is older than what is in force is dropped. Takes the reference.
-static void put_in_force(struct gateway_admin *a, struct plan *plan)
+static void put_in_force(struct gateway_admin *a, struct gw_snapshot *snapshot)
 {
 	pthread_mutex_lock(&a->lock);
-	bool newer = !a->started || plan->version > a->version;
+	bool newer = snapshot->plan->version > a->version;
 	if (newer) {
-		a->started = true;
-		a->version = plan->version;
-		ms_gateway_set_plan(a->gateway, plan);
+		a->version = snapshot->plan->version;
+		ms_gateway_put(a->gateway, snapshot);
 	}
 	pthread_mutex_unlock(&a->lock);
 	if (!newer)
-		ms_plan_unref(plan);
+		ms_gw_snapshot_unref(snapshot);
 }
 
 static enum ms_err load_newest(struct store_tx *tx, void *arg, struct errinfo *info)
@@ -38,8 +38,9 @@ static enum ms_err load_newest(struct store_tx *tx, void *arg, struct errinfo *i
 	struct gateway_version row;
 	struct slice text;
 	struct problems problems;
-	ms_plan_unref(l->plan); // of an earlier run
-	l->plan = NULL;
+	struct plan *plan;
+	ms_gw_snapshot_unref(l->snapshot); // of an earlier run
+	l->snapshot = NULL;
 	MS_TRY(ms_history_newest(tx, info, &version));
 	pthread_mutex_lock(&l->admin->lock);
 	bool newer = version > l->admin->version;
@@ -47,21 +48,23 @@ static enum ms_err load_newest(struct store_tx *tx, void *arg, struct errinfo *i
 	if (!newer)
 		return MS_OK;
 	MS_TRY(ms_history_load(tx, ms_gateway_auth(l->admin->gateway), version, info, &row, &text));
-	MS_TRY(ms_versions_plan(text, NULL, ms_store_arena(tx), &problems, info, &l->plan));
-	l->plan->version = version;
-	return MS_OK;
+	MS_TRY(ms_versions_plan(text, NULL, ms_store_arena(tx), &problems, info, &plan));
+	plan->version = version;
+	enum ms_err err = ms_gateway_prepare(l->admin->gateway, plan, info, &l->snapshot);
+	ms_plan_unref(plan);
+	return err;
 }
 
 static void loaded(struct store_work *work)
 {
 	struct gateway_admin *a = MS_CONTAINER_OF(work, struct gateway_admin, work);
-	struct plan *plan = a->loading.plan;
-	a->loading.plan = NULL;
+	struct gw_snapshot *snapshot = a->loading.snapshot;
+	a->loading.snapshot = NULL;
 	a->busy = false;
-	if (plan != NULL && work->err == MS_OK)
-		put_in_force(a, plan);
+	if (snapshot != NULL && work->err == MS_OK)
+		put_in_force(a, snapshot);
 	else
-		ms_plan_unref(plan);
+		ms_gw_snapshot_unref(snapshot);
 	if (work->err != MS_OK)
 		ms_log(ms_gateway_log(a->gateway), LOG_ERROR,
 		       "the gateway's configuration could not be read again; the present one stays",
@@ -90,6 +93,13 @@ static void changed(void *arg)
 
 typedef void work_done_fn(struct admin_work *w);
 
+// What is written can be put in force: it is made ready first.
+static enum ms_err make_ready(void *arg, struct plan *plan, struct errinfo *info)
+{
+	struct admin_work *w = arg;
+	return ms_gateway_prepare(w->admin->gateway, plan, info, &w->snapshot);
+}
+
 static struct admin_work *begin(struct exchange *x, void *role)
 {
 	struct admin_work *w = calloc(1, sizeof(*w)); // it ends after the answer, when the request's arena may be gone
@@ -104,6 +114,8 @@ static struct admin_work *begin(struct exchange *x, void *role)
 	w->actor = ms_auth_actor_of(x);
 	w->edit.by = &w->actor;
 	w->edit.expected = -1;
+	w->edit.accepts = make_ready;
+	w->edit.accepts_arg = w;
 	pthread_mutex_lock(&w->admin->lock);
 	w->file = ms_plan_ref(w->admin->file);
 	pthread_mutex_unlock(&w->admin->lock);
@@ -112,6 +124,7 @@ static struct admin_work *begin(struct exchange *x, void *role)
 
 static void end(struct admin_work *w)
 {
+	ms_gw_snapshot_unref(w->snapshot);
 	ms_plan_unref(w->plan);
 	ms_plan_unref(w->file);
 	ms_buf_fini(&w->edit.words);
@@ -212,8 +225,9 @@ static void finish(struct store_work *work)
 	if (work->err != MS_OK) {
 		fail(w, &work->info);
 	} else {
-		if (w->plan != NULL && w->edit.version > 0 && w->plan->version == w->edit.version)
-			put_in_force(w->admin, ms_plan_ref(w->plan));
+		if (w->snapshot != NULL)
+			put_in_force(w->admin, w->snapshot);
+		w->snapshot = NULL;
 		w->answer(w);
 	}
 	end(w);
@@ -240,6 +254,8 @@ static enum ms_err current(struct store_tx *tx, struct admin_work *w, struct err
 	ms_arena_reset(&w->arena);
 	ms_plan_unref(w->plan);
 	w->plan = NULL;
+	ms_gw_snapshot_unref(w->snapshot);
+	w->snapshot = NULL;
 	w->problems = (struct problems){.arena = &w->arena};
 	MS_TRY(ms_versions_current(tx, w->edit.auth, info, ret_version, ret_document));
 	if (*ret_document == NULL)
@@ -686,12 +702,17 @@ enum ms_err ms_gateway_reload(struct gateway *gateway, struct slice text, const 
 	MS_TRY(read_file(a, text, name, info, &plan));
 	pthread_mutex_lock(&a->lock);
 	bool overruled = a->version > 0;
-	old = a->file;
-	a->file = plan; // what a first change at run time is made on
-	if (!overruled)
-		ms_gateway_set_plan(gateway, ms_plan_ref(plan));
+	enum ms_err err = overruled ? MS_OK : ms_gateway_set_plan(gateway, plan, info);
+	if (err == MS_OK) {
+		old = a->file;
+		a->file = plan; // what a first change at run time is made on
+	} else {
+		old = plan;
+	}
 	pthread_mutex_unlock(&a->lock);
 	ms_plan_unref(old);
+	if (err != MS_OK)
+		return err;
 	if (overruled)
 		ms_log(ms_gateway_log(gateway), LOG_WARN,
 		       "the gateway's file is not used: changes made at run time stand",
@@ -703,14 +724,14 @@ static enum ms_err start(struct gateway_admin *a, struct slice file, const char 
 {
 	struct store *store = ms_gateway_store(a->gateway);
 	MS_TRY(read_file(a, file, name, info, &a->file));
-	put_in_force(a, ms_plan_ref(a->file));
+	MS_TRY(ms_gateway_set_plan(a->gateway, a->file, info));
 	if (store == NULL)
 		return MS_OK;
 	a->loading.admin = a;
 	MS_TRY(ms_store_read_wait(store, load_newest, &a->loading, info));
-	if (a->loading.plan != NULL)
-		put_in_force(a, a->loading.plan);
-	a->loading.plan = NULL;
+	if (a->loading.snapshot != NULL)
+		put_in_force(a, a->loading.snapshot);
+	a->loading.snapshot = NULL;
 	return ms_store_watch(store, MS_GATEWAY_CHANGED, ms_rt_loop(ms_gateway_rt(a->gateway), 0), changed, a);
 }
 
@@ -741,7 +762,7 @@ void ms_gateway_admin_free(struct gateway_admin *admin)
 {
 	if (admin == NULL)
 		return;
-	ms_plan_unref(admin->loading.plan);
+	ms_gw_snapshot_unref(admin->loading.snapshot);
 	ms_plan_unref(admin->file);
 	pthread_mutex_destroy(&admin->lock);
 	free(admin);

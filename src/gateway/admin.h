@@ -9,14 +9,13 @@
 
 struct loading_state {
 	struct gateway_admin *admin;
-	struct plan *plan; // NULL: nothing newer
+	struct gw_snapshot *snapshot; // NULL: nothing newer
 };
 struct gateway_admin {
 	struct gateway *gateway;
 	pthread_mutex_t lock;
 	struct plan *file; // version 0; under the lock
 	int64_t version;   // in force; under the lock
-	bool started;
 	// Reading again after a notice; on loop 0.
 	struct store_work work;
 	struct loading_state loading;
@@ -30,7 +29,8 @@ struct admin_work {
 	struct arena arena; // of a run of the transaction
 	struct problems problems;
 	struct plan *plan;
-	struct plan *file; // what stands in place of a version before there is one
+	struct gw_snapshot *snapshot; // of what was written, to be put in force
+	struct plan *file;            // what stands in place of a version before there is one
 	struct gateway_edit edit;
 	struct auth_actor actor;
 	int64_t number; // version, or cursor

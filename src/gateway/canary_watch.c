@@ -254,7 +254,9 @@ static void act(struct canary_watch *w, struct canary_stats *s, const struct can
 					.by = &w->actor,
 					.name = "canary",
 					.comment = ms_slice_cstr(w->comment),
-					.expected = -1};
+					.expected = -1,
+					.accepts = ms_gateway_accepts,
+					.accepts_arg = w->gateway};
 	ms_buf_init(&w->edit.words, (size_t)1 << 20);
 	w->busy = ms_store_write(store, &w->work, ms_rt_loop(w->gateway->options.rt, 0), store_change, w,
 				 change_done) == MS_OK;

@@ -50,17 +50,25 @@ static void take_up(struct mail *mail)
 		ms_gw_health_replan(l->gateway->health);
 }
 
-void ms_gateway_set_plan(struct gateway *g, struct plan *plan)
+enum ms_err ms_gateway_prepare(struct gateway *g, struct plan *plan, struct errinfo *info,
+			       struct gw_snapshot **ret_snapshot)
 {
-	struct gw_snapshot *fresh;
-	struct errinfo info;
-	ms_errinfo_init(&info);
-	if (ms_gw_snapshot_new(g, plan, &info, &fresh) != MS_OK) {
-		ms_log(g->options.log, LOG_ERROR, "the new plan of the gateway cannot be used; the present one stays",
-		       MS_LOG_CSTR("error.message", info.message));
+	enum ms_err err = ms_gw_snapshot_new(g, ms_plan_ref(plan), info, ret_snapshot);
+	if (err != MS_OK)
 		ms_plan_unref(plan);
-		return;
-	}
+	return err;
+}
+
+enum ms_err ms_gateway_accepts(void *gateway, struct plan *plan, struct errinfo *info)
+{
+	struct gw_snapshot *snapshot;
+	MS_TRY(ms_gateway_prepare(gateway, plan, info, &snapshot));
+	ms_gw_snapshot_unref(snapshot);
+	return MS_OK;
+}
+
+void ms_gateway_put(struct gateway *g, struct gw_snapshot *fresh)
+{
 	pthread_mutex_lock(&g->lock);
 	struct gw_snapshot *old = g->latest;
 	g->latest = fresh;
@@ -71,6 +79,14 @@ void ms_gateway_set_plan(struct gateway *g, struct plan *plan)
 		if (!atomic_exchange(&g->loops[i].mailed, true))
 			ms_loop_post(g->loops[i].loop, &g->loops[i].mail, take_up);
 	}
+}
+
+enum ms_err ms_gateway_set_plan(struct gateway *g, struct plan *plan, struct errinfo *info)
+{
+	struct gw_snapshot *snapshot;
+	MS_TRY(ms_gateway_prepare(g, plan, info, &snapshot));
+	ms_gateway_put(g, snapshot);
+	return MS_OK;
 }
 
 // --- What others ask ---------------------------------------------------------------------------------

@@ -55,6 +55,7 @@ MS_MUST_USE enum ms_err ms_gateway_check(struct slice text, const char *name, st
 
 #define MS_GATEWAY_CHANGED "gateway.changed" // channel of the store
 
+struct plan;
 struct gateway_version {
 	int64_t version; // from 1
 	int64_t time_us;
@@ -68,6 +69,9 @@ struct gateway_edit {
 	struct slice comment;
 	int64_t expected; // the version that was looked at: another one is MS_ERR_CONFLICT; -1: any
 	bool only_look;   // diff: nothing is written
+	// Asked before a version is written: whether a server could put it in force. NULL: not asked.
+	enum ms_err (*accepts)(void *arg, struct plan *plan, struct errinfo *info);
+	void *accepts_arg;
 	// What came of it.
 	int64_t version; // that is in force now; the same as before when nothing changed
 	bool changed;
@@ -79,6 +83,28 @@ MS_MUST_USE enum ms_err ms_gateway_apply(struct store_tx *tx, struct gateway_edi
 // As a new version: history never goes back. edit->text is not looked at. MS_ERR_NOT_FOUND.
 MS_MUST_USE enum ms_err ms_gateway_rollback(struct store_tx *tx, int64_t version, struct gateway_edit *edit,
 					    struct errinfo *info);
+// Another group of an upstream's targets gets the traffic (blue and green).
+struct gw_upstream;
+struct gateway_switch {
+	struct slice upstream, group; // group empty: all targets
+	bool back;                    // to the group before, as the history tells: ms_gateway_switch_look fills `group`
+	struct gateway_edit edit;
+	const struct json_value *file; // stands in place of a version while there is none; NULL: that is an error
+	struct arena *arena;
+	// What ms_gateway_switch_look has found.
+	struct slice previous;
+	struct plan *plan;
+	const struct gw_upstream *upstream_now;
+};
+// As a new version. MS_ERR_NOT_FOUND, and all of ms_gateway_apply.
+MS_MUST_USE enum ms_err ms_gateway_switch(struct store_tx *tx, struct gateway_switch *sw, struct errinfo *info);
+// For the command line, before it: what is there. Only the version that was looked at will be switched.
+MS_MUST_USE enum ms_err ms_gateway_switch_look(struct store_tx *tx, struct gateway_switch *sw, struct errinfo *info);
+// Then, if wanted: each target of the group is asked for `path` (empty: that of the active health check), from this process; blocks. One line a
+// target is written to `out`. MS_ERR_CONFLICT: one of them is not well.
+MS_MUST_USE enum ms_err ms_gateway_switch_check(const struct gateway_switch *sw, struct slice path, struct buf *out,
+						struct errinfo *info);
+void ms_gateway_switch_fini(struct gateway_switch *sw);
 // The newest first, below `before` (0: all), at most `limit`; in the transaction's arena.
 MS_MUST_USE enum ms_err ms_gateway_versions(struct store_tx *tx, int64_t before, size_t limit, struct errinfo *info,
 					    struct gateway_version **ret_items, size_t *ret_count);

@@ -8,9 +8,18 @@
 
 // --- gateway.c -------------------------------------------------------------------------------------
 
-// Puts `plan` in force for every loop, and takes the caller's reference. Loops take it up between two requests; requests that run
+struct gw_snapshot;
+// A plan with all that requests need of it: balancers, origins. Fails for what a plan alone cannot know: too many upstreams, no memory. It
+// holds a reference of the plan. Any thread that may block.
+MS_MUST_USE enum ms_err ms_gateway_prepare(struct gateway *gateway, struct plan *plan, struct errinfo *info,
+					   struct gw_snapshot **ret_snapshot);
+// Puts it in force for every loop, and takes the caller's reference. Loops take it up between two requests; requests that run
 // keep the plan they began with. On any thread; calls that overlap are ordered by the caller (admin.c: in the order of their versions).
-void ms_gateway_set_plan(struct gateway *gateway, struct plan *plan);
+void ms_gateway_put(struct gateway *gateway, struct gw_snapshot *snapshot);
+// Both; when it fails the present plan stays. The caller keeps its reference.
+MS_MUST_USE enum ms_err ms_gateway_set_plan(struct gateway *gateway, struct plan *plan, struct errinfo *info);
+// Whether it could be put in force: for gateway_edit.accepts.
+MS_MUST_USE enum ms_err ms_gateway_accepts(void *gateway, struct plan *plan, struct errinfo *info);
 // The plan in force on this loop; borrowed until the loop's next turn, so take a reference for longer. Never NULL: empty before the first one.
 struct plan *ms_gateway_plan(struct gateway *gateway, struct loop *loop);
 struct rt *ms_gateway_rt(struct gateway *gateway);

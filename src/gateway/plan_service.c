@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Upstreams with their targets, and services.
 #include "gateway/plan_private.h"
+#include "net/client.h"
 #include "rt/rt.h"
 
 #define PROBLEM(m, e, field, ...) \
@@ -83,6 +84,18 @@ static bool split_address(struct slice s, struct slice *ret_host, unsigned *ret_
 	return true;
 }
 
+// What the client of upstreams would refuse later on is refused here, where the place can be told.
+static bool check_origin(struct making *m, struct entity *e, const char *field,
+			 const struct http_origin_options *options)
+{
+	struct errinfo info;
+	ms_errinfo_init(&info);
+	if (ms_http_origin_check(options, &info) == MS_OK)
+		return true;
+	PROBLEM(m, e, field, "%s", info.message);
+	return false;
+}
+
 // --- Targets ---------------------------------------------------------------------------------------
 
 static bool make_target(struct making *m, struct entity *e, struct gw_target *t)
@@ -98,7 +111,7 @@ static bool make_target(struct making *m, struct entity *e, struct gw_target *t)
 	}
 	if (t->port == 0)
 		t->port = 8000;
-	return true;
+	return check_origin(m, e, "target", &(struct http_origin_options){.host = t->host, .port = t->port});
 }
 
 static bool same_target(const struct gw_target *a, const struct gw_target *b)
@@ -413,6 +426,28 @@ static bool check_host(struct making *m, struct entity *e, struct service_row *r
 	return true;
 }
 
+// Host and port, then authorities, then our own certificate: each problem at the field that has it.
+static bool check_reach(struct making *m, struct entity *e, const struct service_row *row)
+{
+	const struct gw_service *s = &row->s;
+	struct http_origin_options o = {.host = s->host, .port = (unsigned)row->port};
+	if (s->protocol == GW_LOCAL)
+		return true;
+	if (!check_origin(m, e, row->url.n > 0 ? "url" : "host", &o))
+		return false;
+	bool good = true;
+	o.tls = true;
+	o.ca_pem = s->ca_pem;
+	if (o.ca_pem.n > 0)
+		good &= check_origin(m, e, "ca_certificates", &o);
+	o.ca_pem = MS_SLICE_EMPTY;
+	o.client_cert_pem = s->client_cert_pem;
+	o.client_key_pem = s->client_key_pem;
+	if (o.client_cert_pem.n > 0)
+		good &= check_origin(m, e, "client_certificate", &o);
+	return good;
+}
+
 static bool make_service(struct making *m, struct entity *e)
 {
 	struct service_row *row = e->row;
@@ -421,6 +456,7 @@ static bool make_service(struct making *m, struct entity *e)
 	good &= check_path(m, e, row);
 	good &= check_tls(m, e, row);
 	good &= read_certificates(m, e, row);
+	good = good && check_reach(m, e, row);
 	struct gw_service *s = e->made;
 	*s = row->s;
 	memcpy(s->id, e->id, sizeof(s->id));

@@ -139,6 +139,13 @@ TEST(what_kong_refuses_is_refused)
 		"1 services[0].host: found \"h:80\"; expected a host or the name of an upstream, without a port\n");
 	check_problems("services: [{host: h, id: x}]",
 		       "1 services[0].id: expected a UUID, such as 123e4567-e89b-42d3-a456-426614174000\n");
+	check_problems("services: [{host: '1::2::3'}]",
+		       "1 services[0].host: the upstream host '1::2::3' is no name and no address\n");
+	check_problems("services: [{host: h, protocol: https, client_certificate: "
+		       "a1a1a1a1-0000-4000-8000-000000000001}]\n"
+		       "certificates: [{id: a1a1a1a1-0000-4000-8000-000000000001, cert: x, key: y}]",
+		       "1 services[0].client_certificate: the client certificate for an upstream is no usable PEM "
+		       "certificate: no start line\n");
 	check_problems("services: [{host: h, protocol: https, ca_certificates: [x]}]",
 		       "1 services[0].ca_certificates: no CA certificate has the id \"x\"\n");
 	check_problems("routes: [{protocols: [grpc], paths: [/a], strip_path: true}]",

@@ -223,7 +223,61 @@ enum front_verdict ms_proxy_take(struct exchange *x, void *arg)
 
 // --- Answers of our own routes, and the end ------------------------------------------------------------
 
-void ms_proxy_local_answer(struct exchange *x, int *status, void *arg)
+// What the handler says, for plugins to see and change. False: no memory; they add to it then.
+static bool take_local(struct gw_request *r, const struct http_local_answer *local)
+{
+	struct gw_headers *h = &r->answer.headers;
+	struct http_header *set;
+	size_t count;
+	if (!ms_http_set_headers(r->x, &set, &count))
+		return false;
+	bool good = local->content_type == NULL ||
+		    ms_gw_header_add(h, MS_SLICE_LIT("Content-Type"), ms_slice_cstr(local->content_type));
+	for (size_t i = 0; i < count && good; i++)
+		good = ms_gw_header_add(h, set[i].name, set[i].value);
+	if (good)
+		ms_http_clear_headers(r->x);
+	else
+		h->count = 0;
+	return good;
+}
+
+static void give_headers(struct gw_request *r, struct http_local_answer *local)
+{
+	for (size_t i = 0; i < r->answer.headers.count; i++) {
+		const struct http_header *h = &r->answer.headers.items[i];
+		bool type = ms_slice_eq_nocase(h->name, MS_SLICE_LIT("Content-Type"));
+		char *text = ms_arena_cstr(r->arena, type ? h->value : h->name);
+		if (text == NULL)
+			continue;
+		if (type)
+			local->content_type = text;
+		else
+			ms_http_set_header(r->x, text, h->value);
+	}
+}
+
+static void local_body_done(struct gw_request *r, enum gw_verdict verdict)
+{
+	(void)verdict; // the answer stands in r->answer either way
+	ms_proxy_of(r)->in_chain = false;
+}
+
+// Nothing is sent yet and nobody waits: plugins have their say about the body at once.
+static void change_local_body(struct proxy *p, struct exchange *x)
+{
+	struct gw_request *r = &p->r;
+	r->answer.body = ms_buf_slice(x->body);
+	p->in_chain = true;
+	ms_chain_answer_body(r, local_body_done);
+	MS_ASSERT(!p->in_chain);
+	if (!r->answer.body_changed)
+		return;
+	ms_buf_clear(x->body);
+	ms_buf_append_slice(x->body, r->answer.body);
+}
+
+void ms_proxy_local_answer(struct exchange *x, struct http_local_answer *local, void *arg)
 {
 	struct proxy *p = x->front_data;
 	struct gw_request *r = &p->r;
@@ -231,15 +285,15 @@ void ms_proxy_local_answer(struct exchange *x, int *status, void *arg)
 	if (p->answer_phase)
 		return;
 	p->answer_phase = true;
-	r->answer.status = *status;
+	r->answer.status = local->status;
 	r->upstream_ns = ms_loop_now_ns(x->loop);
+	bool taken = r->chain != NULL && r->chain->count > 0 && take_local(r, local);
 	ms_chain_answer(r);
-	*status = r->answer.status;
-	for (size_t i = 0; i < r->answer.headers.count; i++) {
-		char *name = ms_arena_cstr(r->arena, r->answer.headers.items[i].name);
-		if (name != NULL)
-			ms_http_set_header(x, name, r->answer.headers.items[i].value);
-	}
+	uint64_t max = r->answer.max_body > 0 ? r->answer.max_body : PROXY_GATHER_MAX;
+	if (taken && r->answer.wants_body && local->whole && x->body->n <= max)
+		change_local_body(p, x);
+	local->status = r->answer.status;
+	give_headers(r, local);
 }
 
 void ms_proxy_over(struct exchange *x, const struct http_outcome *outcome, void *arg)

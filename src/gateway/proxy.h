@@ -51,8 +51,9 @@ const struct service_run *ms_gw_snapshot_service(const struct gw_snapshot *snaps
 const struct service_run *ms_gw_snapshot_detour(struct gw_snapshot *snapshot, const struct gw_service *service,
 						struct slice host, unsigned port);
 // An origin for requests of the service to this target.
-MS_MUST_USE enum ms_err ms_gw_origin_new(struct gateway *gateway, const struct gw_service *service, struct slice host,
-					 unsigned port, struct errinfo *info, struct http_origin **ret_origin);
+MS_MUST_USE enum ms_err ms_gw_origin_new(struct http_client *client, const struct gw_service *service,
+					 struct slice host, unsigned port, struct errinfo *info,
+					 struct http_origin **ret_origin);
 
 // --- The gateway (gateway.c) ---------------------------------------------------------------------------
 
@@ -65,7 +66,8 @@ struct gw_loop {
 	uint64_t version;
 	struct mail mail;
 	atomic_bool mailed;
-	unsigned mirrors; // shadow requests under way
+	unsigned mirrors;    // shadow requests under way
+	int64_t tls_told_ns; // when the log was told last of an upstream that TLS failed with
 };
 struct gateway_metrics {
 	struct metric_family *tries, *health_changes, *mirrored;
@@ -145,7 +147,7 @@ static inline struct proxy *ms_proxy_of(struct gw_request *r)
 }
 
 enum front_verdict ms_proxy_take(struct exchange *x, void *gateway);
-void ms_proxy_local_answer(struct exchange *x, int *status, void *gateway);
+void ms_proxy_local_answer(struct exchange *x, struct http_local_answer *answer, void *gateway);
 void ms_proxy_over(struct exchange *x, const struct http_outcome *outcome, void *gateway);
 
 // proxy_headers.c: what is said about the client. False: no memory.

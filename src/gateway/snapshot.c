@@ -19,14 +19,14 @@ struct detour {
 	struct service_run run;
 };
 
-enum ms_err ms_gw_origin_new(struct gateway *gateway, const struct gw_service *service, struct slice host,
+enum ms_err ms_gw_origin_new(struct http_client *client, const struct gw_service *service, struct slice host,
 			     unsigned port, struct errinfo *info, struct http_origin **ret_origin)
 {
 	bool grpc = service->protocol == GW_GRPC || service->protocol == GW_GRPCS;
 	bool tls = service->protocol == GW_HTTPS || service->protocol == GW_GRPCS || service->protocol == GW_WSS;
 	const struct http_origin_options options = {.host = host,
 						    .port = port,
-						    .protocol = grpc ? ORIGIN_H2 : ORIGIN_HTTP1,
+						    .protocol = grpc ? ORIGIN_H2 : ORIGIN_AUTO,
 						    .tls = tls,
 						    .tls_verify = service->tls_verify,
 						    .tls_verify_depth =
@@ -34,7 +34,7 @@ enum ms_err ms_gw_origin_new(struct gateway *gateway, const struct gw_service *s
 						    .ca_pem = service->ca_pem,
 						    .client_cert_pem = service->client_cert_pem,
 						    .client_key_pem = service->client_key_pem};
-	return ms_http_origin_new(gateway->client, &options, info, ret_origin);
+	return ms_http_origin_new(client, &options, info, ret_origin);
 }
 
 static void run_fini(struct service_run *run)
@@ -58,7 +58,7 @@ static enum ms_err run_upstream(struct gw_snapshot *s, struct service_run *run, 
 		return ms_fail(info, MS_ERR_NO_MEMORY, "out of memory for the gateway's plan");
 	for (size_t i = 0; i < upstream->target_count; i++) {
 		const struct gw_target *t = &upstream->targets[i];
-		MS_TRY(ms_gw_origin_new(s->gateway, service, t->host, t->port, info, &run->origins[i]));
+		MS_TRY(ms_gw_origin_new(s->gateway->client, service, t->host, t->port, info, &run->origins[i]));
 		run->origin_count++;
 	}
 	return MS_OK;

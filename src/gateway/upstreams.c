@@ -8,12 +8,9 @@
 #include "gateway/canary_watch.h"
 #include "gateway/document.h"
 #include "gateway/health.h"
-#include "gateway/versions.h"
+#include "gateway/smoke.h"
 
-#define SMOKE_TIMEOUT_MS 5000
 #define SMOKE_TIMEOUT_MAX_MS 60000
-#define SMOKES_MAX 64 // targets of a group that are asked
-#define DOCUMENT_MAX ((size_t)256 << 20)
 
 // --- Health --------------------------------------------------------------------------------------------
 
@@ -70,37 +67,23 @@ static void put_target_health(struct exchange *x, void *role)
 
 // --- Switch --------------------------------------------------------------------------------------------
 
-struct smoke {
-	struct switching *home;
-	struct http_origin *origin;
-	struct http_call *call; // NULL: over
-	struct slice target;
-	int status;
-	bool good;
-	char problem[128];
-};
 // It lives in memory of its own: what is under way may outlive the client.
 struct switching {
 	struct exchange *x;
 	struct gateway *g;
 	struct arena arena;
-	struct slice upstream, group, previous, smoke_path, comment;
+	struct gateway_switch sw;
 	bool smoke_wanted;
-	struct integer_list statuses;
-	unsigned timeout_ms;
-	struct smoke *smokes;
-	size_t smoke_count, smokes_open;
+	struct smoke smoke;
 	struct store_work work;
-	struct gateway_edit edit;
 	struct auth_actor actor;
 	struct mail mail;
 };
 
 static void free_switching(struct switching *s)
 {
-	for (size_t i = 0; i < s->smoke_count; i++)
-		ms_http_origin_unref(s->smokes[i].origin);
-	ms_buf_fini(&s->edit.words);
+	ms_smoke_fini(&s->smoke);
+	ms_buf_fini(&s->sw.edit.words);
 	ms_arena_fini(&s->arena);
 	free(s);
 }
@@ -115,8 +98,8 @@ static void write_smokes(const struct switching *s, struct json_writer *w)
 {
 	ms_json_key_lit(w, "smoke");
 	ms_json_begin_array(w);
-	for (size_t i = 0; i < s->smoke_count; i++) {
-		const struct smoke *k = &s->smokes[i];
+	for (size_t i = 0; i < s->smoke.count; i++) {
+		const struct smoke_target *k = &s->smoke.targets[i];
 		ms_json_begin_object(w);
 		ms_json_member_text(w, "target", k->target);
 		ms_json_key_lit(w, "status");
@@ -150,59 +133,26 @@ static void stored(struct store_work *work)
 	}
 	ms_json_writer_init(&w, s->x->body);
 	ms_json_begin_object(&w);
-	ms_json_member_text(&w, "upstream", s->upstream);
-	ms_json_member_text(&w, "group", s->group);
-	ms_json_member_text(&w, "previous", s->previous);
+	ms_json_member_text(&w, "upstream", s->sw.upstream);
+	ms_json_member_text(&w, "group", s->sw.group);
+	ms_json_member_text(&w, "previous", s->sw.previous);
 	ms_json_key_lit(&w, "version");
-	ms_json_i64(&w, s->edit.version);
+	ms_json_i64(&w, s->sw.edit.version);
 	ms_json_key_lit(&w, "changed");
-	ms_json_bool(&w, s->edit.changed);
+	ms_json_bool(&w, s->sw.edit.changed);
 	write_smokes(s, &w);
 	ms_json_end_object(&w);
 	ms_http_send_json(s->x, 200);
 	ms_loop_post(ms_rt_loop(s->g->options.rt, 0), &s->mail, take_up);
 }
 
-// The upstream with another active_group.
-static const struct json_value *with_group(struct arena *arena, const struct json_value *upstream, struct slice group)
-{
-	size_t n = 0, count = upstream->object.count;
-	struct json_value *copy = MS_ARENA_NEW(arena, struct json_value);
-	struct json_member *members = MS_ARENA_ARRAY(arena, struct json_member, count + 1);
-	if (copy == NULL || members == NULL)
-		return NULL;
-	for (size_t i = 0; i < count; i++) {
-		if (!ms_slice_eq_cstr(upstream->object.members[i].key, "active_group"))
-			members[n++] = upstream->object.members[i];
-	}
-	members[n++] = (struct json_member){MS_SLICE_LIT("active_group"), {.type = JSON_STRING, .str = group}};
-	*copy = (struct json_value){.type = JSON_OBJECT, .object = {members, n}};
-	return copy;
-}
-
 static enum ms_err store_switch(struct store_tx *tx, void *arg, struct errinfo *info)
 {
 	struct switching *s = arg;
-	int64_t version;
-	const struct json_value *document = NULL;
-	struct buf text;
 	struct gw_snapshot *present = ms_gateway_latest(s->g); // before there is a version: the file
-	enum ms_err err = ms_versions_current(tx, s->edit.auth, info, &version, &document);
-	if (err == MS_OK && document == NULL)
-		document = present != NULL ? present->plan->source : NULL;
-	const struct json_value *old = document != NULL ? ms_document_find(document, "upstreams", s->upstream) : NULL;
-	const struct json_value *fresh = old != NULL ? with_group(&s->arena, old, s->group) : NULL;
-	ms_buf_init(&text, DOCUMENT_MAX);
-	if (err == MS_OK && fresh == NULL) {
-		err = ms_fail(info, MS_ERR_NOT_FOUND, "the upstream has gone meanwhile");
-	} else if (err == MS_OK) {
-		ms_buf_clear(&s->edit.words);
-		ms_document_change(document, "upstreams", s->upstream, fresh, &text);
-		s->edit.text = ms_buf_slice(&text);
-		err = ms_buf_ok(&text) ? ms_gateway_apply(tx, &s->edit, info)
-				       : ms_fail(info, MS_ERR_NO_MEMORY, "out of memory");
-	}
-	ms_buf_fini(&text);
+	s->sw.file = present != NULL ? present->plan->source : NULL;
+	enum ms_err err = ms_gateway_switch(tx, &s->sw, info);
+	s->sw.file = NULL;
 	ms_gw_snapshot_unref(present);
 	return err;
 }
@@ -214,13 +164,11 @@ static void apply(struct switching *s)
 		fail(s, err, "The store takes no more work now.");
 }
 
-static void smokes_done(struct switching *s)
+static void smokes_done(struct smoke *smoke)
 {
+	struct switching *s = MS_CONTAINER_OF(smoke, struct switching, smoke);
 	struct json_writer w;
-	bool good = true;
-	for (size_t i = 0; i < s->smoke_count; i++)
-		good &= s->smokes[i].good;
-	if (good) {
+	if (smoke->good) {
 		apply(s);
 		return;
 	}
@@ -238,127 +186,25 @@ static void smokes_done(struct switching *s)
 	free_switching(s);
 }
 
-static void smoke_over(struct smoke *k)
+static void start_smoke(struct switching *s, const struct gw_snapshot *snapshot, const struct gw_upstream *u)
 {
-	struct switching *s = k->home;
-	k->call = NULL;
-	if (--s->smokes_open == 0)
-		smokes_done(s);
-}
-
-static void smoke_head(struct http_call *call, int status, const struct http_header *headers, size_t count,
-		       uint64_t content_length, void *arg)
-{
-	struct smoke *k = arg;
-	const struct integer_list *wanted = &k->home->statuses;
-	(void)call;
-	(void)headers;
-	(void)count;
-	(void)content_length;
-	if (status < 200)
-		return;
-	k->status = status;
-	k->good = wanted->count == 0 && status < 400;
-	for (size_t i = 0; i < wanted->count; i++)
-		k->good |= wanted->items[i] == status;
-	if (!k->good)
-		snprintf(k->problem, sizeof(k->problem), "this status was not expected");
-}
-
-static void smoke_data(struct http_call *call, struct slice bytes, void *arg)
-{
-	(void)call;
-	(void)bytes;
-	(void)arg;
-}
-
-static void smoke_end(struct http_call *call, const struct http_header *trailers, size_t count, void *arg)
-{
-	(void)call;
-	(void)trailers;
-	(void)count;
-	smoke_over(arg);
-}
-
-static void smoke_failed(struct http_call *call, enum http_call_failure failure, bool sent, const struct errinfo *info,
-			 void *arg)
-{
-	struct smoke *k = arg;
-	(void)call;
-	(void)failure;
-	(void)sent;
-	k->good = false;
-	snprintf(k->problem, sizeof(k->problem), "%.*s", (int)sizeof(k->problem) - 1, info->message);
-	smoke_over(k);
-}
-
-static const struct http_call_handlers smoke_handlers = {
-	.head = smoke_head, .data = smoke_data, .end = smoke_end, .failed = smoke_failed};
-
-static void start_smoke(struct smoke *k, const struct gw_upstream *u, const struct gw_target *t)
-{
-	struct switching *s = k->home;
 	struct errinfo info;
-	const struct http_call_options options = {.origin = k->origin,
-						  .loop = s->x->loop,
-						  .method = MS_SLICE_LIT("GET"),
-						  .target = s->smoke_path,
-						  .authority = u->host_header.n > 0 ? u->host_header : t->target,
-						  .connect_timeout_ms = s->timeout_ms,
-						  .send_timeout_ms = s->timeout_ms,
-						  .read_timeout_ms = s->timeout_ms,
-						  .new_connection = true,
-						  .handlers = &smoke_handlers,
-						  .arg = k};
 	ms_errinfo_init(&info);
-	if (k->origin != NULL && ms_http_call_start(s->g->client, &options, &info, &k->call) == MS_OK)
-		s->smokes_open++;
-	else
-		snprintf(k->problem, sizeof(k->problem), "the request could not be made");
-}
-
-// The service whose host the upstream is says how its targets are spoken to.
-static const struct gw_service *service_of(const struct plan *plan, const struct gw_upstream *u)
-{
-	for (size_t i = 0; i < plan->service_count; i++) {
-		if (plan->services[i].upstream == u)
-			return &plan->services[i];
-	}
-	return NULL;
-}
-
-static void start_smokes(struct switching *s, const struct gw_snapshot *snapshot, const struct gw_upstream *u)
-{
-	const struct gw_service *service = service_of(snapshot->plan, u);
-	struct errinfo ignored;
-	ms_errinfo_init(&ignored);
-	s->smokes = MS_ARENA_ARRAY(&s->arena, struct smoke, SMOKES_MAX);
-	if (s->smokes == NULL || service == NULL) {
-		fail(s, service == NULL ? MS_ERR_CONFLICT : MS_ERR_NO_MEMORY,
-		     service == NULL
-			     ? "no service uses this upstream: there is nobody to tell how its targets are spoken to"
-			     : "out of memory");
+	s->smoke.client = s->g->client;
+	s->smoke.loop = s->x->loop;
+	s->smoke.arena = &s->arena;
+	s->smoke.group = s->sw.group;
+	s->smoke.done = smokes_done;
+	if (ms_smoke_start(&s->smoke, snapshot->plan, u, &info) == MS_OK)
 		return;
-	}
-	for (size_t i = 0; i < u->target_count && s->smoke_count < SMOKES_MAX; i++) {
-		const struct gw_target *t = &u->targets[i];
-		if (t->weight == 0 || (t->group.n > 0 && !ms_slice_eq(t->group, s->group)))
-			continue;
-		struct smoke *k = &s->smokes[s->smoke_count++];
-		k->home = s;
-		k->target = ms_arena_copy(&s->arena, t->target);
-		if (ms_gw_origin_new(s->g, service, t->host, t->port, &ignored, &k->origin) != MS_OK)
-			k->origin = NULL;
-		start_smoke(k, u, t);
-	}
-	if (s->smokes_open == 0)
-		smokes_done(s);
+	ms_http_fail(s->x, &info);
+	free_switching(s);
 }
 
 // False: answered.
 static bool read_smoke(struct switching *s, const struct json_value *smoke)
 {
-	int64_t timeout_ms = SMOKE_TIMEOUT_MS, status;
+	int64_t timeout_ms = MS_SMOKE_TIMEOUT_MS, status;
 	if (smoke == NULL || smoke->type == JSON_NULL)
 		return true;
 	const struct json_value *timeout = ms_json_get(smoke, "timeout_ms"), *list = ms_json_get(smoke, "statuses");
@@ -368,10 +214,10 @@ static bool read_smoke(struct switching *s, const struct json_value *smoke)
 					    timeout_ms <= SMOKE_TIMEOUT_MAX_MS));
 	good = good && (list == NULL || (list->type == JSON_ARRAY && list->array.count <= 100));
 	if (good && list != NULL) {
-		s->statuses.items = MS_ARENA_ARRAY(&s->arena, int64_t, list->array.count);
-		for (size_t i = 0; s->statuses.items != NULL && i < list->array.count && good; i++) {
+		s->smoke.statuses.items = MS_ARENA_ARRAY(&s->arena, int64_t, list->array.count);
+		for (size_t i = 0; s->smoke.statuses.items != NULL && i < list->array.count && good; i++) {
 			good = ms_json_as_i64(&list->array.items[i], &status);
-			s->statuses.items[s->statuses.count++] = status;
+			s->smoke.statuses.items[s->smoke.statuses.count++] = status;
 		}
 	}
 	if (!good) {
@@ -379,8 +225,8 @@ static bool read_smoke(struct switching *s, const struct json_value *smoke)
 		     "'smoke' takes a path that begins with '/', statuses (integers) and timeout_ms (1 to 60000)");
 		return false;
 	}
-	s->smoke_path = ms_arena_copy(&s->arena, path);
-	s->timeout_ms = (unsigned)timeout_ms;
+	s->smoke.path = ms_arena_copy(&s->arena, path);
+	s->smoke.timeout_ms = (unsigned)timeout_ms;
 	s->smoke_wanted = true;
 	return true;
 }
@@ -395,12 +241,14 @@ static struct switching *switching_new(struct exchange *x, struct gateway *g)
 	s->x = x;
 	s->g = g;
 	ms_arena_init(&s->arena, 4096, (size_t)16 << 20);
-	ms_buf_init(&s->edit.words, (size_t)1 << 20);
+	ms_buf_init(&s->sw.edit.words, (size_t)1 << 20);
 	s->actor = ms_auth_actor_of(x);
-	s->edit.auth = g->options.auth;
-	s->edit.by = &s->actor;
-	s->edit.name = "switch";
-	s->edit.expected = -1;
+	s->sw.edit.auth = g->options.auth;
+	s->sw.edit.by = &s->actor;
+	s->sw.edit.accepts = ms_gateway_accepts;
+	s->sw.edit.accepts_arg = g;
+	s->sw.edit.name = "switch";
+	s->sw.edit.expected = -1;
 	return s;
 }
 
@@ -440,13 +288,13 @@ static void post_switch(struct exchange *x, void *role)
 	} else if (!ms_json_as_str(ms_json_get(body, "group"), &group) || !has_group(u, group)) {
 		fail(s, MS_ERR_INVALID, "'group' must be the group of a target of this upstream whose weight is not 0");
 	} else if (read_smoke(s, ms_json_get(body, "smoke"))) {
-		s->group = ms_arena_copy(&s->arena, group);
-		s->previous = ms_arena_copy(&s->arena, u->active_group);
-		s->upstream = ms_arena_copy(&s->arena, u->name);
-		s->edit.comment = ms_slice_cstr(ms_arena_printf(&s->arena, "switch of %.*s to %.*s",
-								MS_SLICE_ARG(u->name), MS_SLICE_ARG(group)));
+		s->sw.group = ms_arena_copy(&s->arena, group);
+		s->sw.previous = ms_arena_copy(&s->arena, u->active_group);
+		s->sw.upstream = ms_arena_copy(&s->arena, u->name);
+		s->sw.edit.comment = ms_slice_cstr(ms_arena_printf(&s->arena, "switch of %.*s to %.*s",
+								   MS_SLICE_ARG(u->name), MS_SLICE_ARG(group)));
 		if (s->smoke_wanted)
-			start_smokes(s, present, u);
+			start_smoke(s, present, u);
 		else
 			apply(s);
 	}

@@ -74,6 +74,8 @@ enum ms_err ms_versions_add(struct store_tx *tx, struct gateway_edit *edit, int6
 	// A first version is written even when it only repeats the file: from then on the store counts.
 	if (edit->only_look || (!edit->changed && before > 0))
 		return MS_OK;
+	if (edit->accepts != NULL)
+		MS_TRY(edit->accepts(edit->accepts_arg, plan, info));
 	MS_TRY(ms_history_add(tx, edit, before, plan, info));
 	edit->version = plan->version;
 	return MS_OK;

@@ -140,6 +140,34 @@ TEST_ON_DATABASES(changes_become_versions)
 	end(&f);
 }
 
+static enum ms_err accept_few(void *arg, struct plan *plan, struct errinfo *info)
+{
+	size_t *most = arg;
+	return plan->service_count <= *most ? MS_OK
+					    : ms_fail(info, MS_ERR_LIMIT, "%zu are too many", plan->service_count);
+}
+
+TEST(what_cannot_be_put_in_force_is_not_written)
+{
+	struct fixture f;
+	size_t most = 1;
+	begin(&f, ms_test_database(false));
+	f.edit.accepts = accept_few;
+	f.edit.accepts_arg = &most;
+	CHECK_OK(apply(&f, "services: [{name: s, host: h}]"));
+	CHECK_INT(apply(&f, "services: [{name: s, host: h}, {name: t, host: h}]"), MS_ERR_LIMIT);
+	CHECK_STR(f.info.message, "2 are too many");
+	f.version = 9;
+	CHECK_OK(ms_store_read_wait(f.store, run_list, &f, &f.info));
+	CHECK_STR(f.out.p, "1 |added service s\n");
+	most = 0;
+	CHECK_OK(apply(&f, "services: []"));
+	CHECK_INT(roll_back(&f, 1), MS_ERR_LIMIT);
+	f.edit.only_look = true; // nobody is asked for a look
+	CHECK_OK(apply(&f, "services: [{name: s, host: h}]"));
+	end(&f);
+}
+
 TEST(secrets_are_hidden_and_come_back)
 {
 	struct fixture f;

@@ -64,11 +64,34 @@ static void send_body(struct work *w, int status, const char *type)
 }
 
 // The front's say in answers of the server's own routes.
-void ms_answer_ask_front(struct work *w, int *status)
+void ms_answer_ask_front(struct work *w, struct http_local_answer *answer)
 {
 	const struct http_front *front = w->nl->server->options.front;
 	if (w->x.front_data != NULL && w->local && front->answer != NULL)
-		front->answer(&w->x, status, front->arg);
+		front->answer(&w->x, answer, front->arg);
+}
+
+bool ms_http_set_headers(struct exchange *x, struct http_header **ret_headers, size_t *ret_count)
+{
+	struct work *w = ms_work_of(x);
+	struct slice lines = ms_arena_copy(&w->arena, ms_buf_slice(&w->headers));
+	if (lines.p == NULL && w->headers.n > 0)
+		return false;
+	size_t most = ms_answer_count_lines(lines);
+	*ret_headers = MS_ARENA_ARRAY(&w->arena, struct http_header, most);
+	*ret_count = 0;
+	if (*ret_headers == NULL)
+		return false;
+	while (ms_answer_next_line(&lines, &(*ret_headers)[*ret_count]))
+		(*ret_count)++;
+	return true;
+}
+
+void ms_http_clear_headers(struct exchange *x)
+{
+	struct work *w = ms_work_of(x);
+	ms_buf_clear(&w->headers);
+	w->has_encoding = false;
 }
 
 static void fail_memory(struct work *w)
@@ -82,9 +105,11 @@ void ms_http_send(struct exchange *x, int status, const char *content_type)
 {
 	struct work *w = ms_work_of(x);
 	MS_ASSERT(w->open && !w->head_sent && status >= 200 && status <= 599);
+	struct http_local_answer local = {.status = status, .content_type = content_type, .whole = true};
 	if (!w->gone)
-		ms_answer_ask_front(w, &status);
-	w->status = status;
+		ms_answer_ask_front(w, &local);
+	w->status = status = local.status;
+	content_type = local.content_type;
 	w->body_bytes = 0;
 	if (!w->gone) {
 		if (!ms_buf_ok(&w->body) || !ms_buf_ok(&w->headers)) {

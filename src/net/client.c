@@ -125,14 +125,9 @@ static char *copy_text(struct slice s)
 	return text;
 }
 
-// With the client's lock: the authorities of the system are read once.
-static enum ms_err make_context(struct http_origin *origin, const struct http_origin_options *o, struct errinfo *info)
+static enum ms_err context_new(const struct http_origin_options *o, struct tls_authorities *system,
+			       struct errinfo *info, struct tls_context **ret_context)
 {
-	struct http_client *client = origin->client;
-	if (!o->tls)
-		return MS_OK;
-	if (o->tls_verify && o->ca_pem.n == 0 && client->system == NULL)
-		client->system = ms_tls_system_authorities();
 	const struct tls_client_options tls = {
 		.verify = o->tls_verify,
 		.verify_depth = o->tls_verify_depth,
@@ -142,7 +137,29 @@ static enum ms_err make_context(struct http_origin *origin, const struct http_or
 		.h2 = o->protocol != ORIGIN_HTTP1,
 		.http1 = o->protocol != ORIGIN_H2,
 	};
-	return ms_tls_client_context_new(&tls, client->system, info, &origin->context);
+	return ms_tls_client_context_new(&tls, system, info, ret_context);
+}
+
+// With the client's lock: the authorities of the system are read once.
+static enum ms_err make_context(struct http_origin *origin, const struct http_origin_options *o, struct errinfo *info)
+{
+	struct http_client *client = origin->client;
+	if (!o->tls)
+		return MS_OK;
+	if (o->tls_verify && o->ca_pem.n == 0 && client->system == NULL)
+		client->system = ms_tls_system_authorities();
+	return context_new(o, client->system, info, &origin->context);
+}
+
+enum ms_err ms_http_origin_check(const struct http_origin_options *options, struct errinfo *info)
+{
+	struct tls_context *context;
+	MS_TRY(check_origin(options, info));
+	if (!options->tls)
+		return MS_OK;
+	MS_TRY(context_new(options, NULL, info, &context));
+	ms_tls_context_unref(context);
+	return MS_OK;
 }
 
 static enum ms_err fill_origin(struct http_origin *origin, const struct http_origin_options *o, struct errinfo *info)

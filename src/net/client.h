@@ -61,6 +61,8 @@ struct http_origin;
 // milliseconds. MS_ERR_INVALID, MS_ERR_TLS (in words), MS_ERR_NO_MEMORY, MS_ERR_LIMIT.
 MS_MUST_USE enum ms_err ms_http_origin_new(struct http_client *client, const struct http_origin_options *options,
 					   struct errinfo *info, struct http_origin **ret_origin);
+// What ms_http_origin_new would say of them, without a client; the system's authorities are not read.
+MS_MUST_USE enum ms_err ms_http_origin_check(const struct http_origin_options *options, struct errinfo *info);
 struct http_origin *ms_http_origin_ref(struct http_origin *origin);
 void ms_http_origin_unref(struct http_origin *origin); // accepts NULL
 

@@ -135,7 +135,7 @@ static void add_server_fields(struct list_of *l, struct work *w)
 	add(l, MS_SLICE_LIT("x-content-type-options"), MS_SLICE_LIT("nosniff"));
 }
 
-static size_t count_lines(struct slice lines)
+size_t ms_answer_count_lines(struct slice lines)
 {
 	size_t n = 0;
 	struct slice line;
@@ -144,21 +144,32 @@ static size_t count_lines(struct slice lines)
 	return n;
 }
 
+bool ms_answer_next_line(struct slice *lines, struct http_header *ret_header)
+{
+	struct slice line;
+	while (ms_slice_next(lines, '\n', &line)) {
+		size_t colon = ms_slice_find(line, ':');
+		if (colon >= line.n)
+			continue;
+		ret_header->name = ms_slice_sub(line, 0, colon);
+		ret_header->value = ms_slice_sub(line, colon + 2, line.n - colon - 3);
+		return true;
+	}
+	return false;
+}
+
 // What handlers set; the values are in the work's buffer.
 static void add_lines(struct list_of *l, struct slice lines)
 {
-	struct slice line;
-	while (ms_slice_next(&lines, '\n', &line)) {
-		size_t colon = ms_slice_find(line, ':');
-		if (colon < line.n)
-			add(l, ms_slice_sub(line, 0, colon), ms_slice_sub(line, colon + 2, line.n - colon - 3));
-	}
+	struct http_header h;
+	while (ms_answer_next_line(&lines, &h))
+		add(l, h.name, h.value);
 }
 
 struct http_header *ms_answer_fields(struct work *w, const struct answer_head *head, size_t *ret_count)
 {
 	struct list_of l = {.arena = &w->arena};
-	size_t most = 8 + head->header_count + count_lines(ms_buf_slice(&w->headers));
+	size_t most = 8 + head->header_count + ms_answer_count_lines(ms_buf_slice(&w->headers));
 	l.fields = MS_ARENA_ARRAY(&w->arena, struct http_header, most);
 	if (l.fields == NULL)
 		return NULL;

@@ -247,12 +247,18 @@ struct http_outcome {
 	uint64_t body_bytes; // of the answer
 	int64_t duration_ns; // from the request's first byte to the last byte handed to the socket
 };
+struct http_local_answer {
+	int status;
+	const char *content_type; // of the request's arena, or static; NULL: no body
+	bool whole;               // x->body is the body; else it follows in pieces
+};
 struct http_front {
 	// The head is there; neither route nor guard was asked, no body was read. req.path is still percent-encoded here, req.route NULL.
 	enum front_verdict (*take)(struct exchange *x, void *arg);
 	// For exchanges with front_data: before the head of an answer of the server's own routes is written (not for
-	// ms_http_answer_start). May change the status, add headers with ms_http_set_header, and change x->body in place.
-	void (*answer)(struct exchange *x, int *status, void *arg);
+	// ms_http_answer_start). May change what stands in `answer`, add headers with ms_http_set_header, see and take away those that the
+	// handler has set, and, when the answer is whole, change x->body in place.
+	void (*answer)(struct exchange *x, struct http_local_answer *answer, void *arg);
 	// For exchanges with front_data: it is over, whoever answered. The last use of front_data.
 	void (*over)(struct exchange *x, const struct http_outcome *outcome, void *arg);
 	void *arg;
@@ -260,6 +266,10 @@ struct http_front {
 // Hands an exchange that the front has taken to the server's own routes: guard, body, handler, as if no front were there. The front may
 // have changed req.method, path, query, headers before (of the request's arena).
 void ms_http_serve_local(struct exchange *x);
+// For fronts, while they answer: the headers that the handler has set, copied into the request's arena; false: no memory. And none of them
+// any more.
+MS_MUST_USE bool ms_http_set_headers(struct exchange *x, struct http_header **ret_headers, size_t *ret_count);
+void ms_http_clear_headers(struct exchange *x);
 // For fronts, while they take: whether the server itself has a route for this path, of whatever method.
 bool ms_http_serves(struct exchange *x);
 

@@ -103,14 +103,14 @@ static enum front_verdict take(struct exchange *x, void *arg)
 	return FRONT_TAKEN;
 }
 
-static void answer(struct exchange *x, int *status, void *arg)
+static void answer(struct exchange *x, struct http_local_answer *local, void *arg)
 {
 	struct seen *seen = arg;
 	CHECK(((struct mine *)x->front_data)->seen == seen);
 	seen->answers++;
 	ms_http_set_header(x, "X-Front", MS_SLICE_LIT("was here"));
-	if (*status == 404) {
-		*status = 418;
+	if (local->status == 404) {
+		local->status = 418;
 		ms_buf_clear(x->body);
 		ms_buf_append_cstr(x->body, "{}");
 	}

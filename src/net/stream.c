@@ -15,9 +15,11 @@ void ms_http_stream_start(struct exchange *x, int status, const char *content_ty
 {
 	struct work *w = ms_work_of(x);
 	MS_ASSERT(w->open && !w->head_sent && status >= 200 && status <= 599 && !ms_has_no_content(status));
+	struct http_local_answer local = {.status = status, .content_type = content_type};
 	if (!w->gone)
-		ms_answer_ask_front(w, &status);
-	w->status = status;
+		ms_answer_ask_front(w, &local);
+	w->status = status = local.status;
+	content_type = local.content_type;
 	w->body_bytes = 0;
 	w->left = LENGTH_STREAM;
 	w->on_drain = on_drain;

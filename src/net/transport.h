@@ -137,6 +137,7 @@ struct work {
 	bool head_sent;  // of the final answer
 	bool no_content; // HEAD, 204, 304: writes are dropped
 	bool tunnel;
+	bool slim;         // a tunnel that needs no wire while it is idle
 	bool out_ended;    // our side of a tunnel
 	bool distrust;     // the transport should carry no further request of this client (HTTP/1: closes)
 	bool continued;    // 100 Continue was sent
@@ -159,6 +160,9 @@ MS_MUST_USE struct work *ms_work_take(struct net_loop *nl, struct conn *c, const
 void ms_work_give(struct work *w);                   // not open any more
 void ms_work_next(struct work *w);                   // as given back and taken again
 void ms_work_free(struct work *w);                   // of the loop's idle ones
+// A tunnel that will often be idle: gives back what only answers need, and moves what lies in the input buffer to the arena, so that the
+// connection can give that back too. The request's slices move. Not when a front keeps the exchange: it may have some of them.
+void ms_work_slim(struct work *w);
 
 // --- From the transport up (exchange.c, dispatch.c, body.c) ------------------------------------------------
 
@@ -211,7 +215,11 @@ void ms_body_collect_own(struct work *w, size_t max_bytes, http_collected_fn *do
 bool ms_trailer_allowed(const struct http_header *trailer);          // valid, and of those that may stand behind a body
 void ms_stats_record(struct work *w);                                // stats.c
 void ms_answer_head(struct work *w, const struct answer_head *head); // answer.c: writes it; the client is there
-void ms_answer_ask_front(struct work *w, int *status); // the front's say in answers of the server's own routes
+// The front's say in answers of the server's own routes.
+void ms_answer_ask_front(struct work *w, struct http_local_answer *answer);
+// headers.c: what handlers set, one header a line. False: the last one was there.
+size_t ms_answer_count_lines(struct slice lines);
+bool ms_answer_next_line(struct slice *lines, struct http_header *ret_header);
 // Copies the headers that may go on to the client into the arena; see answer_head. False: memory is out.
 MS_MUST_USE bool ms_answer_filter(struct work *w, const struct http_header *headers, size_t count, bool server_headers,
 				  bool trailers, struct http_header **ret_headers, size_t *ret_count);

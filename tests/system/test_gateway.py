@@ -379,6 +379,34 @@ def test_many_streams_at_once(simple):
         assert all(pool.map(one, range(32)))
 
 
+def test_upstream_that_is_killed_gives_no_wrong_byte(gateway, peers):
+    g = gateway({"upstreams": [upstream("u", *peers[:2])], "services": [service("u", "u", **FAST)]})
+    size, results = 3_000_000, collections.Counter()
+    whole = (bytes(range(256)) * (size // 256 + 1))[:size]
+    killed = threading.Event()
+
+    def load():
+        while not killed.is_set() or results["whole after"] < 8:
+            with g.connect() as c:
+                c.send(raw_request("GET", f"/u/big/{size}"))
+                try:
+                    answer = c.answer()
+                    assert answer.status == 200 and answer.body == whole
+                    results["whole after" if killed.is_set() else "whole"] += 1
+                except Closed:
+                    assert whole.startswith(c.buffer)
+                    results["cut"] += 1
+
+    with concurrent.futures.ThreadPoolExecutor(4) as pool:
+        loads = [pool.submit(load) for _ in range(4)]
+        wait_until(lambda: results["whole"] >= 8)
+        peers[0].stop()
+        killed.set()
+        for one in loads:
+            one.result(30)
+    assert results["whole after"] >= 8 and results["cut"] <= 8
+
+
 # --- Tunnels ---------------------------------------------------------------------------------------------
 
 
@@ -598,6 +626,50 @@ def test_local_service(gateway):
     g = gateway({"services": [service("own", "local", protocol="local", path="/health")]})
     assert g.get("/own/live").json() == {"live": True}
     assert g.get("/own/nowhere").status_code == 404
+
+
+def local(name, path, *plugins):
+    return {"name": name, "host": "local", "protocol": "local", "path": path, "routes": [{"name": name, "paths": ["/" + name]}], "plugins": list(plugins)}
+
+
+def test_plugins_change_answers_of_local_services(gateway):
+    body = {"name": "response-transformer", "config": {
+        "add": {"json": ["by:gateway", "n:7"], "json_types": ["string", "number"], "headers": ["X-Added:1"]}, "remove": {"json": ["live"]},
+        "replace": {"headers": ["Content-Type:application/problem+json"]}}}
+    headers = {"name": "response-transformer", "config": {"remove": {"headers": ["Allow"]}, "append": {"headers": ["X-Added:2"]}}}
+    g = gateway({"services": [local("own", "/health", body), local("heads", "/health", headers), local("plain", "/health"), local("page", "/metrics", body)]})
+    answer = g.get("/own/live")
+    assert answer.json() == {"by": "gateway", "n": 7}
+    assert answer.headers["X-Added"] == "1" and answer.headers["Content-Type"] == "application/problem+json"
+    assert answer.headers["Content-Length"] == str(len(answer.content))
+    answer = g.get("/own/nowhere")  # the server's own error, which is JSON too
+    assert answer.status_code == 404 and answer.json()["by"] == "gateway" and "error" in answer.json()
+    # What the handler says can be taken away, and is not said twice.
+    answer = g.post("/plain/live")
+    assert answer.status_code == 405 and "GET" in answer.headers["Allow"]
+    answer = g.post("/heads/live")
+    assert answer.status_code == 405 and "Allow" not in answer.headers and answer.headers["X-Added"] == "2"
+    assert answer.headers["Content-Type"] == "application/json"
+    assert g.get("/plain/live").json() == {"live": True}
+    # No JSON: as it is, but for the headers. HEAD: without a body.
+    answer = g.get("/page")
+    assert answer.status_code == 200 and "mainstay_" in answer.text and answer.headers["X-Added"] == "1"
+    with g.connect() as c:
+        assert c.ask(raw_request("HEAD", "/own/live"), "HEAD").status == 200
+        assert c.ask(raw_request("GET", "/own/live")).json() == {"by": "gateway", "n": 7}
+
+
+def test_local_answers_behind_the_guard_are_not_cached(gateway):
+    cache = {"name": "proxy-cache", "config": {"strategy": "memory", "content_type": ["application/json"], "cache_ttl": 60}}
+    g = gateway({"services": [local("models", "/api/v1/models", cache), local("live", "/health", cache)]}, auth=True)
+    for _ in range(2):
+        answer = g.get("/models")
+        assert answer.status_code == 200 and answer.headers["X-Cache-Status"] == "Bypass"
+    assert g.get("/live/live").headers["X-Cache-Status"] == "Miss"
+    wait_until(lambda: g.get("/live/live").headers["X-Cache-Status"] == "Hit")
+    assert g.get("/live/live").json() == {"live": True}
+    g.session.headers.pop("X-API-Key")
+    assert g.get("/models").status_code == 401
 
 
 def test_drain_waits_for_upstreams(gateway, peers):

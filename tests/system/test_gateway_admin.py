@@ -6,7 +6,7 @@ import subprocess
 
 import pytest
 from conftest import check_end
-from gateway_peer import Gateway, Peer, service
+from gateway_peer import Gateway, Peer, service, upstream
 from harness import wait_until
 
 
@@ -15,7 +15,8 @@ def peers():
     made = [Peer(), Peer()]
     yield made
     for peer in made:
-        peer.stop()
+        if not peer.stopped:
+            peer.stop()
 
 
 @pytest.fixture
@@ -99,6 +100,56 @@ def test_the_command_line_reaches_a_running_gateway(gateway, binary, peers, tmp_
     assert done.stdout.endswith("version 1\n")
     wait_until(lambda: gateway.request("GET", "/c/answer").status_code == 200)
     assert gateway.request("GET", "/gateway/v1/config").headers["ETag"] == '"v1"'
+
+
+def test_switch_on_the_command_line(gateway, binary, peers):
+    def run(*args, status=0):
+        done = subprocess.run([binary, "gateway", "switch", *args, "--data-dir", str(gateway.folder / "data")], env=gateway.env, capture_output=True, text=True, timeout=60)
+        assert done.returncode == status, (done.stdout, done.stderr)
+        return done.stdout if status == 0 else done.stderr
+
+    def port():
+        return gateway.request("GET", "/u/answer").json()["port"]
+
+    assert "no versions" in run("u", "green", status=1)
+    u = upstream("u", *peers, active_group="blue", healthchecks={"active": {"http_path": "/health"}})
+    u["targets"][0]["group"], u["targets"][1]["group"] = "blue", "green"
+    assert put(gateway, "/gateway/v1/config", {"_format_version": "3.0", "upstreams": [u], "services": [service("u", "u")]}).status_code == 200
+    wait_until(lambda: port() == peers[0].port)
+    assert "no upstream 'v'" in run("v", "green", status=1)
+    assert "in the group 'red'" in run("u", "red", status=1)
+    assert "another group" in run("u", "--back", status=1)
+    run("u", "green", "--back", status=2)
+    run("u", status=2)
+    run("u", "green", "--path", "health", status=2)
+    # The check: what the targets of the new group say counts, those of the other one are not asked.
+    peers[1].status = 500
+    before = peers[0].seen("GET", "/health")
+    words = run("u", "green", status=1)
+    assert f"{peers[1].target}: 500, this status was not expected" in words and "nothing was switched" in words
+    assert peers[1].seen("GET", "/health") == 1 and peers[0].seen("GET", "/health") == before
+    assert port() == peers[0].port and gateway.request("GET", "/gateway/v1/config").headers["ETag"] == '"v1"'
+    # Without it, and back.
+    out = run("u", "green", "--no-check")
+    assert "u: blue -> green\n" in out and out.endswith("version 2\n")
+    wait_until(lambda: gateway.request("GET", "/u/answer").status_code == 500)
+    assert run("u", "--back").startswith("u: green -> blue\n")
+    wait_until(lambda: port() == peers[0].port)
+    # Checked, at a path of one's own.
+    peers[1].status = 200
+    document = json.loads(run("u", "green", "--path", "/echo?x", "--json", "--comment", "release 7"))
+    assert document["version"] == 4 and document["changed"] and peers[1].seen("GET", "/echo?x") == 1
+    wait_until(lambda: port() == peers[1].port)
+    assert run("u", "green").endswith("nothing changed; version 4\n")
+    assert "is at version 4" in run("u", "blue", "--if-version", "3", status=1)
+    # The way back is the group before, whatever changed besides.
+    assert put(gateway, "/gateway/v1/consumers/anna", {}).status_code == 201
+    assert run("u", "--back").startswith("u: green -> blue\n")
+    wait_until(lambda: port() == peers[0].port)
+    newest = gateway.request("GET", "/gateway/v1/history?limit=3").json()["items"]
+    assert [v["comment"] for v in newest] == ["switch of u to blue", None, "release 7"]
+    peers[1].stop()
+    assert peers[1].target in run("u", "green", status=1)
 
 
 def test_who_may_do_what_and_what_is_recorded(gateway):

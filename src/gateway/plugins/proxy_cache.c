@@ -399,6 +399,10 @@ static bool may_keep(struct caching *k, const struct gw_headers *came)
 	// A plugin behind this one (canary) has sent the request elsewhere: that answer is not for all.
 	if (r->out.host.n > 0 || r->out.port != 0 || !ms_slice_eq(r->out.path, k->path))
 		return false;
+	// What our own guard let one caller see is not for everybody.
+	if (r->answer.source == GW_FROM_LOCAL && r->services->auth != NULL &&
+	    (r->x->req.route == NULL || (r->x->req.route->flags & ROUTE_PUBLIC) == 0))
+		return false;
 	if (!keeps_status(k->config, r->answer.status) ||
 	    !keeps_type(k->config, ms_gw_header(came, MS_SLICE_LIT("Content-Type"))) ||
 	    ms_gw_header(came, MS_SLICE_LIT("Set-Cookie")).p != NULL || !read_vary(k, came))
