@@ -80,6 +80,7 @@ static enum ms_err start(struct app *app, struct errinfo *info)
 static void stop(struct app *app)
 {
 	ms_gateway_stop(app->gateway);
+	ms_gateway_settle(app->gateway);
 }
 
 enum ms_err ms_app_reload_gateway(struct app *app, const char *path, struct errinfo *info)

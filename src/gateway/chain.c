@@ -22,41 +22,22 @@ struct gw_run {
 
 // --- Identity headers ----------------------------------------------------------------------------------
 
-// Only the gateway says these.
-static const char *const identity_headers[] = {
-	"X-Consumer-ID",           "X-Consumer-Custom-ID",  "X-Consumer-Username",    "X-Consumer-Groups",
-	"X-Credential-Identifier", "X-Credential-Username", "X-Authenticated-Groups", "X-Anonymous-Consumer",
-};
-
-// Many servers take '_' for '-' in names of headers, and so would be told of identities in another spelling.
-static bool same_name(struct slice name, const char *wanted)
+bool ms_gw_is_identity(struct slice name)
 {
-	if (name.n != strlen(wanted))
-		return false;
-	for (size_t i = 0; i < name.n; i++) {
-		char a = name.p[i] == '_' ? '-' : name.p[i], b = wanted[i];
-		if ((a >= 'A' && a <= 'Z' ? a + 32 : a) != (b >= 'A' && b <= 'Z' ? b + 32 : b))
-			return false;
-	}
-	return true;
-}
-
-bool ms_chain_is_identity(struct slice name)
-{
-	if (name.n < sizeof("X-Consumer-ID") - 1 || (name.p[0] != 'X' && name.p[0] != 'x'))
-		return false;
-	for (size_t i = 0; i < MS_ARRAY_LEN(identity_headers); i++) {
-		if (same_name(name, identity_headers[i]))
-			return true;
-	}
-	return false;
+	static const struct slice names[] = {
+		MS_SLICE_LIT("x-consumer-id"),           MS_SLICE_LIT("x-consumer-custom-id"),
+		MS_SLICE_LIT("x-consumer-username"),     MS_SLICE_LIT("x-consumer-groups"),
+		MS_SLICE_LIT("x-credential-identifier"), MS_SLICE_LIT("x-credential-username"),
+		MS_SLICE_LIT("x-authenticated-groups"),  MS_SLICE_LIT("x-anonymous-consumer")};
+	return name.n >= sizeof("x-consumer-id") - 1 && (name.p[0] == 'X' || name.p[0] == 'x') &&
+	       ms_gw_header_is_of(name, names, MS_ARRAY_LEN(names));
 }
 
 static void strip_identity(struct gw_headers *h)
 {
 	size_t kept = 0;
 	for (size_t i = 0; i < h->count; i++) {
-		if (!ms_chain_is_identity(h->items[i].name))
+		if (!ms_gw_is_identity(h->items[i].name))
 			h->items[kept++] = h->items[i];
 	}
 	h->count = kept;
@@ -154,7 +135,9 @@ void ms_gw_fail_with(struct gw_request *r, int status, const char *code, const c
 {
 	struct buf text;
 	struct json_writer w;
-	if (ms_gw_is_grpc(r)) {
+	if (message == NULL) // of text in the request's arena, which is full
+		message = "out of memory";
+	if (ms_gw_is_grpc(r) && r->x->req.version >= 20) {
 		fail_grpc(r, status, message);
 		return;
 	}
@@ -195,7 +178,7 @@ const struct gw_plugin_use *ms_gw_use(const struct gw_request *r)
 // Whether the plugin is for what this request speaks.
 static bool applies(const struct gw_request *r, const struct gw_plugin_use *use)
 {
-	bool tls = r->x->req.tls;
+	bool tls = r->tls;
 	uint64_t spoken = UINT64_C(1) << (tls ? GW_HTTPS : GW_HTTP);
 	if (ms_gw_is_grpc(r))
 		spoken |= UINT64_C(1) << (tls ? GW_GRPCS : GW_GRPC);
@@ -404,6 +387,7 @@ static void collected(struct exchange *x, void *arg)
 	struct gw_request *r = arg;
 	r->out.body = x->req.body;
 	r->out.body_collected = true;
+	ms_gw_header_remove(&r->out.headers, MS_SLICE_LIT("Content-Encoding")); // it was undone
 	r->run->then(r);
 }
 

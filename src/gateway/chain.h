@@ -18,8 +18,8 @@
 // GW_NEXT or GW_ANSWERED. Called on the loop, once, possibly from within the call that started the phase.
 typedef void gw_phase_fn(struct gw_request *r, enum gw_verdict verdict);
 
-// A header that says who calls, which the gateway alone sets, in any spelling.
-MS_MUST_USE bool ms_chain_is_identity(struct slice name);
+// Whether only the gateway says this: who the caller is.
+bool ms_gw_is_identity(struct slice name);
 // First strips the headers that only the gateway sets (identity, X-Forwarded-* are the proxy's business) from r->out.headers. When a plugin finds out who calls, the chain
 // goes on as ms_plan_chain says for that consumer. The client may be gone at the end: ms_http_gone().
 void ms_chain_access(struct gw_request *r, gw_phase_fn *done);

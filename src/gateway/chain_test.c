@@ -78,11 +78,18 @@ TEST(failures_of_grpc_are_heads_with_a_status)
 	kit_init(&kit);
 	CHECK(kit_plugin(&kit, "key-auth", "{}") == NULL);
 	kit_request(&kit, HTTP_POST, "/a.B/C");
+	kit.x.req.version = 20;
 	kit_header(&kit, "Content-Type", "application/grpc+proto");
 	CHECK_INT(kit_status(&kit), 200);
 	CHECK_STR(kit_answer(&kit, "grpc-status"), "16");
 	CHECK_STR(kit_answer(&kit, "grpc-message"), "No API key found in request");
 	CHECK_INT(kit.r.answer.body.n, 0);
+	kit_request(&kit, HTTP_POST, "/a.B/C"); // of HTTP/1.1: nobody reads a status of gRPC there
+	kit_header(&kit, "Content-Type", "application/grpc+proto");
+	CHECK_INT(kit_status(&kit), 401);
+	kit_request(&kit, HTTP_GET, "/");
+	ms_gw_fail(&kit.r, 500, "a.code", NULL); // text for which there was no memory
+	CHECK_HAS(kit_text(&kit, kit.r.answer.body), "\"error\":\"out of memory\"");
 	kit_fini(&kit);
 }
 
@@ -121,7 +128,7 @@ TEST(plugins_run_for_their_protocols_alone)
 	kit_request(&kit, HTTP_GET, "/");
 	CHECK_INT(kit_status(&kit), 0);
 	kit_request(&kit, HTTP_GET, "/");
-	kit.x.req.tls = true;
+	kit.r.tls = true;
 	CHECK_INT(kit_status(&kit), 503);
 	kit_fini(&kit);
 }

@@ -286,13 +286,22 @@ enum ms_err ms_gateway_new(const struct gateway_options *options, struct errinfo
 
 void ms_gateway_stop(struct gateway *g)
 {
+	// Once: the mails that it posts may still be on their way the second time.
 	if (g == NULL || atomic_exchange(&g->stopping, true))
-		return; // what it posts may still be on its way
+		return;
 	ms_gateway_admin_stop(g->admin);
 	ms_gw_health_stop(g->health);
 	ms_canary_watch_stop(g->canaries);
 	ms_gw_runtime_stop(g->services.runtime);
 	ms_http_client_stop(g->client);
+}
+
+void ms_gateway_settle(struct gateway *g)
+{
+	if (g == NULL)
+		return;
+	ms_pool_free(g->pool);
+	g->pool = g->services.pool = NULL;
 }
 
 void ms_gateway_free(struct gateway *g)

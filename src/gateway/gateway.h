@@ -37,7 +37,10 @@ struct route_set ms_gateway_upstream_routes(struct gateway *gateway); // /gatewa
 MS_MUST_USE enum ms_err ms_gateway_reload(struct gateway *gateway, struct slice text, const char *name,
 					  struct errinfo *info);
 void ms_gateway_stop(
-	struct gateway *gateway); // on loop 0, loops still run: health checks, connections, timers end; accepts NULL
+	struct gateway *
+		gateway); // on loop 0, loops still run: health checks, connections, timers end; accepts NULL, and again
+// The loops stand still and will deliver their last mail: what the gateway's threads do for requests is done afterwards. Accepts NULL.
+void ms_gateway_settle(struct gateway *gateway);
 void ms_gateway_free(
 	struct gateway *gateway); // the loops have ended, the server is freed, ms_rt_free comes later; accepts NULL
 // Any thread: state of the upstreams in words, for the health document. False: one has no target left.

@@ -10,6 +10,25 @@ static bool is_name(const struct http_header *h, struct slice name)
 	return h->name.n == name.n && ms_slice_eq_nocase(h->name, name);
 }
 
+static char plain(char c)
+{
+	return c == '_' ? '-' : c >= 'A' && c <= 'Z' ? (char)(c + 32) : c;
+}
+
+bool ms_gw_header_is_of(struct slice name, const struct slice *names, size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		size_t k = 0;
+		if (names[i].n != name.n)
+			continue;
+		while (k < name.n && plain(name.p[k]) == names[i].p[k])
+			k++;
+		if (k == name.n)
+			return true;
+	}
+	return false;
+}
+
 struct slice ms_gw_header(const struct gw_headers *h, struct slice name)
 {
 	for (size_t i = 0; i < h->count; i++) {

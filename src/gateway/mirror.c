@@ -28,7 +28,7 @@ struct mirror_call {
 	struct side client, shadow;
 	uint64_t body_bytes;
 	struct slice route;
-	bool request_over, too_large, too_slow;
+	bool body_ended, request_over, too_large, too_slow;
 };
 
 static const struct http_call_handlers handlers;
@@ -163,7 +163,7 @@ static bool start(struct mirror_call *m, const struct proxy *p)
 						  .authority = t->target,
 						  .headers = r->out.headers.items,
 						  .header_count = r->out.headers.count,
-						  .has_body = collected ? r->out.body.n > 0 : r->x->req.has_body,
+						  .has_body = ms_proxy_has_body(r),
 						  .content_length =
 							  collected ? r->out.body.n : r->x->req.content_length,
 						  .connect_timeout_ms = timeout_ms,
@@ -171,6 +171,7 @@ static bool start(struct mirror_call *m, const struct proxy *p)
 						  .read_timeout_ms = timeout_ms,
 						  .handlers = &handlers,
 						  .arg = m};
+	m->body_ended = !options.has_body;
 	return ms_http_call_start(m->gateway->client, &options, NULL, &m->call) == MS_OK;
 }
 
@@ -240,8 +241,11 @@ void ms_mirror_body(struct proxy *p, struct slice bytes)
 
 void ms_mirror_body_end(struct proxy *p)
 {
-	if (p->mirror != NULL && p->mirror->call != NULL)
-		ms_http_call_write_end(p->mirror->call, NULL, 0);
+	struct mirror_call *m = p->mirror;
+	if (m == NULL || m->call == NULL)
+		return;
+	m->body_ended = true;
+	ms_http_call_write_end(m->call, NULL, 0);
 }
 
 void ms_mirror_status(struct proxy *p, int status)
@@ -273,5 +277,7 @@ void ms_mirror_over(struct proxy *p)
 	if (m == NULL)
 		return;
 	m->request_over = true;
+	if (m->call != NULL && !m->body_ended)
+		give_up(m); // the rest of its body never comes, and no time limit is for that
 	free_if_over(m);
 }

@@ -218,9 +218,11 @@ struct slice ms_plan_upstream_path(const struct gw_match *match, struct slice se
 		bool keep = path.n > 1 && ends_with_slash(path);
 		return keep ? join(arena, bare, "/", MS_SLICE_EMPTY) : bare;
 	}
-	// What is left may begin in the middle of a name: "/a" taken from "/a../b" must not leave dots that climb.
-	if (rest.p[0] != '/' && is_dots(ms_slice_sub(rest, 0, ms_slice_find(rest, '/'))))
-		rest = ms_slice_sub(rest, ms_slice_find(rest, '/') + 1, SIZE_MAX);
+	// What is left may begin in the middle of a name: "/a" taken from "/a../b" or "/a..%2Fb" must not leave dots that climb. One byte
+	// before it stands for the slash that it will follow.
+	size_t name = ms_slice_find(rest, '/');
+	if (rest.p[0] != '/' && hides_dots(ms_slice(rest.p - 1, name + 1)))
+		rest = ms_slice_sub(rest, name + 1, SIZE_MAX);
 	if (rest.n > 0 && rest.p[0] == '/')
 		return join(arena, bare, "", rest);
 	return slash || !v1 ? join(arena, bare, "/", rest) : join(arena, base, "", rest);

@@ -115,4 +115,8 @@ TEST(upstreams_get_the_path_that_kong_would_send)
 	check_upstream("/s", "/a", true, 0, "/a../b", "/s/b");
 	check_upstream("/s", "/a", true, 0, "/a..", "/s/");
 	check_upstream("/s", "/a", true, 1, "/a../b", "/sb");
+	check_upstream("/s", "/a", true, 0, "/a..%2Fb/c", "/s/c");
+	check_upstream("/s", "/a", true, 0, "/a..%5Cb", "/s/");
+	check_upstream("/s", "/a", true, 0, "/a..;/b", "/s/b");
+	check_upstream("/s", "/a", true, 0, "/a...%2Fb", "/s/...%2Fb");
 }

@@ -79,6 +79,9 @@ struct gw_headers {
 	struct http_header *items;
 	size_t count, room;
 };
+// Whether it is one of these (in lower case). '_' is taken for '-': some servers show both alike to their programs, so that X_Real_IP would pass for
+// X-Real-IP.
+bool ms_gw_header_is_of(struct slice name, const struct slice *names, size_t count);
 struct slice ms_gw_header(const struct gw_headers *h, struct slice name); // the first; p NULL: none
 bool ms_gw_header_remove(struct gw_headers *h, struct slice name);        // all of that name; true: there was one
 // Copies nothing: the slices live as long as the request. False: no memory, or more than 200 headers.
@@ -98,6 +101,7 @@ struct gw_request {
 	const struct gw_service *service; // may be NULL
 	const struct gw_chain *chain;
 	struct slice client_ip; // x->req.peer, or what trusted proxies say
+	bool tls;               // the client speaks TLS, here or with a trusted proxy
 	// Who calls, as authentication plugins found out. Whoever is set here travels in X-Consumer-* and X-Credential-Identifier; the same
 	// headers from outside were stripped before the first plugin ran.
 	const struct gw_consumer *consumer;
@@ -159,8 +163,9 @@ struct gw_mirror {
 void ms_gw_answer(struct gw_request *r, int status, struct slice content_type, struct slice body); // copied
 // {"message":…,"error":…,"code":…,"request_id":…}: Kong's field and ours. For gRPC requests: trailers-only with the grpc-status that fits.
 void ms_gw_fail(struct gw_request *r, int status, const char *code, const char *message);
-// In the access phase, for who must see the body before others go on (key_in_body): collects it into out.body, then calls `then` on the loop. The
-// plugin returns GW_WAIT; `then` ends with ms_gw_resume(). A body that cannot be read has been answered, and `then` is not called.
+// Collects the body into out.body, without its Content-Encoding, then calls `then` on the loop. In the access phase, for who must see the body before
+// others go on (key_in_body): the plugin returns GW_WAIT, `then` ends with ms_gw_resume(). Before the body phase: for the proxy. A body that
+// cannot be read has been answered, and `then` is not called.
 void ms_gw_collect(struct gw_request *r, void (*then)(struct gw_request *r));
 // What authentication found out: sets consumer, credential, credential_id and the X-Consumer-*, X-Credential-Identifier headers of out. `anonymous`:
 // X-Anonymous-Consumer, and no credential. consumer NULL with a credential_id: somebody without a consumer (mainstay-auth).

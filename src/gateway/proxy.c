@@ -95,13 +95,10 @@ static bool has_gone(struct proxy *p)
 	return true;
 }
 
-static void collected(struct exchange *x, void *arg)
+static void with_body(struct gw_request *r)
 {
-	struct proxy *p = arg;
-	p->r.out.body = x->req.body;
-	p->r.out.body_collected = true;
-	p->in_chain = true;
-	ms_chain_body(&p->r, after_body);
+	ms_proxy_of(r)->in_chain = true;
+	ms_chain_body(r, after_body);
 }
 
 static void after_access(struct gw_request *r, enum gw_verdict verdict)
@@ -118,17 +115,10 @@ static void after_access(struct gw_request *r, enum gw_verdict verdict)
 		ms_proxy_fail(p, 404, "gateway.no_route", "no Route matched with those values");
 		return;
 	}
-	if (r->chain == NULL || !r->chain->reads_body) {
+	if (r->chain == NULL || !r->chain->reads_body)
 		to_service(p);
-		return;
-	}
-	if (r->out.body_collected || !r->x->req.has_body) {
-		p->in_chain = true;
-		ms_chain_body(r, after_body);
-		return;
-	}
-	size_t max = r->out.max_body < SIZE_MAX ? (size_t)MS_MAX(r->out.max_body, (uint64_t)1) : 0;
-	ms_http_body_collect(r->x, max, collected, NULL, p); // what fails is answered
+	else
+		ms_gw_collect(r, with_body); // what fails is answered
 }
 
 static void after_body(struct gw_request *r, enum gw_verdict verdict)
@@ -145,33 +135,32 @@ static void after_body(struct gw_request *r, enum gw_verdict verdict)
 
 // --- Taking ------------------------------------------------------------------------------------------
 
-static bool came_by_tls(const struct gw_request *r)
+// The same URL with https, on its usual port. NULL: no memory.
+static char *https_location(const struct gw_request *r)
 {
-	// Said by a trusted proxy, else it would have been taken away.
-	struct slice said = ms_gw_header(&r->out.headers, MS_SLICE_LIT("X-Forwarded-Proto"));
-	return said.p != NULL ? ms_slice_eq_nocase(said, MS_SLICE_LIT("https")) : r->x->req.tls;
+	const struct http_request *req = &r->x->req;
+	struct slice host = req->authority;
+	size_t end = host.n > 0 && host.p[0] == '[' ? ms_slice_find(host, ']') + 1 : ms_slice_find(host, ':');
+	return ms_arena_printf(r->arena, "https://%.*s%.*s%s%.*s", MS_SLICE_ARG(ms_slice_sub(host, 0, end)),
+			       MS_SLICE_ARG(req->path), req->query.n > 0 ? "?" : "", MS_SLICE_ARG(req->query));
 }
 
-// A route for TLS alone, asked for without.
-static bool redirect_to_tls(struct proxy *p)
+// A route for TLS alone asked for without, or one of gRPC without HTTP/2. True: answered.
+static bool refuse_protocol(struct proxy *p)
 {
 	struct gw_request *r = &p->r;
-	const uint64_t plain = 1U << GW_HTTP | 1U << GW_GRPC | 1U << GW_WS;
-	if (r->route == NULL || r->route->protocols == 0 || (r->route->protocols & plain) != 0 || came_by_tls(r))
+	int status = r->route != NULL ? ms_plan_protocol(r->route, r->tls, r->x->req.version) : 0;
+	if (status == 0)
 		return false;
-	int status = r->route->https_redirect_status_code != 0 ? (int)r->route->https_redirect_status_code : 426;
-	ms_gw_fail(r, status, "gateway.https_only", "Please use HTTPS protocol");
-	struct slice host = r->x->req.authority;
-	size_t colon = ms_slice_find(host, ':');
-	if (host.n > 0 && host.p[0] != '[')
-		host = ms_slice_sub(host, 0, colon);
-	char *location =
-		ms_arena_printf(r->arena, "https://%.*s%.*s", MS_SLICE_ARG(host), MS_SLICE_ARG(r->x->req.target));
-	bool added = status == 426 ? ms_gw_header_add(&r->answer.headers, MS_SLICE_LIT("Upgrade"),
-						      MS_SLICE_LIT("TLS/1.2, HTTP/1.1"))
-				   : location != NULL && ms_gw_header_add(&r->answer.headers, MS_SLICE_LIT("Location"),
-									  ms_slice_cstr(location));
-	(void)added; // without memory: the answer alone
+	bool https = ms_plan_protocol(r->route, true, r->x->req.version) == 0;
+	if (https && status != 426 && r->x->req.authority.n == 0)
+		status = 426; // nobody knows where to
+	ms_gw_fail(r, status, https ? "gateway.https_only" : "gateway.http2_only",
+		   https ? "Please use HTTPS protocol" : "Please use HTTP2 protocol");
+	const char *location = status != 426 ? https_location(r) : NULL;
+	if (location != NULL)
+		MS_IGNORE(ms_gw_header_add(&r->answer.headers, MS_SLICE_LIT("Location"),
+					   ms_slice_cstr(location))); // the answer counts more
 	ms_proxy_send(p);
 	return true;
 }
@@ -189,7 +178,7 @@ static enum front_verdict begin(struct proxy *p)
 		return FRONT_TAKEN;
 	}
 	ms_http_on_gone(x, ms_proxy_gone, p);
-	if (redirect_to_tls(p))
+	if (refuse_protocol(p))
 		return FRONT_TAKEN;
 	p->in_chain = true;
 	ms_chain_access(r, after_access);

@@ -150,11 +150,10 @@ enum front_verdict ms_proxy_take(struct exchange *x, void *gateway);
 void ms_proxy_local_answer(struct exchange *x, struct http_local_answer *answer, void *gateway);
 void ms_proxy_over(struct exchange *x, const struct http_outcome *outcome, void *gateway);
 
-// proxy_headers.c: what is said about the client. False: no memory.
-// Whether a trailer of a client may go on: nothing about the client, and no header that is ours.
-MS_MUST_USE bool ms_proxy_trailer_passes(struct slice name);
 MS_MUST_USE bool ms_proxy_head(struct proxy *p);    // out.* and client_ip, from the exchange and the match
 MS_MUST_USE bool ms_proxy_forward(struct proxy *p); // X-Forwarded-* and the like, after the plugins
+// Whether a client may say this behind its body: not in place of us, nor of a proxy that is trusted.
+bool ms_proxy_trailer_ok(struct slice name);
 // The value that consistent hashing is done by.
 bool ms_proxy_hash(const struct proxy *p, uint64_t *ret_hash);
 
@@ -162,6 +161,7 @@ bool ms_proxy_hash(const struct proxy *p, uint64_t *ret_hash);
 void ms_proxy_call(struct proxy *p);
 MS_MUST_USE bool ms_proxy_target(const struct gw_request *r,
 				 struct slice *ret_target); // path and query; false: no memory
+bool ms_proxy_has_body(const struct gw_request *r);         // whether the upstream gets one, if only an empty one
 void ms_proxy_drop_call(struct proxy *p);                   // nobody is interested any more
 
 // proxy_answer.c: what comes back.

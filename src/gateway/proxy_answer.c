@@ -32,17 +32,25 @@ bool ms_proxy_copy_headers(struct arena *arena, const struct http_header *from, 
 
 // --- Ours --------------------------------------------------------------------------------------------
 
+// Of an answer to HEAD the length is what the upstream said; the cache does not keep it.
+static uint64_t length_of(const struct proxy *p)
+{
+	const struct gw_request *r = &p->r;
+	if (r->x->req.method != HTTP_HEAD)
+		return r->answer.body.n;
+	return p->gathering ? p->answer_length : r->answer.source == GW_FROM_CACHE ? UINT64_MAX : r->answer.body.n;
+}
+
 // The exchange is over afterwards.
 static void send_whole(struct proxy *p)
 {
 	struct gw_request *r = &p->r;
 	struct slice body = r->answer.body;
-	const struct http_answer answer = {
-		.status = r->answer.status,
-		.headers = r->answer.headers.items,
-		.header_count = r->answer.headers.count,
-		.content_length = p->gathering && p->r.x->req.method == HTTP_HEAD ? p->answer_length : body.n,
-		.no_server_headers = r->answer.source == GW_FROM_UPSTREAM};
+	const struct http_answer answer = {.status = r->answer.status,
+					   .headers = r->answer.headers.items,
+					   .header_count = r->answer.headers.count,
+					   .content_length = length_of(p),
+					   .no_server_headers = r->answer.source == GW_FROM_UPSTREAM};
 	p->head_sent = true;
 	ms_http_answer_start(r->x, &answer, NULL, NULL);
 	if (body.n > 0)
@@ -263,6 +271,8 @@ void ms_proxy_gone(struct exchange *x, void *arg)
 	ms_proxy_drop_call(p);
 	if (p->in_chain)
 		return; // the phase's end finds out
+	if (p->tunnel && p->out_ended)
+		return; // the upstream's side had ended; the client's ends with this
 	if (p->head_sent)
 		ms_http_stream_cut(x);
 	else if (p->calling)

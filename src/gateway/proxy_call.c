@@ -68,7 +68,7 @@ static void body_end(struct exchange *x, const struct http_header *trailers, siz
 	if (ms_proxy_copy_headers(p->r.arena, trailers, count, &copy)) {
 		p->trailers = copy;
 		for (size_t i = 0; i < count; i++) {
-			if (ms_proxy_trailer_passes(copy[i].name))
+			if (ms_proxy_trailer_ok(copy[i].name))
 				copy[p->trailer_count++] = copy[i];
 		}
 	}
@@ -84,7 +84,9 @@ static void body_cut(struct exchange *x, const struct errinfo *info, void *arg)
 		return;
 	}
 	ms_proxy_drop_call(p);
-	if (p->head_sent || p->tunnel)
+	if (p->tunnel && p->out_ended)
+		return; // the upstream's side had ended; the client's ends with this
+	if (p->head_sent)
 		ms_http_stream_cut(x);
 	else if (!p->in_chain)
 		ms_proxy_fail(p, ms_err_http_status(info->code), ms_err_name(info->code), info->message);
@@ -93,9 +95,8 @@ static void body_cut(struct exchange *x, const struct errinfo *info, void *arg)
 static const struct http_body_reader body_reader = {
 	.data = body_data, .end = body_end, .cut = body_cut, .max_bytes = UINT64_MAX};
 
-static bool has_body(const struct proxy *p)
+bool ms_proxy_has_body(const struct gw_request *r)
 {
-	const struct gw_request *r = &p->r;
 	return r->out.body_collected || r->out.body_changed ? r->out.body.n > 0 || r->x->req.has_body
 							    : r->x->req.has_body;
 }
@@ -104,7 +105,7 @@ static bool has_body(const struct proxy *p)
 static void send_body(struct proxy *p)
 {
 	struct gw_request *r = &p->r;
-	if (!has_body(p))
+	if (!ms_proxy_has_body(r))
 		return;
 	if (r->out.body_collected || r->out.body_changed) {
 		(void)ms_http_call_write(p->call, r->out.body); // there is no more to come that should wait
@@ -224,7 +225,7 @@ static enum ms_err start(struct proxy *p, struct errinfo *info)
 		.authority = authority_of(p, t),
 		.headers = r->out.headers.items,
 		.header_count = r->out.headers.count,
-		.has_body = has_body(p),
+		.has_body = ms_proxy_has_body(r),
 		.content_length = whole ? r->out.body.n : r->x->req.content_length,
 		.protocol = p->wants_tunnel ? r->x->req.protocol : MS_SLICE_EMPTY,
 		.connect_timeout_ms = timeout(service->connect_timeout_ms),

@@ -3,8 +3,6 @@
 // trusted proxy may speak are taken away when anybody else sent them.
 #include "gateway/proxy.h"
 
-// --- Path --------------------------------------------------------------------------------------------
-
 static bool join(struct arena *arena, struct slice a, struct slice b, struct slice *ret_path)
 {
 	char *p = ms_arena_alloc(arena, a.n + b.n + 1);
@@ -18,51 +16,14 @@ static bool join(struct arena *arena, struct slice a, struct slice b, struct sli
 	return true;
 }
 
-static bool begins_with_slash(struct slice s)
-{
-	return s.n > 0 && s.p[0] == '/';
-}
-
-static bool ends_with_slash(struct slice s)
-{
-	return s.n > 0 && s.p[s.n - 1] == '/';
-}
-
-// The service's path and the request's: Kong's rules (path_handling v0 joins with a slash, v1 as they are but for two slashes).
 static bool upstream_path(struct proxy *p)
 {
 	struct gw_request *r = &p->r;
-	struct slice whole = r->match.path, rest = whole;
-	struct slice base = r->service != NULL ? r->service->path : MS_SLICE_EMPTY;
-	bool strip = r->route != NULL && r->route->strip_path && r->match.matched.n > 0;
-	if (strip)
-		rest = ms_slice_sub(whole, r->match.matched.n, SIZE_MAX);
-	if (base.n == 0 || ms_slice_eq_cstr(base, "/")) {
-		if (begins_with_slash(rest)) {
-			r->out.path = rest;
-			return true;
-		}
-		return join(r->arena, MS_SLICE_LIT("/"), rest, &r->out.path);
-	}
-	if (rest.n == 0) {
-		// "/api/" asked for and taken away whole: what is left is a slash if there was one.
-		if (ends_with_slash(base) && !ends_with_slash(whole))
-			base.n--;
-		else if (!ends_with_slash(base) && ends_with_slash(whole) && whole.n > 1)
-			return join(r->arena, base, MS_SLICE_LIT("/"), &r->out.path);
-		r->out.path = base;
-		return true;
-	}
-	if (!strip && ms_slice_eq_cstr(rest, "/") && !ends_with_slash(base)) {
-		r->out.path = base;
-		return true;
-	}
-	if (ends_with_slash(base) && begins_with_slash(rest))
-		base.n--;
-	else if (!ends_with_slash(base) && !begins_with_slash(rest) &&
-		 (r->route == NULL || r->route->path_handling == 0) && !join(r->arena, base, MS_SLICE_LIT("/"), &base))
-		return false;
-	return join(r->arena, base, rest, &r->out.path);
+	r->out.path = r->route == NULL
+			      ? r->match.path
+			      : ms_plan_upstream_path(&r->match, r->service != NULL ? r->service->path : MS_SLICE_EMPTY,
+						      r->arena);
+	return r->out.path.p != NULL;
 }
 
 // --- The client --------------------------------------------------------------------------------------
@@ -113,32 +74,12 @@ static struct slice client_of(const struct gateway *g, const struct http_request
 	return client;
 }
 
-// '_' as '-': some servers show both alike to their programs, so that X_Real_IP would pass for X-Real-IP.
-static char lower(char c)
-{
-	return c == '_' ? '-' : c >= 'A' && c <= 'Z' ? (char)(c + 32) : c;
-}
-
-static bool is_one_of(struct slice name, const struct slice *names, size_t count)
-{
-	for (size_t i = 0; i < count; i++) {
-		size_t k = 0;
-		if (names[i].n != name.n)
-			continue;
-		while (k < name.n && lower(name.p[k]) == names[i].p[k])
-			k++;
-		if (k == name.n)
-			return true;
-	}
-	return false;
-}
-
 static bool is_forwarding(struct slice name)
 {
 	static const struct slice names[] = {MS_SLICE_LIT("x-forwarded-for"),  MS_SLICE_LIT("x-forwarded-proto"),
 					     MS_SLICE_LIT("x-forwarded-host"), MS_SLICE_LIT("x-forwarded-port"),
 					     MS_SLICE_LIT("x-forwarded-path"), MS_SLICE_LIT("x-forwarded-prefix")};
-	return is_one_of(name, names, MS_ARRAY_LEN(names));
+	return ms_gw_header_is_of(name, names, MS_ARRAY_LEN(names));
 }
 
 // Set anew for every upstream, whoever sent them; Host and Content-Length are no fields of ours.
@@ -148,33 +89,32 @@ static bool is_ours(struct slice name)
 					     MS_SLICE_LIT("host"),           MS_SLICE_LIT("expect"),
 					     MS_SLICE_LIT("content-length"), MS_SLICE_LIT("x-real-ip"),
 					     MS_SLICE_LIT("forwarded")};
-	return is_one_of(name, names, MS_ARRAY_LEN(names));
+	return ms_gw_header_is_of(name, names, MS_ARRAY_LEN(names));
 }
 
-bool ms_proxy_trailer_passes(struct slice name)
+bool ms_proxy_trailer_ok(struct slice name)
 {
-	return !is_ours(name) && !is_forwarding(name) && !ms_chain_is_identity(name);
+	return !ms_gw_is_identity(name) && !is_forwarding(name) && !is_ours(name);
 }
 
-// What the client calls a matter of its connection ends here, before the gateway writes headers of its own: by naming X-Forwarded-For or
-// X-Consumer-Username in Connection it must not rid itself of them. TE stays: it asks for trailers, and the upstream's client writes it anew.
-static bool is_named(const struct http_request *req, struct slice name)
+// What Connection names is between the client and us. It goes before anything of ours is added: a client that names X-Consumer-Username or
+// X-Forwarded-For there would have those taken out behind us. TE stays: the call looks for trailers in it.
+static bool is_of_hop(const struct http_request *req, struct slice name)
 {
+	static const struct slice connection = MS_SLICE_LIT("connection");
+	if (name.n == connection.n && ms_slice_eq_nocase(name, connection))
+		return true;
 	for (size_t i = 0; i < req->header_count; i++) {
-		struct slice rest = req->headers[i].value, option;
-		if (req->headers[i].name.n != 10 || !ms_slice_eq_nocase(req->headers[i].name, MS_SLICE_LIT("connection")))
+		struct slice rest = req->headers[i].value, one;
+		if (req->headers[i].name.n != connection.n || !ms_slice_eq_nocase(req->headers[i].name, connection))
 			continue;
-		while (ms_slice_next(&rest, ',', &option)) {
-			if (ms_slice_eq_nocase(ms_slice_trim(option), name))
-				return !ms_slice_eq_nocase(name, MS_SLICE_LIT("te"));
+		while (ms_slice_next(&rest, ',', &one)) {
+			if (ms_slice_eq_nocase(ms_slice_trim(one), name) &&
+			    !ms_slice_eq_nocase(name, MS_SLICE_LIT("te")))
+				return true;
 		}
 	}
 	return false;
-}
-
-static bool is_of_connection(const struct http_request *req, struct slice name)
-{
-	return (name.n == 10 && ms_slice_eq_nocase(name, MS_SLICE_LIT("connection"))) || is_named(req, name);
 }
 
 bool ms_proxy_head(struct proxy *p)
@@ -194,9 +134,11 @@ bool ms_proxy_head(struct proxy *p)
 	bool lists = ms_http_header(req, "connection").p != NULL;
 	for (size_t i = 0; i < req->header_count; i++) {
 		const struct http_header *h = &req->headers[i];
-		if (!is_ours(h->name) && (trusted || !is_forwarding(h->name)) && (!lists || !is_of_connection(req, h->name)))
+		if (!is_ours(h->name) && (trusted || !is_forwarding(h->name)) && (!lists || !is_of_hop(req, h->name)))
 			r->out.headers.items[r->out.headers.count++] = *h;
 	}
+	struct slice said = trusted ? ms_gw_header(&r->out.headers, MS_SLICE_LIT("X-Forwarded-Proto")) : MS_SLICE_EMPTY;
+	r->tls = said.p != NULL ? ms_slice_eq_nocase(said, MS_SLICE_LIT("https")) : req->tls;
 	if (r->route != NULL && r->route->preserve_host)
 		r->out.authority = req->authority;
 	else if (r->service != NULL && r->service->upstream != NULL)

@@ -505,13 +505,11 @@ void ms_http_call_write_end(struct http_call *call, const struct http_header *tr
 		return;
 	if (!conn->write_broken)
 		ms_client_write_trailers(call, trailers, count);
-	if (call->stage == STAGE_TUNNEL) {
-		ms_call_later(call);
-		return;
-	}
 	call->cl->in_api++;
-	ms_upstream_flush(conn);
-	if (call->conn == conn && conn->phase == UPSTREAM_OPEN)
+	ms_upstream_flush(conn); // of a tunnel too: whoever has ended both sides may cancel the call at once
+	if (call->stage == STAGE_TUNNEL)
+		ms_call_later(call);
+	else if (call->conn == conn && conn->phase == UPSTREAM_OPEN)
 		ms_upstream_settle(conn, true);
 	call->cl->in_api--;
 }

@@ -239,6 +239,8 @@ static void start_write(struct upstream *conn, size_t from)
 {
 	uv_buf_t buf = uv_buf_of(ms_slice(conn->flight.p + from, conn->flight.n - from));
 	conn->writing = true;
+	if (conn->call != NULL && conn->phase == UPSTREAM_OPEN)
+		conn->call->sent = true; // from now on libuv sends when it can
 	int rc = uv_write(&conn->write_req, &conn->uv.stream, &buf, 1, on_written);
 	if (rc != 0) {
 		conn->writing = false;

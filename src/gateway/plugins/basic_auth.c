@@ -172,7 +172,7 @@ static enum gw_verdict verify_later(struct gw_request *r, const struct config *c
 {
 	struct check *check = MS_ARENA_NEW(r->arena, struct check);
 	enum ms_err err = MS_ERR_NO_MEMORY;
-	if (check != NULL) {
+	if (check != NULL && r->services->pool != NULL) { // NULL: the process ends
 		*check = (struct check){
 			.r = r, .config = c, .credential = credential, .stored = stored, .password = password};
 		err = ms_pool_submit(r->services->pool, &check->job, r->x->loop, verify, verified);

@@ -51,6 +51,66 @@ TEST(an_answer_is_given_again)
 	kit_fini(&kit);
 }
 
+TEST(who_asks_otherwise_is_answered_otherwise)
+{
+	struct gw_kit kit;
+	with_cache(&kit, "{\"strategy\":\"memory\",\"vary_headers\":[\"X-Lang\"]}");
+	// A parameter does not pass for a header.
+	CHECK_STR(ask(&kit, "/a?x&de", NULL, NULL, NULL, "{}"), "Miss");
+	CHECK_STR(ask(&kit, "/a?x", "X-Lang", "de", NULL, "{}"), "Miss");
+	CHECK_STR(ask(&kit, "/a?x", "X-Lang", "de", NULL, "{}"), "Hit");
+	// The order of values of one name counts, that of names does not.
+	CHECK_STR(ask(&kit, "/a?id=1&id=2&z=3", NULL, NULL, NULL, "{}"), "Miss");
+	CHECK_STR(ask(&kit, "/a?id=2&id=1&z=3", NULL, NULL, NULL, "{}"), "Miss");
+	CHECK_STR(ask(&kit, "/a?z=3&id=1&id=2", NULL, NULL, NULL, "{}"), "Hit");
+	// What a trusted proxy said of the client's request.
+	CHECK_STR(ask(&kit, "/f", "X-Forwarded-Host", "a.example", NULL, "{}"), "Miss");
+	CHECK_STR(ask(&kit, "/f", "X-Forwarded-Host", "b.example", NULL, "{}"), "Miss");
+	// Plugins before have made another request of it.
+	kit_request(&kit, HTTP_GET, "/f");
+	kit.r.out.path = MS_SLICE_LIT("/other");
+	CHECK_INT(kit_access(&kit), GW_NEXT);
+	kit_upstream(&kit, 200, "application/json", "{}");
+	CHECK_STR(kit_answer(&kit, "X-Cache-Status"), "Miss");
+	CHECK_STR(ask(&kit, "/f", NULL, NULL, NULL, "{}"), "Miss");
+	// What a canary says is for those alone who were sent there.
+	for (int i = 0; i < 3; i++) {
+		kit_request(&kit, HTTP_GET, "/g");
+		CHECK_INT(kit_access(&kit), GW_NEXT);
+		kit.r.out.host = i == 0 ? MS_SLICE_LIT("canary") : MS_SLICE_EMPTY;
+		kit.r.out.port = i == 1 ? 8080 : 0;
+		kit.r.out.path = i == 2 ? MS_SLICE_LIT("/new") : kit.r.out.path;
+		kit_upstream(&kit, 200, "application/json", "{}");
+		CHECK_STR(kit_answer(&kit, "X-Cache-Status"), "Bypass");
+	}
+	kit_fini(&kit);
+}
+
+// One consumer may be many people: whose token it is only the upstream knows.
+TEST(tokens_for_the_upstream_share_no_answer)
+{
+	struct gw_kit kit;
+	static const char *const tokens[] = {"Bearer anna", "Bearer ben", "Bearer anna"}, *const want[] = {"Miss",
+													   "Miss",
+													   "Hit"};
+	with_cache(&kit, "{\"strategy\":\"memory\"}");
+	struct gw_consumer *app = kit_consumer(&kit, "app");
+	for (int anonymous = 0; anonymous < 2; anonymous++) {
+		for (size_t i = 0; i < MS_ARRAY_LEN(tokens); i++) {
+			kit_request(&kit, HTTP_GET, "/me");
+			kit_header(&kit, "Authorization", tokens[i]);
+			kit.r.consumer = app;
+			kit.r.anonymous = anonymous == 1;
+			if (kit_access(&kit) == GW_NEXT)
+				kit_upstream(&kit, 200, "application/json", "{}");
+			else
+				ms_chain_answer(&kit.r);
+			CHECK_STR(kit_answer(&kit, "X-Cache-Status"), anonymous == 1 ? "Bypass" : want[i]);
+		}
+	}
+	kit_fini(&kit);
+}
+
 TEST(answers_grow_old)
 {
 	struct gw_kit kit;

@@ -2,17 +2,35 @@
 // One request as http-log tells of it: JSON of the shape that readers of Kong's logs know.
 #include "gateway/plugins/http_log.h"
 
-static bool is_secret(struct slice name)
+#define REDACTED MS_SLICE_LIT("REDACTED")
+
+// Names under which clients send secrets, in headers and in queries.
+static bool is_secret_name(struct slice name)
 {
-	return ms_slice_eq_nocase(name, MS_SLICE_LIT("Authorization")) ||
-	       ms_slice_eq_nocase(name, MS_SLICE_LIT("Proxy-Authorization")) ||
-	       ms_slice_eq_nocase(name, MS_SLICE_LIT("Cookie")) ||
-	       ms_slice_eq_nocase(name, MS_SLICE_LIT("Set-Cookie")) ||
-	       ms_slice_eq_nocase(name, MS_SLICE_LIT("X-API-Key")) || ms_slice_eq_nocase(name, MS_SLICE_LIT("apikey"));
+	static const char *const names[] = {"Authorization", "Proxy-Authorization",
+					    "Cookie",        "Set-Cookie",
+					    "X-API-Key",     "apikey",
+					    "api_key",       "access_token",
+					    "id_token",      "refresh_token",
+					    "jwt",           "token",
+					    "client_secret", "password"};
+	for (size_t i = 0; i < MS_ARRAY_LEN(names); i++) {
+		if (ms_slice_eq_nocase(name, ms_slice_cstr(names[i])))
+			return true;
+	}
+	return false;
+}
+
+// By its name, or because it is the key that let the caller in, under whatever name.
+static bool is_secret(const struct gw_request *r, struct slice name, struct slice value)
+{
+	return is_secret_name(name) || (r->credential != NULL && r->credential->kind == GW_KEYAUTH && value.n > 0 &&
+					ms_slice_eq(value, r->credential->key));
 }
 
 // Names in lower case; a name that is there twice: the first counts.
-static void write_headers(struct json_writer *w, const struct http_header *items, size_t count)
+static void write_headers(struct json_writer *w, const struct gw_request *r, const struct http_header *items,
+			  size_t count)
 {
 	ms_json_key_lit(w, "headers");
 	ms_json_begin_object(w);
@@ -27,47 +45,70 @@ static void write_headers(struct json_writer *w, const struct http_header *items
 		for (size_t j = 0; j < name.n; j++)
 			lower[j] = name.p[j] >= 'A' && name.p[j] <= 'Z' ? (char)(name.p[j] + 32) : name.p[j];
 		ms_json_key(w, ms_slice(lower, name.n));
-		ms_json_str(w, is_secret(items[i].name) ? MS_SLICE_LIT("REDACTED") : items[i].value);
+		ms_json_str(w, is_secret(r, items[i].name, items[i].value) ? REDACTED : items[i].value);
 	}
 	ms_json_end_object(w);
 }
 
-static void write_query(struct json_writer *w, struct gw_request *r)
+static void write_args(struct json_writer *w, const struct gw_args *args)
 {
-	struct gw_args args = {0};
-	struct slice query = r->x->req.query;
 	ms_json_key_lit(w, "querystring");
 	ms_json_begin_object(w);
-	if (query.n > 0 && ms_gw_args_read(r, query, &args)) {
-		for (size_t i = 0; i < args.count; i++) {
-			if (args.items[i].name.p == NULL ||
-			    ms_gw_args_get(&args, args.items[i].name, NULL) != &args.items[i])
-				continue; // the first of a name
-			ms_json_key(w, args.items[i].name);
-			if (args.items[i].bare)
-				ms_json_bool(w, true);
-			else
-				ms_json_str(w, args.items[i].value);
-		}
+	for (size_t i = 0; i < args->count; i++) {
+		const struct gw_arg *arg = &args->items[i];
+		if (arg->name.p == NULL || ms_gw_args_get(args, arg->name, NULL) != arg)
+			continue; // the first of a name
+		ms_json_key(w, arg->name);
+		if (arg->bare)
+			ms_json_bool(w, true);
+		else
+			ms_json_str(w, arg->value);
 	}
 	ms_json_end_object(w);
+}
+
+// The query without its secrets; as it came when there are none.
+static struct slice read_query(struct gw_request *r, struct slice query, struct gw_args *ret_args)
+{
+	bool changed = false;
+	*ret_args = (struct gw_args){.r = r};
+	if (query.n == 0)
+		return query;
+	if (!ms_gw_args_read(r, query, ret_args)) {
+		*ret_args = (struct gw_args){.r = r};
+		return REDACTED;
+	}
+	for (size_t i = 0; i < ret_args->count; i++) {
+		struct gw_arg *arg = &ret_args->items[i];
+		if (arg->name.p == NULL || arg->bare || !is_secret(r, arg->name, arg->value))
+			continue;
+		arg->value = REDACTED;
+		arg->raw = MS_SLICE_EMPTY;
+		changed = true;
+	}
+	return !changed || ms_gw_args_write(ret_args, &query) ? query : REDACTED;
 }
 
 static void write_request(struct json_writer *w, struct gw_request *r)
 {
 	const struct http_request *req = &r->x->req;
-	struct slice url = ms_gw_text(r, "%s://%.*s%.*s", req->tls ? "https" : "http", MS_SLICE_ARG(req->authority),
-				      MS_SLICE_ARG(req->target));
+	struct gw_args args;
+	size_t mark = ms_slice_find(req->target, '?');
+	struct slice query = read_query(r, ms_slice_sub(req->target, mark + 1, SIZE_MAX), &args);
+	struct slice uri = ms_gw_text(r, "%.*s%s%.*s", MS_SLICE_ARG(ms_slice_sub(req->target, 0, mark)),
+				      query.n > 0 ? "?" : "", MS_SLICE_ARG(query));
+	struct slice url = ms_gw_text(r, "%s://%.*s%.*s", r->tls ? "https" : "http", MS_SLICE_ARG(req->authority),
+				      MS_SLICE_ARG(uri));
 	ms_json_key_lit(w, "request");
 	ms_json_begin_object(w);
 	ms_json_member_text(w, "id", req->id);
 	ms_json_member_text(w, "method", ms_slice_cstr(ms_http_method_name(req->method)));
-	ms_json_member_text(w, "uri", req->target);
+	ms_json_member_text(w, "uri", uri);
 	ms_json_member_text(w, "url", url);
 	ms_json_key_lit(w, "size");
 	ms_json_u64(w, req->has_body && req->content_length != UINT64_MAX ? req->content_length : 0);
-	write_query(w, r);
-	write_headers(w, req->headers, req->header_count);
+	write_args(w, &args);
+	write_headers(w, r, req->headers, req->header_count);
 	ms_json_end_object(w);
 }
 
@@ -79,7 +120,7 @@ static void write_response(struct json_writer *w, const struct gw_request *r, co
 	ms_json_i64(w, outcome->status);
 	ms_json_key_lit(w, "size");
 	ms_json_u64(w, outcome->body_bytes);
-	write_headers(w, r->answer.headers.items, r->answer.headers.count);
+	write_headers(w, r, r->answer.headers.items, r->answer.headers.count);
 	ms_json_end_object(w);
 }
 

@@ -135,6 +135,28 @@ TEST(requests_are_counted_by_what_is_said_else_by_address)
 	kit_fini(&kit);
 }
 
+TEST(a_network_of_ipv6_is_one_caller)
+{
+	static const struct {
+		const char *address;
+		int want;
+	} cases[] = {
+		{"2001:db8:1:2::1", 0},    {"2001:db8:1:2:ffff::9", 429},
+		{"2001:DB8:1:2::1", 429},  {"2001:db8:1:3::1", 0},
+		{"192.0.2.1", 0},          {"192.0.2.2", 0},
+		{"::ffff:192.0.2.1", 429},
+	};
+	struct gw_kit kit;
+	with_limits(&kit, "{\"year\":1,\"limit_by\":\"ip\"}");
+	for (size_t i = 0; i < MS_ARRAY_LEN(cases); i++) {
+		kit_request(&kit, HTTP_GET, "/");
+		kit.r.client_ip = ms_slice_cstr(cases[i].address);
+		if (!CHECK_INT(kit_status(&kit), cases[i].want))
+			CHECK_STR(cases[i].address, "");
+	}
+	kit_fini(&kit);
+}
+
 TEST(paths_consumers_and_services_are_told_apart)
 {
 	struct gw_kit kit;

@@ -49,6 +49,27 @@ TEST(http_log_tells_of_each_request)
 	kit_fini(&kit);
 }
 
+TEST(http_log_tells_no_secrets)
+{
+	struct gw_kit kit;
+	struct gw_credential credential = {.kind = GW_KEYAUTH, .key = MS_SLICE_LIT("s3cret key")};
+	kit_init(&kit);
+	CHECK_STR(kit_plugin(&kit, "http-log", "{\"http_endpoint\":\"http://logs.example/\"}"), NULL);
+	kit_request(&kit, HTTP_GET, "/a?x=%31&APIKEY=s3cret&jwt=s3cret.a.b&own=s3cret+key&last=2");
+	kit_header(&kit, "X-Own-Key", "s3cret key");
+	kit_header(&kit, "Cookie", "session=s3cret");
+	CHECK_INT(kit_access(&kit), GW_NEXT);
+	kit.r.credential = &credential;
+	kit_upstream(&kit, 200, "text/plain", "x");
+	kit_over(&kit);
+	const char *b = kit_calls.body;
+	CHECK(strstr(b, "s3cret") == NULL);
+	CHECK_HAS(b, "\"uri\":\"/a?x=%31&APIKEY=REDACTED&jwt=REDACTED&own=REDACTED&last=2\"");
+	CHECK_HAS(b, "\"querystring\":{\"x\":\"1\",\"APIKEY\":\"REDACTED\"");
+	kit_calls_run(&kit);
+	kit_fini(&kit);
+}
+
 TEST(http_log_sends_batches_and_tries_again)
 {
 	struct gw_kit kit;

@@ -71,6 +71,7 @@ struct caching {
 	struct cache *cache;
 	struct slice key;  // of the cache: "pc:", the plugin's id, ":", base
 	struct slice base; // 64 hex digits: X-Cache-Key
+	struct slice path; // that the upstream was going to be asked for
 	bool second;       // the key is that of a variant
 	struct slice vary; // names of the headers of the variant
 	enum status status;
@@ -80,9 +81,12 @@ struct caching {
 
 // --- Keys ----------------------------------------------------------------------------------------------------------
 
-static int by_raw(const void *a, const void *b)
+// By name; parameters of one name stay as they came, for servers tell those apart.
+static int by_name(const void *a, const void *b)
 {
-	return ms_slice_cmp(((const struct gw_arg *)a)->raw, ((const struct gw_arg *)b)->raw);
+	const struct gw_arg *x = a, *y = b;
+	int order = ms_slice_cmp(x->name, y->name);
+	return order != 0 ? order : (x->raw.p > y->raw.p) - (x->raw.p < y->raw.p);
 }
 
 static void add_part(struct buf *text, struct slice part)
@@ -95,16 +99,17 @@ static void add_part(struct buf *text, struct slice part)
 static bool add_query(struct gw_request *r, const struct config *c, struct buf *text)
 {
 	struct gw_args args;
-	if (!ms_gw_args_read(r, r->x->req.query, &args))
+	if (!ms_gw_args_read(r, r->out.query, &args))
 		return false;
 	if (args.count > 0)
-		qsort(args.items, args.count, sizeof(args.items[0]), by_raw);
+		qsort(args.items, args.count, sizeof(args.items[0]), by_name);
 	for (size_t i = 0; i < args.count; i++) {
 		const struct gw_arg *arg = &args.items[i];
 		if (c->vary_query_params.count == 0 ||
 		    (arg->name.p != NULL && ms_gw_text_list_has(&c->vary_query_params, arg->name)))
 			add_part(text, arg->raw);
 	}
+	ms_buf_append_char(text, ';'); // or a parameter would pass for a header
 	return true;
 }
 
@@ -138,8 +143,11 @@ static bool make_key(struct caching *k, struct slice what)
 	return k->key.p != NULL;
 }
 
+// All that decides what the upstream answers: what was asked, and what the plugins before made of it.
 static bool base_key(struct caching *k)
 {
+	static struct slice always[] = {MS_SLICE_LIT("Authorization"), MS_SLICE_LIT("X-Forwarded-Host"),
+					MS_SLICE_LIT("X-Forwarded-Prefix")};
 	struct gw_request *r = k->r;
 	const struct config *c = k->config;
 	struct buf text;
@@ -147,10 +155,13 @@ static bool base_key(struct caching *k)
 	add_part(&text, r->consumer != NULL ? ms_slice_cstr(r->consumer->id) : r->credential_id);
 	add_part(&text, r->route != NULL ? ms_slice_cstr(r->route->id) : MS_SLICE_EMPTY);
 	add_part(&text, r->out.method);
-	add_part(&text, r->x->req.tls ? MS_SLICE_LIT("https") : MS_SLICE_LIT("http"));
+	add_part(&text, r->tls ? MS_SLICE_LIT("https") : MS_SLICE_LIT("http"));
 	add_lower(&text, r->x->req.authority, true);
 	add_lower(&text, r->x->req.path, c->ignore_uri_case);
+	add_lower(&text, r->out.path, c->ignore_uri_case);
+	k->path = r->out.path;
 	bool ok = add_query(r, c, &text);
+	add_headers(r, &(struct text_list){always, MS_ARRAY_LEN(always)}, &text);
 	add_headers(r, &c->vary_headers, &text);
 	ok = ok && ms_buf_ok(&text) && make_key(k, ms_buf_slice(&text));
 	ms_buf_fini(&text);
@@ -184,8 +195,8 @@ static bool passes_by(const struct gw_request *r, const struct config *c)
 	if (!ms_gw_text_list_has(&c->request_method, r->out.method) || ms_gw_request_header(r, "Range").p != NULL ||
 	    r->x->req.protocol.n > 0 || r->x->req.has_body)
 		return true;
-	// Whose answer that is only the upstream knows, unless a plugin found out who calls.
-	if (authorized && r->consumer == NULL && r->credential_id.n == 0)
+	// Whose answer that is only the upstream knows, unless a plugin found out who calls. The anonymous consumer is nobody.
+	if (authorized && (r->anonymous || (r->consumer == NULL && r->credential_id.n == 0)))
 		return true;
 	if (!c->cache_control)
 		return false;
@@ -384,6 +395,9 @@ static bool may_keep(struct caching *k, const struct gw_headers *came)
 	uint64_t age = 0;
 	struct slice said = ms_gw_header(came, MS_SLICE_LIT("Age"));
 	if (r->answer.source != GW_FROM_UPSTREAM && r->answer.source != GW_FROM_LOCAL)
+		return false;
+	// A plugin behind this one (canary) has sent the request elsewhere: that answer is not for all.
+	if (r->out.host.n > 0 || r->out.port != 0 || !ms_slice_eq(r->out.path, k->path))
 		return false;
 	// What our own guard let one caller see is not for everybody.
 	if (r->answer.source == GW_FROM_LOCAL && r->services->auth != NULL &&

@@ -2,6 +2,7 @@
 // rate-limiting: a request is counted in the same step that decides about it (cache TAKE), so that parallel requests cannot pass together where one may.
 #include "cache/cache.h"
 #include "crypto/crypto.h"
+#include "gateway/address.h"
 #include "gateway/plugins/plugins.h"
 
 enum { PERIODS = 6 };
@@ -193,6 +194,17 @@ static struct slice identifier(const struct gw_request *r, const struct config *
 	}
 }
 
+// The address in its one form. Of IPv6 the network: whoever has one address there has 2^64.
+static struct slice address_of(const struct gw_request *r)
+{
+	struct gw_address address;
+	if (!ms_gw_address_parse(r->client_ip, &address))
+		return r->client_ip;
+	bool v4 = address.high == 0 && address.low >> 32 == 0xffff;
+	uint64_t part = v4 ? address.low : address.high;
+	return ms_arena_copy(r->arena, ms_slice(&part, sizeof(part)));
+}
+
 // "rl:", the plugin's id, what it is by, whose. The plugin's id stays when plans change, so counts do.
 static struct slice key_of(struct gw_request *r, const struct config *c)
 {
@@ -201,7 +213,7 @@ static struct slice key_of(struct gw_request *r, const struct config *c)
 	char letter = letters[c->limit_by];
 	uint8_t digest[MS_SHA256_SIZE];
 	if (who.n == 0) { // falls back to the address
-		who = r->client_ip;
+		who = address_of(r);
 		letter = 'i';
 	}
 	if (who.n > KEY_PLAIN_MAX) {

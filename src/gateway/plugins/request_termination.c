@@ -46,7 +46,7 @@ static bool triggered(struct gw_request *r, struct slice trigger)
 	       ms_gw_args_get(&args, trigger, NULL) != NULL;
 }
 
-// What came, without what names secrets.
+// What came, to the one who sent it.
 static void write_request(struct json_writer *w, const struct gw_request *r)
 {
 	ms_json_key_lit(w, "request");
