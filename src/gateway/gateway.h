@@ -43,8 +43,10 @@ void ms_gateway_free(
 // Any thread: state of the upstreams in words, for the health document. False: one has no target left.
 bool ms_gateway_healthy(struct gateway *gateway, char *message, size_t size);
 
-// For the command line: checks a file; every problem is written as one line "file:line: path: message". MS_OK, or MS_ERR_CONFIG.
-MS_MUST_USE enum ms_err ms_gateway_check(struct slice text, const char *name, struct buf *out, struct errinfo *info);
+// For the command line: checks a file; every problem is written as one line "file:line: path: message", or as a JSON
+// object {"valid", "problems": [{"path", "line", "message"}]}. MS_OK, or MS_ERR_CONFIG.
+MS_MUST_USE enum ms_err ms_gateway_check(struct slice text, const char *name, bool json, struct buf *out,
+					 struct errinfo *info);
 
 // --- Versions (versions.c): changes at run time, kept in the store -----------------------------------
 // Each change is a version: the whole document, who made it, when, why, and what it changed in words. Sealed at rest when there is auth. Servers take
@@ -82,6 +84,20 @@ MS_MUST_USE enum ms_err ms_gateway_versions(struct store_tx *tx, int64_t before,
 // The document of a version (0: the newest) as JSON. MS_ERR_NOT_FOUND.
 MS_MUST_USE enum ms_err ms_gateway_export(struct store_tx *tx, struct auth *auth, int64_t version, bool hide_secrets,
 					  struct buf *out, struct errinfo *info);
+// Blue and green, from the command line: the targets that a switch to `group` would send traffic to, and what stands now. edit->text: the file that counts
+// while the store has no version; its problems go to edit->words. In the transaction's arena. MS_ERR_NOT_FOUND, MS_ERR_INVALID: no such group.
+struct gateway_group {
+	int64_t version;
+	struct slice previous, host_header;
+	struct slice *origins; // "http://host:port"
+	size_t count;
+	const char *unasked; // why the targets cannot be asked from here; NULL: they can
+};
+MS_MUST_USE enum ms_err ms_gateway_group(struct store_tx *tx, struct gateway_edit *edit, struct slice upstream,
+					 struct slice group, struct errinfo *info, struct gateway_group *ret_group);
+// Makes it the active group, as a new version.
+MS_MUST_USE enum ms_err ms_gateway_switch(struct store_tx *tx, struct gateway_edit *edit, struct slice upstream,
+					  struct slice group, struct errinfo *info);
 // Seals the documents anew after the master key changed; before ms_vault_drop_old. A store_fn; arg: the struct vault.
 MS_MUST_USE enum ms_err ms_gateway_reseal(struct store_tx *tx, void *vault, struct errinfo *info);
 

@@ -13,7 +13,6 @@
 #define SMOKE_TIMEOUT_MS 5000
 #define SMOKE_TIMEOUT_MAX_MS 60000
 #define SMOKES_MAX 64 // targets of a group that are asked
-#define DOCUMENT_MAX ((size_t)256 << 20)
 
 // --- Health --------------------------------------------------------------------------------------------
 
@@ -163,46 +162,19 @@ static void stored(struct store_work *work)
 	ms_loop_post(ms_rt_loop(s->g->options.rt, 0), &s->mail, take_up);
 }
 
-// The upstream with another active_group.
-static const struct json_value *with_group(struct arena *arena, const struct json_value *upstream, struct slice group)
-{
-	size_t n = 0, count = upstream->object.count;
-	struct json_value *copy = MS_ARENA_NEW(arena, struct json_value);
-	struct json_member *members = MS_ARENA_ARRAY(arena, struct json_member, count + 1);
-	if (copy == NULL || members == NULL)
-		return NULL;
-	for (size_t i = 0; i < count; i++) {
-		if (!ms_slice_eq_cstr(upstream->object.members[i].key, "active_group"))
-			members[n++] = upstream->object.members[i];
-	}
-	members[n++] = (struct json_member){MS_SLICE_LIT("active_group"), {.type = JSON_STRING, .str = group}};
-	*copy = (struct json_value){.type = JSON_OBJECT, .object = {members, n}};
-	return copy;
-}
-
 static enum ms_err store_switch(struct store_tx *tx, void *arg, struct errinfo *info)
 {
 	struct switching *s = arg;
 	int64_t version;
 	const struct json_value *document = NULL;
-	struct buf text;
 	struct gw_snapshot *present = ms_gateway_latest(s->g); // before there is a version: the file
 	enum ms_err err = ms_versions_current(tx, s->edit.auth, info, &version, &document);
 	if (err == MS_OK && document == NULL)
 		document = present != NULL ? present->plan->source : NULL;
-	const struct json_value *old = document != NULL ? ms_document_find(document, "upstreams", s->upstream) : NULL;
-	const struct json_value *fresh = old != NULL ? with_group(&s->arena, old, s->group) : NULL;
-	ms_buf_init(&text, DOCUMENT_MAX);
-	if (err == MS_OK && fresh == NULL) {
+	if (err == MS_OK && document == NULL)
 		err = ms_fail(info, MS_ERR_NOT_FOUND, "the upstream has gone meanwhile");
-	} else if (err == MS_OK) {
-		ms_buf_clear(&s->edit.words);
-		ms_document_change(document, "upstreams", s->upstream, fresh, &text);
-		s->edit.text = ms_buf_slice(&text);
-		err = ms_buf_ok(&text) ? ms_gateway_apply(tx, &s->edit, info)
-				       : ms_fail(info, MS_ERR_NO_MEMORY, "out of memory");
-	}
-	ms_buf_fini(&text);
+	else if (err == MS_OK)
+		err = ms_versions_switch(tx, &s->edit, document, s->upstream, s->group, info);
 	ms_gw_snapshot_unref(present);
 	return err;
 }
@@ -404,15 +376,6 @@ static struct switching *switching_new(struct exchange *x, struct gateway *g)
 	return s;
 }
 
-static bool has_group(const struct gw_upstream *u, struct slice group)
-{
-	for (size_t i = 0; i < u->target_count; i++) {
-		if (ms_slice_eq(u->targets[i].group, group) && u->targets[i].weight > 0)
-			return true;
-	}
-	return false;
-}
-
 static void post_switch(struct exchange *x, void *role)
 {
 	struct gateway *g = role;
@@ -437,7 +400,7 @@ static void post_switch(struct exchange *x, void *role)
 		     "The gateway runs without a store, from its file alone: change active_group in the file.");
 	} else if (u == NULL) {
 		fail(s, MS_ERR_NOT_FOUND, "there is no such upstream");
-	} else if (!ms_json_as_str(ms_json_get(body, "group"), &group) || !has_group(u, group)) {
+	} else if (!ms_json_as_str(ms_json_get(body, "group"), &group) || !ms_versions_has_group(u, group)) {
 		fail(s, MS_ERR_INVALID, "'group' must be the group of a target of this upstream whose weight is not 0");
 	} else if (read_smoke(s, ms_json_get(body, "smoke"))) {
 		s->group = ms_arena_copy(&s->arena, group);

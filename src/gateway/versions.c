@@ -6,6 +6,7 @@
 #include "gateway/history.h"
 
 #define READ_MAX ((size_t)1 << 30)
+#define DOCUMENT_MAX ((size_t)256 << 20)
 
 static void write_problems(const struct problems *problems, const char *name, struct buf *out)
 {
@@ -33,6 +34,18 @@ static enum ms_err fail_with(const struct problems *problems, struct errinfo *in
 		       MS_SLICE_ARG(p->message), problems->count > 1 ? " (and more)" : "");
 }
 
+// They come in the order of the steps that found them; people read from top to bottom. At most a hundred.
+static void sort_by_line(struct problems *problems)
+{
+	for (size_t i = 1; i < problems->count; i++) {
+		struct problem one = problems->items[i];
+		size_t at = i;
+		for (; at > 0 && problems->items[at - 1].line > one.line; at--)
+			problems->items[at] = problems->items[at - 1];
+		problems->items[at] = one;
+	}
+}
+
 enum ms_err ms_versions_plan(struct slice text, const struct json_value *old, struct arena *arena,
 			     struct problems *problems, struct errinfo *info, struct plan **ret_plan)
 {
@@ -41,20 +54,51 @@ enum ms_err ms_versions_plan(struct slice text, const struct json_value *old, st
 	bool good = ms_document_parse(text, arena, problems, &document) &&
 		    ms_document_restore(document, old, arena, problems, &document);
 	struct plan *plan = good ? ms_plan_new(document, problems) : NULL;
-	if (plan == NULL)
+	if (plan == NULL) {
+		sort_by_line(problems);
 		return fail_with(problems, info);
+	}
 	*ret_plan = plan;
 	return MS_OK;
 }
 
-enum ms_err ms_gateway_check(struct slice text, const char *name, struct buf *out, struct errinfo *info)
+static void write_json(const struct problems *problems, bool valid, struct buf *out)
+{
+	struct json_writer w;
+	ms_json_writer_init(&w, out);
+	ms_json_begin_object(&w);
+	ms_json_key_lit(&w, "valid");
+	ms_json_bool(&w, valid);
+	ms_json_key_lit(&w, "problems");
+	ms_json_begin_array(&w);
+	for (size_t i = 0; i < problems->count; i++) {
+		const struct problem *p = &problems->items[i];
+		ms_json_begin_object(&w);
+		ms_json_member_text(&w, "path", p->path);
+		ms_json_key_lit(&w, "line");
+		if (p->line > 0)
+			ms_json_i64(&w, p->line);
+		else
+			ms_json_null(&w);
+		ms_json_member_text(&w, "message", p->message);
+		ms_json_end_object(&w);
+	}
+	ms_json_end_array(&w);
+	ms_json_end_object(&w);
+	ms_buf_append_char(out, '\n');
+}
+
+enum ms_err ms_gateway_check(struct slice text, const char *name, bool json, struct buf *out, struct errinfo *info)
 {
 	struct arena arena;
 	struct problems problems;
 	struct plan *plan = NULL;
 	ms_arena_init(&arena, 65536, READ_MAX);
 	enum ms_err err = ms_versions_plan(text, NULL, &arena, &problems, info, &plan);
-	write_problems(&problems, name, out);
+	if (json)
+		write_json(&problems, plan != NULL, out);
+	else
+		write_problems(&problems, name, out);
 	ms_plan_unref(plan);
 	ms_arena_fini(&arena);
 	return err;
@@ -150,4 +194,140 @@ enum ms_err ms_gateway_export(struct store_tx *tx, struct auth *auth, int64_t ve
 	ms_json_writer_init(&w, out);
 	ms_document_write(document, hide_secrets, &w);
 	return ms_buf_ok(out) ? MS_OK : ms_fail(info, MS_ERR_NO_MEMORY, "not enough memory to write the configuration");
+}
+
+// --- Blue and green --------------------------------------------------------------------------------
+
+// The upstream with another active_group.
+static const struct json_value *with_group(struct arena *arena, const struct json_value *upstream, struct slice group)
+{
+	size_t n = 0, count = upstream->object.count;
+	struct json_value *copy = MS_ARENA_NEW(arena, struct json_value);
+	struct json_member *members = MS_ARENA_ARRAY(arena, struct json_member, count + 1);
+	if (copy == NULL || members == NULL)
+		return NULL;
+	for (size_t i = 0; i < count; i++) {
+		if (!ms_slice_eq_cstr(upstream->object.members[i].key, "active_group"))
+			members[n++] = upstream->object.members[i];
+	}
+	members[n++] = (struct json_member){MS_SLICE_LIT("active_group"), {.type = JSON_STRING, .str = group}};
+	*copy = (struct json_value){.type = JSON_OBJECT, .object = {members, n}};
+	return copy;
+}
+
+enum ms_err ms_versions_switch(struct store_tx *tx, struct gateway_edit *edit, const struct json_value *document,
+			       struct slice upstream, struct slice group, struct errinfo *info)
+{
+	struct buf text;
+	const struct json_value *old = ms_document_find(document, "upstreams", upstream);
+	if (old == NULL)
+		return ms_fail(info, MS_ERR_NOT_FOUND, "the upstream has gone meanwhile");
+	const struct json_value *fresh = with_group(ms_store_arena(tx), old, group);
+	if (fresh == NULL)
+		return ms_fail(info, MS_ERR_NO_MEMORY, "out of memory");
+	ms_buf_init(&text, DOCUMENT_MAX);
+	ms_document_change(document, "upstreams", upstream, fresh, &text);
+	enum ms_err err = ms_buf_ok(&text) ? apply_text(tx, edit, ms_buf_slice(&text), info)
+					   : ms_fail(info, MS_ERR_NO_MEMORY, "out of memory");
+	ms_buf_fini(&text);
+	return err;
+}
+
+bool ms_versions_has_group(const struct gw_upstream *upstream, struct slice group)
+{
+	for (size_t i = 0; i < upstream->target_count; i++) {
+		if (ms_slice_eq(upstream->targets[i].group, group) && upstream->targets[i].weight > 0)
+			return true;
+	}
+	return false;
+}
+
+// What counts: the newest version, or before there is one the file.
+static enum ms_err present_plan(struct store_tx *tx, struct gateway_edit *edit, struct errinfo *info,
+				int64_t *ret_version, struct plan **ret_plan)
+{
+	const struct json_value *document;
+	struct problems problems = {.arena = ms_store_arena(tx)};
+	enum ms_err err = MS_OK;
+	*ret_plan = NULL;
+	ms_buf_clear(&edit->words);
+	MS_TRY(ms_versions_current(tx, edit->auth, info, ret_version, &document));
+	if (document != NULL)
+		*ret_plan = ms_plan_new(document, &problems);
+	else if (edit->text.n > 0)
+		err = ms_versions_plan(edit->text, NULL, ms_store_arena(tx), &problems, info, ret_plan);
+	else
+		return ms_fail(info, MS_ERR_NOT_FOUND,
+			       "there is no configuration yet: the store has no version and gateway.file is not set");
+	if (*ret_plan == NULL && err == MS_OK)
+		err = fail_with(&problems, info);
+	if (err != MS_OK)
+		write_problems(&problems, edit->name, &edit->words);
+	return err;
+}
+
+// The service whose host the upstream is says how its targets are spoken to.
+static const char *scheme_of(const struct plan *plan, const struct gw_upstream *u, struct gateway_group *group)
+{
+	const struct gw_service *service = NULL;
+	for (size_t i = 0; i < plan->service_count && service == NULL; i++)
+		service = plan->services[i].upstream == u ? &plan->services[i] : NULL;
+	if (service == NULL)
+		group->unasked = "no service uses this upstream: nobody tells how its targets are spoken to";
+	else if (service->protocol != GW_HTTP && service->protocol != GW_HTTPS)
+		group->unasked = "its service is neither http nor https";
+	else if (service->protocol == GW_HTTPS &&
+		 (!service->tls_verify || service->ca_pem.n > 0 || service->client_cert_pem.n > 0))
+		group->unasked = "its service has certificates of its own; ask a running gateway to switch "
+				 "(POST /gateway/v1/upstreams/{name}/switch)";
+	return service != NULL && service->protocol == GW_HTTPS ? "https" : "http";
+}
+
+static enum ms_err group_of(const struct plan *plan, struct slice upstream, struct slice group, struct arena *arena,
+			    struct errinfo *info, struct gateway_group *ret_group)
+{
+	const struct gw_upstream *u = NULL;
+	for (size_t i = 0; i < plan->upstream_count && u == NULL; i++)
+		u = ms_slice_eq(plan->upstreams[i].name, upstream) ? &plan->upstreams[i] : NULL;
+	if (u == NULL)
+		return ms_fail(info, MS_ERR_NOT_FOUND, "there is no upstream \"%.*s\"", MS_SLICE_ARG(upstream));
+	if (!ms_versions_has_group(u, group))
+		return ms_fail(info, MS_ERR_INVALID, "upstream %.*s has no target with a weight in the group \"%.*s\"",
+			       MS_SLICE_ARG(upstream), MS_SLICE_ARG(group));
+	const char *scheme = scheme_of(plan, u, ret_group);
+	ret_group->previous = ms_arena_copy(arena, u->active_group);
+	ret_group->host_header = ms_arena_copy(arena, u->host_header);
+	ret_group->origins = MS_ARENA_ARRAY(arena, struct slice, u->target_count);
+	for (size_t i = 0; ret_group->origins != NULL && i < u->target_count; i++) {
+		const struct gw_target *t = &u->targets[i];
+		if (t->weight == 0 || (t->group.n > 0 && !ms_slice_eq(t->group, group)))
+			continue;
+		const char *text = ms_arena_printf(arena, "%s://%.*s", scheme, MS_SLICE_ARG(t->target));
+		if (text == NULL)
+			return ms_fail(info, MS_ERR_NO_MEMORY, "out of memory");
+		ret_group->origins[ret_group->count++] = ms_slice_cstr(text);
+	}
+	return ret_group->origins != NULL ? MS_OK : ms_fail(info, MS_ERR_NO_MEMORY, "out of memory");
+}
+
+enum ms_err ms_gateway_group(struct store_tx *tx, struct gateway_edit *edit, struct slice upstream, struct slice group,
+			     struct errinfo *info, struct gateway_group *ret_group)
+{
+	struct plan *plan;
+	*ret_group = (struct gateway_group){0};
+	MS_TRY(present_plan(tx, edit, info, &ret_group->version, &plan));
+	enum ms_err err = group_of(plan, upstream, group, ms_store_arena(tx), info, ret_group);
+	ms_plan_unref(plan);
+	return err;
+}
+
+enum ms_err ms_gateway_switch(struct store_tx *tx, struct gateway_edit *edit, struct slice upstream, struct slice group,
+			      struct errinfo *info)
+{
+	int64_t version;
+	struct plan *plan;
+	MS_TRY(present_plan(tx, edit, info, &version, &plan));
+	enum ms_err err = ms_versions_switch(tx, edit, plan->source, upstream, group, info);
+	ms_plan_unref(plan);
+	return err;
 }

@@ -237,9 +237,9 @@ TEST(files_are_checked)
 	struct errinfo info;
 	ms_errinfo_init(&info);
 	ms_buf_init(&out, 1 << 20);
-	CHECK_OK(ms_gateway_check(MS_SLICE_LIT("services: []"), "k.yml", &out, &info));
+	CHECK_OK(ms_gateway_check(MS_SLICE_LIT("services: []"), "k.yml", false, &out, &info));
 	CHECK_INT(out.n, 0);
-	CHECK_INT(ms_gateway_check(MS_SLICE_LIT("a: [\n"), "k.yml", &out, &info), MS_ERR_CONFIG);
+	CHECK_INT(ms_gateway_check(MS_SLICE_LIT("a: [\n"), "k.yml", false, &out, &info), MS_ERR_CONFIG);
 	ms_buf_append_char(&out, '\0');
 	CHECK_HAS(out.p, "k.yml:2: not valid YAML");
 	ms_buf_fini(&out);

@@ -105,7 +105,7 @@ static enum ms_err read_url(const struct wire_client *client, struct slice text,
 	while (end < rest.n && rest.p[end] != '/' && rest.p[end] != '?')
 		end++;
 	MS_TRY(take_host(ms_slice_sub(rest, 0, end), info, url));
-	if (http && !(client->options.allow_loopback && is_loopback_host(url->host)))
+	if (http && !client->options.allow_plain && !(client->options.allow_loopback && is_loopback_host(url->host)))
 		return bad_url(info, "must begin with https://");
 	return ms_slice_to_cstr(text, url->text, sizeof(url->text)) ? MS_OK : bad_url(info, "cannot be read");
 }
@@ -267,6 +267,7 @@ static enum ms_err run(CURL *curl, struct transfer *t, struct arena *arena, stru
 	enum ms_err err;
 	// "Expect:" off: a form is small.
 	bool ready = append_header(&headers, "Accept", t->request->accept) &&
+		     append_header(&headers, "Host", t->request->host) &&
 		     append_header(&headers, "Authorization", t->request->authorization);
 	if (ready && t->request->form.p != NULL) {
 		struct curl_slist *longer = curl_slist_append(headers, "Expect:");

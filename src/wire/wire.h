@@ -4,7 +4,7 @@
 // HTTP over libcurl: one request, one answer, whole. Blocks: pool threads and the command line only.
 //
 // A client is for addresses that an operator chose, and for those that such an address names in its answers (an OpenID provider names its
-// endpoints): https, its certificate checked; http to this machine alone, and only when the operator allows it. Redirects are not followed. No
+// endpoints): https, its certificate checked; http when the operator allows it, to this machine or to any. Redirects are not followed. No
 // proxy is taken from the environment. Whatever a name resolves to, addresses that are no one's service are not connected to (link-local ones,
 // where clouds keep their metadata; multicast; unspecified), and this machine's own only when allowed.
 #ifndef MS_WIRE_WIRE_H
@@ -26,6 +26,7 @@ struct wire_options {
 	const char *proxy;   // "http://proxy.example:3128"; "": none. Then it is the proxy that resolves and connects.
 	uint64_t timeout_ms; // of a whole request; a third of it to connect
 	bool allow_loopback; // http and https to this machine
+	bool allow_plain;    // http to any machine
 };
 
 struct wire_client; // immutable, any thread
@@ -42,6 +43,7 @@ struct wire_request {
 	struct slice accept;        // or empty
 	struct slice form;          // application/x-www-form-urlencoded: a POST; p NULL: a GET
 	struct slice authorization; // value of the header, or empty
+	struct slice host;          // value of the header, or empty: that of the URL
 	size_t max_bytes;           // of the answer's body
 };
 struct wire_answer {
