@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // To an upstream: which target, the request's body on its way, and when a try that failed may be made again.
 #include "gateway/mirror.h"
+#include "gateway/plugins/plugins.h"
 #include "gateway/proxy.h"
 
 #define BODY_HIGH_WATER ((size_t)64 << 10)
@@ -368,7 +369,9 @@ static void call_failed(struct http_call *call, enum http_call_failure failure, 
 		ms_proxy_answer_broken(p);
 		return;
 	}
-	ms_log(p->r.gateway->options.log, LOG_DEBUG, "a request got no answer from its target",
+	// Once a second and loop: why an upstream is down must be found without a debugging level, and a flood of it is of no use.
+	bool told = ms_gw_may_log(&p->r, MS_SLICE_LIT("log:target"));
+	ms_log(p->r.gateway->options.log, told ? LOG_WARN : LOG_DEBUG, "a request got no answer from its target",
 	       MS_LOG_STR("mainstay.gateway.target", p->r.target),
 	       MS_LOG_CSTR("event.reason", ms_http_call_failure_name(failure)),
 	       MS_LOG_CSTR("error.message", info->message));

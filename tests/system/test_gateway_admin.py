@@ -101,6 +101,41 @@ def test_the_command_line_reaches_a_running_gateway(gateway, binary, peers, tmp_
     assert gateway.request("GET", "/gateway/v1/config").headers["ETag"] == '"v1"'
 
 
+def test_blue_and_green_from_the_command_line(gateway, binary, peers, tmp_path):
+    def mainstay(*args):
+        return subprocess.run([binary, "gateway", *args, "--data-dir", str(gateway.folder / "data")], env=gateway.env, capture_output=True, text=True, timeout=60)
+
+    assert "there is no configuration yet" in mainstay("switch", "u", "green").stderr
+    file = tmp_path / "kong.yml"
+    targets = f"[{{target: '{peers[0].target}', group: blue}}, {{target: '{peers[1].target}', group: green}}]"
+    file.write_text(
+        f"_format_version: '3.0'\nupstreams: [{{name: u, active_group: blue, targets: {targets}}}]\n"
+        "services: [{name: u, host: u, routes: [{name: u, paths: [/u]}]}]\nconsumers: [{username: a, keyauth_credentials: [{key: very-secret}]}]\n"
+    )
+    # Before there is a version the file counts.
+    peers[1].status = 500
+    failed = mainstay("switch", "u", "green", "--smoke", "/health", "--gateway.file", str(file))
+    assert failed.returncode == 1 and f"failed http://{peers[1].target}/health: 500" in failed.stdout
+    assert failed.stderr == "mainstay: the smoke check failed; nothing was switched\n"
+    assert mainstay("history", "--json").stdout.strip() == "[]"
+    assert mainstay("apply", str(file)).returncode == 0
+    wait_until(lambda: gateway.request("GET", "/u/answer").json().get("port") == peers[0].port)
+    peers[1].status = 200
+    done = mainstay("switch", "u", "green", "--smoke", "/health", "--status", "200", "--json")
+    assert done.returncode == 0, done.stderr
+    smoke = [{"target": f"http://{peers[1].target}", "status": 200, "ok": True, "problem": None}]
+    assert json.loads(done.stdout) == {"upstream": "u", "group": "green", "previous": "blue", "version": 2, "changed": True, "smoke": smoke}
+    assert peers[0].seen("GET", "/health") == 0 and peers[1].seen("GET", "/health") == 2
+    wait_until(lambda: gateway.request("GET", "/u/answer").json()["port"] == peers[1].port)
+    assert mainstay("switch", "u", "green").stdout == "nothing changed; version 2\n"
+    assert mainstay("switch", "u", "blue").stdout == "u: green → blue, version 3\n"
+    wait_until(lambda: gateway.request("GET", "/u/answer").json()["port"] == peers[0].port)
+    assert "very-secret" in mainstay("export", "--secrets").stdout  # a switch keeps what is hidden elsewhere
+    assert 'no target with a weight in the group "red"' in mainstay("switch", "u", "red").stderr
+    assert 'there is no upstream "v"' in mainstay("switch", "v", "green").stderr
+    assert mainstay("switch", "u", "green", "--smoke", "health").returncode == 2
+
+
 def test_who_may_do_what_and_what_is_recorded(gateway):
     key = gateway.request("POST", "/api/v1/auth/api-keys", json={"name": "looker", "scopes": ["gateway.read"]}).json()["key"]
     headers = {"X-API-Key": key}
