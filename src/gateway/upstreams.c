@@ -162,6 +162,18 @@ static void stored(struct store_work *work)
 	ms_loop_post(ms_rt_loop(s->g->options.rt, 0), &s->mail, take_up);
 }
 
+// What was before stands in the document that is changed: the snapshot of this loop may be older.
+static enum ms_err switch_in(struct store_tx *tx, struct switching *s, const struct json_value *document,
+			     struct errinfo *info)
+{
+	struct slice previous = MS_SLICE_EMPTY;
+	const struct json_value *upstream = ms_document_find(document, "upstreams", s->upstream);
+	if (!ms_json_as_str(ms_json_get(upstream, "active_group"), &previous))
+		previous = MS_SLICE_EMPTY;
+	s->previous = ms_arena_copy(&s->arena, previous);
+	return ms_versions_switch(tx, &s->edit, document, s->upstream, s->group, info);
+}
+
 static enum ms_err store_switch(struct store_tx *tx, void *arg, struct errinfo *info)
 {
 	struct switching *s = arg;
@@ -174,7 +186,7 @@ static enum ms_err store_switch(struct store_tx *tx, void *arg, struct errinfo *
 	if (err == MS_OK && document == NULL)
 		err = ms_fail(info, MS_ERR_NOT_FOUND, "the upstream has gone meanwhile");
 	else if (err == MS_OK)
-		err = ms_versions_switch(tx, &s->edit, document, s->upstream, s->group, info);
+		err = switch_in(tx, s, document, info);
 	ms_gw_snapshot_unref(present);
 	return err;
 }
@@ -404,7 +416,6 @@ static void post_switch(struct exchange *x, void *role)
 		fail(s, MS_ERR_INVALID, "'group' must be the group of a target of this upstream whose weight is not 0");
 	} else if (read_smoke(s, ms_json_get(body, "smoke"))) {
 		s->group = ms_arena_copy(&s->arena, group);
-		s->previous = ms_arena_copy(&s->arena, u->active_group);
 		s->upstream = ms_arena_copy(&s->arena, u->name);
 		s->edit.comment = ms_slice_cstr(ms_arena_printf(&s->arena, "switch of %.*s to %.*s",
 								MS_SLICE_ARG(u->name), MS_SLICE_ARG(group)));
@@ -440,6 +451,37 @@ static void reset_canary(struct exchange *x, void *role)
 		ms_http_fail_code(x, MS_ERR_NOT_FOUND, "there are no figures of such a plugin");
 }
 
+#define HEALTH_ANSWER \
+	"{\"type\":\"object\",\"properties\":{\"id\":{\"type\":\"string\"},\"name\":{\"type\":\"string\"},\"h" \
+	"ealth\":{\"type\":\"string\"},\"healthy_percent\":{\"type\":\"number\"},\"active_group\":{\"type\":[" \
+	"\"string\",\"null\"]},\"active_requests\":{\"type\":\"integer\"},\"pending_requests\":{\"type\":\"in" \
+	"teger\"},\"retries\":{\"type\":\"integer\"},\"targets\":{\"type\":\"array\",\"items\":{\"type\":\"ob" \
+	"ject\",\"properties\":{\"id\":{\"type\":\"string\"},\"target\":{\"type\":\"string\"},\"group\":{\"ty" \
+	"pe\":[\"string\",\"null\"]},\"health\":{\"type\":\"string\"},\"weight\":{\"type\":\"integer\"},\"eff" \
+	"ective_weight\":{\"type\":\"integer\"},\"active_requests\":{\"type\":\"integer\"},\"requests\":{\"ty" \
+	"pe\":\"integer\"},\"failures\":{\"type\":\"integer\"},\"latency_ms\":{\"type\":[\"number\",\"null\"]" \
+	"},\"ejections\":{\"type\":\"integer\"},\"ejected_for_ms\":{\"type\":\"integer\"}}}}}}"
+
+#define HEALTH_BODY \
+	"{\"type\":\"object\",\"required\":[\"healthy\"],\"properties\":{\"healthy\":{\"type\":\"boolean\"}}}"
+
+#define SWITCH_BODY \
+	"{\"type\":\"object\",\"required\":[\"group\"],\"properties\":{\"group\":{\"type\":\"string\"},\"smok" \
+	"e\":{\"type\":\"object\",\"required\":[\"path\"],\"properties\":{\"path\":{\"type\":\"string\"},\"st" \
+	"atuses\":{\"type\":\"array\",\"items\":{\"type\":\"integer\"}},\"timeout_ms\":{\"type\":\"integer\"," \
+	"\"minimum\":1,\"maximum\":60000}}}}}"
+
+#define SWITCH_ANSWER \
+	"{\"type\":\"object\",\"properties\":{\"upstream\":{\"type\":\"string\"},\"group\":{\"type\":\"string" \
+	"\"},\"previous\":{\"type\":[\"string\",\"null\"]},\"version\":{\"type\":\"integer\"},\"changed\":{\"" \
+	"type\":\"boolean\"},\"smoke\":{\"type\":\"array\",\"items\":{\"type\":\"object\",\"properties\":{\"t" \
+	"arget\":{\"type\":\"string\"},\"status\":{\"type\":[\"integer\",\"null\"]},\"ok\":{\"type\":\"boolea" \
+	"n\"},\"problem\":{\"type\":[\"string\",\"null\"]}}}}}}"
+
+#define CANARIES_ANSWER \
+	"{\"type\":\"object\",\"properties\":{\"items\":{\"type\":\"array\",\"items\":{\"type\":\"object\"}}," \
+	"\"next_cursor\":{\"type\":\"null\"}}}"
+
 static const struct route routes[] = {
 	{.method = HTTP_GET,
 	 .pattern = "/gateway/v1/canaries",
@@ -447,7 +489,8 @@ static const struct route routes[] = {
 	 .permission = "gateway.read",
 	 .operation_id = "gateway_canaries",
 	 .tag = "gateway",
-	 .summary = "Figures and verdicts of the canaries that are watched, as this process sees them"},
+	 .summary = "Figures and verdicts of the canaries that are watched, as this process sees them",
+	 .response_schema = CANARIES_ANSWER},
 	{.method = HTTP_DELETE,
 	 .pattern = "/gateway/v1/canaries/{plugin}",
 	 .handle = reset_canary,
@@ -461,7 +504,8 @@ static const struct route routes[] = {
 	 .permission = "gateway.read",
 	 .operation_id = "gateway_upstream_health",
 	 .tag = "gateway",
-	 .summary = "Health and load of an upstream and its targets, as this process sees them"},
+	 .summary = "Health and load of an upstream and its targets, as this process sees them",
+	 .response_schema = HEALTH_ANSWER},
 	{.method = HTTP_PUT,
 	 .pattern = "/gateway/v1/upstreams/{name}/targets/{target}/health",
 	 .handle = put_target_health,
@@ -470,7 +514,9 @@ static const struct route routes[] = {
 	 .tag = "gateway",
 	 .summary = "Takes a target of this process out, or back, until a check says otherwise",
 	 .request_type = "application/json",
-	 .request_example = "{\"healthy\":false}"},
+	 .request_schema = HEALTH_BODY,
+	 .request_example = "{\"healthy\":false}",
+	 .response_schema = HEALTH_ANSWER},
 	{.method = HTTP_POST,
 	 .pattern = "/gateway/v1/upstreams/{name}/switch",
 	 .handle = post_switch,
@@ -482,6 +528,8 @@ static const struct route routes[] = {
 			"(409). The answer names the previous "
 			"group: switching to that one, without `smoke`, is the way back.",
 	 .request_type = "application/json",
+	 .request_schema = SWITCH_BODY,
+	 .response_schema = SWITCH_ANSWER,
 	 .request_example = "{\"group\":\"green\",\"smoke\":{\"path\":\"/health\",\"statuses\":[200]}}"},
 };
 
