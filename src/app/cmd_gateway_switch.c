@@ -5,9 +5,9 @@
 #include "app/admin.h"
 #include "app/commands.h"
 #include "gateway/gateway.h"
-#include "json/json.h"
 #include "rt/rt.h"
 #include "wire/wire.h"
+#include "json/json.h"
 
 #define FILE_MAX ((size_t)16 << 20)
 #define OUTPUT_MAX ((size_t)1 << 24)
@@ -188,8 +188,8 @@ static enum cli_exit finish(struct task *task, enum ms_err err, const struct err
 static bool read_number(struct cli *cli, const char *name, uint64_t low, uint64_t high, uint64_t *ret_value)
 {
 	const char *text = ms_cli_option(cli, name);
-	return text == NULL || (ms_slice_to_u64(ms_slice_cstr(text), ret_value) && *ret_value >= low &&
-				*ret_value <= high);
+	return text == NULL ||
+	       (ms_slice_to_u64(ms_slice_cstr(text), ret_value) && *ret_value >= low && *ret_value <= high);
 }
 
 static enum cli_exit run_switch(struct cli *cli)
@@ -216,8 +216,8 @@ static enum cli_exit run_switch(struct cli *cli)
 	task.edit.comment = ms_cli_option_text(cli, "comment");
 	task.edit.expected = -1;
 	if (task.edit.comment.p == NULL) {
-		const char *comment = ms_arena_printf(&cli->arena, "switch of %s to %s", cli->arguments[0],
-						      cli->arguments[1]);
+		const char *comment =
+			ms_arena_printf(&cli->arena, "switch of %s to %s", cli->arguments[0], cli->arguments[1]);
 		task.edit.comment = comment != NULL ? ms_slice_cstr(comment) : MS_SLICE_EMPTY;
 	}
 	ms_buf_init(&task.edit.words, OUTPUT_MAX);
@@ -228,7 +228,9 @@ static enum cli_exit run_switch(struct cli *cli)
 }
 
 static const struct cli_option options[] = {
-	{.name = "smoke", .value = "PATH", .help = "Ask each target of the group for PATH first; one that fails stops the switch"},
+	{.name = "smoke",
+	 .value = "PATH",
+	 .help = "Ask each target of the group for PATH first; one that fails stops the switch"},
 	{.name = "status", .value = "N", .help = "Status that is expected; else any from 200 to 399"},
 	{.name = "timeout", .value = "MS", .help = "Longest wait for an answer, default 10000"},
 	{.name = "comment", .value = "TEXT", .help = "Why, for the history"},
@@ -242,7 +244,8 @@ const struct cli_command ms_cmd_gateway_switch = {
 	.min_arguments = 2,
 	.max_arguments = 2,
 	.summary = "Send the traffic of an upstream to another group of its targets",
-	.details = "Blue and green: sets active_group, as a new version, in one step. Switching to the group before, without "
+	.details = "Blue and green: sets active_group, as a new version, in one step. Switching to the group before, "
+		   "without "
 		   "--smoke,\nis the way back; `mainstay gateway rollback` too.\n",
 	.options = options,
 	.option_count = MS_ARRAY_LEN(options),

@@ -156,13 +156,21 @@ static bool is_meta(struct slice key)
 // What Kong's files may hold besides.
 static bool is_of_kong(struct slice key)
 {
-	static const char *const names[] = {"snis",         "vaults",
-					    "keys",         "key_sets",
-					    "consumer_groups", "filter_chains",
-					    "oauth2_credentials", "hmacauth_credentials",
-					    "mtls_auth_credentials", "parameters",
-					    "clustering_data_planes", "workspaces",
-					    "custom_plugins", "partials", "licenses"};
+	static const char *const names[] = {"snis",
+					    "vaults",
+					    "keys",
+					    "key_sets",
+					    "consumer_groups",
+					    "filter_chains",
+					    "oauth2_credentials",
+					    "hmacauth_credentials",
+					    "mtls_auth_credentials",
+					    "parameters",
+					    "clustering_data_planes",
+					    "workspaces",
+					    "custom_plugins",
+					    "partials",
+					    "licenses"};
 	for (size_t i = 0; i < MS_ARRAY_LEN(names); i++) {
 		if (ms_slice_eq_cstr(key, names[i]))
 			return true;

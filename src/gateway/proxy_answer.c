@@ -40,12 +40,11 @@ static void send_whole(struct proxy *p)
 	uint64_t length = p->gathering && p->r.x->req.method == HTTP_HEAD ? p->answer_length : body.n;
 	if (length == 0 && p->answer_trailer_count > 0)
 		length = UINT64_MAX; // a known length of nothing would end the answer before them
-	const struct http_answer answer = {
-		.status = r->answer.status,
-		.headers = r->answer.headers.items,
-		.header_count = r->answer.headers.count,
-		.content_length = length,
-		.no_server_headers = r->answer.source == GW_FROM_UPSTREAM};
+	const struct http_answer answer = {.status = r->answer.status,
+					   .headers = r->answer.headers.items,
+					   .header_count = r->answer.headers.count,
+					   .content_length = length,
+					   .no_server_headers = r->answer.source == GW_FROM_UPSTREAM};
 	p->head_sent = true;
 	ms_http_answer_start(r->x, &answer, NULL, NULL);
 	if (body.n > 0)

@@ -451,7 +451,7 @@ static void reset_canary(struct exchange *x, void *role)
 		ms_http_fail_code(x, MS_ERR_NOT_FOUND, "there are no figures of such a plugin");
 }
 
-#define HEALTH_ANSWER \
+#define HEALTH_ANSWER                                                                                          \
 	"{\"type\":\"object\",\"properties\":{\"id\":{\"type\":\"string\"},\"name\":{\"type\":\"string\"},\"h" \
 	"ealth\":{\"type\":\"string\"},\"healthy_percent\":{\"type\":\"number\"},\"active_group\":{\"type\":[" \
 	"\"string\",\"null\"]},\"active_requests\":{\"type\":\"integer\"},\"pending_requests\":{\"type\":\"in" \
@@ -465,20 +465,20 @@ static void reset_canary(struct exchange *x, void *role)
 #define HEALTH_BODY \
 	"{\"type\":\"object\",\"required\":[\"healthy\"],\"properties\":{\"healthy\":{\"type\":\"boolean\"}}}"
 
-#define SWITCH_BODY \
+#define SWITCH_BODY                                                                                            \
 	"{\"type\":\"object\",\"required\":[\"group\"],\"properties\":{\"group\":{\"type\":\"string\"},\"smok" \
 	"e\":{\"type\":\"object\",\"required\":[\"path\"],\"properties\":{\"path\":{\"type\":\"string\"},\"st" \
 	"atuses\":{\"type\":\"array\",\"items\":{\"type\":\"integer\"}},\"timeout_ms\":{\"type\":\"integer\"," \
 	"\"minimum\":1,\"maximum\":60000}}}}}"
 
-#define SWITCH_ANSWER \
+#define SWITCH_ANSWER                                                                                          \
 	"{\"type\":\"object\",\"properties\":{\"upstream\":{\"type\":\"string\"},\"group\":{\"type\":\"string" \
 	"\"},\"previous\":{\"type\":[\"string\",\"null\"]},\"version\":{\"type\":\"integer\"},\"changed\":{\"" \
 	"type\":\"boolean\"},\"smoke\":{\"type\":\"array\",\"items\":{\"type\":\"object\",\"properties\":{\"t" \
 	"arget\":{\"type\":\"string\"},\"status\":{\"type\":[\"integer\",\"null\"]},\"ok\":{\"type\":\"boolea" \
 	"n\"},\"problem\":{\"type\":[\"string\",\"null\"]}}}}}}"
 
-#define CANARIES_ANSWER \
+#define CANARIES_ANSWER                                                                                        \
 	"{\"type\":\"object\",\"properties\":{\"items\":{\"type\":\"array\",\"items\":{\"type\":\"object\"}}," \
 	"\"next_cursor\":{\"type\":\"null\"}}}"
 

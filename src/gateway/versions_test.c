@@ -244,8 +244,8 @@ TEST(files_are_checked)
 	CHECK_HAS(out.p, "k.yml:2: not valid YAML");
 	// Problems of several steps, from top to bottom.
 	ms_buf_clear(&out);
-	CHECK_INT(ms_gateway_check(MS_SLICE_LIT("services:\n- name: a\n  url: nothing\n  retries: x\nvaults: []\n"), "k.yml",
-				   false, &out, &info),
+	CHECK_INT(ms_gateway_check(MS_SLICE_LIT("services:\n- name: a\n  url: nothing\n  retries: x\nvaults: []\n"),
+				   "k.yml", false, &out, &info),
 		  MS_ERR_CONFIG);
 	ms_buf_append_char(&out, '\0');
 	CHECK_HAS(out.p, "k.yml:3: services[0].url");
@@ -254,7 +254,8 @@ TEST(files_are_checked)
 	ms_buf_clear(&out);
 	CHECK_INT(ms_gateway_check(MS_SLICE_LIT("vaults: []"), "k.yml", true, &out, &info), MS_ERR_CONFIG);
 	ms_buf_append_char(&out, '\0');
-	CHECK_STR(out.p, "{\"valid\":false,\"problems\":[{\"path\":\"vaults\",\"line\":1,\"message\":\"Kong has these, this "
-			 "gateway has not\"}]}\n");
+	CHECK_STR(out.p,
+		  "{\"valid\":false,\"problems\":[{\"path\":\"vaults\",\"line\":1,\"message\":\"Kong has these, this "
+		  "gateway has not\"}]}\n");
 	ms_buf_fini(&out);
 }

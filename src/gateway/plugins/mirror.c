@@ -48,7 +48,8 @@ static bool compile(struct plan *plan, void *config, const char *path, struct pr
 			       MS_SLICE_ARG(m->service));
 		return false;
 	}
-	ms_problem_add(problems, path, NULL, "service: no service has the name or id \"%.*s\"", MS_SLICE_ARG(m->service));
+	ms_problem_add(problems, path, NULL, "service: no service has the name or id \"%.*s\"",
+		       MS_SLICE_ARG(m->service));
 	return false;
 }
 
