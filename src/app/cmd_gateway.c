@@ -95,9 +95,12 @@ static enum cli_exit run_check(struct cli *cli)
 	if (ms_file_read(cli->arguments[0], FILE_MAX, &info, &text) != MS_OK)
 		return ms_cli_fail(cli, &info);
 	ms_buf_init(&problems, OUTPUT_MAX);
-	enum ms_err err = ms_gateway_check(text, cli->arguments[0], &problems, &info);
+	bool json = ms_cli_option(cli, "json") != NULL;
+	enum ms_err err = ms_gateway_check(text, cli->arguments[0], json, &problems, &info);
 	enum cli_exit status = err == MS_OK ? CLI_OK : CLI_FAILED;
-	if (err == MS_OK)
+	if (json)
+		status = ms_cli_print(cli, &problems) == CLI_OK ? status : CLI_FAILED;
+	else if (err == MS_OK)
 		fprintf(cli->out, "%s: no problems\n", cli->arguments[0]);
 	else if (problems.n > 0)
 		print_problems(cli, &problems);
@@ -117,6 +120,8 @@ const struct cli_command ms_cmd_gateway_check = {
 	.summary = "Check a Kong declarative file",
 	.details = "Every problem is one line with file, line, place, what was found and what would be right.\nNothing "
 		   "is changed, no server is asked.\n",
+	.options = json_option,
+	.option_count = MS_ARRAY_LEN(json_option),
 	.run = run_check,
 };
 

@@ -13,6 +13,7 @@
 #include "gateway/proxy.h"
 #include "gateway/versions.h"
 
+#define ROUTES_MAX ((size_t)4 << 20)
 #define WORDS_MAX ((size_t)1 << 20)
 
 // --- The plan in force -----------------------------------------------------------------------------
@@ -743,6 +744,7 @@ enum ms_err ms_gateway_admin_new(struct gateway *gateway, struct slice file, con
 		return ms_fail(info, MS_ERR_NO_MEMORY, "out of memory");
 	a->gateway = gateway;
 	pthread_mutex_init(&a->lock, NULL);
+	ms_arena_init(&a->arena, 16384, ROUTES_MAX);
 	enum ms_err err = start(a, file, file_name, info);
 	if (err != MS_OK) {
 		ms_gateway_admin_free(a);
@@ -765,5 +767,6 @@ void ms_gateway_admin_free(struct gateway_admin *admin)
 	ms_gw_snapshot_unref(admin->loading.snapshot);
 	ms_plan_unref(admin->file);
 	pthread_mutex_destroy(&admin->lock);
+	ms_arena_fini(&admin->arena);
 	free(admin);
 }

@@ -20,6 +20,7 @@ struct gateway_admin {
 	struct store_work work;
 	struct loading_state loading;
 	bool busy, again, stopped;
+	struct arena arena; // of the table of routes and its schemas
 };
 // Of one request.
 struct admin_work {

@@ -1,6 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // The routes of /gateway/v1, and how the OpenAPI document tells of them.
 #include "gateway/admin.h"
+#include "gateway/document.h"
+
+#include <string.h>
+
+#define SCHEMA_MAX ((size_t)1 << 20)
 
 static const struct route_param page[] = {{"limit", "integer", "How many at most: 1 to 1000, default 50", false},
 					  {"cursor", "string", "next_cursor of the page before", false},
@@ -167,7 +172,38 @@ static const struct route routes[] = {
 	ENTITY("ca_certificates", "CA certificate", "ca_certificate"),
 };
 
+// Of the entity in "/gateway/v1/services/{id}", as its table of fields says; NULL: no such route, or no memory.
+static const char *entity_schema(struct gateway_admin *admin, const struct route *route)
+{
+	struct slice name = ms_slice_sub(ms_slice_cstr(route->pattern), sizeof("/gateway/v1/") - 1, SIZE_MAX);
+	size_t slash = ms_slice_find(name, '/');
+	if (!ms_slice_eq_cstr(ms_slice_sub(name, slash, SIZE_MAX), "/{id}"))
+		return NULL;
+	const struct field *fields = ms_document_fields(ms_slice_sub(name, 0, slash));
+	if (fields == NULL)
+		return NULL;
+	struct buf text;
+	struct json_writer w;
+	ms_buf_init(&text, SCHEMA_MAX);
+	ms_json_writer_init(&w, &text);
+	ms_record_write_schema(fields, &w);
+	const char *schema = ms_buf_ok(&text) ? ms_arena_cstr(&admin->arena, ms_buf_slice(&text)) : NULL;
+	ms_buf_fini(&text);
+	return schema;
+}
+
 struct route_set ms_gateway_admin_routes(struct gateway_admin *admin)
 {
-	return (struct route_set){.routes = routes, .count = MS_ARRAY_LEN(routes), .role = admin};
+	struct route *copy = MS_ARENA_ARRAY(&admin->arena, struct route, MS_ARRAY_LEN(routes));
+	if (copy == NULL)
+		return (struct route_set){.routes = routes, .count = MS_ARRAY_LEN(routes), .role = admin};
+	memcpy(copy, routes, sizeof(routes));
+	for (size_t i = 0; i < MS_ARRAY_LEN(routes); i++) {
+		const char *schema = entity_schema(admin, &copy[i]);
+		if (schema != NULL && copy[i].method == HTTP_PUT)
+			copy[i].request_schema = schema;
+		else if (schema != NULL && copy[i].method == HTTP_GET)
+			copy[i].response_schema = schema;
+	}
+	return (struct route_set){.routes = copy, .count = MS_ARRAY_LEN(routes), .role = admin};
 }

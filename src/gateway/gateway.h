@@ -46,8 +46,10 @@ void ms_gateway_free(
 // Any thread: state of the upstreams in words, for the health document. False: one has no target left.
 bool ms_gateway_healthy(struct gateway *gateway, char *message, size_t size);
 
-// For the command line: checks a file; every problem is written as one line "file:line: path: message". MS_OK, or MS_ERR_CONFIG.
-MS_MUST_USE enum ms_err ms_gateway_check(struct slice text, const char *name, struct buf *out, struct errinfo *info);
+// For the command line: checks a file; every problem is written as one line "file:line: path: message", or as a JSON
+// object {"valid", "problems": [{"path", "line", "message"}]}. MS_OK, or MS_ERR_CONFIG.
+MS_MUST_USE enum ms_err ms_gateway_check(struct slice text, const char *name, bool json, struct buf *out,
+					 struct errinfo *info);
 
 // --- Versions (versions.c): changes at run time, kept in the store -----------------------------------
 // Each change is a version: the whole document, who made it, when, why, and what it changed in words. Sealed at rest when there is auth. Servers take

@@ -54,10 +54,14 @@ static bool make(struct making *m, const struct json_value *document)
 	good &= ms_plan_make_services(m);
 	good &= ms_plan_make_routes(m);
 	good &= ms_plan_make_consumers(m);
+	bool joined = good;
 	good &= ms_plan_make_plugins(m);
 	good = good && ms_plan_make_source(m);
-	good = good && compile_credentials(m);
-	good = good && ms_plan_compile_plugins(m);
+	// Plugins look at what they refer to: that must be right. Those whose own fields are wrong are passed over.
+	if (joined) {
+		good &= compile_credentials(m);
+		good &= ms_plan_compile_plugins(m);
+	}
 	good = ms_match_new(m, good) && good;
 	return good && ms_plan_make_chains(m);
 }

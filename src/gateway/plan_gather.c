@@ -153,6 +153,31 @@ static bool is_meta(struct slice key)
 	       ms_slice_eq_cstr(key, "_comment") || ms_slice_eq_cstr(key, "_ignore");
 }
 
+// What Kong's files may hold besides.
+static bool is_of_kong(struct slice key)
+{
+	static const char *const names[] = {"snis",
+					    "vaults",
+					    "keys",
+					    "key_sets",
+					    "consumer_groups",
+					    "filter_chains",
+					    "oauth2_credentials",
+					    "hmacauth_credentials",
+					    "mtls_auth_credentials",
+					    "parameters",
+					    "clustering_data_planes",
+					    "workspaces",
+					    "custom_plugins",
+					    "partials",
+					    "licenses"};
+	for (size_t i = 0; i < MS_ARRAY_LEN(names); i++) {
+		if (ms_slice_eq_cstr(key, names[i]))
+			return true;
+	}
+	return false;
+}
+
 static bool refuse_unknown(struct making *m, const struct json_member *member)
 {
 	struct slice names[ENTITY_KINDS];
@@ -160,7 +185,9 @@ static bool refuse_unknown(struct making *m, const struct json_member *member)
 		names[i] = ms_slice_cstr(ms_entity_defs[i].list);
 	const char *path = ms_problem_path(m->problems, "", member->key);
 	size_t nearest = ms_text_nearest(member->key, names, ENTITY_KINDS);
-	if (nearest != SIZE_MAX)
+	if (is_of_kong(member->key))
+		ms_problem_add(m->problems, path, &member->value, "Kong has these, this gateway has not");
+	else if (nearest != SIZE_MAX)
 		ms_problem_add(m->problems, path, &member->value, "unknown field; did you mean %s?",
 			       ms_entity_defs[nearest].list);
 	else

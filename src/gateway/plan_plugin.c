@@ -62,6 +62,17 @@ static void *made_of(const struct entity *e, enum owner_kind o)
 	return e->owners[o] != NULL ? e->owners[o]->made : NULL;
 }
 
+// What spans several fields, or is missing, has no line of its own: it gets that of the config, or of the plugin.
+static void give_lines(struct making *m, const struct entity *e, size_t before)
+{
+	const struct json_value *config = ms_plan_value(e, "config");
+	for (size_t i = before; i < m->problems->count; i++) {
+		if (m->problems->items[i].line < 0)
+			m->problems->items[i].line =
+				ms_yaml_line(m->problems->lines, config != NULL ? config : e->object);
+	}
+}
+
 static bool make_use(struct making *m, struct entity *e, struct map *seen)
 {
 	static const struct json_value nothing = {.type = JSON_OBJECT};
@@ -94,11 +105,13 @@ static bool make_use(struct making *m, struct entity *e, struct map *seen)
 	use->config = ms_arena_calloc(&m->plan->arena, 1, MS_MAX(use->kind->config_bytes, (size_t)1));
 	if (use->config == NULL)
 		return ms_plan_no_memory(m);
-	e->config = use->config;
 	const struct json_value *config = row->config != NULL ? row->config : &nothing;
-	return ms_record_read(use->kind->fields, config, ms_plan_field(m, e, "config"), &m->plan->arena, m->problems,
-			      use->config) &&
-	       good;
+	size_t before = m->problems->count;
+	good &= ms_record_read(use->kind->fields, config, ms_plan_field(m, e, "config"), &m->plan->arena, m->problems,
+			       use->config);
+	give_lines(m, e, before);
+	e->config = good ? use->config : NULL;
+	return good;
 }
 
 bool ms_plan_make_plugins(struct making *m)
@@ -127,18 +140,15 @@ bool ms_plan_compile_plugins(struct making *m)
 	FOR_ENTITIES(m, ENTITY_PLUGIN, e)
 	{
 		struct gw_plugin_use *use = e->made;
+		if (e->config == NULL)
+			continue; // a problem was told
 		if (use->kind->release != NULL && !ms_arena_defer(&m->plan->arena, release_use, use))
 			return ms_plan_no_memory(m);
 		if (use->kind->compile == NULL)
 			continue;
 		size_t before = m->problems->count;
 		good &= use->kind->compile(m->plan, use->config, ms_plan_field(m, e, "config"), m->problems);
-		// What spans several fields has no line of its own: it gets that of the config.
-		for (size_t i = before; i < m->problems->count; i++) {
-			if (m->problems->items[i].line < 0)
-				m->problems->items[i].line =
-					ms_yaml_line(m->problems->lines, ms_plan_value(e, "config"));
-		}
+		give_lines(m, e, before);
 	}
 	return good;
 }

@@ -66,8 +66,7 @@ struct gw_loop {
 	uint64_t version;
 	struct mail mail;
 	atomic_bool mailed;
-	unsigned mirrors;    // shadow requests under way
-	int64_t tls_told_ns; // when the log was told last of an upstream that TLS failed with
+	unsigned mirrors; // shadow requests under way
 };
 struct gateway_metrics {
 	struct metric_family *tries, *health_changes, *mirrored;
@@ -150,6 +149,7 @@ enum front_verdict ms_proxy_take(struct exchange *x, void *gateway);
 void ms_proxy_local_answer(struct exchange *x, struct http_local_answer *answer, void *gateway);
 void ms_proxy_over(struct exchange *x, const struct http_outcome *outcome, void *gateway);
 
+// proxy_headers.c: what is said about the client. False: no memory.
 MS_MUST_USE bool ms_proxy_head(struct proxy *p);    // out.* and client_ip, from the exchange and the match
 MS_MUST_USE bool ms_proxy_forward(struct proxy *p); // X-Forwarded-* and the like, after the plugins
 // Whether a client may say this behind its body: not in place of us, nor of a proxy that is trusted.

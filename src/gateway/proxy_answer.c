@@ -36,6 +36,8 @@ bool ms_proxy_copy_headers(struct arena *arena, const struct http_header *from, 
 static uint64_t length_of(const struct proxy *p)
 {
 	const struct gw_request *r = &p->r;
+	if (r->x->req.method != HTTP_HEAD && r->answer.body.n == 0 && p->answer_trailer_count > 0)
+		return UINT64_MAX; // a known length of nothing would end the answer before its trailers
 	if (r->x->req.method != HTTP_HEAD)
 		return r->answer.body.n;
 	return p->gathering ? p->answer_length : r->answer.source == GW_FROM_CACHE ? UINT64_MAX : r->answer.body.n;

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // To an upstream: which target, the request's body on its way, and when a try that failed may be made again.
 #include "gateway/mirror.h"
+#include "gateway/plugins/plugins.h"
 #include "gateway/proxy.h"
 
 #define BODY_HIGH_WATER ((size_t)64 << 10)
 #define BACKOFF_FIRST_MS 25
 #define BACKOFF_MAX_MS 250
-#define TLS_TELL_NS INT64_C(1000000000)
 
 static const struct http_call_handlers handlers;
 static const struct http_body_reader body_reader;
@@ -360,15 +360,10 @@ static void report_failure(struct proxy *p, enum http_call_failure failure)
 	ms_gateway_tell_health(g, p->run->balancer, p->lease.target, change, loop, why);
 }
 
-// TLS fails until somebody changes a certificate or the configuration: the log says so, once in a while.
 static void log_failure(struct proxy *p, enum http_call_failure failure, const struct errinfo *info)
 {
-	struct loop *loop = p->r.x->loop;
-	struct gw_loop *l = &p->r.gateway->loops[ms_loop_index(loop)];
-	int64_t now_ns = ms_loop_now_ns(loop);
-	bool tell = info->code == MS_ERR_TLS && (l->tls_told_ns == 0 || now_ns - l->tls_told_ns >= TLS_TELL_NS);
-	if (tell)
-		l->tls_told_ns = now_ns;
+	// Once a second and loop: why an upstream is down must be found without a debugging level, and a flood of it is of no use.
+	bool tell = ms_gw_may_log(&p->r, MS_SLICE_LIT("log:target"));
 	ms_log(p->r.gateway->options.log, tell ? LOG_WARN : LOG_DEBUG, "a request got no answer from its target",
 	       MS_LOG_STR("mainstay.gateway.upstream", p->run->upstream->name),
 	       MS_LOG_STR("mainstay.gateway.target", p->r.target),

@@ -86,14 +86,6 @@ static const struct gw_upstream *find_upstream(const struct plan *plan, struct s
 	return NULL;
 }
 
-static bool has_group(const struct gw_upstream *u, struct slice group)
-{
-	bool found = group.n == 0;
-	for (size_t i = 0; i < u->target_count && !found; i++)
-		found = ms_slice_eq(u->targets[i].group, group) && u->targets[i].weight > 0;
-	return found;
-}
-
 enum ms_err ms_gateway_switch_look(struct store_tx *tx, struct gateway_switch *s, struct errinfo *info)
 {
 	struct gateway_version row;
@@ -113,7 +105,7 @@ enum ms_err ms_gateway_switch_look(struct store_tx *tx, struct gateway_switch *s
 		s->edit.expected = row.version;
 	if (s->back)
 		MS_TRY(find_back(tx, s, row.version, info));
-	if (has_group(s->upstream_now, s->group))
+	if (ms_versions_has_group(s->upstream_now, s->group))
 		return MS_OK;
 	return ms_fail(info, MS_ERR_INVALID,
 		       "no target of upstream '%.*s' whose weight is not 0 is in the group '%.*s'",

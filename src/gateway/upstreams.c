@@ -9,6 +9,7 @@
 #include "gateway/document.h"
 #include "gateway/health.h"
 #include "gateway/smoke.h"
+#include "gateway/versions.h"
 
 #define SMOKE_TIMEOUT_MAX_MS 60000
 
@@ -252,15 +253,6 @@ static struct switching *switching_new(struct exchange *x, struct gateway *g)
 	return s;
 }
 
-static bool has_group(const struct gw_upstream *u, struct slice group)
-{
-	for (size_t i = 0; i < u->target_count; i++) {
-		if (ms_slice_eq(u->targets[i].group, group) && u->targets[i].weight > 0)
-			return true;
-	}
-	return false;
-}
-
 static void post_switch(struct exchange *x, void *role)
 {
 	struct gateway *g = role;
@@ -285,7 +277,7 @@ static void post_switch(struct exchange *x, void *role)
 		     "The gateway runs without a store, from its file alone: change active_group in the file.");
 	} else if (u == NULL) {
 		fail(s, MS_ERR_NOT_FOUND, "there is no such upstream");
-	} else if (!ms_json_as_str(ms_json_get(body, "group"), &group) || !has_group(u, group)) {
+	} else if (!ms_json_as_str(ms_json_get(body, "group"), &group) || !ms_versions_has_group(u, group)) {
 		fail(s, MS_ERR_INVALID, "'group' must be the group of a target of this upstream whose weight is not 0");
 	} else if (read_smoke(s, ms_json_get(body, "smoke"))) {
 		s->sw.group = ms_arena_copy(&s->arena, group);
@@ -325,6 +317,37 @@ static void reset_canary(struct exchange *x, void *role)
 		ms_http_fail_code(x, MS_ERR_NOT_FOUND, "there are no figures of such a plugin");
 }
 
+#define HEALTH_ANSWER                                                                                          \
+	"{\"type\":\"object\",\"properties\":{\"id\":{\"type\":\"string\"},\"name\":{\"type\":\"string\"},\"h" \
+	"ealth\":{\"type\":\"string\"},\"healthy_percent\":{\"type\":\"number\"},\"active_group\":{\"type\":[" \
+	"\"string\",\"null\"]},\"active_requests\":{\"type\":\"integer\"},\"pending_requests\":{\"type\":\"in" \
+	"teger\"},\"retries\":{\"type\":\"integer\"},\"targets\":{\"type\":\"array\",\"items\":{\"type\":\"ob" \
+	"ject\",\"properties\":{\"id\":{\"type\":\"string\"},\"target\":{\"type\":\"string\"},\"group\":{\"ty" \
+	"pe\":[\"string\",\"null\"]},\"health\":{\"type\":\"string\"},\"weight\":{\"type\":\"integer\"},\"eff" \
+	"ective_weight\":{\"type\":\"integer\"},\"active_requests\":{\"type\":\"integer\"},\"requests\":{\"ty" \
+	"pe\":\"integer\"},\"failures\":{\"type\":\"integer\"},\"latency_ms\":{\"type\":[\"number\",\"null\"]" \
+	"},\"ejections\":{\"type\":\"integer\"},\"ejected_for_ms\":{\"type\":\"integer\"}}}}}}"
+
+#define HEALTH_BODY \
+	"{\"type\":\"object\",\"required\":[\"healthy\"],\"properties\":{\"healthy\":{\"type\":\"boolean\"}}}"
+
+#define SWITCH_BODY                                                                                            \
+	"{\"type\":\"object\",\"required\":[\"group\"],\"properties\":{\"group\":{\"type\":\"string\"},\"smok" \
+	"e\":{\"type\":\"object\",\"required\":[\"path\"],\"properties\":{\"path\":{\"type\":\"string\"},\"st" \
+	"atuses\":{\"type\":\"array\",\"items\":{\"type\":\"integer\"}},\"timeout_ms\":{\"type\":\"integer\"," \
+	"\"minimum\":1,\"maximum\":60000}}}}}"
+
+#define SWITCH_ANSWER                                                                                          \
+	"{\"type\":\"object\",\"properties\":{\"upstream\":{\"type\":\"string\"},\"group\":{\"type\":\"string" \
+	"\"},\"previous\":{\"type\":[\"string\",\"null\"]},\"version\":{\"type\":\"integer\"},\"changed\":{\"" \
+	"type\":\"boolean\"},\"smoke\":{\"type\":\"array\",\"items\":{\"type\":\"object\",\"properties\":{\"t" \
+	"arget\":{\"type\":\"string\"},\"status\":{\"type\":[\"integer\",\"null\"]},\"ok\":{\"type\":\"boolea" \
+	"n\"},\"problem\":{\"type\":[\"string\",\"null\"]}}}}}}"
+
+#define CANARIES_ANSWER                                                                                        \
+	"{\"type\":\"object\",\"properties\":{\"items\":{\"type\":\"array\",\"items\":{\"type\":\"object\"}}," \
+	"\"next_cursor\":{\"type\":\"null\"}}}"
+
 static const struct route routes[] = {
 	{.method = HTTP_GET,
 	 .pattern = "/gateway/v1/canaries",
@@ -332,7 +355,8 @@ static const struct route routes[] = {
 	 .permission = "gateway.read",
 	 .operation_id = "gateway_canaries",
 	 .tag = "gateway",
-	 .summary = "Figures and verdicts of the canaries that are watched, as this process sees them"},
+	 .summary = "Figures and verdicts of the canaries that are watched, as this process sees them",
+	 .response_schema = CANARIES_ANSWER},
 	{.method = HTTP_DELETE,
 	 .pattern = "/gateway/v1/canaries/{plugin}",
 	 .handle = reset_canary,
@@ -346,7 +370,8 @@ static const struct route routes[] = {
 	 .permission = "gateway.read",
 	 .operation_id = "gateway_upstream_health",
 	 .tag = "gateway",
-	 .summary = "Health and load of an upstream and its targets, as this process sees them"},
+	 .summary = "Health and load of an upstream and its targets, as this process sees them",
+	 .response_schema = HEALTH_ANSWER},
 	{.method = HTTP_PUT,
 	 .pattern = "/gateway/v1/upstreams/{name}/targets/{target}/health",
 	 .handle = put_target_health,
@@ -355,7 +380,9 @@ static const struct route routes[] = {
 	 .tag = "gateway",
 	 .summary = "Takes a target of this process out, or back, until a check says otherwise",
 	 .request_type = "application/json",
-	 .request_example = "{\"healthy\":false}"},
+	 .request_schema = HEALTH_BODY,
+	 .request_example = "{\"healthy\":false}",
+	 .response_schema = HEALTH_ANSWER},
 	{.method = HTTP_POST,
 	 .pattern = "/gateway/v1/upstreams/{name}/switch",
 	 .handle = post_switch,
@@ -367,6 +394,8 @@ static const struct route routes[] = {
 			"(409). The answer names the previous "
 			"group: switching to that one, without `smoke`, is the way back.",
 	 .request_type = "application/json",
+	 .request_schema = SWITCH_BODY,
+	 .response_schema = SWITCH_ANSWER,
 	 .request_example = "{\"group\":\"green\",\"smoke\":{\"path\":\"/health\",\"statuses\":[200]}}"},
 };
 

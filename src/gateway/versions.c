@@ -33,6 +33,18 @@ static enum ms_err fail_with(const struct problems *problems, struct errinfo *in
 		       MS_SLICE_ARG(p->message), problems->count > 1 ? " (and more)" : "");
 }
 
+// They come in the order of the steps that found them; people read from top to bottom. At most a hundred.
+static void sort_by_line(struct problems *problems)
+{
+	for (size_t i = 1; i < problems->count; i++) {
+		struct problem one = problems->items[i];
+		size_t at = i;
+		for (; at > 0 && problems->items[at - 1].line > one.line; at--)
+			problems->items[at] = problems->items[at - 1];
+		problems->items[at] = one;
+	}
+}
+
 enum ms_err ms_versions_plan(struct slice text, const struct json_value *old, struct arena *arena,
 			     struct problems *problems, struct errinfo *info, struct plan **ret_plan)
 {
@@ -41,20 +53,51 @@ enum ms_err ms_versions_plan(struct slice text, const struct json_value *old, st
 	bool good = ms_document_parse(text, arena, problems, &document) &&
 		    ms_document_restore(document, old, arena, problems, &document);
 	struct plan *plan = good ? ms_plan_new(document, problems) : NULL;
-	if (plan == NULL)
+	if (plan == NULL) {
+		sort_by_line(problems);
 		return fail_with(problems, info);
+	}
 	*ret_plan = plan;
 	return MS_OK;
 }
 
-enum ms_err ms_gateway_check(struct slice text, const char *name, struct buf *out, struct errinfo *info)
+static void write_json(const struct problems *problems, bool valid, struct buf *out)
+{
+	struct json_writer w;
+	ms_json_writer_init(&w, out);
+	ms_json_begin_object(&w);
+	ms_json_key_lit(&w, "valid");
+	ms_json_bool(&w, valid);
+	ms_json_key_lit(&w, "problems");
+	ms_json_begin_array(&w);
+	for (size_t i = 0; i < problems->count; i++) {
+		const struct problem *p = &problems->items[i];
+		ms_json_begin_object(&w);
+		ms_json_member_text(&w, "path", p->path);
+		ms_json_key_lit(&w, "line");
+		if (p->line > 0)
+			ms_json_i64(&w, p->line);
+		else
+			ms_json_null(&w);
+		ms_json_member_text(&w, "message", p->message);
+		ms_json_end_object(&w);
+	}
+	ms_json_end_array(&w);
+	ms_json_end_object(&w);
+	ms_buf_append_char(out, '\n');
+}
+
+enum ms_err ms_gateway_check(struct slice text, const char *name, bool json, struct buf *out, struct errinfo *info)
 {
 	struct arena arena;
 	struct problems problems;
 	struct plan *plan = NULL;
 	ms_arena_init(&arena, 65536, READ_MAX);
 	enum ms_err err = ms_versions_plan(text, NULL, &arena, &problems, info, &plan);
-	write_problems(&problems, name, out);
+	if (json)
+		write_json(&problems, plan != NULL, out);
+	else
+		write_problems(&problems, name, out);
 	ms_plan_unref(plan);
 	ms_arena_fini(&arena);
 	return err;
@@ -152,4 +195,12 @@ enum ms_err ms_gateway_export(struct store_tx *tx, struct auth *auth, int64_t ve
 	ms_json_writer_init(&w, out);
 	ms_document_write(document, hide_secrets, &w);
 	return ms_buf_ok(out) ? MS_OK : ms_fail(info, MS_ERR_NO_MEMORY, "not enough memory to write the configuration");
+}
+
+bool ms_versions_has_group(const struct gw_upstream *upstream, struct slice group)
+{
+	bool found = group.n == 0;
+	for (size_t i = 0; i < upstream->target_count && !found; i++)
+		found = ms_slice_eq(upstream->targets[i].group, group) && upstream->targets[i].weight > 0;
+	return found;
 }

@@ -15,5 +15,7 @@ MS_MUST_USE enum ms_err ms_versions_current(struct store_tx *tx, struct auth *au
 // Says in edit->words what the plan changes, and writes it as a version unless it changes nothing.
 MS_MUST_USE enum ms_err ms_versions_add(struct store_tx *tx, struct gateway_edit *edit, int64_t before,
 					const struct json_value *old, struct plan *plan, struct errinfo *info);
+// Whether a switch to the group would send traffic anywhere; the empty one is all targets.
+bool ms_versions_has_group(const struct gw_upstream *upstream, struct slice group);
 
 #endif

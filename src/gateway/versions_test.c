@@ -265,10 +265,25 @@ TEST(files_are_checked)
 	struct errinfo info;
 	ms_errinfo_init(&info);
 	ms_buf_init(&out, 1 << 20);
-	CHECK_OK(ms_gateway_check(MS_SLICE_LIT("services: []"), "k.yml", &out, &info));
+	CHECK_OK(ms_gateway_check(MS_SLICE_LIT("services: []"), "k.yml", false, &out, &info));
 	CHECK_INT(out.n, 0);
-	CHECK_INT(ms_gateway_check(MS_SLICE_LIT("a: [\n"), "k.yml", &out, &info), MS_ERR_CONFIG);
+	CHECK_INT(ms_gateway_check(MS_SLICE_LIT("a: [\n"), "k.yml", false, &out, &info), MS_ERR_CONFIG);
 	ms_buf_append_char(&out, '\0');
 	CHECK_HAS(out.p, "k.yml:2: not valid YAML");
+	// Problems of several steps, from top to bottom.
+	ms_buf_clear(&out);
+	CHECK_INT(ms_gateway_check(MS_SLICE_LIT("services:\n- name: a\n  url: nothing\n  retries: x\nvaults: []\n"),
+				   "k.yml", false, &out, &info),
+		  MS_ERR_CONFIG);
+	ms_buf_append_char(&out, '\0');
+	CHECK_HAS(out.p, "k.yml:3: services[0].url");
+	CHECK_HAS(out.p, "http://host:port/path, or https, grpc, grpcs\nk.yml:4: services[0].retries");
+	CHECK_HAS(out.p, "k.yml:5: vaults: Kong has these, this gateway has not\n");
+	ms_buf_clear(&out);
+	CHECK_INT(ms_gateway_check(MS_SLICE_LIT("vaults: []"), "k.yml", true, &out, &info), MS_ERR_CONFIG);
+	ms_buf_append_char(&out, '\0');
+	CHECK_STR(out.p,
+		  "{\"valid\":false,\"problems\":[{\"path\":\"vaults\",\"line\":1,\"message\":\"Kong has these, this "
+		  "gateway has not\"}]}\n");
 	ms_buf_fini(&out);
 }

@@ -89,6 +89,9 @@ static void on_head(struct h2_session *s, struct h2_stream *stream, const struct
 	ms_arena_rewind(&call->arena, call->arena_mark);
 	call->answer.status = head->status;
 	call->answer.content_length = head->content_length;
+	if (head->end && head->content_length == UINT64_MAX && !call->answer.to_head && !call->upgrade &&
+	    head->status >= 200)
+		call->answer.content_length = 0; // a head alone, as gRPC's failures are: it goes on as one
 	const struct http_header *headers = without_length(call, head, &count);
 	if (ms_call_head(call, headers, count))
 		ms_client_h2_settle(call, true);

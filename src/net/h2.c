@@ -361,7 +361,8 @@ static void respond(struct work *w, const struct answer_head *head, bool end)
 static void h2_head(struct work *w, const struct answer_head *head)
 {
 	bool nothing = head->length == 0 || head->length == LENGTH_NONE;
-	respond(w, head, w->no_content || (nothing && !head->in_pieces));
+	// In the head itself: a gRPC client takes grpc-status from a head alone when nothing follows, not even an empty DATA.
+	respond(w, head, w->no_content || nothing);
 }
 
 static void h2_interim(struct work *w, int status, const struct http_header *headers, size_t count)

@@ -431,6 +431,8 @@ def grpc_call(port, path, message):
             for event in c.receive_data(sock.recv(65536)):
                 if isinstance(event, h2.events.ResponseReceived):
                     head = {n.decode(): v.decode() for n, v in event.headers}
+                    # gRPC's libraries believe grpc-status in a head only when it is the end too.
+                    assert "grpc-status" not in head or event.stream_ended is not None
                 elif isinstance(event, h2.events.DataReceived):
                     body += event.data
                     c.acknowledge_received_data(event.flow_controlled_length, 1)

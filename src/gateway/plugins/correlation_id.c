@@ -71,6 +71,9 @@ static struct slice made(struct gw_request *r, enum generator generator)
 static enum gw_verdict access(struct gw_request *r, const void *config, void **state)
 {
 	const struct config *c = config;
+	// The gateway gives every request an id under this name itself, to both sides: another one would contradict the logs.
+	if (ms_slice_eq_nocase(c->header_name, MS_SLICE_LIT("X-Request-ID")))
+		return GW_NEXT;
 	struct slice *id = MS_ARENA_NEW(r->arena, struct slice);
 	if (id == NULL)
 		return GW_NEXT;

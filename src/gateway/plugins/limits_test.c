@@ -196,6 +196,12 @@ TEST(gcra_lets_a_burst_pass_and_then_evenly)
 	CHECK(retry > 55 && retry <= 60);
 	CHECK_STR(kit_answer(&kit, "RateLimit-Policy"), "\"hour\";q=60;w=3600");
 	kit_fini(&kit);
+	passed = 0;
+	with_limits(&kit, "{\"hour\":1,\"algorithm\":\"gcra\",\"burst\":4}"); // slow, but several at once
+	for (int i = 0; i < 10; i++)
+		passed += ask(&kit) == 0;
+	CHECK_INT(passed, 4);
+	kit_fini(&kit);
 }
 
 TEST(without_redis_requests_pass_or_do_not_as_set)

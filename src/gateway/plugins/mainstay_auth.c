@@ -106,6 +106,18 @@ static enum gw_verdict access(struct gw_request *r, const void *config, void **s
 	return GW_NEXT;
 }
 
+static void tell_unknown(struct problems *problems, const char *path, struct slice name,
+			 const struct auth_permission *permissions, size_t count)
+{
+	struct slice *names = MS_ARENA_ARRAY(problems->arena, struct slice, count);
+	for (size_t i = 0; names != NULL && i < count; i++)
+		names[i] = ms_slice_cstr(permissions[i].name);
+	size_t nearest = names != NULL ? ms_text_nearest(name, names, count) : SIZE_MAX;
+	ms_problem_add(problems, path, NULL, "permission: there is no \"%.*s\"; %s%s", MS_SLICE_ARG(name),
+		       nearest != SIZE_MAX ? "did you mean " : "`mainstay role list` shows them",
+		       nearest != SIZE_MAX ? permissions[nearest].name : "");
+}
+
 static bool compile(struct plan *plan, void *config, const char *path, struct problems *problems)
 {
 	struct config *c = config;
@@ -118,7 +130,7 @@ static bool compile(struct plan *plan, void *config, const char *path, struct pr
 		if (ms_slice_eq_cstr(c->permission, permissions[i].name))
 			return c->permission_text.p != NULL;
 	}
-	ms_problem_add(problems, path, NULL, "permission: there is no \"%.*s\"", MS_SLICE_ARG(c->permission));
+	tell_unknown(problems, path, c->permission, permissions, count);
 	return false;
 }
 

@@ -32,10 +32,24 @@ static enum gw_verdict access(struct gw_request *r, const void *config, void **s
 static bool compile(struct plan *plan, void *config, const char *path, struct problems *problems)
 {
 	const struct gw_mirror *m = config;
-	(void)plan;
-	if ((m->service.n > 0) != (m->host.n > 0))
+	if ((m->service.n > 0) == (m->host.n > 0)) {
+		ms_problem_add(problems, path, NULL, "exactly one of these must be given: service, host");
+		return false;
+	}
+	if (m->host.n > 0)
 		return true;
-	ms_problem_add(problems, path, NULL, "exactly one of these must be given: service, host");
+	for (size_t i = 0; i < plan->service_count; i++) {
+		const struct gw_service *s = &plan->services[i];
+		if (!ms_slice_eq(s->name, m->service) && !ms_slice_eq_cstr(m->service, s->id))
+			continue;
+		if (s->protocol != GW_LOCAL)
+			return true;
+		ms_problem_add(problems, path, NULL, "service: \"%.*s\" is local; copies go to other processes alone",
+			       MS_SLICE_ARG(m->service));
+		return false;
+	}
+	ms_problem_add(problems, path, NULL, "service: no service has the name or id \"%.*s\"",
+		       MS_SLICE_ARG(m->service));
 	return false;
 }
 

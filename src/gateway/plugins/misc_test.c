@@ -38,6 +38,12 @@ TEST(correlation_ids_are_made_kept_and_echoed)
 	CHECK_INT(kit_status(&kit), 0);
 	CHECK_INT(strlen(kit_out(&kit, "X-Id")), 36);
 	kit_fini(&kit);
+	with(&kit, "correlation-id", "{\"header_name\":\"X-Request-ID\",\"echo_downstream\":true}");
+	CHECK_INT(kit_status(&kit), 0);
+	CHECK_STR(kit_out(&kit, "X-Request-ID"), ""); // the gateway's own, and no second one
+	kit_upstream(&kit, 200, "text/plain", "");
+	CHECK_STR(kit_answer(&kit, "X-Request-ID"), "");
+	kit_fini(&kit);
 	with(&kit, "correlation-id", "{\"generator\":\"tracker\"}");
 	CHECK_INT(kit_status(&kit), 0);
 	CHECK_HAS(kit_out(&kit, "Kong-Request-ID"), "192.0.2.7-0-");
@@ -212,7 +218,15 @@ TEST(copies_are_decided_about)
 {
 	struct gw_kit kit;
 	int copies = 0;
-	with(&kit, "mirror", "{\"service\":\"shadow\",\"percent\":25,\"max_body\":10,\"compare_body\":true}");
+	struct gw_service shadow = {.name = MS_SLICE_LIT("shadow")};
+	kit_init(&kit);
+	kit.plan.services = &shadow;
+	kit.plan.service_count = 1;
+	CHECK_STR(kit_plugin(&kit, "mirror", "{\"service\":\"shadow\",\"percent\":25,\"max_body\":10}"), NULL);
+	CHECK_HAS(kit_plugin(&kit, "mirror", "{\"service\":\"other\"}"), "no service has the name or id \"other\"");
+	shadow.protocol = GW_LOCAL;
+	CHECK_HAS(kit_plugin(&kit, "mirror", "{\"service\":\"shadow\"}"), "is local");
+	kit_request(&kit, HTTP_GET, "/a");
 	for (int i = 0; i < 2000; i++) {
 		kit_request(&kit, HTTP_GET, "/");
 		CHECK_INT(kit_status(&kit), 0);

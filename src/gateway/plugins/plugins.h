@@ -167,6 +167,8 @@ extern const struct field ms_gw_redis_fields[];
 bool ms_gw_redis_compile(struct plan *plan, struct gw_redis *redis, const char *path, struct problems *problems);
 // The cache that `redis` names: its own, or the process's. NULL: not to be had.
 struct cache *ms_gw_redis_cache(struct gw_request *r, const struct gw_redis *redis);
+// In the memory of this process, also when the process has a Redis. NULL: none.
+struct cache *ms_gw_memory_cache(struct gw_request *r);
 // An own Redis of a plugin's configuration, shared by all loops; NULL when it cannot be had (told in the log).
 struct cache *ms_gw_own_cache(struct gw_request *r, struct slice url, unsigned timeout_ms);
 

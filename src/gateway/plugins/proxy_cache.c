@@ -308,7 +308,7 @@ static enum gw_verdict access(struct gw_request *r, const void *config, void **s
 		return GW_NEXT;
 	*k = (struct caching){.r = r, .config = c, .status = STATUS_BYPASS};
 	*state = k;
-	k->cache = c->strategy == STRATEGY_REDIS ? ms_gw_redis_cache(r, &c->redis) : r->services->cache;
+	k->cache = c->strategy == STRATEGY_REDIS ? ms_gw_redis_cache(r, &c->redis) : ms_gw_memory_cache(r);
 	if (k->cache == NULL || passes_by(r, c) || !base_key(k))
 		return GW_NEXT;
 	return look(k);

@@ -283,7 +283,7 @@ static enum gw_verdict access(struct gw_request *r, const void *config, void **s
 {
 	const struct config *c = config;
 	(void)state;
-	struct cache *cache = c->policy == POLICY_REDIS ? ms_gw_redis_cache(r, &c->redis) : r->services->cache;
+	struct cache *cache = c->policy == POLICY_REDIS ? ms_gw_redis_cache(r, &c->redis) : ms_gw_memory_cache(r);
 	struct taking *t = MS_ARENA_NEW(r->arena, struct taking);
 	struct slice key = key_of(r, c);
 	if (cache == NULL || t == NULL || key.p == NULL)
@@ -323,7 +323,7 @@ static struct cache_quota quota_of(const struct config *c, unsigned period, int6
 	struct cache_quota q = {.kind = QUOTA_WINDOW, .limit = (uint64_t)limit, .period_ms = period_s[period] * 1000};
 	if (c->algorithm == ALGORITHM_GCRA) {
 		q.kind = QUOTA_GCRA;
-		q.burst = c->burst > 0 ? (uint64_t)MS_MIN(c->burst, limit) : (uint64_t)limit;
+		q.burst = (uint64_t)(c->burst > 0 ? c->burst : limit);
 	} else if (period >= 4) {
 		q.kind = period == 4 ? QUOTA_MONTH : QUOTA_YEAR;
 	}

@@ -279,3 +279,13 @@ struct cache *ms_gw_redis_cache(struct gw_request *r, const struct gw_redis *red
 {
 	return redis->url.n > 0 ? ms_gw_own_cache(r, redis->url, (unsigned)redis->timeout) : r->services->cache;
 }
+
+struct cache *ms_gw_memory_cache(struct gw_request *r)
+{
+	struct cache *cache = r->services->cache;
+	if (cache == NULL || strcmp(ms_cache_kind(cache), "memory") == 0)
+		return cache;
+	const struct wanted_cache wanted = {.timeout_ms = 1000};
+	struct gw_kept *kept = ms_gw_keep(r, MS_SLICE_LIT("memory"), make_known, &wanted);
+	return kept != NULL ? MS_CONTAINER_OF(kept, struct known_cache, kept)->cache : NULL;
+}

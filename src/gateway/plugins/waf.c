@@ -185,7 +185,7 @@ static enum gw_verdict inspect(struct gw_request *r, const struct config *c, boo
 	log_hits(r, c, report, attack);
 	if (!attack || c->mode == 1)
 		return GW_NEXT;
-	ms_gw_fail(r, (int)c->status_code, ms_err_name(MS_ERR_FORBIDDEN), ms_arena_cstr(r->arena, c->message));
+	ms_gw_fail(r, (int)c->status_code, "gateway.blocked", ms_arena_cstr(r->arena, c->message));
 	return GW_ANSWERED;
 }
 
