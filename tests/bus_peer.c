@@ -20,6 +20,7 @@
 
 #include "auth/auth.h"
 #include "bus/bus.h"
+#include "gateway/gateway.h"
 
 #define AT_ONCE_MAX 64
 
@@ -228,7 +229,7 @@ static void set_up(struct peer *peer)
 	check(ms_rt_new(&(struct rt_options){.loops = 1}, &info, &peer->rt), &info);
 	check(ms_log_new(&log, &info, &peer->log), &info);
 	// The command line works on the same file, and knows the steps of identity too.
-	const struct store_migrations migrations[] = {ms_bus_migrations, ms_auth_migrations};
+	const struct store_migrations migrations[] = {ms_bus_migrations, ms_auth_migrations, ms_gateway_migrations};
 	const struct store_options store = {.url = text(peer, "store", ""),
 					    .log = peer->log,
 					    .migrations = migrations,

@@ -63,6 +63,9 @@ static enum ms_err make(struct app *app, struct slice text, struct errinfo *info
 static enum ms_err start(struct app *app, struct errinfo *info)
 {
 	struct slice text;
+	// Nothing is configured and nothing can be: every request is for the other roles.
+	if (app->store == NULL && app->settings->gateway_file[0] == '\0')
+		return MS_OK;
 	MS_TRY(ms_app_open_cache(app, info));
 	MS_TRY(read_file(app->settings->gateway_file, info, &text));
 	enum ms_err err = make(app, text, info);

@@ -145,14 +145,19 @@ void ms_conn_reject(struct net_loop *nl, int fd, struct listener *l, const struc
 
 // --- Close -------------------------------------------------------------------------------------------
 
+static void give_wire(struct conn *c)
+{
+	if (c->wire != NULL)
+		ms_conn_wire_give(c->nl, c->wire);
+	c->wire = NULL;
+}
+
 static void give_back(struct conn *c)
 {
 	if (c->work != NULL)
 		ms_work_give(c->work);
-	if (c->wire != NULL)
-		ms_conn_wire_give(c->nl, c->wire);
 	c->work = NULL;
-	c->wire = NULL;
+	give_wire(c);
 }
 
 void ms_conn_release(struct conn *c)
@@ -317,6 +322,7 @@ static void begin_writing(struct conn *c)
 		c->close_after = c->linger = true;
 	if (w->tunnel || w->sent_status == 0)
 		c->close_after = true;
+	c->linger |= w->tunnel && !c->eof; // our good-bye is not to be reset away
 	ms_conn_enter(c, CONN_WRITING);
 	c->last_out = c->close_after;
 	// More requests are here already: their answers go out together.
@@ -335,6 +341,10 @@ static void begin_writing(struct conn *c)
 static bool step_exchange(struct conn *c)
 {
 	struct work *w = c->work;
+	if (!ms_h1_rewire(c)) {
+		ms_conn_close(c); // memory is out
+		return false;
+	}
 	if (w->answered) {
 		begin_writing(c);
 		return true;
@@ -470,6 +480,14 @@ static void update_reading(struct conn *c)
 		ms_conn_close(c);
 }
 
+static bool is_idle_tunnel(const struct conn *c)
+{
+	const struct work *w = c->work;
+	const struct wire *wire = c->wire;
+	bool quiet = !w->wants_drain && !w->answered && !c->last_out && !c->eof && !ms_output_pending(wire);
+	return w->slim && quiet && wire->h1.framing == H1_TUNNEL;
+}
+
 // Its buffers can serve others meanwhile.
 static bool needs_no_wire(const struct conn *c)
 {
@@ -478,6 +496,8 @@ static bool needs_no_wire(const struct conn *c)
 		return true;
 	if (wire == NULL || wire->in_pos != wire->in_end)
 		return false;
+	if (c->phase == CONN_HANDLING)
+		return is_idle_tunnel(c);
 	return c->phase == CONN_IDLE || (c->phase == CONN_H2 && c->works == 0 && !ms_output_pending(wire));
 }
 
@@ -496,7 +516,7 @@ static void settle(struct conn *c)
 		ms_output_flush_later(c);
 	ms_timeout_enter(&c->nl->timeouts, &c->timeout, timeout_class(c));
 	if (needs_no_wire(c) && !c->writing)
-		give_back(c);
+		c->phase == CONN_HANDLING ? give_wire(c) : give_back(c);
 	update_reading(c);
 }
 

@@ -30,6 +30,21 @@ bool ms_h1_begin(struct conn *c)
 	return true;
 }
 
+bool ms_h1_rewire(struct conn *c)
+{
+	if (c->wire != NULL)
+		return true;
+	c->wire = ms_conn_wire_take(c->nl);
+	if (c->wire == NULL)
+		return false;
+	struct h1 *h1 = &c->wire->h1;
+	h1->framing = H1_TUNNEL;
+	h1->head_bytes = 0;
+	h1->direct = h1->chunked_out = false;
+	h1->wanted = true;
+	return true;
+}
+
 // --- Heads -------------------------------------------------------------------------------------------
 
 // Draining, closing, and a body that nobody is going to read: then the client should know.
@@ -159,6 +174,10 @@ static void note_tunnel_byte(struct conn *c)
 static size_t h1_write(struct work *w, struct slice bytes)
 {
 	struct conn *c = w->conn;
+	if (!ms_h1_rewire(c)) {
+		ms_conn_reset(c);
+		return 0;
+	}
 	struct buf *out = &c->wire->out;
 	bool chunked = h1_of(w)->chunked_out;
 	if (chunked)
@@ -193,6 +212,10 @@ static bool takes_trailers(const struct work *w)
 static void h1_end(struct work *w, const struct http_header *trailers, size_t count)
 {
 	struct conn *c = w->conn;
+	if (!ms_h1_rewire(c)) {
+		ms_conn_reset(c);
+		return;
+	}
 	struct buf *out = &c->wire->out;
 	if (w->tunnel) {
 		c->last_out = true;
@@ -214,6 +237,10 @@ static void h1_cut(struct work *w)
 static void h1_want(struct work *w)
 {
 	struct conn *c = w->conn;
+	if (!ms_h1_rewire(c)) {
+		ms_conn_reset(c);
+		return;
+	}
 	struct h1 *h1 = h1_of(w);
 	if (!h1->wanted) {
 		h1->wanted = true;

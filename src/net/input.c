@@ -28,6 +28,8 @@ bool ms_input_has_room(const struct conn *c)
 
 struct slice ms_input_room(struct conn *c)
 {
+	if (c->work != NULL && !ms_h1_rewire(c)) // of an idle tunnel
+		return MS_SLICE_EMPTY;
 	if (c->wire == NULL)
 		c->wire = ms_conn_wire_take(c->nl);
 	struct wire *wire = c->wire;

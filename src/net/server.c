@@ -124,6 +124,7 @@ static void net_loop_fini(struct net_loop *nl)
 	if (nl->timeouts.timer != NULL)
 		ms_timeouts_fini(&nl->timeouts);
 	ms_timer_free(nl->drain_timer);
+	ms_ws_loop_free(nl->ws);
 	ms_codec_pool_free(nl->codecs);
 	free(nl->route_stats);
 	free(nl->listeners);

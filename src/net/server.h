@@ -38,6 +38,7 @@
 struct conn;
 struct h2_conn;
 struct net_loop;
+struct ws_loop;
 
 // --- Addresses ---------------------------------------------------------------------------------------
 
@@ -148,6 +149,7 @@ struct net_loop {
 	unsigned free_wire_count;
 	struct timeouts timeouts;
 	struct codec_pool *codecs;
+	struct ws_loop *ws;              // NULL until the first WebSocket
 	struct route_stats *route_stats; // [route_count + 1], the last for no route
 	struct http1_date date;
 	struct list unsent; // conns with output to send, or a producer to wake, at the end of the turn
@@ -171,6 +173,7 @@ struct net_loop {
 // A line in the log; `address` may be NULL.
 void ms_server_warn(const struct http_server *server, const char *message, const char *address, const char *reason);
 void ms_net_loop_check_drained(struct net_loop *nl);
+void ms_ws_loop_free(struct ws_loop *wl); // ws.c; all are over. Accepts NULL
 
 // --- Connections -------------------------------------------------------------------------------------
 
@@ -287,6 +290,8 @@ extern const struct transport ms_h1_transport;
 extern const struct transport ms_h2_transport; // h2.c
 // The work of the next request, with its parser. False when memory is out.
 MS_MUST_USE bool ms_h1_begin(struct conn *c);
+// A wire for a tunnel that gave its own back while it was idle; does nothing when it has one. False when memory is out.
+MS_MUST_USE bool ms_h1_rewire(struct conn *c);
 
 // --- Input (input.c) ---------------------------------------------------------------------------------
 

@@ -159,7 +159,7 @@ TEST(tls_serves_requests)
 		tls_prepare(&t, kit.port);
 		SSL_set_min_proto_version(t.ssl, versions[i]);
 		SSL_set_max_proto_version(t.ssl, versions[i]);
-		SSL_set_alpn_protos(t.ssl, (const unsigned char *)"\x02h2\x08http/1.1", 12);
+		SSL_set_alpn_protos(t.ssl, (const unsigned char *)"\x08http/1.1", 9);
 		REQUIRE(SSL_connect(t.ssl) == 1);
 		const unsigned char *protocol;
 		unsigned protocol_n;

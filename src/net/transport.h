@@ -137,6 +137,7 @@ struct work {
 	bool head_sent;  // of the final answer
 	bool no_content; // HEAD, 204, 304: writes are dropped
 	bool tunnel;
+	bool slim;         // a tunnel that needs no wire while it is idle
 	bool out_ended;    // our side of a tunnel
 	bool distrust;     // the transport should carry no further request of this client (HTTP/1: closes)
 	bool continued;    // 100 Continue was sent
@@ -159,6 +160,9 @@ MS_MUST_USE struct work *ms_work_take(struct net_loop *nl, struct conn *c, const
 void ms_work_give(struct work *w);                   // not open any more
 void ms_work_next(struct work *w);                   // as given back and taken again
 void ms_work_free(struct work *w);                   // of the loop's idle ones
+// A tunnel that will often be idle: gives back what only answers need, and moves what lies in the input buffer to the arena, so that the
+// connection can give that back too. The request's slices move. Not when a front keeps the exchange: it may have some of them.
+void ms_work_slim(struct work *w);
 
 // --- From the transport up (exchange.c, dispatch.c, body.c) ------------------------------------------------
 

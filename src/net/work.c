@@ -105,7 +105,8 @@ static void end_request(struct work *w)
 	w->status = w->sent_status = 0;
 	w->on_drain = w->on_gone = NULL;
 	w->wants_drain = w->begun = w->parsed = w->open = w->gone = w->local = w->head_sent = w->is_head = false;
-	w->no_content = w->tunnel = w->out_ended = w->distrust = w->continued = w->answered = w->has_encoding = false;
+	w->no_content = w->tunnel = w->slim = w->out_ended = w->distrust = w->continued = w->answered =
+		w->has_encoding = false;
 }
 
 void ms_work_next(struct work *w)
@@ -129,6 +130,60 @@ void ms_work_give(struct work *w)
 	w->next_free = nl->free_works;
 	nl->free_works = w;
 	nl->free_work_count++;
+}
+
+// --- Tunnels -----------------------------------------------------------------------------------------
+
+static void drop(struct buf *b)
+{
+	size_t max = b->max;
+	ms_buf_fini(b);
+	ms_buf_init(b, max);
+}
+
+static void move(struct slice *s, const char *from, size_t n, const char *to)
+{
+	if (s->p != NULL && s->p >= from && s->p <= from + n)
+		s->p = to + (s->p - from);
+}
+
+static void move_request(struct work *w, const char *from, size_t n, const char *to)
+{
+	struct http_request *req = &w->x.req;
+	struct http_header *headers = (struct http_header *)(uintptr_t)req->headers; // of our arena
+	struct slice *const slices[] = {
+		&req->target,      &req->path,           &req->query,           &req->body,
+		&req->id,          &req->peer,           &req->authority,       &req->sni,
+		&req->protocol,    &w->marks.request_id, &w->marks.traceparent, &w->x.caller.id,
+		&w->x.caller.name,
+	};
+	for (size_t i = 0; i < MS_ARRAY_LEN(slices); i++)
+		move(slices[i], from, n, to);
+	for (size_t i = 0; i < MS_HTTP_MAX_PARAMS; i++)
+		move(&req->params[i], from, n, to);
+	for (size_t i = 0; i < req->header_count; i++) {
+		move(&headers[i].name, from, n, to);
+		move(&headers[i].value, from, n, to);
+	}
+}
+
+void ms_work_slim(struct work *w)
+{
+	struct wire *wire = w->conn->wire;
+	MS_ASSERT(w->tunnel);
+	drop(&w->body);
+	drop(&w->packed);
+	drop(&w->headers);
+	drop(&w->intake.bytes);
+	if (w->x.front_data != NULL || w->transport != &ms_h1_transport || w->slim || wire == NULL)
+		return;
+	const char *head = wire->in + wire->in_request;
+	size_t n = wire->h1.head_bytes;
+	struct slice copy = ms_arena_copy(&w->arena, ms_slice(head, n));
+	if (copy.p == NULL)
+		return;
+	move_request(w, head, n, copy.p);
+	w->slim = true;
 }
 
 // --- Buffers of a connection -------------------------------------------------------------------------
