@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Upstreams with their targets, and services.
 #include "gateway/plan_private.h"
-#include "net/client.h"
+#include "net/net.h"
 #include "rt/rt.h"
 
 #define PROBLEM(m, e, field, ...) \

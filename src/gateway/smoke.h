@@ -4,7 +4,7 @@
 #define MS_GATEWAY_SMOKE_H
 
 #include "gateway/plan.h"
-#include "net/client.h"
+#include "net/net.h"
 
 #define MS_SMOKE_TIMEOUT_MS 5000
 
