@@ -162,7 +162,8 @@ static bool is_named(const struct http_request *req, struct slice name)
 {
 	for (size_t i = 0; i < req->header_count; i++) {
 		struct slice rest = req->headers[i].value, option;
-		if (req->headers[i].name.n != 10 || !ms_slice_eq_nocase(req->headers[i].name, MS_SLICE_LIT("connection")))
+		if (req->headers[i].name.n != 10 ||
+		    !ms_slice_eq_nocase(req->headers[i].name, MS_SLICE_LIT("connection")))
 			continue;
 		while (ms_slice_next(&rest, ',', &option)) {
 			if (ms_slice_eq_nocase(ms_slice_trim(option), name))
@@ -194,7 +195,8 @@ bool ms_proxy_head(struct proxy *p)
 	bool lists = ms_http_header(req, "connection").p != NULL;
 	for (size_t i = 0; i < req->header_count; i++) {
 		const struct http_header *h = &req->headers[i];
-		if (!is_ours(h->name) && (trusted || !is_forwarding(h->name)) && (!lists || !is_of_connection(req, h->name)))
+		if (!is_ours(h->name) && (trusted || !is_forwarding(h->name)) &&
+		    (!lists || !is_of_connection(req, h->name)))
 			r->out.headers.items[r->out.headers.count++] = *h;
 	}
 	if (r->route != NULL && r->route->preserve_host)
