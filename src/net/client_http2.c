@@ -68,6 +68,18 @@ static const struct http_header *without_length(struct http_call *call, const st
 	return kept;
 }
 
+// An answer that ends with its head has length 0, though not what HEAD would have got. Where the length is said to be 0 and the stream goes
+// on, trailers follow.
+static uint64_t length_of(const struct http_call *call, const struct h2_head *head)
+{
+	bool no_content = ms_slice_eq_cstr(call->copy->method, "HEAD") || head->status == 204 || head->status == 304;
+	if (no_content || head->status < 200)
+		return head->content_length;
+	if (head->end)
+		return 0;
+	return head->content_length == 0 ? UINT64_MAX : head->content_length;
+}
+
 static void on_head(struct h2_session *s, struct h2_stream *stream, const struct h2_head *head, void *arg)
 {
 	(void)s, (void)arg;
@@ -88,10 +100,7 @@ static void on_head(struct h2_session *s, struct h2_stream *stream, const struct
 	size_t count;
 	ms_arena_rewind(&call->arena, call->arena_mark);
 	call->answer.status = head->status;
-	call->answer.content_length = head->content_length;
-	if (head->end && head->content_length == UINT64_MAX && !call->answer.to_head && !call->upgrade &&
-	    head->status >= 200)
-		call->answer.content_length = 0; // a head alone, as gRPC's failures are: it goes on as one
+	call->answer.content_length = length_of(call, head);
 	const struct http_header *headers = without_length(call, head, &count);
 	if (ms_call_head(call, headers, count))
 		ms_client_h2_settle(call, true);

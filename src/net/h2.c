@@ -27,6 +27,7 @@ struct h2_work {
 	struct timeout timeout;
 	uint64_t sent_mark; // bytes sent when the write timeout began
 	bool wanted;        // the body was asked for before
+	bool ended;         // with the head
 	bool done;          // the exchange is over, what is left is sending
 	bool told;          // that the client has gone
 	bool telling_gone;  // ms_exchange_gone() is on the stack
@@ -361,8 +362,9 @@ static void respond(struct work *w, const struct answer_head *head, bool end)
 static void h2_head(struct work *w, const struct answer_head *head)
 {
 	bool nothing = head->length == 0 || head->length == LENGTH_NONE;
-	// In the head itself: a gRPC client takes grpc-status from a head alone when nothing follows, not even an empty DATA.
-	respond(w, head, w->no_content || nothing);
+	// Of length 0 it ends with its head even when it comes in pieces: for clients of gRPC trailers alone are one frame.
+	work_of(w)->ended = !w->no_content && head->in_pieces && head->length == 0;
+	respond(w, head, w->no_content || work_of(w)->ended || (nothing && !head->in_pieces));
 }
 
 static void h2_interim(struct work *w, int status, const struct http_header *headers, size_t count)
@@ -406,7 +408,7 @@ static size_t h2_write(struct work *w, struct slice bytes)
 static void h2_end(struct work *w, const struct http_header *trailers, size_t count)
 {
 	struct h2_work *hw = work_of(w);
-	if (hw->stream == NULL)
+	if (hw->stream == NULL || hw->ended)
 		return;
 	ms_h2_send_end(session_of(w), hw->stream, trailers, count);
 	flush(w->conn);

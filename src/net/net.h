@@ -121,7 +121,7 @@ struct http_answer {
 };
 void ms_http_answer_start(struct exchange *x, const struct http_answer *answer, http_drain_fn *on_drain, void *arg);
 // Then ms_http_stream_write(), and an end: with trailers where the protocol and the client can have them (HTTP/2; HTTP/1.1 with
-// "TE: trailers"), else they are dropped.
+// "TE: trailers"), else they are dropped. An answer of length 0 has none.
 void ms_http_stream_end_with(struct exchange *x, const struct http_header *trailers, size_t count);
 // The answer cannot be finished: the connection (HTTP/1) or stream (HTTP/2) is cut, so that nobody takes it for whole.
 void ms_http_stream_cut(struct exchange *x);
