@@ -114,9 +114,8 @@ struct http_answer {
 	int status; // 100 to 599, not 101 (see tunnels)
 	const struct http_header *headers;
 	size_t header_count;
-	uint64_t
-		content_length; // UINT64_MAX: not known. With a known length a body that is longer or shorter cuts the connection; with 0
-				// nothing follows, no trailers either
+	// UINT64_MAX: not known. With a known length a body that is longer or shorter cuts the connection; with 0 nothing follows, no trailers either.
+	uint64_t content_length;
 	bool no_server_headers; // not our Server, Date, X-Content-Type-Options: the answer has its own
 };
 void ms_http_answer_start(struct exchange *x, const struct http_answer *answer, http_drain_fn *on_drain, void *arg);
