@@ -12,7 +12,8 @@
 #define TICK_NS (WS_TICK_MS * INT64_C(1000000))
 #define DEFLATE_MIN ((size_t)128)
 #define DEFLATE_MAX ((size_t)256 << 10) // more would hold up the loop
-#define TURN_BYTES ((size_t)1 << 20) // of messages, before other connections have their turn: little input may inflate to much
+#define TURN_BYTES \
+	((size_t)1 << 20) // of messages, before other connections have their turn: little input may inflate to much
 #define DEFAULT_MESSAGE ((size_t)1 << 20)
 #define DEFAULT_WAITING ((size_t)4 << 20)
 #define DEFAULT_PING_MS 30000
