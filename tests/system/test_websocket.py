@@ -399,6 +399,19 @@ def test_pings_of_the_server(make_echo):
         echo.closed("1006 the client does not answer pings")
 
 
+def test_pings_leave_slow_readers_alone(make_echo):
+    echo = make_echo("ping_ms=200")
+    with Raw(echo.port, "/flood") as raw:
+        raw.send(frame(FIN | TEXT, b"go"))
+        time.sleep(1.5)
+        frames = 0
+        while frames < 300:
+            first, payload = raw.frame()
+            if first == FIN | PING:
+                raw.send(frame(FIN | PONG))
+            frames += len(payload) == 65536
+
+
 def test_slow_readers(make_echo):
     echo = make_echo("max_message=4194304")
     # One who heeds back-pressure waits for the reader, with little memory.
@@ -436,6 +449,11 @@ def test_draining_says_1001(make_echo):
         first, payload = raw.frame()
         assert first == FIN | CLOSE and payload[:2] == struct.pack(">H", 1001)
         raw.send(frame(FIN | CLOSE, b"\x03\xe9"))
+        if raw is sockets[0]:  # what still comes is taken, so that nothing is reset away
+            time.sleep(0.1)
+            raw.send(frame(FIN | PING))
+            time.sleep(0.1)
+            raw.send(frame(FIN | PING))
         assert raw.ended()
         raw.sock.close()
     assert echo.process.wait(20) == 0

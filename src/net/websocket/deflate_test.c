@@ -165,14 +165,17 @@ TEST(websocket_deflate_7_1_2_1_window_is_kept)
 			text[i] = i < 4000 ? (char)('a' + (r >> 60)) : text[i - 4000]; // repeats at a distance of 4,000
 		}
 		struct slice packed = ms_ws_deflate(d, bits, ms_slice(text, sizeof(text)));
-		char out[8000 + 10];
+		char out[8000 + 100];
 		z_stream z = {0};
 		REQUIRE(packed.p != NULL && inflateInit2(&z, -(int)bits) == Z_OK);
 		z.next_in = (Bytef *)(uintptr_t)packed.p;
 		z.avail_in = (uInt)packed.n;
 		z.next_out = (Bytef *)out;
-		z.avail_out = sizeof(out);
-		CHECK_INT(inflate(&z, Z_SYNC_FLUSH), Z_OK);
+		while (z.total_out < sizeof(text)) { // in pieces: what is in the window alone can be referred to
+			z.avail_out = 100;
+			if (inflate(&z, Z_SYNC_FLUSH) != Z_OK)
+				break;
+		}
 		CHECK_INT(z.total_out, sizeof(text));
 		CHECK(memcmp(out, text, sizeof(text)) == 0);
 		inflateEnd(&z);
