@@ -147,6 +147,8 @@ TEST(orders_are_as_the_policies_say)
 	CHECK(ms_task_order(&o, &early) > 0);
 	o.policy = POLICY_SHORTEST_EXPECTED;
 	CHECK(ms_task_order(&o, &late) < ms_task_order(&o, &early));
+	early.expected.p50_us = 1000 * S;
+	CHECK(ms_task_order(&o, &late) < ms_task_order(&o, &early));
 	late.ready_us = early.ready_us + 3601 * S; // nobody who comes after the patience goes first
 	CHECK(ms_task_order(&o, &early) < ms_task_order(&o, &late));
 	o.policy = POLICY_DEADLINE;
